@@ -1,0 +1,166 @@
+//! The use cases of signing in and out. Each returns an [`Outcome`]-like value that the pages
+//! render in one `match`; a store failure is [`LoginError`] and never looks like a wrong guess.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use subtle as _;
+use zeroize::Zeroizing;
+
+use super::account::{Account, LoginName};
+use super::keys::{KeyRing, SealError};
+use super::password::{HashError, PasswordPool, PasswordVerdict};
+use super::ports::{Accounts, Attempts, Factors, PendingLogins, Sessions, StoreError};
+use super::recovery::{CODES_IN_SET, NewRecoverySet, RecoveryCode, RecoverySet};
+use super::session::{Device, PendingLogin, ProvisionalTotp, Session, SessionLimits};
+use super::stage::{Factor, FullyAuthenticated, Login, PasswordProof, PasswordVerified, SecondFactorProof};
+use super::throttle::{AttemptKey, Budgets, Verdict};
+use super::token::{PendingToken, PlainToken, SessionToken};
+use super::totp::{Code, NewTotpFactor, TotpFactor, TotpSecret};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::id::{FactorId, SessionId};
+use crate::base::random::{NoRandomness, Random};
+use crate::base::secret::Secret;
+
+/// Why a use case could not be carried out at all. The answer is 503, never "wrong" and never
+/// "signed out".
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// A store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Too many passwords are being checked at this moment; come back in a few seconds.
+    #[error("too many passwords are being checked at this moment")]
+    Busy,
+    /// Something that must not happen: for the log, not for the person.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl From<HashError> for LoginError {
+    fn from(error: HashError) -> Self {
+        match error {
+            HashError::Busy => Self::Busy,
+            HashError::NoRandomness(_) | HashError::Broken(_) => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+impl From<NoRandomness> for LoginError {
+    fn from(error: NoRandomness) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+impl From<SealError> for LoginError {
+    fn from(error: SealError) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+/// The app somebody signs in to.
+#[derive(Clone, Copy, Debug)]
+pub struct AppRef<'a> {
+    /// Its name: sessions are bound to it.
+    pub name: &'a str,
+    /// What authenticator apps show as issuer.
+    pub issuer: &'a str,
+}
+
+/// What comes of a first factor.
+#[derive(Debug)]
+#[must_use]
+pub enum FirstFactor {
+    /// Right. The second factor is owed, or enrolment when `enrol`.
+    Begun {
+        /// The token of the login in progress.
+        token: PlainToken<PendingToken>,
+        /// How long it lives.
+        lives: Duration,
+        /// The account was never enrolled: lead into enrolment.
+        enrol: bool,
+    },
+    /// Wrong name or password, or disabled: one answer for every cause.
+    Wrong,
+    /// Too many tries.
+    Wait(Duration),
+}
+
+/// What comes of a second factor.
+#[derive(Debug)]
+#[must_use]
+pub enum SecondFactor {
+    /// Right: a session has begun.
+    SignedIn(SignedIn),
+    /// Wrong, used before, or not this account's. How many tries this login has left.
+    Wrong {
+        /// Before the password is asked for again.
+        tries_left: u32,
+    },
+    /// Too many tries for this account.
+    Wait(Duration),
+    /// The login is gone: expired, finished elsewhere, or used up. Start again.
+    StartAgain,
+}
+
+/// A session that has just begun.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// Its token, for the cookie.
+    pub token: PlainToken<SessionToken>,
+    /// Where the person wanted to go: a path and query on this host.
+    pub return_to: String,
+    /// New recovery codes are to be shown and confirmed first.
+    pub recovery_codes_due: bool,
+}
+
+/// What enrolment shows.
+pub struct Enrolment {
+    /// The secret in base32, for typing.
+    pub secret: Zeroizing<String>,
+    /// The `otpauth:` address, for the QR code and the link.
+    pub uri: Zeroizing<String>,
+    /// The login name.
+    pub name: LoginName,
+}
+
+impl fmt::Debug for Enrolment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Enrolment(***)")
+    }
+}
+
+/// Where a login in progress stands, for choosing the page.
+#[derive(Debug)]
+pub enum Owed {
+    /// A code from the authenticator.
+    SecondFactor {
+        /// Who is signing in.
+        name: LoginName,
+    },
+    /// Enrolment: the account never had a second factor.
+    Enrolment {
+        /// Who is signing in.
+        name: LoginName,
+    },
+    /// Nothing can be done here: the account was enrolled once and has no second factor now. An
+    /// administrator has to help.
+    Help {
+        /// Who is signing in.
+        name: LoginName,
+    },
+}
+
+/// The state of an account, for its profile page.
+#[derive(Debug)]
+pub struct Profile {
+    /// The account.
+    pub account: Account,
+    /// Its authenticator.
+    pub totp: Option<TotpFactor>,
+    /// Its recovery codes.
+    pub recovery: Option<RecoverySet>,
+    /// Its sessions, newest first.
+    pub sessions: Vec<Session>,
+}

@@ -1,0 +1,16 @@
+//! The domain: who somebody is and how they prove it.
+//!
+//! It has no clock, randomness or I/O of its own: time and random bytes are handed in, and what is
+//! stored goes through [`ports`]. It does not know HTTP, Pingora, Redis or SQL.
+
+pub mod account;
+pub mod keys;
+pub mod login;
+pub mod password;
+pub mod ports;
+pub mod recovery;
+pub mod session;
+pub mod stage;
+pub mod throttle;
+pub mod token;
+pub mod totp;

@@ -1,0 +1,435 @@
+//! Passwords: argon2id (RFC 9106) with a pepper as its secret input, in a bounded pool.
+//!
+//! Hashing is the dearest thing the gateway does: at most `threads` run at once, each with a
+//! memory kept for reuse, and at most `queue` wait; whoever comes beyond is told to come back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use data_encoding::BASE64_NOPAD;
+use parking_lot::Mutex;
+use subtle::ConstantTimeEq;
+use tokio::sync::Semaphore;
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
+
+use super::keys::{Key, KeyRing};
+use super::recovery::{RecoveryCode, RecoveryHash};
+use crate::base::random::{NoRandomness, Random, bytes};
+use crate::base::secret::Secret;
+
+const SALT_LEN: usize = 16;
+const TAG_LEN: usize = 32;
+/// Most characters (code points) in a password (NIST SP 800-63B-4 §3.1.1.2 asks for at least 64).
+pub const MAX_LENGTH: usize = 256;
+
+/// A stored password hash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordRecord {
+    /// The hash with its parameters and salt: `$argon2id$v=19$m=…,t=…,p=…$salt$tag` (PHC string).
+    pub phc: String,
+    /// The id of the pepper it was made with.
+    pub pepper_id: String,
+}
+
+impl fmt::Debug for PasswordRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordRecord(…)")
+    }
+}
+
+/// What a hash costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Memory, in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl Cost {
+    /// The default and the floor: 19 MiB, two passes, one lane (OWASP's first choice).
+    pub const FLOOR: Self = Self { memory_kib: 19_456, passes: 2, lanes: 1 };
+
+    fn params(self) -> Option<Params> {
+        Params::new(self.memory_kib, self.passes, self.lanes, Some(TAG_LEN)).ok()
+    }
+}
+
+/// How the pool is laid out and what is asked of a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordSettings {
+    /// What a new hash costs.
+    pub cost: Cost,
+    /// Fewest characters (code points) of a new password.
+    pub min_length: usize,
+    /// Hashes computed at once.
+    pub threads: usize,
+    /// Hashes that may wait for a turn.
+    pub queue: usize,
+}
+
+/// Why a new password is not taken.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PasswordRefused {
+    /// Too short.
+    #[error("the password is too short: use at least {0} characters")]
+    TooShort(usize),
+    /// Too long.
+    #[error("the password is too long: use at most {MAX_LENGTH} characters")]
+    TooLong,
+}
+
+/// Why nothing was hashed.
+#[derive(Debug, thiserror::Error)]
+pub enum HashError {
+    /// Too many are waiting already.
+    #[error("too many passwords are being checked at this moment")]
+    Busy,
+    /// No random bytes for a salt.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// Parameters, stored text or thread went wrong.
+    #[error("the password hash could not be computed: {0}")]
+    Broken(&'static str),
+}
+
+/// The verdict on a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum PasswordVerdict {
+    /// Right.
+    Right {
+        /// The stored hash was made with other parameters or an older pepper.
+        outdated: bool,
+    },
+    /// Wrong, or there was nothing to compare with.
+    Wrong,
+}
+
+/// The bounded pool.
+pub struct PasswordPool {
+    settings: PasswordSettings,
+    keys: Arc<KeyRing>,
+    random: Arc<dyn Random>,
+    turns: Arc<Semaphore>,
+    inside: Arc<AtomicUsize>,
+    memories: Arc<Mutex<Vec<Vec<Block>>>>,
+}
+
+impl fmt::Debug for PasswordPool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PasswordPool").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+struct Parsed {
+    cost: Cost,
+    salt: Vec<u8>,
+    tag: Vec<u8>,
+}
+
+fn parse_phc(phc: &str) -> Option<Parsed> {
+    let mut parts = phc.strip_prefix("$argon2id$v=19$")?.split('$');
+    let mut numbers = parts.next()?.split(',');
+    let mut number = |name: &str| numbers.next()?.strip_prefix(name)?.parse::<u32>().ok();
+    let cost = Cost { memory_kib: number("m=")?, passes: number("t=")?, lanes: number("p=")? };
+    let mut bytes = || BASE64_NOPAD.decode(parts.next()?.as_bytes()).ok();
+    let (salt, tag) = (bytes()?, bytes()?);
+    parts.next().is_none().then_some(Parsed { cost, salt, tag })
+}
+
+fn compute(
+    memory: &mut Vec<Block>,
+    cost: Cost,
+    pepper: &Key,
+    input: &[u8],
+    salt: &[u8],
+) -> Result<Zeroizing<[u8; TAG_LEN]>, HashError> {
+    let params = cost.params().ok_or(HashError::Broken("its cost is out of range"))?;
+    let blocks = params.block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::default());
+    }
+    let hasher =
+        Argon2::new_with_secret(pepper.bytes.as_slice(), Algorithm::Argon2id, Version::V0x13, params)
+            .map_err(|_argon2| HashError::Broken("the pepper does not fit"))?;
+    let mut tag = Zeroizing::new([0; TAG_LEN]);
+    let memory = memory.get_mut(..blocks).ok_or(HashError::Broken("no memory"))?;
+    hasher
+        .hash_password_into_with_memory(input, salt, tag.as_mut_slice(), memory)
+        .map_err(|_argon2| HashError::Broken("argon2 refused its input"))?;
+    Ok(tag)
+}
+
+/// The same password typed on two systems is the same bytes (NIST SP 800-63B-4 §3.1.1.2).
+fn normalised(password: &Secret) -> Zeroizing<String> {
+    Zeroizing::new(password.reveal().nfc().collect())
+}
+
+impl PasswordPool {
+    /// A pool; nothing is allocated before the first hash.
+    pub fn new(settings: PasswordSettings, keys: Arc<KeyRing>, random: Arc<dyn Random>) -> Self {
+        Self {
+            settings,
+            keys,
+            random,
+            turns: Arc::new(Semaphore::new(settings.threads.max(1))),
+            inside: Arc::new(AtomicUsize::new(0)),
+            memories: Arc::new(Mutex::new(Vec::new())),
+        }
+    }
+
+    /// Whether a new password is taken.
+    pub fn accepts(&self, password: &Secret) -> Result<(), PasswordRefused> {
+        let length = normalised(password).chars().count();
+        if length < self.settings.min_length {
+            Err(PasswordRefused::TooShort(self.settings.min_length))
+        } else if length > MAX_LENGTH {
+            Err(PasswordRefused::TooLong)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Hashes a new password.
+    pub async fn hash(&self, password: &Secret) -> Result<PasswordRecord, HashError> {
+        let salt: [u8; SALT_LEN] = bytes(&*self.random)?;
+        let cost = self.settings.cost;
+        let pepper = self.keys.pepper().cloned().ok_or(HashError::Broken("no pepper"))?;
+        let pepper_id = pepper.id.clone();
+        let input = normalised(password);
+        let tag =
+            self.run(move |m| compute(m, cost, &pepper, input.as_bytes(), &salt)).await?;
+        let Cost { memory_kib, passes, lanes } = cost;
+        let phc = format!(
+            "$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${}${}",
+            BASE64_NOPAD.encode(&salt),
+            BASE64_NOPAD.encode(tag.as_slice())
+        );
+        Ok(PasswordRecord { phc, pepper_id })
+    }
+
+    /// Compares a password with a stored hash, or with a decoy of the same cost when there is
+    /// none: known and unknown names cost the same.
+    pub async fn verify(
+        &self,
+        password: &Secret,
+        stored: Option<&PasswordRecord>,
+    ) -> Result<PasswordVerdict, HashError> {
+        let current = self.keys.pepper().ok_or(HashError::Broken("no pepper"))?;
+        let parsed = stored.and_then(|r| {
+            Some((parse_phc(&r.phc)?, self.keys.pepper_by_id(&r.pepper_id)?.clone()))
+        });
+        let real = parsed.is_some();
+        let (Parsed { cost, salt, tag }, pepper) = parsed.unwrap_or_else(|| {
+            let decoy =
+                Parsed { cost: self.settings.cost, salt: vec![0; SALT_LEN], tag: vec![0; TAG_LEN] };
+            (decoy, current.clone())
+        });
+        let outdated = cost != self.settings.cost || pepper.id != current.id;
+        let input = normalised(password);
+        let too_long = input.chars().count() > MAX_LENGTH;
+        let computed =
+            self.run(move |m| compute(m, cost, &pepper, input.as_bytes(), &salt)).await?;
+        let equal = bool::from(computed.as_slice().ct_eq(&tag));
+        if real && equal && !too_long {
+            Ok(PasswordVerdict::Right { outdated })
+        } else {
+            Ok(PasswordVerdict::Wrong)
+        }
+    }
+
+    /// Hashes recovery codes under one salt: `(salt, pepper id, hashes)`.
+    pub(super) async fn hash_recovery_set(
+        &self,
+        codes: &[RecoveryCode],
+    ) -> Result<(String, String, Vec<RecoveryHash>), HashError> {
+        let salt: [u8; SALT_LEN] = bytes(&*self.random)?;
+        let pepper = self.keys.pepper().cloned().ok_or(HashError::Broken("no pepper"))?;
+        let pepper_id = pepper.id.clone();
+        let codes = codes.to_vec();
+        let hashes = self
+            .run(move |m| {
+                codes
+                    .iter()
+                    .map(|c| recovery_hash(m, &pepper, c, &salt))
+                    .collect::<Result<Vec<_>, _>>()
+            })
+            .await?;
+        Ok((BASE64_NOPAD.encode(&salt), pepper_id, hashes))
+    }
+
+    /// Hashes one typed recovery code under the salt of the account's set, or a decoy where the
+    /// account has none. `None` for the decoy.
+    pub(super) async fn hash_recovery_code(
+        &self,
+        code: &RecoveryCode,
+        set: Option<(&str, &str)>,
+    ) -> Result<Option<RecoveryHash>, HashError> {
+        let known = set.and_then(|(salt, pepper_id)| {
+            let salt = BASE64_NOPAD.decode(salt.as_bytes()).ok()?;
+            Some((salt, self.keys.pepper_by_id(pepper_id)?.clone()))
+        });
+        let real = known.is_some();
+        let (salt, pepper) = match known {
+            Some(known) => known,
+            None => (
+                vec![0; SALT_LEN],
+                self.keys.pepper().cloned().ok_or(HashError::Broken("no pepper"))?,
+            ),
+        };
+        let code = code.clone();
+        let hash = self.run(move |m| recovery_hash(m, &pepper, &code, &salt)).await?;
+        Ok(real.then_some(hash))
+    }
+
+    /// Runs `job` with a memory of its own when its turn comes.
+    async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Vec<Block>) -> Result<T, HashError> + Send + 'static,
+    ) -> Result<T, HashError> {
+        let place = Place::take(&self.inside, self.settings.threads + self.settings.queue)?;
+        let turn = Arc::clone(&self.turns)
+            .acquire_owned()
+            .await
+            .map_err(|_closed| HashError::Broken("the pool is closed"))?;
+        let memories = Arc::clone(&self.memories);
+        // The blocking thread owns place and turn: a client that goes away frees neither early.
+        tokio::task::spawn_blocking(move || {
+            let _held = (place, turn);
+            let mut memory = memories.lock().pop().unwrap_or_default();
+            let result = job(&mut memory);
+            memories.lock().push(memory);
+            result
+        })
+        .await
+        .map_err(|_panicked| HashError::Broken("the hashing thread failed"))?
+    }
+}
+
+/// Recovery codes hold 80 random bits, so the floor is enough whatever passwords cost.
+fn recovery_hash(
+    memory: &mut Vec<Block>,
+    pepper: &Key,
+    code: &RecoveryCode,
+    salt: &[u8],
+) -> Result<RecoveryHash, HashError> {
+    let tag = compute(memory, Cost::FLOOR, pepper, code.reveal().as_bytes(), salt)?;
+    Ok(RecoveryHash(data_encoding::HEXLOWER.encode(tag.as_slice())))
+}
+
+/// A place in the pool, computing or waiting.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(inside: &Arc<AtomicUsize>, most: usize) -> Result<Self, HashError> {
+        if inside.fetch_add(1, Ordering::AcqRel) >= most {
+            inside.fetch_sub(1, Ordering::AcqRel);
+            return Err(HashError::Busy);
+        }
+        Ok(Self(Arc::clone(inside)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::keys::KeyMaterial;
+    use crate::auth::keys::testing::material;
+    use crate::base::random::OsRandom;
+
+    fn pool(cost: Cost, queue: usize, material: &KeyMaterial) -> PasswordPool {
+        let settings = PasswordSettings { cost, min_length: 8, threads: 1, queue };
+        let keys = Arc::new(KeyRing::new(material).unwrap());
+        PasswordPool::new(settings, keys, Arc::new(OsRandom::new()))
+    }
+
+    fn secret(text: &str) -> Secret {
+        Secret::new(text.to_owned())
+    }
+
+    #[tokio::test]
+    async fn the_right_password_is_right_and_every_other_is_wrong() {
+        let pool = pool(Cost::FLOOR, 4, &material());
+        let record = pool.hash(&secret("correct horse")).await.unwrap();
+        assert!(record.phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        let verify = |p: &'static str| {
+            let (pool, record) = (&pool, &record);
+            async move { pool.verify(&secret(p), Some(record)).await.unwrap() }
+        };
+        assert_eq!(verify("correct horse").await, PasswordVerdict::Right { outdated: false });
+        assert_eq!(verify("correct horse ").await, PasswordVerdict::Wrong);
+        assert_eq!(verify("").await, PasswordVerdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn nothing_matches_where_no_password_is_stored() {
+        let pool = pool(Cost::FLOOR, 4, &material());
+        assert_eq!(pool.verify(&secret("x"), None).await.unwrap(), PasswordVerdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_hash_without_its_pepper_is_worth_nothing() {
+        let record = pool(Cost::FLOOR, 4, &material()).hash(&secret("correct horse")).await.unwrap();
+        let mut other = material();
+        other.pepper[0].bytes = Zeroizing::new([7; 32]);
+        let verdict =
+            pool(Cost::FLOOR, 4, &other).verify(&secret("correct horse"), Some(&record)).await;
+        assert_eq!(verdict.unwrap(), PasswordVerdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_other_cost_is_still_right_but_outdated() {
+        let record = pool(Cost::FLOOR, 4, &material()).hash(&secret("correct horse")).await.unwrap();
+        let dearer = pool(Cost { passes: 3, ..Cost::FLOOR }, 4, &material());
+        let verdict = dearer.verify(&secret("correct horse"), Some(&record)).await.unwrap();
+        assert_eq!(verdict, PasswordVerdict::Right { outdated: true });
+    }
+
+    #[tokio::test]
+    async fn composed_and_decomposed_letters_are_one_password() {
+        let pool = pool(Cost::FLOOR, 4, &material());
+        let record = pool.hash(&secret("caf\u{e9} au lait")).await.unwrap();
+        let verdict = pool.verify(&secret("cafe\u{301} au lait"), Some(&record)).await.unwrap();
+        assert_eq!(verdict, PasswordVerdict::Right { outdated: false });
+    }
+
+    #[tokio::test]
+    async fn beyond_the_queue_everybody_is_told_at_once() {
+        let pool = Arc::new(pool(Cost::FLOOR, 1, &material()));
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let pool = Arc::clone(&pool);
+            tasks.spawn(async move { pool.verify(&secret("x"), None).await.is_ok() });
+        }
+        let done = tasks.join_all().await;
+        assert!(done.contains(&true), "those within the bounds are served");
+        assert!(done.contains(&false), "those beyond are refused");
+    }
+
+    #[test]
+    fn a_new_password_is_measured_in_characters() {
+        let pool = pool(Cost::FLOOR, 1, &material());
+        assert_eq!(pool.accepts(&secret("ééééééé")), Err(PasswordRefused::TooShort(8)));
+        assert_eq!(pool.accepts(&secret("éééééééé")), Ok(()));
+        assert_eq!(pool.accepts(&secret(&"x".repeat(257))), Err(PasswordRefused::TooLong));
+    }
+
+    #[test]
+    fn only_our_own_hashes_are_read() {
+        for bad in ["", "$argon2i$v=19$m=1,t=1,p=1$AA$AA", "$argon2id$v=19$m=1$AA$AA", "$2b$10$x"] {
+            assert!(parse_phc(bad).is_none(), "{bad}");
+        }
+    }
+}

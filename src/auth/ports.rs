@@ -1,0 +1,200 @@
+//! What the domain needs stored. Every operation is atomic and returns the verdict: no adapter is
+//! ever asked to read, compare and write in three steps.
+//!
+//! Durable (`Accounts`, `Factors`) lives in SQL. Short-lived (`PendingLogins`, `Sessions`,
+//! `Attempts`) lives in Redis, or in the embedded store on one machine. Losing the short-lived
+//! store signs people out; it never loses a factor and never reopens a used code.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::account::{Account, AccountStatus, LoginName, NewAccount};
+use super::password::PasswordRecord;
+use super::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
+use super::session::{PendingLogin, ProvisionalTotp, Session};
+use super::throttle::{AttemptKey, Budget, Verdict};
+use super::token::{HashedToken, PendingToken, SessionToken};
+use super::totp::{NewTotpFactor, TimeStep, TotpFactor};
+use crate::base::clock::Timestamp;
+use crate::base::id::{AccountId, FactorId, SessionId};
+
+/// A store did not do what it was asked to. Whoever meets this denies.
+#[derive(Debug, thiserror::Error)]
+#[error("{store} is not available: {reason}")]
+pub struct StoreError {
+    /// Which store, in words for the operator: "the session store (Redis)".
+    pub store: &'static str,
+    /// What it said, without secrets.
+    pub reason: String,
+}
+
+/// The result of every operation of a store.
+pub type Stored<T> = Result<T, StoreError>;
+
+/// Whether a new account was added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Added {
+    /// It was.
+    Yes,
+    /// The name is taken.
+    NameTaken,
+}
+
+/// Accounts.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// Adds an account unless its name is taken.
+    async fn add(&self, account: &NewAccount) -> Stored<Added>;
+    /// The account with this login name.
+    async fn by_name(&self, name: &LoginName) -> Stored<Option<Account>>;
+    /// The account with this id.
+    async fn by_id(&self, id: AccountId) -> Stored<Option<Account>>;
+    /// What the gate asks of an account; `None` when it is gone.
+    async fn status(&self, id: AccountId) -> Stored<Option<AccountStatus>>;
+    /// All accounts, by name.
+    async fn list(&self) -> Stored<Vec<Account>>;
+    /// Sets the password and, when `sessions_valid_from` is given, ends every session that
+    /// started before it. Whether the account exists.
+    async fn set_password(
+        &self,
+        id: AccountId,
+        password: &PasswordRecord,
+        sessions_valid_from: Option<Timestamp>,
+    ) -> Stored<bool>;
+    /// Replaces the password hash after a change of parameters, only if it is still `old`.
+    async fn rehash_password(
+        &self,
+        id: AccountId,
+        old: &PasswordRecord,
+        new: &PasswordRecord,
+    ) -> Stored<()>;
+    /// Disables or enables; disabling ends every session that started before `now`. Whether the
+    /// account exists.
+    async fn set_disabled(&self, id: AccountId, disabled: bool, now: Timestamp) -> Stored<bool>;
+    /// Removes the account with its factors and recovery codes. Whether it existed.
+    async fn remove(&self, id: AccountId) -> Stored<bool>;
+    /// Whether the store answers.
+    async fn ping(&self) -> Stored<()>;
+}
+
+/// Second factors and recovery codes.
+#[async_trait]
+pub trait Factors: Send + Sync {
+    /// The confirmed authenticator of an account.
+    async fn totp(&self, account: AccountId) -> Stored<Option<TotpFactor>>;
+    /// Makes `factor` the first authenticator of an account that was never enrolled, with the
+    /// confirming step already used, and marks the account as enrolled for ever. False, and
+    /// nothing changed, when it was ever enrolled before.
+    async fn enrol_first(&self, factor: &NewTotpFactor) -> Stored<bool>;
+    /// Uses up `step`: true for exactly one caller, and only when `step` lies after every step
+    /// used before (RFC 6238 §5.2).
+    async fn consume_step(
+        &self,
+        account: AccountId,
+        factor: FactorId,
+        step: TimeStep,
+        now: Timestamp,
+    ) -> Stored<bool>;
+    /// The recovery codes of an account, as far as they may be told.
+    async fn recovery_set(&self, account: AccountId) -> Stored<Option<RecoverySet>>;
+    /// Replaces all recovery codes of an account by `set`, not yet confirmed.
+    async fn replace_recovery(&self, set: &NewRecoverySet) -> Stored<()>;
+    /// Notes that the person has kept the codes. Whether there are any.
+    async fn confirm_recovery(&self, account: AccountId, now: Timestamp) -> Stored<bool>;
+    /// Uses up a recovery code of this account: how many are left for exactly one caller, `None`
+    /// for everybody else and for a code that is not this account's.
+    async fn consume_recovery(
+        &self,
+        account: AccountId,
+        code: &RecoveryHash,
+        now: Timestamp,
+    ) -> Stored<Option<u32>>;
+}
+
+/// Logins that wait for their second factor.
+#[async_trait]
+pub trait PendingLogins: Send + Sync {
+    /// Files a login until it expires.
+    async fn begin(
+        &self,
+        id: &HashedToken<PendingToken>,
+        login: &PendingLogin,
+        now: Timestamp,
+    ) -> Stored<()>;
+    /// The login under this token, unless it has expired by `now`.
+    async fn load(
+        &self,
+        id: &HashedToken<PendingToken>,
+        now: Timestamp,
+    ) -> Stored<Option<PendingLogin>>;
+    /// Counts one guess: how many were made with this one, or `None` when the login is gone. A
+    /// guess beyond `limit` ends the login and is `None`.
+    async fn count_guess(
+        &self,
+        id: &HashedToken<PendingToken>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Stored<Option<u32>>;
+    /// Offers `new` for enrolment unless one is already offered in this login; the one that holds.
+    /// `None` when the login is gone.
+    async fn offer_enrolment(
+        &self,
+        id: &HashedToken<PendingToken>,
+        new: &ProvisionalTotp,
+        now: Timestamp,
+    ) -> Stored<Option<ProvisionalTotp>>;
+    /// Ends the login.
+    async fn end(&self, id: &HashedToken<PendingToken>) -> Stored<()>;
+}
+
+/// Finished sessions.
+#[async_trait]
+pub trait Sessions: Send + Sync {
+    /// Ends the pending login and files the session in one step: true for exactly one caller, and
+    /// false, with nothing filed, when the login is gone.
+    async fn promote(
+        &self,
+        login: &HashedToken<PendingToken>,
+        id: &HashedToken<SessionToken>,
+        session: &Session,
+        ttl: Duration,
+    ) -> Stored<bool>;
+    /// The session under this token. May return one that has just expired: ask
+    /// [`super::session::SessionLimits::is_alive`].
+    async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>>;
+    /// Notes that the session was used and keeps it for `ttl` more. Never brings back an ended one.
+    async fn touch(
+        &self,
+        id: &HashedToken<SessionToken>,
+        now: Timestamp,
+        ttl: Duration,
+    ) -> Stored<()>;
+    /// Notes that the due recovery codes were confirmed.
+    async fn recovery_codes_done(&self, id: &HashedToken<SessionToken>) -> Stored<()>;
+    /// Ends one session.
+    async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<()>;
+    /// Ends the session with this public id. Whether there was one.
+    async fn end_by_id(&self, id: SessionId) -> Stored<bool>;
+    /// Ends all sessions and pending logins of an account. How many sessions.
+    async fn end_account(&self, account: AccountId) -> Stored<u64>;
+    /// Ends all sessions and pending logins there are. How many sessions.
+    async fn end_all(&self) -> Stored<u64>;
+    /// The sessions of one account or of all, newest first.
+    async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>>;
+    /// Whether the store answers, and can be written to.
+    async fn ping(&self) -> Stored<()>;
+}
+
+/// Counters of guesses.
+#[async_trait]
+pub trait Attempts: Send + Sync {
+    /// Counts one try under each key in one step, unless one of them is exhausted: then none is
+    /// counted, and the longest wait is returned.
+    async fn count(&self, keys: &[(AttemptKey, Budget)], now: Timestamp) -> Stored<Verdict>;
+    /// Takes back one counted try: it was no wrong guess.
+    async fn forgive(&self, keys: &[AttemptKey]) -> Stored<()>;
+    /// Forgets the tries under a key.
+    async fn clear(&self, key: &AttemptKey) -> Stored<()>;
+}

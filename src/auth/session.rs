@@ -1,0 +1,110 @@
+//! The two records that the short-lived store holds: a login in progress and a finished session.
+//! They are two types in two key spaces under two kinds of token; neither has a field that says
+//! how far the login got.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::account::Identity;
+use super::stage::Factor;
+use crate::base::address::ClientIp;
+use crate::base::clock::Timestamp;
+use crate::base::id::{AccountId, FactorId, SessionId};
+
+/// Where somebody signs in from, as told to that somebody.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// The address, after trusted proxies.
+    pub address: ClientIp,
+    /// The first 256 characters of `User-Agent`.
+    pub user_agent: String,
+}
+
+/// A login in progress: the password was right, the second factor is owed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingLogin {
+    /// Whose login it is.
+    pub account: AccountId,
+    /// The name of the app it is for; it is worth nothing at another.
+    pub app: String,
+    /// When the password was verified.
+    pub started_at: Timestamp,
+    /// When it lapses.
+    pub expires_at: Timestamp,
+    /// A path and query on the same host, to go to once signed in.
+    pub return_to: String,
+    /// The authenticator offered for enrolment, where the account has none yet.
+    pub enrolment: Option<ProvisionalTotp>,
+}
+
+/// An authenticator offered but not yet confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvisionalTotp {
+    /// The id the factor will have.
+    pub factor: FactorId,
+    /// The secret, sealed to the account and this factor.
+    pub sealed: String,
+}
+
+/// A finished session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// What names it in lists.
+    pub id: SessionId,
+    /// Whose it is, as known when it started.
+    pub identity: Identity,
+    /// The name of the app it is for; it is worth nothing at another.
+    pub app: String,
+    /// The second factor that finished the login.
+    pub method: Factor,
+    /// When the second factor was verified.
+    pub started_at: Timestamp,
+    /// When it was last used, to within the touch interval.
+    pub last_seen_at: Timestamp,
+    /// When it ends, used or not.
+    pub expires_at: Timestamp,
+    /// Where it was started.
+    pub device: Device,
+    /// Set while new recovery codes wait to be shown and confirmed: where to go after that.
+    pub recovery_codes_due: Option<String>,
+}
+
+/// How long sessions and logins live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Unused for this long, a session is over (NIST SP 800-63B-4 §2.2.3).
+    pub idle: Duration,
+    /// This long after it started, a session is over.
+    pub absolute: Duration,
+    /// How long a login may wait for its second factor.
+    pub pending: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_mins(30),
+            absolute: Duration::from_hours(12),
+            pending: Duration::from_mins(10),
+        }
+    }
+}
+
+impl SessionLimits {
+    /// How stale `last_seen_at` may get before it is written again: a minute, or a quarter of a
+    /// short idle limit.
+    pub fn touch_interval(&self) -> Duration {
+        Duration::from_mins(1).min(self.idle / 4)
+    }
+
+    /// Whether `session` is alive at `now`.
+    pub fn is_alive(&self, session: &Session, now: Timestamp) -> bool {
+        now < session.expires_at && now.since(session.last_seen_at) < self.idle
+    }
+
+    /// How long a store may keep a session last seen at `now`.
+    pub fn time_to_live(&self, session: &Session, now: Timestamp) -> Duration {
+        self.idle.min(session.expires_at.since(now))
+    }
+}

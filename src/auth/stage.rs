@@ -1,0 +1,162 @@
+//! Proofs and stages: how far a person got, as types.
+//!
+//! A proof is a value with private fields that only the check itself makes, so a finished login
+//! cannot be written down without both checks having been passed by the same account.
+//!
+//! ```compile_fail
+//! use vestibule::auth::stage::PasswordProof;
+//! let forged = PasswordProof { account: todo!() }; // the field is private
+//! ```
+//!
+//! ```compile_fail
+//! use vestibule::auth::stage::{FullyAuthenticated, Login};
+//! fn skip(login: Login<vestibule::auth::stage::PasswordVerified>) -> Login<FullyAuthenticated> {
+//!     login // a password alone is not enough
+//! }
+//! ```
+//!
+//! ```
+//! use vestibule::auth::stage::{FullyAuthenticated, Login, PasswordVerified, SecondFactorProof};
+//! fn finish(
+//!     login: Login<PasswordVerified>,
+//!     proof: SecondFactorProof,
+//! ) -> Option<Login<FullyAuthenticated>> {
+//!     login.complete(proof).ok()
+//! }
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::session::{PendingLogin, Session};
+use crate::base::id::AccountId;
+
+/// How somebody proved to be who they say, beyond the password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Factor {
+    /// A code from an authenticator app (RFC 6238).
+    Totp,
+    /// A recovery code in place of the second factor.
+    RecoveryCode,
+}
+
+impl Factor {
+    /// Its name in logs, metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Totp => "totp",
+            Self::RecoveryCode => "recovery_code",
+        }
+    }
+}
+
+/// The password of this account was verified just now.
+#[derive(Debug)]
+pub struct PasswordProof {
+    account: AccountId,
+}
+
+impl PasswordProof {
+    /// Made by the password check only.
+    pub(super) fn verified(account: AccountId) -> Self {
+        Self { account }
+    }
+}
+
+/// A second factor of this account was verified, and used up, just now.
+#[derive(Debug)]
+pub struct SecondFactorProof {
+    account: AccountId,
+    method: Factor,
+}
+
+impl SecondFactorProof {
+    /// Made by the second-factor checks only.
+    pub(super) fn verified(account: AccountId, method: Factor) -> Self {
+        Self { account, method }
+    }
+}
+
+/// Stage: the password is verified, the second factor is still owed.
+#[derive(Debug)]
+pub struct PasswordVerified(());
+
+/// Stage: both factors are verified.
+#[derive(Debug)]
+pub struct FullyAuthenticated {
+    method: Factor,
+}
+
+/// A login at stage `S`.
+#[derive(Debug)]
+pub struct Login<S> {
+    account: AccountId,
+    stage: S,
+}
+
+/// The second proof belongs to another account.
+#[derive(Debug, thiserror::Error)]
+#[error("the second factor belongs to another account")]
+pub struct ForeignProof;
+
+impl<S> Login<S> {
+    /// Whose login it is.
+    pub fn account(&self) -> AccountId {
+        self.account
+    }
+}
+
+impl Login<PasswordVerified> {
+    /// Starts a login with the first proof.
+    pub fn begin(proof: &PasswordProof) -> Self {
+        Self { account: proof.account, stage: PasswordVerified(()) }
+    }
+
+    /// Takes up a login in progress from the pending store.
+    pub fn resume(record: &PendingLogin) -> Self {
+        Self { account: record.account, stage: PasswordVerified(()) }
+    }
+
+    /// Finishes the login with the second proof, which must be of the same account.
+    pub fn complete(
+        self,
+        proof: SecondFactorProof,
+    ) -> Result<Login<FullyAuthenticated>, ForeignProof> {
+        if proof.account != self.account {
+            return Err(ForeignProof);
+        }
+        Ok(Login { account: self.account, stage: FullyAuthenticated { method: proof.method } })
+    }
+}
+
+impl Login<FullyAuthenticated> {
+    /// Takes up a finished login from the session store.
+    pub fn resume(session: &Session) -> Self {
+        Self {
+            account: session.identity.account,
+            stage: FullyAuthenticated { method: session.method },
+        }
+    }
+
+    /// The second factor that finished it.
+    pub fn method(&self) -> Factor {
+        self.stage.method
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::OsRandom;
+
+    #[test]
+    fn a_second_factor_of_somebody_else_finishes_nothing() {
+        let (mine, theirs) = (
+            AccountId::random(&OsRandom::new()).unwrap(),
+            AccountId::random(&OsRandom::new()).unwrap(),
+        );
+        let login = || Login::begin(&PasswordProof::verified(mine));
+        assert!(login().complete(SecondFactorProof::verified(theirs, Factor::Totp)).is_err());
+        assert!(login().complete(SecondFactorProof::verified(mine, Factor::Totp)).is_ok());
+    }
+}

@@ -1,0 +1,237 @@
+//! Codes from an authenticator app: RFC 6238 with SHA-1, 6 digits, 30 seconds, one step either
+//! way.
+
+use std::fmt;
+use std::time::Duration;
+
+use totp_rs::{Algorithm, Builder, Totp};
+use zeroize::Zeroizing;
+
+use super::keys::{KeyRing, SealError};
+use crate::base::clock::Timestamp;
+use crate::base::id::{AccountId, FactorId};
+use crate::base::random::{NoRandomness, Random, bytes};
+
+/// Bytes in a secret: 160 bits (RFC 4226 §4, R6).
+const SECRET_LEN: usize = 20;
+/// Digits in a code.
+pub const DIGITS: u8 = 6;
+/// How long a code is shown (RFC 6238 §5.2).
+pub const PERIOD: Duration = Duration::from_secs(30);
+/// Steps accepted before and after the present one, for slow hands and clocks (RFC 6238 §5.2).
+const SKEW: u16 = 1;
+
+/// A 30-second step since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimeStep(u64);
+
+impl TimeStep {
+    /// The step that holds `now`.
+    pub fn at(now: Timestamp) -> Self {
+        Self(now.as_secs() / PERIOD.as_secs())
+    }
+
+    /// From its number.
+    pub fn from_number(step: u64) -> Self {
+        Self(step)
+    }
+
+    /// Its number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// A typed code: exactly six ASCII digits, after white space was dropped.
+pub struct Code(Zeroizing<String>);
+
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Code(***)")
+    }
+}
+
+/// Not six digits.
+#[derive(Debug, thiserror::Error)]
+#[error("a code has six digits")]
+pub struct NotACode;
+
+impl Code {
+    /// Parses what somebody typed; the spaces that apps show between digits are dropped.
+    pub fn parse(typed: &str) -> Result<Self, NotACode> {
+        let digits: Zeroizing<String> =
+            Zeroizing::new(typed.chars().filter(|c| !c.is_whitespace()).take(9).collect());
+        if digits.len() == usize::from(DIGITS) && digits.bytes().all(|b| b.is_ascii_digit()) {
+            Ok(Self(digits))
+        } else {
+            Err(NotACode)
+        }
+    }
+}
+
+/// The secret shared with an authenticator app.
+pub struct TotpSecret(Zeroizing<[u8; SECRET_LEN]>);
+
+impl fmt::Debug for TotpSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TotpSecret(***)")
+    }
+}
+
+/// A confirmed authenticator as stored.
+#[derive(Clone, Debug)]
+pub struct TotpFactor {
+    /// Its id.
+    pub id: FactorId,
+    /// The secret, sealed to account and factor.
+    pub sealed: String,
+    /// When it was confirmed.
+    pub confirmed_at: Timestamp,
+    /// When a code of it was last accepted.
+    pub last_used_at: Timestamp,
+}
+
+/// An authenticator that has just been confirmed.
+#[derive(Clone, Debug)]
+pub struct NewTotpFactor {
+    /// Whose it is.
+    pub account: AccountId,
+    /// Its id.
+    pub id: FactorId,
+    /// The secret, sealed to account and factor.
+    pub sealed: String,
+    /// The step of the confirming code: used.
+    pub confirmed_step: TimeStep,
+    /// When.
+    pub confirmed_at: Timestamp,
+}
+
+/// What a secret is bound to when sealed.
+fn context(account: AccountId, factor: FactorId) -> Vec<u8> {
+    [b"totp".as_slice(), account.as_bytes(), factor.as_bytes()].concat()
+}
+
+impl TotpSecret {
+    /// A new random secret.
+    pub fn generate(random: &dyn Random) -> Result<Self, NoRandomness> {
+        Ok(Self(Zeroizing::new(bytes(random)?)))
+    }
+
+    /// Encrypts it for the store.
+    pub fn seal(
+        &self,
+        keys: &KeyRing,
+        random: &dyn Random,
+        account: AccountId,
+        factor: FactorId,
+    ) -> Result<String, SealError> {
+        keys.seal(random, &context(account, factor), self.0.as_slice())
+    }
+
+    /// Decrypts it from the store.
+    pub fn open(
+        keys: &KeyRing,
+        account: AccountId,
+        factor: FactorId,
+        sealed: &str,
+    ) -> Result<Self, SealError> {
+        let plain = keys.open(&context(account, factor), sealed)?;
+        let secret = plain.as_slice().try_into().map_err(|_length| SealError::Broken)?;
+        Ok(Self(Zeroizing::new(secret)))
+    }
+
+    fn totp(&self, issuer: &str, account: &str) -> Option<Totp> {
+        Builder::new()
+            .with_algorithm(Algorithm::SHA1)
+            .with_digits(DIGITS)
+            .with_skew(SKEW)
+            .with_step_duration(PERIOD.as_secs())
+            .with_secret(self.0.to_vec())
+            .with_issuer(Some(issuer.replace(':', " ")))
+            .with_account_name(account.replace(':', " "))
+            .build()
+            .ok()
+    }
+
+    /// The step within one of `now` whose code this is.
+    pub fn matching_step(&self, code: &Code, now: Timestamp) -> Option<TimeStep> {
+        self.totp("", "").and_then(|t| t.check(&code.0, now.as_secs())).map(TimeStep)
+    }
+
+    /// The secret as people type it: base32 without padding (RFC 4648 §6).
+    pub fn to_base32(&self) -> Zeroizing<String> {
+        Zeroizing::new(data_encoding::BASE32_NOPAD.encode(self.0.as_slice()))
+    }
+
+    /// The `otpauth:` address that authenticator apps read from a QR code.
+    pub fn to_uri(&self, issuer: &str, account: &str) -> Zeroizing<String> {
+        let uri = self.totp(issuer, account).and_then(|t| t.to_url().ok());
+        Zeroizing::new(uri.unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::keys::testing::material;
+    use crate::base::random::OsRandom;
+
+    fn rfc_secret() -> TotpSecret {
+        TotpSecret(Zeroizing::new(*b"12345678901234567890"))
+    }
+
+    #[test]
+    fn the_vectors_of_rfc_6238_hold() {
+        // RFC 6238 appendix B, SHA-1, the last six of eight digits.
+        for (time, code) in [
+            (59, "287082"),
+            (1_111_111_109, "081804"),
+            (1_111_111_111, "050471"),
+            (1_234_567_890, "005924"),
+            (2_000_000_000, "279037"),
+            (20_000_000_000, "353130"),
+        ] {
+            let now = Timestamp::from_millis(time * 1000);
+            let step = rfc_secret().matching_step(&Code::parse(code).unwrap(), now);
+            assert_eq!(step, Some(TimeStep::at(now)), "at {time}");
+        }
+    }
+
+    #[test]
+    fn a_code_holds_one_step_either_way_and_no_more() {
+        let code = Code::parse("287082").unwrap(); // step 1: 30 s to 59 s
+        let at = |secs| rfc_secret().matching_step(&code, Timestamp::from_millis(secs * 1000));
+        assert_eq!(at(0), Some(TimeStep(1)));
+        assert_eq!(at(89), Some(TimeStep(1)));
+        assert_eq!(at(90), None);
+        assert_eq!(at(120), None);
+    }
+
+    #[test]
+    fn only_six_digits_are_a_code() {
+        assert!(Code::parse(" 123 456 ").is_ok());
+        for bad in ["", "1", "12345", "1234567", "12345a", "１２３４５６", "123-456"] {
+            assert!(Code::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_sealed_secret_opens_for_its_own_factor_only() {
+        let random = OsRandom::new();
+        let keys = KeyRing::new(&material()).unwrap();
+        let account = AccountId::random(&random).unwrap();
+        let (factor, other) =
+            (FactorId::random(&random).unwrap(), FactorId::random(&random).unwrap());
+        let sealed = rfc_secret().seal(&keys, &random, account, factor).unwrap();
+        assert!(TotpSecret::open(&keys, account, factor, &sealed).is_ok());
+        assert!(TotpSecret::open(&keys, account, other, &sealed).is_err());
+    }
+
+    #[test]
+    fn the_address_for_apps_names_issuer_and_account() {
+        let uri = rfc_secret().to_uri("Cell: Engine & Co", "alice");
+        assert!(uri.starts_with("otpauth://totp/"), "{}", *uri);
+        assert!(uri.contains("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"));
+        assert!(uri.contains("issuer=Cell"));
+    }
+}

@@ -1,0 +1,109 @@
+//! Typed ids: random, opaque, not secret.
+
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::random::{NoRandomness, Random, bytes};
+
+/// Not the text of an id.
+#[derive(Debug, thiserror::Error)]
+#[error("not an id: it should be {0} hexadecimal digits")]
+pub struct NotAnId(usize);
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $bytes:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; $bytes]);
+
+        impl $name {
+            /// A new random id.
+            pub fn random(random: &dyn Random) -> Result<Self, NoRandomness> {
+                Ok(Self(bytes(random)?))
+            }
+
+            /// Its bytes, for binding other data to it.
+            pub fn as_bytes(&self) -> &[u8] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&HEXLOWER.encode(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                HEXLOWER_PERMISSIVE
+                    .decode(text.as_bytes())
+                    .ok()
+                    .and_then(|b| b.try_into().ok())
+                    .map(Self)
+                    .ok_or(NotAnId($bytes * 2))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+id!(
+    /// An account, for as long as it exists; names may change, this does not.
+    AccountId,
+    16
+);
+id!(
+    /// One configured authenticator of an account.
+    FactorId,
+    16
+);
+id!(
+    /// What names a session in lists and commands. It is not the token and admits nobody.
+    SessionId,
+    8
+);
+id!(
+    /// One request, in logs and in `X-Request-Id`.
+    RequestId,
+    12
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::OsRandom;
+
+    #[test]
+    fn an_id_survives_its_text() {
+        let id = AccountId::random(&OsRandom::new()).unwrap();
+        assert_eq!(id.to_string().parse::<AccountId>().unwrap(), id);
+    }
+
+    #[test]
+    fn text_of_another_length_is_no_id() {
+        assert!("abcd".parse::<AccountId>().is_err());
+    }
+}

@@ -1,0 +1,44 @@
+//! Text that must not be seen: it is wiped when dropped and has no `Debug`, `Display` or
+//! `Serialize` of its content.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// A secret text: a password, a connection URL with credentials, a key file's entry.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes the text into custody.
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The content, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_never_shows_in_debug_output() {
+        let shown = format!("{:?}", Secret::new("hunter2".to_owned()));
+        assert_eq!(shown, "***");
+    }
+}

@@ -1,0 +1,4 @@
+//! May this request be forwarded? Policy and visitor in, decision out. It does not know HTTP
+//! pages, Pingora or stores.
+
+pub mod policy;

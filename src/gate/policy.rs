@@ -1,0 +1,187 @@
+//! What an app's rules say.
+
+use http::Method;
+
+/// What a rule grants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Forwarded without asking who it is; the app is told of nobody.
+    Public,
+    /// Forwarded for a person with both factors.
+    TwoFactor,
+    /// Refused for everybody.
+    Deny,
+}
+
+/// A segment-wise glob on the canonical path: `*` is one segment, `**` any number of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathGlob {
+    pattern: String,
+    segments: Vec<Segment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    One,
+    AnyNumber,
+}
+
+/// Why a text is no path glob.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadGlob {
+    /// It does not start with a slash.
+    #[error("a path pattern starts with `/`")]
+    NoSlash,
+    /// A `*` is only part of a segment.
+    #[error("`*` and `**` stand for whole segments: write `/files/*`, not `/files/a*`")]
+    PartialStar,
+    /// No canonical path looks like this.
+    #[error("no canonical path matches it: write it decoded, without `//`, `.`, `..`, `%`, `?` or `#`")]
+    NotCanonical,
+}
+
+impl PathGlob {
+    /// Parses a pattern such as `/public/**`.
+    pub fn parse(pattern: &str) -> Result<Self, BadGlob> {
+        let rest = pattern.strip_prefix('/').ok_or(BadGlob::NoSlash)?;
+        let last = rest.split('/').count().saturating_sub(1);
+        let segments = rest
+            .split('/')
+            .enumerate()
+            .map(|(i, segment)| match segment {
+                "**" => Ok(Segment::AnyNumber),
+                "*" => Ok(Segment::One),
+                s if s.contains('*') => Err(BadGlob::PartialStar),
+                "." | ".." => Err(BadGlob::NotCanonical),
+                "" if i != last => Err(BadGlob::NotCanonical),
+                s if s.contains(['%', '?', '#', '\\', ';'])
+                    || s.chars().any(|c| c.is_control() || !c.is_ascii()) =>
+                {
+                    Err(BadGlob::NotCanonical)
+                }
+                s => Ok(Segment::Literal(s.to_owned())),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { pattern: pattern.to_owned(), segments })
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.pattern
+    }
+
+    /// Whether `path`, which must be canonical and starts with a slash, matches.
+    pub fn matches(&self, path: &str) -> bool {
+        let Some(rest) = path.strip_prefix('/') else { return false };
+        let path: Vec<&str> = rest.split('/').collect();
+        matches_from(&self.segments, &path)
+    }
+}
+
+fn matches_from(pattern: &[Segment], path: &[&str]) -> bool {
+    match pattern.split_first() {
+        None => path.is_empty(),
+        Some((Segment::AnyNumber, rest)) => {
+            (0..=path.len()).any(|n| matches_from(rest, path.get(n..).unwrap_or_default()))
+        }
+        Some((Segment::One, rest)) => {
+            path.split_first().is_some_and(|(s, p)| !s.is_empty() && matches_from(rest, p))
+        }
+        Some((Segment::Literal(want), rest)) => {
+            path.split_first().is_some_and(|(s, p)| s == want && matches_from(rest, p))
+        }
+    }
+}
+
+/// One rule. Rules are tried in order and the first that matches decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The paths it is about.
+    pub path: PathGlob,
+    /// The methods it is about; empty for all.
+    pub methods: Vec<Method>,
+    /// What it grants.
+    pub access: Access,
+}
+
+/// The rules of an app. Where none matches, two factors are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// In order.
+    pub rules: Vec<Rule>,
+}
+
+impl Policy {
+    /// Whether the decision depends on the path, so that the path must be canonical.
+    pub fn has_rules(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    /// What is granted for `method` on the canonical `path`.
+    pub fn access(&self, method: &Method, path: &str) -> Access {
+        self.rules
+            .iter()
+            .find(|rule| {
+                (rule.methods.is_empty() || rule.methods.contains(method))
+                    && rule.path.matches(path)
+            })
+            .map_or(Access::TwoFactor, |rule| rule.access)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn glob(pattern: &str) -> PathGlob {
+        PathGlob::parse(pattern).unwrap()
+    }
+
+    #[test]
+    fn globs_match_segment_by_segment() {
+        assert!(glob("/public/**").matches("/public/a/b"));
+        assert!(glob("/public/**").matches("/public/"));
+        assert!(glob("/public/**").matches("/public"));
+        assert!(!glob("/public/**").matches("/publicity"));
+        assert!(!glob("/public/**").matches("/Public/a"));
+        assert!(glob("/files/*").matches("/files/a"));
+        assert!(!glob("/files/*").matches("/files/a/b"));
+        assert!(!glob("/files/*").matches("/files/"));
+        assert!(glob("/**/x").matches("/a/b/x"));
+        assert!(glob("/").matches("/"));
+        assert!(!glob("/").matches("/a"));
+    }
+
+    #[test]
+    fn patterns_no_canonical_path_can_match_are_refused() {
+        for (bad, why) in [
+            ("public/**", BadGlob::NoSlash),
+            ("/a*", BadGlob::PartialStar),
+            ("/a/../b", BadGlob::NotCanonical),
+            ("/a//b", BadGlob::NotCanonical),
+            ("/%61", BadGlob::NotCanonical),
+        ] {
+            assert_eq!(PathGlob::parse(bad), Err(why), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_decides_and_none_means_two_factors() {
+        let rule = |path: &str, methods: &[Method], access| Rule {
+            path: glob(path),
+            methods: methods.to_vec(),
+            access,
+        };
+        let policy = Policy {
+            rules: vec![
+                rule("/public/secret/**", &[], Access::Deny),
+                rule("/public/**", &[Method::GET], Access::Public),
+            ],
+        };
+        assert_eq!(policy.access(&Method::GET, "/public/a"), Access::Public);
+        assert_eq!(policy.access(&Method::POST, "/public/a"), Access::TwoFactor);
+        assert_eq!(policy.access(&Method::GET, "/public/secret/a"), Access::Deny);
+        assert_eq!(policy.access(&Method::GET, "/"), Access::TwoFactor);
+    }
+}

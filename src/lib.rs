@@ -1,0 +1,11 @@
+//! Vestibule: a reverse-proxy authentication gateway.
+//!
+//! See ARCHITECTURE.md for the layers; the modules stand here from the bottom up.
+
+pub mod base;
+
+pub mod auth;
+
+pub mod gate;
+
+pub mod proxy;

@@ -1,0 +1,122 @@
+//! What the proxy needs to be told: validated values, no text left to parse.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Method;
+use ipnet::IpNet;
+
+use crate::gate::policy::Policy;
+
+/// What is spoken on a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerKind {
+    /// TLS with HTTP/1.1 and HTTP/2 by ALPN.
+    Https,
+    /// Plain HTTP/1.1, behind a TLS-ending balancer or on loopback.
+    Http,
+    /// 308 to https for GET and HEAD; anything else is refused.
+    Redirect,
+}
+
+/// One listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerSettings {
+    /// Where it listens; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub kind: ListenerKind,
+}
+
+/// A certificate chain and its key, as PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The chain, leaf first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Who is believed and how much is borne.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkSettings {
+    /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Open connections from one address; trusted proxies are not counted.
+    pub connections_per_address: usize,
+}
+
+/// A host name an app answers to, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// This name.
+    Exact(String),
+    /// Any one label before this suffix, which starts with a dot: `*.example.com` is
+    /// `.example.com`.
+    Wildcard(String),
+}
+
+/// One address of the app behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamAddress {
+    /// Whether TLS is spoken to it.
+    pub tls: bool,
+    /// Host name or IP address; never empty, also what its certificate must name.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// How the app behind is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamSettings {
+    /// Its addresses; requests are spread over those that are healthy.
+    pub addresses: Vec<UpstreamAddress>,
+    /// The CA that signed its certificates, in place of the system's (PEM file).
+    pub ca: Option<PathBuf>,
+    /// What we show it as client certificate.
+    pub client_certificate: Option<CertificateFiles>,
+    /// Whether HTTP/2 is spoken to it (needed for gRPC).
+    pub http2: bool,
+    /// For a connection to be made.
+    pub connect_timeout: Duration,
+    /// Between two reads of a response. There is no limit in all.
+    pub read_timeout: Duration,
+}
+
+/// An app to be protected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppSettings {
+    /// Its name in logs, metrics and sessions.
+    pub name: String,
+    /// Its name on our pages and in authenticator apps.
+    pub title: String,
+    /// The hosts it answers to.
+    pub hosts: Vec<HostPattern>,
+    /// How it is reached.
+    pub upstream: UpstreamSettings,
+    /// Whether WebSocket handshakes are passed on.
+    pub websocket: bool,
+    /// Methods beyond GET HEAD POST PUT PATCH DELETE OPTIONS.
+    pub extra_methods: Vec<Method>,
+    /// Its rules.
+    pub policy: Policy,
+}
+
+/// All the proxy needs to be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// Where it listens.
+    pub listeners: Vec<ListenerSettings>,
+    /// Its certificates, chosen by SNI.
+    pub certificates: Vec<CertificateFiles>,
+    /// Who is believed and how much is borne.
+    pub network: NetworkSettings,
+    /// The apps behind.
+    pub apps: Vec<AppSettings>,
+    /// Worker threads.
+    pub workers: usize,
+    /// How long requests in flight may take to finish on SIGTERM.
+    pub drain: Duration,
+}
