@@ -1,27 +1,27 @@
 //! The use cases of signing in and out. Each returns an [`Outcome`]-like value that the pages
 //! render in one `match`; a store failure is [`LoginError`] and never looks like a wrong guess.
 
+mod enrol;
+mod first;
+mod second;
+mod service;
+
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use subtle as _;
 use zeroize::Zeroizing;
 
+pub use self::first::FirstFactorAttempt;
+pub use self::service::{LoginDeps, LoginService};
 use super::account::{Account, LoginName};
-use super::keys::{KeyRing, SealError};
-use super::password::{HashError, PasswordPool, PasswordVerdict};
-use super::ports::{Accounts, Attempts, Factors, PendingLogins, Sessions, StoreError};
-use super::recovery::{CODES_IN_SET, NewRecoverySet, RecoveryCode, RecoverySet};
-use super::session::{Device, PendingLogin, ProvisionalTotp, Session, SessionLimits};
-use super::stage::{Factor, FullyAuthenticated, Login, PasswordProof, PasswordVerified, SecondFactorProof};
-use super::throttle::{AttemptKey, Budgets, Verdict};
+use super::keys::SealError;
+use super::password::HashError;
+use super::ports::StoreError;
+use super::recovery::RecoverySet;
+use super::session::Session;
 use super::token::{PendingToken, PlainToken, SessionToken};
-use super::totp::{Code, NewTotpFactor, TotpFactor, TotpSecret};
-use crate::base::clock::{Clock, Timestamp};
-use crate::base::id::{FactorId, SessionId};
-use crate::base::random::{NoRandomness, Random};
-use crate::base::secret::Secret;
+use super::totp::TotpFactor;
+use crate::base::random::NoRandomness;
 
 /// Why a use case could not be carried out at all. The answer is 503, never "wrong" and never
 /// "signed out".

@@ -1,0 +1,118 @@
+//! First enrolment and recovery codes.
+
+use super::second::Admitted;
+use super::{AppRef, Enrolment, LoginError, LoginService, SecondFactor};
+use crate::auth::recovery::{CODES_IN_SET, NewRecoverySet, RecoveryCode};
+use crate::auth::session::{Device, ProvisionalTotp, Session};
+use crate::auth::stage::{Factor, SecondFactorProof};
+use crate::auth::token::{PendingToken, PlainToken, SessionToken};
+use crate::auth::totp::{Code, NewTotpFactor, TotpSecret};
+use crate::base::id::FactorId;
+
+impl LoginService {
+    /// The authenticator offered in this login: the same one however often the page is loaded.
+    /// `None` when the login is gone or the account was ever enrolled, whatever the stores lost.
+    pub async fn enrolment(
+        &self,
+        app: AppRef<'_>,
+        token: &PlainToken<PendingToken>,
+    ) -> Result<Option<Enrolment>, LoginError> {
+        let Some(login) = self.pending(app, token).await? else { return Ok(None) };
+        let Some(account) = self.account_of(&login).await? else { return Ok(None) };
+        if account.ever_enrolled {
+            return Ok(None);
+        }
+        let id = account.id();
+        let offered = if let Some(offered) = login.enrolment {
+            offered
+        } else {
+            let factor = FactorId::random(self.random())?;
+            let secret = TotpSecret::generate(self.random())?;
+            let sealed = secret.seal(&self.deps.keys, self.random(), id, factor)?;
+            let new = ProvisionalTotp { factor, sealed };
+            let now = self.now();
+            match self.deps.pending.offer_enrolment(token.hashed(), &new, now).await? {
+                Some(offered) => offered,
+                None => return Ok(None),
+            }
+        };
+        let secret = TotpSecret::open(&self.deps.keys, id, offered.factor, &offered.sealed)?;
+        let name = account.identity.name;
+        let uri = secret.to_uri(app.issuer, name.as_str());
+        Ok(Some(Enrolment { secret: secret.to_base32(), uri, name }))
+    }
+
+    /// Confirms the offered authenticator by a code of it, which counts as used, and begins the
+    /// session; recovery codes are due next.
+    pub async fn confirm_enrolment(
+        &self,
+        app: AppRef<'_>,
+        token: &PlainToken<PendingToken>,
+        code: &Code,
+        device: Device,
+    ) -> Result<SecondFactor, LoginError> {
+        let guess = match self.admit_guess(app, token).await? {
+            Admitted::Yes(guess) => guess,
+            Admitted::No(answer) => return Ok(answer),
+        };
+        let Some(offered) = guess.login.enrolment.clone() else {
+            return Ok(SecondFactor::StartAgain);
+        };
+        if guess.account.ever_enrolled {
+            return Ok(SecondFactor::StartAgain);
+        }
+        let id = guess.account.id();
+        let secret = TotpSecret::open(&self.deps.keys, id, offered.factor, &offered.sealed)?;
+        let now = self.now();
+        let Some(step) = secret.matching_step(code, now) else {
+            return self.wrong(&guess, token).await;
+        };
+        let factor = NewTotpFactor {
+            account: id,
+            id: offered.factor,
+            sealed: offered.sealed,
+            confirmed_step: step,
+            confirmed_at: now,
+        };
+        if !self.deps.factors.enrol_first(&factor).await? {
+            return Ok(SecondFactor::StartAgain);
+        }
+        tracing::warn!(event = "second_factor_enrolled", account = %id, "second factor enrolled");
+        self.right(&guess).await?;
+        let proof = SecondFactorProof::verified(id, Factor::Totp);
+        self.finish(*guess, proof, token, device, true).await
+    }
+
+    /// Makes a new set of recovery codes for a session in which they are due, in place of the
+    /// account's former set. `None` when they are not due.
+    pub async fn new_recovery_codes(
+        &self,
+        session: &Session,
+    ) -> Result<Option<Vec<RecoveryCode>>, LoginError> {
+        if session.recovery_codes_due.is_none() {
+            return Ok(None);
+        }
+        let codes = (0..CODES_IN_SET)
+            .map(|_| RecoveryCode::generate(self.random()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (salt, pepper_id, hashes) = self.deps.passwords.hash_recovery_set(&codes).await?;
+        let account = session.identity.account;
+        let created_at = self.now();
+        let set = NewRecoverySet { account, salt, pepper_id, hashes, created_at };
+        self.deps.factors.replace_recovery(&set).await?;
+        tracing::info!(event = "recovery_codes_made", account = %account, "recovery codes made");
+        Ok(Some(codes))
+    }
+
+    /// Notes that the person has kept the codes; where to go next.
+    pub async fn confirm_recovery_codes(
+        &self,
+        token: &PlainToken<SessionToken>,
+        session: &Session,
+    ) -> Result<String, LoginError> {
+        let account = session.identity.account;
+        self.deps.factors.confirm_recovery(account, self.now()).await?;
+        self.deps.sessions.recovery_codes_done(token.hashed()).await?;
+        Ok(session.recovery_codes_due.clone().unwrap_or_else(|| "/".to_owned()))
+    }
+}

@@ -1,0 +1,132 @@
+//! The first factor: name and password.
+
+use super::{AppRef, FirstFactor, LoginError, LoginService};
+use crate::auth::account::{Account, LoginName};
+use crate::auth::password::PasswordVerdict;
+use crate::auth::session::{Device, PendingLogin};
+use crate::auth::stage::{Login, PasswordProof};
+use crate::auth::throttle::{AttemptKey, Budget, Verdict};
+use crate::auth::token::PlainToken;
+use crate::base::secret::Secret;
+
+/// What somebody typed into the login page.
+#[derive(Debug)]
+pub struct FirstFactorAttempt {
+    /// The name as typed.
+    pub name: String,
+    /// The password as typed.
+    pub password: Secret,
+    /// Where it was typed.
+    pub device: Device,
+    /// Where to go once signed in: a path and query on the same host.
+    pub return_to: String,
+}
+
+impl LoginService {
+    /// Checks name and password and begins a login. Unknown, disabled and known accounts take the
+    /// same path at the same cost.
+    pub async fn first_factor(
+        &self,
+        app: AppRef<'_>,
+        attempt: FirstFactorAttempt,
+    ) -> Result<FirstFactor, LoginError> {
+        let name = LoginName::parse(&attempt.name).ok();
+        let budgets = self.first_factor_budgets(&attempt.device, name.as_ref());
+        if let Verdict::Wait(wait) = self.deps.attempts.count(&budgets, self.now()).await? {
+            tracing::warn!(event = "throttled", address = %attempt.device.address, "too many passwords");
+            return Ok(FirstFactor::Wait(wait));
+        }
+        let counted: Vec<AttemptKey> = budgets.into_iter().map(|(key, _)| key).collect();
+        let checked = self.check_password(name.as_ref(), &attempt.password).await;
+        match checked {
+            Ok(Some((account, proof))) => {
+                self.deps.attempts.forgive(&counted).await?;
+                self.begin(app, &account, &proof, attempt.return_to).await
+            }
+            Ok(None) => {
+                tracing::info!(
+                    event = "password_wrong",
+                    address = %attempt.device.address,
+                    "wrong name or password"
+                );
+                Ok(FirstFactor::Wrong)
+            }
+            Err(error) => {
+                // No verdict was reached: this was no wrong guess.
+                self.deps.attempts.forgive(&counted).await?;
+                Err(error)
+            }
+        }
+    }
+
+    fn first_factor_budgets(
+        &self,
+        device: &Device,
+        name: Option<&LoginName>,
+    ) -> Vec<(AttemptKey, Budget)> {
+        let budgets = self.deps.budgets;
+        let mut keys = vec![(AttemptKey::address(device.address), budgets.address)];
+        if let Some(name) = name {
+            keys.push((AttemptKey::name(&self.deps.keys, name), budgets.name));
+        }
+        keys
+    }
+
+    async fn check_password(
+        &self,
+        name: Option<&LoginName>,
+        password: &Secret,
+    ) -> Result<Option<(Account, PasswordProof)>, LoginError> {
+        let account = match name {
+            Some(name) => self.deps.accounts.by_name(name).await?,
+            None => None,
+        };
+        let stored = account.as_ref().and_then(|a| a.password.as_ref());
+        let verdict = self.deps.passwords.verify(password, stored).await?;
+        let (Some(account), PasswordVerdict::Right { outdated }) = (account, verdict) else {
+            return Ok(None);
+        };
+        if account.disabled {
+            return Ok(None);
+        }
+        if outdated {
+            self.rehash(&account, password).await?;
+        }
+        let proof = PasswordProof::verified(account.id());
+        Ok(Some((account, proof)))
+    }
+
+    /// Brings a stored hash up to the present parameters, now that the password is at hand.
+    async fn rehash(&self, account: &Account, password: &Secret) -> Result<(), LoginError> {
+        let Some(old) = &account.password else { return Ok(()) };
+        let new = self.deps.passwords.hash(password).await?;
+        Ok(self.deps.accounts.rehash_password(account.id(), old, &new).await?)
+    }
+
+    async fn begin(
+        &self,
+        app: AppRef<'_>,
+        account: &Account,
+        proof: &PasswordProof,
+        return_to: String,
+    ) -> Result<FirstFactor, LoginError> {
+        let login = Login::begin(proof);
+        let now = self.now();
+        let record = PendingLogin {
+            account: login.account(),
+            app: app.name.to_owned(),
+            started_at: now,
+            expires_at: now.plus(self.pending_lives()),
+            return_to,
+            enrolment: None,
+        };
+        let token = PlainToken::generate(&self.deps.keys, self.random())?;
+        self.deps.pending.begin(token.hashed(), &record, now).await?;
+        tracing::info!(event = "password_right", account = %login.account(), "second factor owed");
+        Ok(FirstFactor::Begun {
+            token,
+            lives: self.pending_lives(),
+            enrol: !account.ever_enrolled,
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! The second factor: a code from the authenticator, or a recovery code in its place.
+
+use super::{AppRef, LoginError, LoginService, SecondFactor};
+use crate::auth::account::Account;
+use crate::auth::recovery::RecoveryCode;
+use crate::auth::session::{Device, PendingLogin};
+use crate::auth::stage::{Factor, Login, PasswordVerified, SecondFactorProof};
+use crate::auth::throttle::{AttemptKey, Verdict};
+use crate::auth::token::{PendingToken, PlainToken};
+use crate::auth::totp::{Code, TotpSecret};
+
+/// A guess that has been counted, and what it is a guess for.
+pub(super) struct Guess {
+    pub(super) login: PendingLogin,
+    pub(super) account: Account,
+    tries_left: u32,
+}
+
+/// Whether a guess may be made.
+pub(super) enum Admitted {
+    Yes(Box<Guess>),
+    No(SecondFactor),
+}
+
+impl LoginService {
+    /// Counts a guess, per account and per login, before anything is compared.
+    pub(super) async fn admit_guess(
+        &self,
+        app: AppRef<'_>,
+        token: &PlainToken<PendingToken>,
+    ) -> Result<Admitted, LoginError> {
+        let again = Ok(Admitted::No(SecondFactor::StartAgain));
+        let now = self.now();
+        let Some(login) = self.pending(app, token).await? else { return again };
+        let Some(account) = self.account_of(&login).await? else { return again };
+        let key = AttemptKey::second_factor(account.id());
+        let budget = [(key, self.deps.budgets.second_factor)];
+        if let Verdict::Wait(wait) = self.deps.attempts.count(&budget, now).await? {
+            tracing::warn!(event = "throttled", account = %account.id(), "too many codes");
+            return Ok(Admitted::No(SecondFactor::Wait(wait)));
+        }
+        let limit = self.deps.budgets.login;
+        let Some(made) = self.deps.pending.count_guess(token.hashed(), limit, now).await? else {
+            return again;
+        };
+        Ok(Admitted::Yes(Box::new(Guess {
+            login,
+            account,
+            tries_left: limit.saturating_sub(made),
+        })))
+    }
+
+    /// A wrong guess: the last one of a login ends it.
+    pub(super) async fn wrong(
+        &self,
+        guess: &Guess,
+        token: &PlainToken<PendingToken>,
+    ) -> Result<SecondFactor, LoginError> {
+        let tries_left = guess.tries_left;
+        tracing::warn!(
+            event = "second_factor_wrong",
+            account = %guess.account.id(),
+            tries_left,
+            "right password, wrong code"
+        );
+        if tries_left == 0 {
+            self.deps.pending.end(token.hashed()).await?;
+        }
+        Ok(SecondFactor::Wrong { tries_left })
+    }
+
+    /// A right guess: the account's counter starts anew.
+    pub(super) async fn right(&self, guess: &Guess) -> Result<(), LoginError> {
+        let key = AttemptKey::second_factor(guess.account.id());
+        Ok(self.deps.attempts.clear(&key).await?)
+    }
+
+    /// Checks a code from the authenticator and uses it up.
+    pub async fn totp(
+        &self,
+        app: AppRef<'_>,
+        token: &PlainToken<PendingToken>,
+        code: &Code,
+        device: Device,
+    ) -> Result<SecondFactor, LoginError> {
+        let guess = match self.admit_guess(app, token).await? {
+            Admitted::Yes(guess) => guess,
+            Admitted::No(answer) => return Ok(answer),
+        };
+        let Some(proof) = self.check_totp(&guess.account, code).await? else {
+            return self.wrong(&guess, token).await;
+        };
+        self.right(&guess).await?;
+        let codes = self.deps.factors.recovery_set(guess.account.id()).await?;
+        let due = codes.is_none_or(|set| set.confirmed_at.is_none());
+        self.finish(*guess, proof, token, device, due).await
+    }
+
+    async fn check_totp(
+        &self,
+        account: &Account,
+        code: &Code,
+    ) -> Result<Option<SecondFactorProof>, LoginError> {
+        let id = account.id();
+        let Some(factor) = self.deps.factors.totp(id).await? else { return Ok(None) };
+        let secret = TotpSecret::open(&self.deps.keys, id, factor.id, &factor.sealed)?;
+        let now = self.now();
+        let Some(step) = secret.matching_step(code, now) else { return Ok(None) };
+        let first = self.deps.factors.consume_step(id, factor.id, step, now).await?;
+        Ok(first.then(|| SecondFactorProof::verified(id, Factor::Totp)))
+    }
+
+    /// Checks a recovery code in place of the second factor and uses it up.
+    pub async fn recovery_code(
+        &self,
+        app: AppRef<'_>,
+        token: &PlainToken<PendingToken>,
+        code: &RecoveryCode,
+        device: Device,
+    ) -> Result<SecondFactor, LoginError> {
+        let guess = match self.admit_guess(app, token).await? {
+            Admitted::Yes(guess) => guess,
+            Admitted::No(answer) => return Ok(answer),
+        };
+        let Some(proof) = self.check_recovery(&guess.account, code).await? else {
+            return self.wrong(&guess, token).await;
+        };
+        self.right(&guess).await?;
+        self.finish(*guess, proof, token, device, false).await
+    }
+
+    async fn check_recovery(
+        &self,
+        account: &Account,
+        code: &RecoveryCode,
+    ) -> Result<Option<SecondFactorProof>, LoginError> {
+        let id = account.id();
+        let set = self.deps.factors.recovery_set(id).await?;
+        let salted = set.as_ref().map(|s| (s.salt.as_str(), s.pepper_id.as_str()));
+        let Some(hash) = self.deps.passwords.hash_recovery_code(code, salted).await? else {
+            return Ok(None);
+        };
+        let left = self.deps.factors.consume_recovery(id, &hash, self.now()).await?;
+        if let Some(left) = left {
+            tracing::warn!(event = "recovery_code_used", account = %id, left, "recovery code used");
+        }
+        Ok(left.map(|_| SecondFactorProof::verified(id, Factor::RecoveryCode)))
+    }
+
+    /// Brings both proofs together and begins the session.
+    pub(super) async fn finish(
+        &self,
+        guess: Guess,
+        proof: SecondFactorProof,
+        token: &PlainToken<PendingToken>,
+        device: Device,
+        recovery_codes_due: bool,
+    ) -> Result<SecondFactor, LoginError> {
+        let finished = Login::<PasswordVerified>::resume(&guess.login)
+            .complete(proof)
+            .map_err(|error| LoginError::Broken(error.to_string()))?;
+        let Guess { login, account, .. } = guess;
+        self.promote(&finished, account, login, token, device, recovery_codes_due).await
+    }
+}

@@ -1,0 +1,215 @@
+//! The service behind all use cases, and those about a finished session.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AppRef, LoginError, Owed, Profile, SecondFactor, SignedIn};
+use crate::auth::account::Account;
+use crate::auth::keys::KeyRing;
+use crate::auth::password::PasswordPool;
+use crate::auth::ports::{Accounts, Attempts, Factors, PendingLogins, Sessions};
+use crate::auth::session::{Device, PendingLogin, Session, SessionLimits};
+use crate::auth::stage::{FullyAuthenticated, Login};
+use crate::auth::throttle::Budgets;
+use crate::auth::token::{PendingToken, PlainToken, SessionToken};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::id::SessionId;
+use crate::base::random::Random;
+
+/// What the service works with.
+#[derive(Clone)]
+pub struct LoginDeps {
+    /// Accounts.
+    pub accounts: Arc<dyn Accounts>,
+    /// Second factors and recovery codes.
+    pub factors: Arc<dyn Factors>,
+    /// Logins in progress.
+    pub pending: Arc<dyn PendingLogins>,
+    /// Finished sessions.
+    pub sessions: Arc<dyn Sessions>,
+    /// Counters of guesses.
+    pub attempts: Arc<dyn Attempts>,
+    /// The hashing pool.
+    pub passwords: Arc<PasswordPool>,
+    /// The key ring.
+    pub keys: Arc<KeyRing>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub random: Arc<dyn Random>,
+    /// How long sessions and logins live.
+    pub limits: SessionLimits,
+    /// How many wrong guesses are borne.
+    pub budgets: Budgets,
+}
+
+/// Signing in and out.
+pub struct LoginService {
+    pub(super) deps: LoginDeps,
+}
+
+impl fmt::Debug for LoginService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoginService")
+    }
+}
+
+impl LoginService {
+    /// A service over these stores.
+    pub fn new(deps: LoginDeps) -> Self {
+        Self { deps }
+    }
+
+    /// The key ring, for CSRF tokens and for reading cookies.
+    pub fn keys(&self) -> &KeyRing {
+        &self.deps.keys
+    }
+
+    /// Random bytes.
+    pub fn random(&self) -> &dyn Random {
+        &*self.deps.random
+    }
+
+    /// How long sessions and logins live.
+    pub fn limits(&self) -> SessionLimits {
+        self.deps.limits
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.deps.clock.now()
+    }
+
+    /// The login under `token`, if it is one of this app's and still alive.
+    pub(super) async fn pending(
+        &self,
+        app: AppRef<'_>,
+        token: &PlainToken<PendingToken>,
+    ) -> Result<Option<PendingLogin>, LoginError> {
+        let login = self.deps.pending.load(token.hashed(), self.now()).await?;
+        Ok(login.filter(|l| l.app == app.name))
+    }
+
+    /// The account of a login in progress, unless it was disabled or removed since.
+    pub(super) async fn account_of(
+        &self,
+        login: &PendingLogin,
+    ) -> Result<Option<Account>, LoginError> {
+        let account = self.deps.accounts.by_id(login.account).await?;
+        Ok(account.filter(|a| !a.disabled && login.started_at >= a.sessions_valid_from))
+    }
+
+    /// What the login under `token` waits for; `None` when it is gone.
+    pub async fn owed(
+        &self,
+        app: AppRef<'_>,
+        token: &PlainToken<PendingToken>,
+    ) -> Result<Option<Owed>, LoginError> {
+        let Some(login) = self.pending(app, token).await? else { return Ok(None) };
+        let Some(account) = self.account_of(&login).await? else { return Ok(None) };
+        let name = account.identity.name.clone();
+        Ok(Some(if self.deps.factors.totp(account.id()).await?.is_some() {
+            Owed::SecondFactor { name }
+        } else if account.ever_enrolled {
+            Owed::Help { name }
+        } else {
+            Owed::Enrolment { name }
+        }))
+    }
+
+    /// Turns a login that both proofs finished into a session under a new id.
+    pub(super) async fn promote(
+        &self,
+        finished: &Login<FullyAuthenticated>,
+        account: Account,
+        login: PendingLogin,
+        token: &PlainToken<PendingToken>,
+        device: Device,
+        recovery_codes_due: bool,
+    ) -> Result<SecondFactor, LoginError> {
+        if finished.account() != account.id() {
+            return Err(LoginError::Broken("a login was finished for another account".to_owned()));
+        }
+        let now = self.now();
+        let session = Session {
+            id: SessionId::random(self.random())?,
+            identity: account.identity,
+            app: login.app,
+            method: finished.method(),
+            started_at: now,
+            last_seen_at: now,
+            expires_at: now.plus(self.deps.limits.absolute),
+            device,
+            recovery_codes_due: recovery_codes_due.then(|| login.return_to.clone()),
+        };
+        let ttl = self.deps.limits.time_to_live(&session, now);
+        let plain = PlainToken::<SessionToken>::generate(&self.deps.keys, self.random())?;
+        let won =
+            self.deps.sessions.promote(token.hashed(), plain.hashed(), &session, ttl).await?;
+        if !won {
+            return Ok(SecondFactor::StartAgain);
+        }
+        tracing::info!(
+            event = "signed_in",
+            account = %session.identity.account,
+            session = %session.id,
+            method = finished.method().as_str(),
+            "signed in"
+        );
+        Ok(SecondFactor::SignedIn(SignedIn {
+            token: plain,
+            return_to: login.return_to,
+            recovery_codes_due,
+        }))
+    }
+
+    /// The session under `token`, if it is one of this app's, alive, and of an account that still
+    /// honours it.
+    pub async fn session(
+        &self,
+        app: &str,
+        token: &PlainToken<SessionToken>,
+    ) -> Result<Option<Session>, LoginError> {
+        let Some(session) = self.deps.sessions.load(token.hashed()).await? else {
+            return Ok(None);
+        };
+        if session.app != app || !self.deps.limits.is_alive(&session, self.now()) {
+            return Ok(None);
+        }
+        let status = self.deps.accounts.status(session.identity.account).await?;
+        Ok(status.is_some_and(|s| s.honours(session.started_at)).then_some(session))
+    }
+
+    /// The state of the account, for its owner.
+    pub async fn profile(&self, session: &Session) -> Result<Profile, LoginError> {
+        let id = session.identity.account;
+        let account = self.deps.accounts.by_id(id).await?;
+        let account = account.ok_or_else(|| {
+            LoginError::Broken("the account was removed while its session was in use".to_owned())
+        })?;
+        Ok(Profile {
+            account,
+            totp: self.deps.factors.totp(id).await?,
+            recovery: self.deps.factors.recovery_set(id).await?,
+            sessions: self.deps.sessions.list(Some(id), self.now()).await?,
+        })
+    }
+
+    /// Ends the session.
+    pub async fn sign_out(&self, token: &PlainToken<SessionToken>) -> Result<(), LoginError> {
+        self.deps.sessions.end(token.hashed()).await?;
+        tracing::info!(event = "signed_out", "signed out");
+        Ok(())
+    }
+
+    /// Ends a login in progress.
+    pub async fn abandon(&self, token: &PlainToken<PendingToken>) -> Result<(), LoginError> {
+        Ok(self.deps.pending.end(token.hashed()).await?)
+    }
+
+    /// How long a login may wait for its second factor.
+    pub(super) fn pending_lives(&self) -> Duration {
+        self.deps.limits.pending
+    }
+}
