@@ -192,7 +192,10 @@ mod tests {
         assert_eq!(stripped(&["__Host-vestibule=x; a=1"]).as_deref(), Some("a=1"));
         assert_eq!(stripped(&["a=1; __Host-vestibule-login=x; b=2"]).as_deref(), Some("a=1; b=2"));
         assert_eq!(stripped(&["a=1", "__HOST-Vestibule=x", "b=2"]).as_deref(), Some("a=1; b=2"));
-        assert_eq!(stripped(&["__Host-vestibule=x", "=__Host-vestibule=y; __Host-vestibule"]), None);
+        assert_eq!(
+            stripped(&["__Host-vestibule=x", "=__Host-vestibule=y; __Host-vestibule"]),
+            None
+        );
         assert_eq!(stripped(&[]), None);
     }
 

@@ -132,7 +132,8 @@ mod tests {
     #[tokio::test]
     async fn a_form_is_read_as_it_was_typed() {
         let body = "username=a%20b&password=+%26%3D+&x=1";
-        let fields = read("application/x-www-form-urlencoded; charset=utf-8", body).await.ok().unwrap();
+        let fields =
+            read("application/x-www-form-urlencoded; charset=utf-8", body).await.ok().unwrap();
         let form = LoginForm::from_fields(fields);
         assert_eq!(form.username, "a b");
         assert_eq!(form.password.reveal(), " &= ");

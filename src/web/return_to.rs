@@ -155,7 +155,8 @@ mod tests {
         let target = base.join(kept.as_str()).unwrap();
         assert_eq!(target.origin(), base.origin(), "{text:?} → {kept}");
         assert!(target.username().is_empty() && target.password().is_none());
-        assert!(!target.path().starts_with("/_auth"), "{text:?} → {kept}");
+        let first = target.path().split('/').nth(1).unwrap_or_default();
+        assert!(!first.eq_ignore_ascii_case("_auth"), "{text:?} → {kept}");
         assert!(!target.path().starts_with("//"), "{text:?} → {kept}");
         assert!(kept.as_str().bytes().all(|b| b.is_ascii_graphic()));
     }
@@ -174,7 +175,9 @@ mod tests {
         for honest in lines(include_str!("../../tests/corpus/redirects_ok.txt")) {
             assert_eq!(ReturnTo::parse(&honest).as_str(), honest);
         }
-        for honest in ["/caf%C3%A9/%E2%9C%93?q=%25", "/a//b", "/100%25", "/a.b/..c/d..", "/_authors"] {
+        for honest in
+            ["/caf%C3%A9/%E2%9C%93?q=%25", "/a//b", "/100%25", "/a.b/..c/d..", "/_authors"]
+        {
             assert_eq!(ReturnTo::parse(honest).as_str(), honest);
         }
     }
@@ -182,9 +185,24 @@ mod tests {
     #[test]
     fn encodings_of_our_own_pages_and_of_dot_segments_become_the_start_page() {
         for bad in [
-            "", "_auth", "/_auth", "/_AUTH/login", "/%5fauth/logout", "/%255Fauth/", "/_auth;x/logout",
-            "/_auth?x", "/a/%2e%2e/b", "/a/.%252e/b", "/..;/b", "/.", "/%2f/evil.example",
-            "/%2Fevil.example", "/a?q=%0d%0a", "/a%zz", "/a%", "/%2525252525252f",
+            "",
+            "_auth",
+            "/_auth",
+            "/_AUTH/login",
+            "/%5fauth/logout",
+            "/%255Fauth/",
+            "/_auth;x/logout",
+            "/_auth?x",
+            "/a/%2e%2e/b",
+            "/a/.%252e/b",
+            "/..;/b",
+            "/.",
+            "/%2f/evil.example",
+            "/%2Fevil.example",
+            "/a?q=%0d%0a",
+            "/a%zz",
+            "/a%",
+            "/%2525252525252f",
         ] {
             assert!(ReturnTo::parse(bad).is_root(), "{bad}");
         }

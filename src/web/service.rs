@@ -12,7 +12,6 @@ use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::{Device, Session, SessionLimits};
 use crate::auth::token::{PendingToken, PlainToken, SessionToken};
 use crate::auth::totp::Code;
-use crate::base::clock::Timestamp;
 use crate::base::random::Random;
 
 pub(super) type Outcome<T> = Result<T, LoginError>;
@@ -21,8 +20,11 @@ pub(super) type Finished = PlainToken<SessionToken>;
 
 #[async_trait]
 pub(super) trait SignIn: Send + Sync {
-    async fn first_factor(&self, app: AppRef<'_>, attempt: FirstFactorAttempt)
-    -> Outcome<FirstFactor>;
+    async fn first_factor(
+        &self,
+        app: AppRef<'_>,
+        attempt: FirstFactorAttempt,
+    ) -> Outcome<FirstFactor>;
     async fn owed(&self, app: AppRef<'_>, token: &Pending) -> Outcome<Option<Owed>>;
     async fn totp(
         &self,
@@ -48,15 +50,13 @@ pub(super) trait SignIn: Send + Sync {
     ) -> Outcome<SecondFactor>;
     async fn session(&self, app: &str, token: &Finished) -> Outcome<Option<Session>>;
     async fn new_recovery_codes(&self, session: &Session) -> Outcome<Option<Vec<RecoveryCode>>>;
-    async fn confirm_recovery_codes(&self, token: &Finished, session: &Session)
-    -> Outcome<String>;
+    async fn confirm_recovery_codes(&self, token: &Finished, session: &Session) -> Outcome<String>;
     async fn profile(&self, session: &Session) -> Outcome<Profile>;
     async fn sign_out(&self, token: &Finished) -> Outcome<()>;
     async fn abandon(&self, token: &Pending) -> Outcome<()>;
     fn keys(&self) -> &KeyRing;
     fn random(&self) -> &dyn Random;
     fn limits(&self) -> SessionLimits;
-    fn now(&self) -> Timestamp;
 }
 
 #[async_trait]
@@ -107,11 +107,7 @@ impl SignIn for LoginService {
     async fn new_recovery_codes(&self, session: &Session) -> Outcome<Option<Vec<RecoveryCode>>> {
         Self::new_recovery_codes(self, session).await
     }
-    async fn confirm_recovery_codes(
-        &self,
-        token: &Finished,
-        session: &Session,
-    ) -> Outcome<String> {
+    async fn confirm_recovery_codes(&self, token: &Finished, session: &Session) -> Outcome<String> {
         Self::confirm_recovery_codes(self, token, session).await
     }
     async fn profile(&self, session: &Session) -> Outcome<Profile> {
@@ -131,8 +127,5 @@ impl SignIn for LoginService {
     }
     fn limits(&self) -> SessionLimits {
         Self::limits(self)
-    }
-    fn now(&self) -> Timestamp {
-        Self::now(self)
     }
 }

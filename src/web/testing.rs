@@ -278,9 +278,6 @@ impl SignIn for Fake {
     fn limits(&self) -> SessionLimits {
         SessionLimits::default()
     }
-    fn now(&self) -> Timestamp {
-        Self::at()
-    }
 }
 
 /// Whether this is the code 287082, the one of step 1 of the secret `12345678901234567890`

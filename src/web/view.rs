@@ -141,7 +141,8 @@ impl Qr {
             let mut x = 0;
             for run in row.chunk_by(|a, b| a == b) {
                 if run.first() == Some(&Color::Dark) {
-                    path += &format!("M{} {}h{}v1h-{}z", x + QUIET, y + QUIET, run.len(), run.len());
+                    path +=
+                        &format!("M{} {}h{}v1h-{}z", x + QUIET, y + QUIET, run.len(), run.len());
                 }
                 x += run.len();
             }

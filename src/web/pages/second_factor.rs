@@ -70,9 +70,7 @@ async fn page(visit: &Visit, means: Means, complaint: &Complaint) -> Result<Resp
     let (name, status) = (name.as_str(), complaint.status());
     let answer = match means {
         Means::App => Answer::page(status, &OtpPage { frame, csrf, name, complaint }),
-        Means::RecoveryCode => {
-            Answer::page(status, &RecoveryPage { frame, csrf, name, complaint })
-        }
+        Means::RecoveryCode => Answer::page(status, &RecoveryPage { frame, csrf, name, complaint }),
     }?;
     Ok(answer.cookie(cookie).retry_after(complaint.wait).done())
 }
