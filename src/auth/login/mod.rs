@@ -164,3 +164,50 @@ pub struct Profile {
     /// Its sessions, newest first.
     pub sessions: Vec<Session>,
 }
+
+/// The use cases.
+pub struct LoginService {
+    keys: Arc<KeyRing>,
+    random: Arc<dyn Random>,
+}
+
+impl fmt::Debug for LoginService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoginService")
+    }
+}
+
+/// A first factor, as it was typed.
+#[derive(Debug)]
+pub struct FirstFactorAttempt {
+    /// The login name as typed.
+    pub name: String,
+    /// The password as typed.
+    pub password: Secret,
+    /// Where from.
+    pub device: Device,
+    /// Where to.
+    pub return_to: String,
+}
+
+type Result<T> = std::result::Result<T, LoginError>;
+
+#[allow(clippy::all, clippy::pedantic, unused, missing_docs)]
+impl LoginService {
+    pub async fn first_factor(&self, app: AppRef<'_>, attempt: FirstFactorAttempt) -> Result<FirstFactor> { Err(LoginError::Busy) }
+    pub async fn owed(&self, app: AppRef<'_>, token: &PlainToken<PendingToken>) -> Result<Option<Owed>> { Err(LoginError::Busy) }
+    pub async fn totp(&self, app: AppRef<'_>, token: &PlainToken<PendingToken>, code: &Code, device: Device) -> Result<SecondFactor> { Err(LoginError::Busy) }
+    pub async fn recovery_code(&self, app: AppRef<'_>, token: &PlainToken<PendingToken>, code: &RecoveryCode, device: Device) -> Result<SecondFactor> { Err(LoginError::Busy) }
+    pub async fn enrolment(&self, app: AppRef<'_>, token: &PlainToken<PendingToken>) -> Result<Option<Enrolment>> { Err(LoginError::Busy) }
+    pub async fn confirm_enrolment(&self, app: AppRef<'_>, token: &PlainToken<PendingToken>, code: &Code, device: Device) -> Result<SecondFactor> { Err(LoginError::Busy) }
+    pub async fn session(&self, app_name: &str, token: &PlainToken<SessionToken>) -> Result<Option<Session>> { Err(LoginError::Busy) }
+    pub async fn new_recovery_codes(&self, session: &Session) -> Result<Option<Vec<RecoveryCode>>> { Err(LoginError::Busy) }
+    pub async fn confirm_recovery_codes(&self, token: &PlainToken<SessionToken>, session: &Session) -> Result<String> { Err(LoginError::Busy) }
+    pub async fn profile(&self, session: &Session) -> Result<Profile> { Err(LoginError::Busy) }
+    pub async fn sign_out(&self, token: &PlainToken<SessionToken>) -> Result<()> { Err(LoginError::Busy) }
+    pub async fn abandon(&self, token: &PlainToken<PendingToken>) -> Result<()> { Err(LoginError::Busy) }
+    pub fn keys(&self) -> &KeyRing { &self.keys }
+    pub fn random(&self) -> &dyn Random { &*self.random }
+    pub fn limits(&self) -> SessionLimits { SessionLimits::default() }
+    pub fn now(&self) -> Timestamp { Timestamp::EPOCH }
+}
