@@ -8,4 +8,6 @@ pub mod auth;
 
 pub mod gate;
 
+pub mod store;
+
 pub mod proxy;
