@@ -8,6 +8,8 @@ pub mod auth;
 
 pub mod gate;
 
+pub mod store;
+
 pub mod proxy;
 
 pub mod web;
