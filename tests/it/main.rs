@@ -12,4 +12,10 @@
 )]
 
 mod attacks;
+mod headers;
+mod layers;
+mod operation;
+mod redirects;
+mod signin;
+mod streams;
 mod support;

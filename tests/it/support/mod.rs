@@ -7,6 +7,7 @@ pub(crate) mod client;
 pub(crate) mod codes;
 pub(crate) mod frames;
 pub(crate) mod gateway;
+pub(crate) mod grpc;
 pub(crate) mod html;
 pub(crate) mod log;
 pub(crate) mod strict;

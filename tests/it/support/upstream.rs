@@ -145,6 +145,12 @@ impl Recorder {
         Mark(self.notes.events.lock().len())
     }
 
+    /// The beginning of the notes.
+    #[expect(clippy::unused_self, reason = "a mark belongs to its recorder")]
+    pub(crate) fn mark_of_all(&self) -> Mark {
+        Mark(0)
+    }
+
     /// The requests since `mark`, without those of [`Self::barrier`].
     pub(crate) fn requests(&self, mark: Mark) -> Vec<Seen> {
         let events = self.notes.events.lock();
