@@ -12,4 +12,6 @@ pub mod store;
 
 pub mod proxy;
 
+pub mod telemetry;
+
 pub mod web;
