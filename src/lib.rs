@@ -9,3 +9,5 @@ pub mod auth;
 pub mod gate;
 
 pub mod proxy;
+
+pub mod config;
