@@ -11,3 +11,7 @@ pub mod gate;
 pub mod proxy;
 
 pub mod config;
+
+pub mod app;
+
+pub mod cli;
