@@ -1,0 +1,5 @@
+//! Tests of the product from the outside.
+
+mod cli;
+mod config;
+mod support;

@@ -1,0 +1,2 @@
+//! What tests of the built program share.
+pub(crate) mod program;
