@@ -213,11 +213,7 @@ impl AccountAdmin {
 
     /// Ends the session with this id.
     pub async fn end_session(&self, id: SessionId) -> Result<(), AdminError> {
-        if self.sessions.end_by_id(id).await? {
-            Ok(())
-        } else {
-            Err(AdminError::NoSuchSession(id))
-        }
+        if self.sessions.end_by_id(id).await? { Ok(()) } else { Err(AdminError::NoSuchSession(id)) }
     }
 
     /// Ends the sessions and logins of one account. How many sessions.

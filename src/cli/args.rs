@@ -1,4 +1,5 @@
 //! What can be typed.
+#![expect(clippy::doc_markdown, reason = "the comments are the help, shown as plain text")]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -10,9 +10,7 @@ use super::{Streams, input};
 use crate::app;
 use crate::config::settings::{Database, LogFormat, SessionStore, Settings};
 use crate::gate::policy::Access;
-use crate::proxy::settings::{
-    AppSettings, HostPattern, ListenerKind, UpstreamAddress,
-};
+use crate::proxy::settings::{AppSettings, HostPattern, ListenerKind, UpstreamAddress};
 
 /// Checks the configuration and prints what it means.
 pub(super) fn check(arguments: &CheckArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {

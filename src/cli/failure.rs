@@ -110,10 +110,9 @@ impl From<AdminError> for Failure {
                 message,
                 Some("nothing was changed; `vestibule check --online` tells what does not answer"),
             ),
-            AdminError::SessionsLeft { .. } => Self::failed(
-                message,
-                Some("nothing more is needed: they end by themselves"),
-            ),
+            AdminError::SessionsLeft { .. } => {
+                Self::failed(message, Some("nothing more is needed: they end by themselves"))
+            }
             AdminError::NoSuchUser(_) => {
                 Self::failed(message, Some("`vestibule user list` shows who there is"))
             }

@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn a_password_is_one_line_without_its_break() {
-        for text in ["correct horse", "correct horse\n", "correct horse\r\n", "correct horse\nmore"] {
+        for text in ["correct horse", "correct horse\n", "correct horse\r\n", "correct horse\nmore"]
+        {
             assert_eq!(password(&mut text.as_bytes()).unwrap().reveal(), "correct horse");
         }
         assert_eq!(password(&mut " spaces \n".as_bytes()).unwrap().reveal(), " spaces ");

@@ -61,8 +61,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, mut streams: Streams<'
 /// Help, version and errors in the arguments.
 fn usage(error: &clap::Error, streams: &mut Streams<'_>) -> ExitCode {
     let text = error.render();
-    let stream: &mut dyn Write =
-        if error.use_stderr() { streams.errors } else { streams.output };
+    let stream: &mut dyn Write = if error.use_stderr() { streams.errors } else { streams.output };
     let written = if streams.colour && error.use_stderr() {
         write!(stream, "{}", text.ansi())
     } else {

@@ -14,22 +14,15 @@ use crate::auth::session::Session;
 /// Runs the sub-command.
 pub(super) fn run(arguments: &SessionArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     match &arguments.command {
-        SessionCommand::List { user } => {
-            list(&arguments.state, user.as_deref(), streams.output)
-        }
+        SessionCommand::List { user } => list(&arguments.state, user.as_deref(), streams.output),
         SessionCommand::End(which) => end(&arguments.state, which, streams.output),
     }
 }
 
-fn list(
-    state: &StateArgs,
-    user: Option<&str>,
-    output: &mut dyn Write,
-) -> Result<(), Failure> {
+fn list(state: &StateArgs, user: Option<&str>, output: &mut dyn Write) -> Result<(), Failure> {
     let name = user.map(LoginName::parse).transpose()?;
-    let sessions = input::with_admin(state, async |admin| {
-        Ok(admin.list_sessions(name.as_ref()).await?)
-    })?;
+    let sessions =
+        input::with_admin(state, async |admin| Ok(admin.list_sessions(name.as_ref()).await?))?;
     if state.json {
         return meta::json(&sessions.iter().map(session_json).collect(), output);
     }

@@ -44,7 +44,8 @@ impl<const N: usize> Table<N> {
 /// `text` without control characters and those that turn the direction of writing; `-` for nothing.
 pub(super) fn visible(text: &str) -> String {
     let hidden = |c: char| {
-        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     if text.is_empty() {
         return "-".to_owned();

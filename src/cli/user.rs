@@ -20,8 +20,7 @@ pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), 
         UserCommand::Show { name } => show(state, &LoginName::parse(&name)?, streams.output),
         UserCommand::Disable { name } => {
             let name = LoginName::parse(&name)?;
-            let ended =
-                input::with_admin(state, async |admin| Ok(admin.disable(&name).await?))?;
+            let ended = input::with_admin(state, async |admin| Ok(admin.disable(&name).await?))?;
             changed(state, &name, "disabled", Some(ended), streams.output)
         }
         UserCommand::Enable { name } => {
@@ -90,7 +89,8 @@ fn list(state: &StateArgs, output: &mut dyn Write) -> Result<(), Failure> {
     if state.json {
         return meta::json(&accounts.iter().map(account_json).collect(), output);
     }
-    let mut table = Table::new(["NAME", "DISPLAY NAME", "EMAIL", "GROUPS", "STATE", "2FA", "ADDED"]);
+    let mut table =
+        Table::new(["NAME", "DISPLAY NAME", "EMAIL", "GROUPS", "STATE", "2FA", "ADDED"]);
     for account in &accounts {
         let who = &account.identity;
         table.row([

@@ -48,6 +48,7 @@ impl<'a> Document<'a> {
                 message: format!("not TOML: {}", e.message()),
             })
             .collect();
+        mistakes.sort_by_key(|m| m.position);
         mistakes.dedup_by_key(|m| m.position.0);
         Err(mistakes)
     }
@@ -64,21 +65,42 @@ impl<'a> Document<'a> {
             };
             let span = error.span().unwrap_or(0..0);
             let found = find(&self.root, &span, &KeyPath::default());
+            let key = found.as_ref().map(|path| self.as_written(path)).unwrap_or_default();
             mistakes.push(Mistake {
-                key: found.clone().unwrap_or_default(),
+                key: key.clone(),
                 position: position(self.text, span.start),
                 message: wording::plain(error.message()),
             });
             let Some(path) = found else { break };
             remove(&mut self.root, path.steps());
-            self.removed.push(path);
+            self.removed.push(key);
         }
         (T::default(), mistakes)
     }
 
     /// Whether a mistake at `key`, above or below it has been noted already.
     pub(super) fn is_known_bad(&self, key: &KeyPath) -> bool {
-        self.removed.iter().any(|r| r.holds(key) || key.holds(r))
+        let key = self.as_written(key);
+        self.removed.iter().any(|r| r.holds(&key) || key.holds(r))
+    }
+
+    /// The path that `key` has in the text: elements that were removed count there.
+    pub(super) fn as_written(&self, key: &KeyPath) -> KeyPath {
+        key.steps().iter().fold(KeyPath::default(), |list, step| match step {
+            Step::Key(key) => list.key(key),
+            Step::Index(index) => {
+                let mut index = *index;
+                let mut gone: Vec<usize> =
+                    self.removed.iter().filter_map(|r| r.index_in(&list)).collect();
+                gone.sort_unstable();
+                for removed in gone {
+                    if removed <= index {
+                        index += 1;
+                    }
+                }
+                list.index(index)
+            }
+        })
     }
 
     /// Whether the document has something at `key`.
@@ -203,8 +225,7 @@ mod tests {
         let text = "[inner]\ncount = \"x\"\nnames = [\"a\", 5]\n\n[[list]]\ncuont = 1\ncount = 7\n";
         let mut doc = Document::parse(text).unwrap();
         let (outer, mistakes) = doc.read::<Outer>();
-        let mut seen: Vec<_> =
-            mistakes.iter().map(|m| (m.key.to_string(), m.position)).collect();
+        let mut seen: Vec<_> = mistakes.iter().map(|m| (m.key.to_string(), m.position)).collect();
         seen.sort();
         assert_eq!(
             seen,
@@ -217,6 +238,20 @@ mod tests {
         assert_eq!(outer.inner.names, ["a"]);
         assert_eq!(outer.list.first().unwrap().count, Some(7));
         assert!(doc.is_known_bad(&KeyPath::of("inner.count")));
+    }
+
+    #[test]
+    fn what_follows_a_removed_element_keeps_its_number() {
+        let mut doc = Document::parse("[inner]\nnames = [1, \"a\", 2, 3, \"b\"]\n").unwrap();
+        let (outer, mistakes) = doc.read::<Outer>();
+        assert_eq!(outer.inner.names, ["a", "b"]);
+        let seen: Vec<_> = mistakes.iter().map(|m| m.key.to_string()).collect();
+        assert_eq!(seen, ["inner.names[0]", "inner.names[2]", "inner.names[3]"]);
+        let names = KeyPath::of("inner.names");
+        assert_eq!(doc.as_written(&names.index(0)), names.index(1));
+        assert_eq!(doc.as_written(&names.index(1)), names.index(4));
+        assert!(!doc.is_known_bad(&names.index(0)));
+        assert_eq!(doc.position(&names.index(1)), (2, 25));
     }
 
     #[test]

@@ -42,6 +42,14 @@ impl KeyPath {
         &self.0
     }
 
+    /// The number of this element, where this is an element of `list`.
+    pub(super) fn index_in(&self, list: &Self) -> Option<usize> {
+        match self.0.strip_prefix(list.0.as_slice()) {
+            Some([Step::Index(index)]) => Some(*index),
+            _ => None,
+        }
+    }
+
     /// Whether the other lies at this path or below it.
     pub(super) fn holds(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)

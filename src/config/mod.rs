@@ -17,11 +17,11 @@ mod wording;
 
 use std::path::{Path, PathBuf};
 
-pub use self::error::ConfigError;
-pub use self::schema::schema;
 use self::document::{Document, Mistake};
+pub use self::error::ConfigError;
 use self::raw::RawConfig;
 use self::reader::Reader;
+pub use self::schema::schema;
 use self::settings::Settings;
 
 /// The configuration file.

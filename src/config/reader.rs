@@ -39,7 +39,8 @@ impl<'a> Reader<'a> {
     pub(super) fn fail(&mut self, key: &KeyPath, message: impl Into<String>) {
         if !self.document.is_known_bad(key) {
             let position = self.document.position(key);
-            self.mistakes.push(Mistake { key: key.clone(), position, message: message.into() });
+            let key = self.document.as_written(key);
+            self.mistakes.push(Mistake { key, position, message: message.into() });
         }
     }
 
@@ -81,7 +82,10 @@ impl<'a> Reader<'a> {
     ) -> Duration {
         let duration = self.duration(key, text, default);
         if duration.is_zero() {
-            self.fail(key, format!("must be longer than nothing, such as {:?}", units::written(default)));
+            self.fail(
+                key,
+                format!("must be longer than nothing, such as {:?}", units::written(default)),
+            );
             return default;
         }
         duration

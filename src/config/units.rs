@@ -33,9 +33,18 @@ mod tests {
 
     #[test]
     fn sizes_have_binary_units() {
-        assert_eq!(size("16KiB"), Some(16 * 1024));
-        assert_eq!(size("19 MiB"), Some(19 * 1024 * 1024));
-        for bad in ["", "16", "KiB", "-1KiB", "1.5MiB", "1KB", "99999999999999999999B", "18446744073709551615GiB"] {
+        assert_eq!(size("16KiB"), Some(16_384));
+        assert_eq!(size("19 MiB"), Some(19_922_944));
+        for bad in [
+            "",
+            "16",
+            "KiB",
+            "-1KiB",
+            "1.5MiB",
+            "1KB",
+            "99999999999999999999B",
+            "18446744073709551615GiB",
+        ] {
             assert_eq!(size(bad), None, "{bad}");
         }
     }

@@ -3,6 +3,8 @@
 
 /// How far a misspelt word may be from the right one.
 const LIKENESS: f64 = 0.7;
+const LIST: &str = "a list in square brackets";
+const TABLE: &str = "a table";
 
 /// The message without the value it quotes.
 pub(super) fn plain(message: &str) -> String {
@@ -26,7 +28,11 @@ pub(super) fn plain(message: &str) -> String {
     if message.starts_with("invalid value") {
         return format!("the value is out of range: write {expected}");
     }
-    format!("expected {expected}, found {}", kind(what))
+    let found = kind(what);
+    if expected == LIST && found == TABLE {
+        return format!("expected {expected}, found {found}: write its head in two brackets, [[…]]");
+    }
+    format!("expected {expected}, found {found}")
 }
 
 fn unknown_key(unknown: &str, known: &[&str]) -> String {
@@ -51,9 +57,10 @@ fn wanted(expected: &str) -> &str {
     match expected {
         "path string" => "a path in quotes",
         "a boolean" => "true or false",
-        "a sequence" => "a list in square brackets",
+        "a sequence" => LIST,
+        "a string" => "a text in quotes",
         "u32" | "u64" | "usize" => "a whole number, 0 or more",
-        other if other.starts_with("struct ") => "a table",
+        other if other.starts_with("struct ") => TABLE,
         other => other,
     }
 }
@@ -64,7 +71,7 @@ fn kind(found: &str) -> &'static str {
         "integer" => "a whole number",
         "boolean" => "true or false",
         "floating" => "a fraction",
-        "map" => "a table",
+        "map" => TABLE,
         "sequence" => "a list",
         _ => "something else",
     }

@@ -82,8 +82,10 @@ fn a_command_on_state_reports_the_mistakes_of_its_configuration() {
         assert_eq!(run.code, 2, "{arguments:?}: {}", run.stderr);
         assert!(run.stderr.contains(":1:12: data_dir: expected"), "{}", run.stderr);
     }
-    let run =
-        run_with_input(&["user", "add", "alice", "--password-stdin", "--config", config], "hunter22\n");
+    let run = run_with_input(
+        &["user", "add", "alice", "--password-stdin", "--config", config],
+        "hunter22\n",
+    );
     assert_eq!(run.code, 2);
     assert!(!run.stderr.contains("hunter22"), "{}", run.stderr);
 }

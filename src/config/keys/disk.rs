@@ -129,7 +129,5 @@ fn directory(path: &Path) -> &Path {
 }
 
 fn sync_directory(path: &Path) -> Result<(), KeyFileError> {
-    File::open(directory(path))
-        .and_then(|d| d.sync_all())
-        .map_err(io_error(path, "written"))
+    File::open(directory(path)).and_then(|d| d.sync_all()).map_err(io_error(path, "written"))
 }

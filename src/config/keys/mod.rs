@@ -172,7 +172,10 @@ mod tests {
         let ids: Vec<String> = std::thread::scope(|scope| {
             let starts: Vec<_> =
                 (0..8).map(|_| scope.spawn(|| load_or_init(&path).unwrap())).collect();
-            starts.into_iter().map(|s| s.join().unwrap().token.first().unwrap().id.clone()).collect()
+            starts
+                .into_iter()
+                .map(|s| s.join().unwrap().token.first().unwrap().id.clone())
+                .collect()
         });
         assert!(ids.windows(2).all(|pair| pair.first() == pair.last()), "{ids:?}");
     }

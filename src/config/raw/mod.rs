@@ -1,5 +1,9 @@
 //! The configuration file as it is written: every key with its type, nothing checked yet. The doc
 //! comments are the descriptions in the JSON Schema.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments are the descriptions in the schema, which editors show as plain text"
+)]
 
 mod app;
 mod limits;
@@ -139,7 +143,7 @@ pub(super) struct RawRedis {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawAccounts {
-    /// "embedded" (`SQLite` in data_dir) or `postgres://user:password@host/db`.
+    /// "embedded" (SQLite in data_dir) or `postgres://user:password@host/db`.
     #[schemars(extend("default" = "embedded"))]
     pub(super) database: Option<SecretRef>,
 }

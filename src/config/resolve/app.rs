@@ -23,7 +23,10 @@ pub(super) fn apps(raw: &[RawApp], r: &mut Reader<'_>) -> Vec<AppSettings> {
         let at = at.index(i);
         let app = app(raw, &at, &mut hosts, r);
         if !app.name.is_empty() && apps.iter().any(|other| other.name == app.name) {
-            r.fail(&at.key("name"), format!("{:?} is the name of another app: give each its own", app.name));
+            r.fail(
+                &at.key("name"),
+                format!("{:?} is the name of another app: give each its own", app.name),
+            );
         }
         apps.push(app);
     }
@@ -59,8 +62,7 @@ fn name(raw: Option<&str>, key: &KeyPath, r: &mut Reader<'_>) -> String {
         r.fail(key, "is missing: write a short name such as name = \"wiki\"");
         return String::new();
     };
-    let allowed =
-        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(allowed) {
         r.fail(key, format!("{name:?} is not a name: 1 to 64 small letters, digits, `-` and `_`"));
     }
@@ -84,7 +86,9 @@ fn hosts(
             Err(why) => r.fail(&at.index(i), why),
             Ok(host) => {
                 if let Some(other) = taken.insert(host.clone(), app.to_owned()) {
-                    let why = format!("{text:?} belongs to the app {other:?} already: a host has one app");
+                    let why = format!(
+                        "{text:?} belongs to the app {other:?} already: a host has one app"
+                    );
                     r.fail(&at.index(i), why);
                 }
                 hosts.push(host);

@@ -64,8 +64,22 @@ mod tests {
     #[test]
     fn what_no_host_header_can_be_is_refused() {
         for bad in [
-            "", "*", "*.", "a.*.com", "w*.com", "a b", "https://a.com", "a.com/", "a.com:8443",
-            "a..com", "a.com.", "-a.com", "bücher.de", "[::1", "*.127.0.0.1", "*.*.com",
+            "",
+            "*",
+            "*.",
+            "a.*.com",
+            "w*.com",
+            "a b",
+            "https://a.com",
+            "a.com/",
+            "a.com:8443",
+            "a..com",
+            "a.com.",
+            "-a.com",
+            "bücher.de",
+            "[::1",
+            "*.127.0.0.1",
+            "*.*.com",
         ] {
             assert!(pattern(bad).is_err(), "{bad:?}");
         }

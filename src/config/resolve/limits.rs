@@ -91,7 +91,10 @@ fn memory(text: Option<&str>, key: &KeyPath, r: &mut Reader<'_>) -> u32 {
     match u32::try_from(kib) {
         Ok(kib) if kib >= floor && u64::from(kib) <= MEMORY_MAX => kib,
         _ => {
-            r.fail(key, "out of range: write \"19MiB\" (the least that resists guessing) to \"2GiB\"");
+            r.fail(
+                key,
+                "out of range: write \"19MiB\" (the least that resists guessing) to \"2GiB\"",
+            );
             floor
         }
     }

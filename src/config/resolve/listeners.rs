@@ -63,7 +63,10 @@ pub(super) fn admin(
     if listeners.iter().any(|l| collide(l.address, address)) {
         r.fail(&key, "is also a listener's: health and metrics need a port of their own");
     } else if !address.ip().is_loopback() {
-        r.warn(&key, "health and metrics are served off loopback, without a login: keep that network closed");
+        r.warn(
+            &key,
+            "health and metrics are served off loopback, without a login: keep that network closed",
+        );
     }
     Some(address)
 }
@@ -80,9 +83,7 @@ pub(super) fn network(
     let trusted_proxies: Vec<IpNet> = written
         .iter()
         .enumerate()
-        .filter_map(|(i, text)| {
-            trusted(text).map_err(|why| r.fail(&key.index(i), why)).ok()
-        })
+        .filter_map(|(i, text)| trusted(text).map_err(|why| r.fail(&key.index(i), why)).ok())
         .collect();
     if raw.proxy_protocol == Some(true) {
         r.fail(&at.key("proxy_protocol"), "the PROXY protocol is not available yet: write false");
@@ -118,7 +119,10 @@ fn trusted(text: &str) -> Result<IpNet, String> {
         return Err("would believe everybody: name the networks of your own proxies".to_owned());
     }
     if network.trunc() != network {
-        return Err(format!("{text:?} is an address inside a network: write \"{}\"", network.trunc()));
+        return Err(format!(
+            "{text:?} is an address inside a network: write \"{}\"",
+            network.trunc()
+        ));
     }
     Ok(network)
 }

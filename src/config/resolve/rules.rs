@@ -76,7 +76,10 @@ fn public_path(path: &PathGlob, key: &KeyPath, r: &mut Reader<'_>) {
     let everything = path.matches("/") && path.matches("/x") && path.matches("/x/y");
     let ours = path.as_str().starts_with("/_auth/") || OURS.iter().any(|p| path.matches(p));
     if everything {
-        r.fail(key, "would make the whole app public: name the part that is, such as \"/public/**\"");
+        r.fail(
+            key,
+            "would make the whole app public: name the part that is, such as \"/public/**\"",
+        );
     } else if ours {
         r.fail(key, "covers /_auth, where Vestibule's own pages are: name the app's own part");
     }
@@ -107,7 +110,9 @@ fn rule_methods(
             Ok(m) if COMMON.contains(&m.as_str()) || extra.contains(&m) => methods.push(m),
             Ok(m) => r.fail(
                 &at.index(i),
-                format!("{m} is not among the app's methods: add it to methods = [\"{m}\"] of the app"),
+                format!(
+                    "{m} is not among the app's methods: add it to methods = [\"{m}\"] of the app"
+                ),
             ),
             Err(why) => r.fail(&at.index(i), why),
         }

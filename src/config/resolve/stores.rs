@@ -44,8 +44,7 @@ pub(super) fn stores(raw: &RawConfig, r: &mut Reader<'_>) -> Stores {
             (true, true, Some(_)) => None,
         };
         if let Some(why) = needed_by {
-            let message =
-                format!("is missing: {why}: write data_dir = \"/var/lib/vestibule\"");
+            let message = format!("is missing: {why}: write data_dir = \"/var/lib/vestibule\"");
             r.fail(&KeyPath::of("data_dir"), message);
         }
     }

@@ -94,11 +94,7 @@ fn addresses(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<Up
     addresses
 }
 
-fn client_certificate(
-    raw: &RawApp,
-    at: &KeyPath,
-    r: &mut Reader<'_>,
-) -> Option<CertificateFiles> {
+fn client_certificate(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> Option<CertificateFiles> {
     let (cert_key, key_key) = (at.key("upstream_client_cert"), at.key("upstream_client_key"));
     match (&raw.upstream_client_cert, &raw.upstream_client_key) {
         (Some(cert), Some(key)) => {
@@ -132,8 +128,15 @@ mod tests {
     #[test]
     fn anything_else_is_refused_without_quoting_it() {
         for bad in [
-            "app:8080", "10.0.0.1:80", "ftp://a", "http://", "http://a/path", "http://a?q",
-            "http://user:hunter2@a", "http://a:0", "",
+            "app:8080",
+            "10.0.0.1:80",
+            "ftp://a",
+            "http://",
+            "http://a/path",
+            "http://a?q",
+            "http://user:hunter2@a",
+            "http://a:0",
+            "",
         ] {
             assert!(!address(bad).unwrap_err().contains("hunter2"), "{bad}");
         }
