@@ -19,8 +19,9 @@ use super::STORE;
 
 pub(super) struct Connection {
     client: Client,
-    /// A manager reconnects by itself after a broken connection. After a refused password or an
-    /// unknown protocol it would not; it is then thrown away.
+    /// A manager reconnects by itself after a broken connection, but keeps for ever the answer of
+    /// a server that refused it (a wrong password, too many clients) or that has become a replica.
+    /// After anything a server said, it is therefore made anew.
     manager: Mutex<Option<ConnectionManager>>,
 }
 
@@ -74,7 +75,7 @@ impl Connection {
     /// nobody at the address: that finding may date from before the server came back.
     pub(super) async fn run<T, F>(
         &self,
-        command: impl Fn(ConnectionManager) -> F + Send,
+        command: impl Fn(ConnectionManager) -> F + Send + Sync,
     ) -> Stored<T>
     where
         F: Future<Output = RedisResult<T>> + Send,
@@ -89,7 +90,7 @@ impl Connection {
         match tokio::time::timeout(PATIENCE, twice).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(failed)) => {
-                if !failed.is_io_error() && !matches!(failed.kind(), ErrorKind::Server(_)) {
+                if !failed.is_io_error() {
                     *self.manager.lock() = None;
                 }
                 Err(error(reason(&failed)))

@@ -180,6 +180,14 @@ fn pool(size: u32, setup: String) -> AnyPoolOptions {
     )
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open; the rest is passed on")]
+fn migration_failure(error: MigrateError) -> sqlx::Error {
+    match error {
+        MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) => inner,
+        other => sqlx::Error::from(other),
+    }
+}
+
 /// Brings the tables up to date over a connection of its own, without the limits of the pools.
 async fn prepare(
     options: &AnyConnectOptions,
@@ -188,10 +196,8 @@ async fn prepare(
 ) -> sqlx::Result<()> {
     let mut connection = AnyConnection::connect_with(options).await?;
     connection.execute(first).await?;
-    schema.migrator().run_direct(None, &mut connection, false).await.map_err(|e| match e {
-        MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) => inner,
-        other => sqlx::Error::from(other),
-    })?;
+    let migrated = schema.migrator().run_direct(None, &mut connection, false).await;
+    migrated.map_err(migration_failure)?;
     connection.close().await
 }
 

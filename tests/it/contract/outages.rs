@@ -4,6 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
+use sqlx::{Connection as _, Executor as _};
 use vestibule::auth::ports::{Accounts as _, Attempts, PendingLogins, Sessions, StoreError};
 use vestibule::auth::throttle::{AttemptKey, Budgets, Verdict};
 use vestibule::auth::token::{PendingToken, PlainToken, SessionToken};
@@ -172,6 +173,39 @@ async fn what_has_lapsed_leaves_the_index_of_its_account() {
     assert_eq!(members().await, 2);
     assert_eq!(store.list(Some(who.account), start()).await.unwrap().len(), 1);
     assert_eq!(members().await, 1);
+}
+
+#[tokio::test]
+async fn a_redis_with_too_many_clients_is_used_again_when_there_is_room() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    let mut control = server.connect().await;
+    server.set(&mut control, "maxclients", "1").await;
+    let full = load(&store).await.unwrap_err().to_string();
+    assert!(full.contains("(Redis) is not available"), "{full}");
+    server.set(&mut control, "maxclients", "100").await;
+    if load(&store).await.is_err() {
+        load(&store).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_database_made_by_a_newer_version_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("accounts.db");
+    SqlStore::open(SqlTarget::Embedded(file.clone())).await.unwrap().close().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file);
+    let mut newer = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+    newer
+        .execute(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, \
+             execution_time) VALUES (999, 'newer', TRUE, x'00', 0)",
+        )
+        .await
+        .unwrap();
+    newer.close().await.unwrap();
+    let said = SqlStore::open(SqlTarget::Embedded(file)).await.unwrap_err().to_string();
+    assert!(said.contains("made by another version"), "{said}");
 }
 
 #[tokio::test]

@@ -197,7 +197,20 @@ impl RedisServer {
         command.query_async(&mut connection).await.unwrap()
     }
 
-    async fn connect(&self) -> redis::aio::MultiplexedConnection {
+    /// Changes a setting over a connection that is there already.
+    pub(crate) async fn set(
+        &self,
+        connection: &mut redis::aio::MultiplexedConnection,
+        setting: &str,
+        value: &str,
+    ) {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg(setting).arg(value);
+        set.query_async::<()>(connection).await.unwrap();
+    }
+
+    /// A connection of its own.
+    pub(crate) async fn connect(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(self.url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
     }
