@@ -1,10 +1,11 @@
 //! Tests of the whole, against real servers.
 #![expect(
-    missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::cognitive_complexity,
+    clippy::use_debug,
     reason = "a test says by its name what it shows, and fails by panicking"
 )]
 

@@ -169,7 +169,7 @@ async fn sessions_are_listed_newest_first<S: ShortLivedPorts>(place: &ShortLived
     assert_eq!(mine, newest_first);
     let all = place.two.list(None, place.now()).await.unwrap();
     assert_eq!(all.len(), 4);
-    assert_eq!(all.get(1..).unwrap(), newest_first);
+    assert_eq!(all[1..], newest_first);
     place.pass(IDLE).await;
     assert!(place.two.list(None, place.now()).await.unwrap().is_empty());
     assert!(place.two.list(Some(who.account), place.now()).await.unwrap().is_empty());
