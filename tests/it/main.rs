@@ -12,6 +12,7 @@
 )]
 
 mod attacks;
+mod browser;
 mod headers;
 mod layers;
 mod operation;

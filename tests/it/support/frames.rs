@@ -184,9 +184,7 @@ fn status(payload: &[u8], flags: u8) -> u16 {
         block = &block[1..]; // a change of the table's size
     }
     match block {
-        [first @ 0x88..=0x8e, ..] => {
-            [200, 204, 206, 304, 400, 404, 500][usize::from(first - 0x88)]
-        }
+        [first @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(first - 0x88)],
         [_literal, size, text @ ..] if size & 0x80 == 0 => {
             let digits = text.get(..usize::from(*size)).unwrap_or_default();
             String::from_utf8_lossy(digits).parse().unwrap_or(0)

@@ -89,8 +89,7 @@ impl Plan {
 }
 
 /// The rule of most tests.
-pub(crate) const PUBLIC_RULE: &str =
-    "[[apps.rules]]\npath = \"/public/**\"\naccess = \"public\"\n";
+pub(crate) const PUBLIC_RULE: &str = "[[apps.rules]]\npath = \"/public/**\"\naccess = \"public\"\n";
 
 /// A running gateway; it is killed when this goes.
 #[derive(Debug)]

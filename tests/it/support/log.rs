@@ -1,7 +1,6 @@
-//! What a running program writes to its standard error, line by line.
+//! What a running program writes, line by line.
 
-use std::io::{BufRead, BufReader};
-use std::process::ChildStderr;
+use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +18,13 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Follows `stderr` until the program closes it.
-    pub(crate) fn follow(stderr: ChildStderr) -> Self {
+    /// Follows a pipe until the program closes it.
+    pub(crate) fn follow(pipe: impl Read + Send + 'static) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (sender, changed) = watch::channel(0);
         let shared = Arc::clone(&lines);
         std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
                 let mut all = shared.lock();
                 all.push(line);
                 sender.send_replace(all.len());
@@ -64,7 +63,7 @@ impl Log {
         }
     }
 
-    /// Waits until the program has closed its standard error.
+    /// Waits until the program has closed the pipe.
     pub(crate) async fn wait_for_the_end(&self) {
         let mut changed = self.changed.clone();
         let end = async { while changed.changed().await.is_ok() {} };
@@ -72,17 +71,26 @@ impl Log {
     }
 }
 
-/// A line of a JSON log.
+/// A line, with the fields it has if it is JSON.
 #[derive(Debug)]
-pub(crate) struct Line(Value);
+pub(crate) struct Line {
+    text: String,
+    fields: Value,
+}
 
 impl Line {
     fn parse(text: &str) -> Self {
-        Self(serde_json::from_str(text).unwrap_or_default())
+        Self { text: text.to_owned(), fields: serde_json::from_str(text).unwrap_or_default() }
+    }
+
+    /// All of it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// A field of the event, as text.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).or_else(|| self.0.get("fields")?.get(name))?.as_str()
+        let fields = &self.fields;
+        fields.get(name).or_else(|| fields.get("fields")?.get(name))?.as_str()
     }
 }
