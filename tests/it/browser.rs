@@ -38,7 +38,7 @@ impl Screen {
     async fn open(scripts: bool) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut driver = Command::new("chromedriver")
-            .args(["--port=0", "--log-level=OFF"])
+            .arg("--port=0")
             .env("TMPDIR", dir.path())
             .env("HOME", dir.path())
             .stdin(Stdio::null())

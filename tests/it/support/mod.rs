@@ -10,8 +10,8 @@ pub(crate) mod gateway;
 pub(crate) mod grpc;
 pub(crate) mod html;
 pub(crate) mod log;
-#[cfg(test)]
 mod selftest;
+pub(crate) mod servers;
 pub(crate) mod strict;
 pub(crate) mod upstream;
 pub(crate) mod visitor;
