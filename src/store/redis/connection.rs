@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
 use redis::{
-    Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult, TlsCertificates,
+    Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult,
+    TlsCertificates,
 };
 
 use crate::auth::ports::{StoreError, Stored};
@@ -71,7 +72,10 @@ impl Connection {
 
     /// Runs `command`, within two seconds in all. It is run a second time when the first found
     /// nobody at the address: that finding may date from before the server came back.
-    pub(super) async fn run<T, F>(&self, command: impl Fn(ConnectionManager) -> F + Send) -> Stored<T>
+    pub(super) async fn run<T, F>(
+        &self,
+        command: impl Fn(ConnectionManager) -> F + Send,
+    ) -> Stored<T>
     where
         F: Future<Output = RedisResult<T>> + Send,
         T: Send,

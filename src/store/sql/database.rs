@@ -81,7 +81,13 @@ impl Database {
             PATIENCE.as_millis()
         );
         let pool = |size| pool(size, setup.clone()).connect_lazy_with(options.clone());
-        Ok(Self { store, begin: "BEGIN IMMEDIATE", limit: BUSY, readers: pool(4), writers: pool(1) })
+        Ok(Self {
+            store,
+            begin: "BEGIN IMMEDIATE",
+            limit: BUSY,
+            readers: pool(4),
+            writers: pool(1),
+        })
     }
 
     /// Opens a database on a PostgreSQL server.
@@ -122,7 +128,10 @@ impl Database {
     }
 
     /// The row that one changing statement (`RETURNING`) gives back.
-    pub(super) async fn change_returning(&self, statement: Statement<'_>) -> Stored<Option<AnyRow>> {
+    pub(super) async fn change_returning(
+        &self,
+        statement: Statement<'_>,
+    ) -> Stored<Option<AnyRow>> {
         Ok(within(self.store, self.limit, statement.fetch_all(&self.writers)).await?.pop())
     }
 
@@ -213,7 +222,8 @@ fn failure(store: &'static str, error: &sqlx::Error) -> StoreError {
         sqlx::Error::Database(said) => format!("it said: {}", said.message()),
         sqlx::Error::Migrate(why) => match why.as_ref() {
             MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
-                "its tables were made by another version; run that version or a newer one".to_owned()
+                "its tables were made by another version; run that version or a newer one"
+                    .to_owned()
             }
             _ => "its tables cannot be brought up to date; see its own log".to_owned(),
         },

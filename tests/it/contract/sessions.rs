@@ -73,9 +73,7 @@ async fn a_session_comes_back_as_it_was_filed<S: ShortLivedPorts>(place: &ShortL
     assert_eq!(S::load_session(&place.one, &id).await, Some(filed), "a late touch changes nothing");
 }
 
-async fn a_used_session_lives_on_and_an_unused_one_ends<S: ShortLivedPorts>(
-    place: &ShortLived<S>,
-) {
+async fn a_used_session_lives_on_and_an_unused_one_ends<S: ShortLivedPorts>(place: &ShortLived<S>) {
     let who = identity("dave");
     let (used, _) = signed_in(place, &who).await;
     let (unused, _) = signed_in(place, &who).await;

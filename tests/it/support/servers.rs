@@ -3,7 +3,7 @@
 //! A server is ready when its own log says so. On Linux it dies with the test process, however
 //! that ends.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -236,7 +236,7 @@ impl RedisServer {
         );
         let millis = u64::try_from(time.as_millis()).unwrap();
         let mut connection = self.connect().await;
-        script.arg(millis).invoke_async::<_, ()>(&mut connection).await.unwrap();
+        script.arg(millis).invoke_async::<()>(&mut connection).await.unwrap();
     }
 }
 
