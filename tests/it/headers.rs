@@ -18,7 +18,7 @@ async fn the_app_is_told_who_asks_once_and_under_no_other_name() {
     let app = Recorder::start().await;
     let gateway = Gateway::start(&Plan::new(&app)).await;
     let (mut browser, _person) = visitor::signed_in(&gateway, "alice").await;
-    let forged: String = [
+    let forged = [
         "Remote-User",
         "remote_user",
         "Remote.User",
@@ -48,8 +48,7 @@ async fn the_app_is_told_who_asks_once_and_under_no_other_name() {
         "X-Authenticated-User",
     ]
     .iter()
-    .map(|name| format!("{name}: forged-value\r\n"))
-    .collect();
+    .fold(String::new(), |lines, name| lines + name + ": forged-value\r\n");
     let lines = format!(
         "{forged}X-Forwarded-For: 203.0.113.9\r\nForwarded: for=203.0.113.9\r\n\
                          X-Forwarded-Proto: http\r\nX-Forwarded-Host: forged-value\r\n\

@@ -52,22 +52,20 @@ impl Log {
                 if let Some(value) = fresh.iter().find_map(&found) {
                     return value;
                 }
-                if changed.changed().await.is_err() && self.lines.lock().len() == read {
-                    panic!("the program ended before {what}; it said:\n{}", self.text());
-                }
+                let over = changed.changed().await.is_err();
+                let read_all = self.lines.lock().len() == read;
+                assert!(!(over && read_all), "ended before {what}; it said:\n{}", self.text());
             }
         };
-        match tokio::time::timeout(Duration::from_secs(60), search).await {
-            Ok(value) => value,
-            Err(_elapsed) => panic!("no {what} in the log; it said:\n{}", self.text()),
-        }
+        let found = tokio::time::timeout(Duration::from_mins(1), search).await;
+        found.unwrap_or_else(|_elapsed| panic!("no {what} in the log; it said:\n{}", self.text()))
     }
 
     /// Waits until the program has closed the pipe.
     pub(crate) async fn wait_for_the_end(&self) {
         let mut changed = self.changed.clone();
         let end = async { while changed.changed().await.is_ok() {} };
-        within(Duration::from_secs(60), "the program to end", end).await;
+        within(Duration::from_mins(1), "the program to end", end).await;
     }
 }
 
