@@ -72,7 +72,7 @@ async fn run(
     let said = greet(out, listen, dir, password.as_ref());
     said.map_err(AppError::io("cannot write to standard output"))?;
     tokio::spawn(super::sample::serve(sample));
-    super::serve(settings, Some(file)).await
+    super::serve(settings).await
 }
 
 /// A certificate for this machine, signed by nobody.

@@ -19,7 +19,7 @@ use crate::auth::password::PasswordPool;
 use crate::auth::ports::StoreError;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
-use crate::config::keys::KeyFileError;
+use crate::config::keys::{self, KeyFileError};
 use crate::config::settings::Settings;
 use crate::proxy::{ProxyError, try_connect};
 
@@ -72,15 +72,11 @@ impl Base {
         if let Some(dir) = &settings.data_dir {
             make_private_dir(dir)?;
         }
-        if settings.keys_made_at_start && !settings.keys_file.exists() {
-            match crate::config::keys::init(&settings.keys_file) {
-                Ok(()) => tracing::info!(file = %settings.keys_file.display(), "made the key file"),
-                // Another process of this data directory was faster.
-                Err(_) if settings.keys_file.exists() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let material = crate::config::keys::load(&settings.keys_file)?;
+        let material = if settings.keys_may_be_made {
+            keys::load_or_init(&settings.keys_file)?
+        } else {
+            keys::load(&settings.keys_file)?
+        };
         let keys = Arc::new(KeyRing::new(&material)?);
         let random: Arc<dyn Random> = Arc::new(OsRandom::new());
         let passwords = Arc::new(PasswordPool::new(

@@ -18,8 +18,8 @@ use crate::proxy::{Proxy, ProxyDeps, ReloadHandle};
 use crate::telemetry::admin::{Health, install_metrics};
 use crate::telemetry::{admin, logs};
 
-/// Serves until SIGTERM or SIGINT, then drains. SIGHUP reads `file` again.
-pub async fn serve(settings: Settings, file: Option<PathBuf>) -> Result<(), AppError> {
+/// Serves until SIGTERM or SIGINT, then drains. SIGHUP reads the configuration again.
+pub async fn serve(settings: Settings) -> Result<(), AppError> {
     logs::init(settings.log);
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
@@ -61,9 +61,7 @@ pub async fn serve(settings: Settings, file: Option<PathBuf>) -> Result<(), AppE
         };
         tokio::spawn(admin::serve(listener, health));
     }
-    if let Some(file) = file {
-        tokio::spawn(reload_on_hangup(file, proxy.reload_handle())?);
-    }
+    tokio::spawn(reload_on_hangup(settings.source, proxy.reload_handle())?);
     let shutdown = shutdown_signal()?;
     tracing::info!("ready");
     proxy.run(shutdown).await;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::auth::ports::{Accounts, Attempts, Factors, PendingLogins, Sessions, StoreError};
 use crate::config::settings::{Database, SessionStore, Settings};
 use crate::store::redis::RedisStore;
-use crate::store::sql::{EphemeralStore, SqlStore, SqlTarget};
+use crate::store::sql::ephemeral::EmbeddedStore;
+use crate::store::sql::{SqlStore, SqlTarget};
 
 /// All stores.
 pub(super) struct Stores {
@@ -29,12 +30,12 @@ impl Stores {
             (Arc::<SqlStore>::clone(&durable), durable);
         match &settings.session_store {
             SessionStore::Embedded(dir) => {
-                let store = Arc::new(EphemeralStore::open(dir.join("sessions.db")).await?);
+                let store = Arc::new(EmbeddedStore::open(&dir.join("sessions.db")).await?);
                 Ok(Self {
                     accounts,
                     factors,
-                    pending: Arc::<EphemeralStore>::clone(&store),
-                    sessions: Arc::<EphemeralStore>::clone(&store),
+                    pending: Arc::<EmbeddedStore>::clone(&store),
+                    sessions: Arc::<EmbeddedStore>::clone(&store),
                     attempts: store,
                 })
             }
