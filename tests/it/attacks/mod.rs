@@ -30,7 +30,7 @@ struct Range {
 impl Range {
     async fn set_up() -> Self {
         let (app, slow_app) = (Recorder::start().await, Recorder::start().await);
-        let open = "[[apps.rules]]\npath = \"/**\"\naccess = \"public\"\n";
+        let open = "[[apps.rules]]\npath = \"/*\"\naccess = \"public\"\n[[apps.rules]]\npath = \"/*/**\"\naccess = \"public\"\n";
         let plan = Plan::new(&app).app("slow", "other.test", &slow_app.url(), open);
         let gateway = Gateway::start(&plan).await;
         let (full, _person) = visitor::signed_in(&gateway, "corpus").await;
