@@ -8,4 +8,10 @@ pub mod auth;
 
 pub mod gate;
 
+pub mod store;
+
 pub mod proxy;
+
+pub mod telemetry;
+
+pub mod web;

@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_code_holds_one_step_either_way_and_no_more() {
         let code = Code::parse("287082").unwrap(); // step 1: 30 s to 59 s
-        let at = |secs| rfc_secret().matching_step(&code, Timestamp::from_millis(secs * 1000));
+        let at = |secs: u64| rfc_secret().matching_step(&code, Timestamp::from_millis(secs * 1000));
         assert_eq!(at(0), Some(TimeStep(1)));
         assert_eq!(at(89), Some(TimeStep(1)));
         assert_eq!(at(90), None);

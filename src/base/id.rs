@@ -91,6 +91,17 @@ id!(
     12
 );
 
+impl RequestId {
+    /// From what tells nodes apart and a number that counts up on each.
+    pub fn from_parts(node: [u8; 4], number: u64) -> Self {
+        let mut id = [0; 12];
+        id.iter_mut()
+            .zip(node.into_iter().chain(number.to_be_bytes()))
+            .for_each(|(to, from)| *to = from);
+        Self(id)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

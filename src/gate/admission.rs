@@ -32,6 +32,11 @@ impl Admission {
     pub fn person(&self) -> Option<&KnownSession> {
         self.person.as_deref()
     }
+
+    /// The same, to be kept beyond the request.
+    pub fn person_shared(&self) -> Option<Arc<KnownSession>> {
+        self.person.clone()
+    }
 }
 
 /// Who is asking. A login in progress is, to the gate, as anonymous as nobody.

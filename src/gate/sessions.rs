@@ -132,6 +132,23 @@ impl CachedSessions {
         Ok(Some(known))
     }
 
+    /// Whether the session behind a tunnel is still alive; `used` when something went through it
+    /// since the last time, which counts as use of the session.
+    pub async fn still_lives(
+        self: &Arc<Self>,
+        app: &str,
+        known: &KnownSession,
+        used: bool,
+    ) -> Stored<bool> {
+        if used {
+            return Ok(self.find(app, &known.token).await?.is_some());
+        }
+        let asked_at = self.clock.monotonic();
+        let now = self.clock.now();
+        let found = self.fetch(&known.token, asked_at).await?;
+        Ok(found.is_some_and(|k| self.limits.is_alive(&k.session, now)))
+    }
+
     async fn fetch(
         &self,
         token: &HashedToken<SessionToken>,

@@ -128,7 +128,8 @@ fn recode(path: &str) -> Result<String, BadTarget> {
         let value = match byte {
             b'%' => {
                 let value = hex(bytes.next())? << 4 | hex(bytes.next())?;
-                let twice = value == b'%' && bytes.clone().take(2).all(|b| b.is_ascii_hexdigit());
+                let digits = bytes.clone().take(2).filter(u8::is_ascii_hexdigit).count();
+                let twice = value == b'%' && digits == 2;
                 if matches!(value, b'/' | b'\\' | b';' | b'?' | b'#') || value < b' ' || twice {
                     return Err(BadTarget::Ambiguous);
                 }

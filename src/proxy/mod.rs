@@ -1,4 +1,22 @@
 //! The Pingora proxy: listeners, limits, header hygiene, upstreams, and the bridge to our own
 //! pages. The only module that names Pingora.
 
+mod app;
+mod bridge;
+mod client;
+mod connection;
+mod entry;
+mod forward;
+mod gateway;
+mod hygiene;
+mod listen;
+mod request;
+mod server;
 pub mod settings;
+mod tls;
+mod upstream;
+mod vet;
+
+pub use self::server::{Proxy, ProxyDeps, ProxyError, ReloadHandle};
+pub use self::tls::BadCertificate;
+pub use self::upstream::{BadUpstream, try_connect};

@@ -1,5 +1,6 @@
 //! The first factor: name and password.
 
+use super::service::count_failure;
 use super::{AppRef, FirstFactor, LoginError, LoginService};
 use crate::auth::account::{Account, LoginName};
 use crate::auth::password::PasswordVerdict;
@@ -33,6 +34,7 @@ impl LoginService {
         let name = LoginName::parse(&attempt.name).ok();
         let budgets = self.first_factor_budgets(&attempt.device, name.as_ref());
         if let Verdict::Wait(wait) = self.deps.attempts.count(&budgets, self.now()).await? {
+            count_failure("throttled");
             tracing::warn!(event = "throttled", address = %attempt.device.address, "too many passwords");
             return Ok(FirstFactor::Wait(wait));
         }
@@ -44,6 +46,7 @@ impl LoginService {
                 self.begin(app, &account, &proof, attempt.return_to).await
             }
             Ok(None) => {
+                count_failure("password");
                 tracing::info!(
                     event = "password_wrong",
                     address = %attempt.device.address,
@@ -123,6 +126,10 @@ impl LoginService {
         let token = PlainToken::generate(&self.deps.keys, self.random())?;
         self.deps.pending.begin(token.hashed(), &record, now).await?;
         tracing::info!(event = "password_right", account = %login.account(), "second factor owed");
-        Ok(FirstFactor::Begun { token, lives: self.pending_lives(), enrol: !account.ever_enrolled })
+        Ok(FirstFactor::Begun {
+            token,
+            lives: self.pending_lives(),
+            enrol: !account.ever_enrolled,
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! The second factor: a code from the authenticator, or a recovery code in its place.
 
+use super::service::count_failure;
 use super::{AppRef, LoginError, LoginService, SecondFactor};
 use crate::auth::account::Account;
 use crate::auth::recovery::RecoveryCode;
@@ -36,6 +37,7 @@ impl LoginService {
         let key = AttemptKey::second_factor(account.id());
         let budget = [(key, self.deps.budgets.second_factor)];
         if let Verdict::Wait(wait) = self.deps.attempts.count(&budget, now).await? {
+            count_failure("throttled");
             tracing::warn!(event = "throttled", account = %account.id(), "too many codes");
             return Ok(Admitted::No(SecondFactor::Wait(wait)));
         }
@@ -57,6 +59,7 @@ impl LoginService {
         token: &PlainToken<PendingToken>,
     ) -> Result<SecondFactor, LoginError> {
         let tries_left = guess.tries_left;
+        count_failure("second_factor");
         tracing::warn!(
             event = "second_factor_wrong",
             account = %guess.account.id(),

@@ -17,6 +17,11 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::SessionId;
 use crate::base::random::Random;
 
+/// Counts a refused guess.
+pub(super) fn count_failure(what: &'static str) {
+    metrics::counter!("vestibule_sign_in_failures_total", "what" => what).increment(1);
+}
+
 /// What the service works with.
 #[derive(Clone)]
 pub struct LoginDeps {
@@ -42,6 +47,12 @@ pub struct LoginDeps {
     pub limits: SessionLimits,
     /// How many wrong guesses are borne.
     pub budgets: Budgets,
+}
+
+impl fmt::Debug for LoginDeps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoginDeps")
+    }
 }
 
 /// Signing in and out.
@@ -145,15 +156,18 @@ impl LoginService {
         };
         let ttl = self.deps.limits.time_to_live(&session, now);
         let plain = PlainToken::<SessionToken>::generate(&self.deps.keys, self.random())?;
-        let won = self.deps.sessions.promote(token.hashed(), plain.hashed(), &session, ttl).await?;
+        let won =
+            self.deps.sessions.promote(token.hashed(), plain.hashed(), &session, ttl).await?;
         if !won {
             return Ok(SecondFactor::StartAgain);
         }
+        let method = finished.method().as_str();
+        metrics::counter!("vestibule_sign_ins_total", "method" => method).increment(1);
         tracing::info!(
             event = "signed_in",
             account = %session.identity.account,
             session = %session.id,
-            method = finished.method().as_str(),
+            method,
             "signed in"
         );
         Ok(SecondFactor::SignedIn(SignedIn {

@@ -1,0 +1,136 @@
+//! The composition root: settings in, running services out. The only place that picks
+//! implementations.
+
+mod demo;
+mod sample;
+mod serve;
+mod stores;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use self::demo::{DemoOptions, demo};
+pub use self::sample::serve as serve_sample;
+pub use self::serve::serve;
+use self::stores::Stores;
+use crate::auth::admin::AccountAdmin;
+use crate::auth::keys::{KeyRing, SealError};
+use crate::auth::password::PasswordPool;
+use crate::auth::ports::StoreError;
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::random::{OsRandom, Random};
+use crate::config::keys::{self, KeyFileError};
+use crate::config::settings::Settings;
+use crate::proxy::{ProxyError, try_connect};
+
+/// Why the product does not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The key file.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// The key ring.
+    #[error(transparent)]
+    Keys(#[from] SealError),
+    /// The proxy.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// A directory or socket.
+    #[error("{what}: {error}")]
+    Io {
+        /// What was tried, with the path or address.
+        what: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// Anything else, in one plain sentence.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl AppError {
+    fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |error| Self::Io { what, error }
+    }
+}
+
+/// What every part of the product shares.
+struct Base {
+    keys: Arc<KeyRing>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    passwords: Arc<PasswordPool>,
+}
+
+impl Base {
+    /// Makes the data directory and, where all stores are embedded, the key file; reads the keys.
+    fn open(settings: &Settings) -> Result<Self, AppError> {
+        if let Some(dir) = &settings.data_dir {
+            make_private_dir(dir)?;
+        }
+        let material = if settings.keys_may_be_made {
+            keys::load_or_init(&settings.keys_file)?
+        } else {
+            keys::load(&settings.keys_file)?
+        };
+        let keys = Arc::new(KeyRing::new(&material)?);
+        let random: Arc<dyn Random> = Arc::new(OsRandom::new());
+        let passwords = Arc::new(PasswordPool::new(
+            settings.passwords,
+            Arc::clone(&keys),
+            Arc::clone(&random),
+        ));
+        Ok(Self { keys, clock: Arc::new(SystemClock::new()), random, passwords })
+    }
+}
+
+/// A directory that only its owner may look into.
+fn make_private_dir(dir: &PathBuf) -> Result<(), AppError> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    let what = || format!("cannot make the data directory {}", dir.display());
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(AppError::io(what()))?;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
+        .map_err(AppError::io(what()))
+}
+
+/// What the command line does with accounts and sessions.
+pub async fn open_admin(settings: &Settings) -> Result<AccountAdmin, AppError> {
+    let base = Base::open(settings)?;
+    let stores = Stores::open(settings).await?;
+    Ok(AccountAdmin::new(
+        stores.accounts,
+        stores.factors,
+        stores.sessions,
+        base.passwords,
+        base.clock,
+        base.random,
+    ))
+}
+
+/// Tries stores and upstreams once; what does not work, a sentence each.
+pub async fn check_online(settings: &Settings) -> Vec<String> {
+    let mut problems = Vec::new();
+    match Stores::open(settings).await {
+        Ok(stores) => {
+            if let Err(error) = stores.accounts.ping().await {
+                problems.push(error.to_string());
+            }
+            if let Err(error) = stores.sessions.ping().await {
+                problems.push(error.to_string());
+            }
+        }
+        Err(error) => problems.push(error.to_string()),
+    }
+    for app in &settings.proxy.apps {
+        problems.extend(try_connect(app).await);
+    }
+    problems
+}

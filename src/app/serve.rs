@@ -1,0 +1,141 @@
+//! `vestibule serve`: everything wired up, run, reloaded and drained.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::stores::Stores;
+use super::{AppError, Base};
+use crate::auth::login::{LoginDeps, LoginService};
+use crate::auth::ports::Sessions;
+use crate::config::Config;
+use crate::config::settings::Settings;
+use crate::gate::sessions::CachedSessions;
+use crate::proxy::settings::ListenerKind;
+use crate::proxy::{Proxy, ProxyDeps, ReloadHandle};
+use crate::telemetry::admin::{Health, install_metrics};
+use crate::telemetry::{admin, logs};
+
+/// Serves until SIGTERM or SIGINT, then drains. SIGHUP reads the configuration again.
+pub async fn serve(settings: Settings) -> Result<(), AppError> {
+    logs::init(settings.log);
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let metrics =
+        install_metrics().map_err(|e| AppError::Other(format!("metrics cannot be set up: {e}")))?;
+    let base = Base::open(&settings)?;
+    let stores = Stores::open(&settings).await?;
+    let sessions = Arc::new(CachedSessions::new(
+        Arc::clone(&stores.sessions),
+        Arc::clone(&stores.accounts),
+        Arc::clone(&base.clock),
+        settings.sessions,
+    ));
+    let service = login_service(&settings, &base, &stores, Arc::<CachedSessions>::clone(&sessions));
+    let deps = ProxyDeps {
+        pages: crate::web::router(service),
+        sessions,
+        keys: base.keys,
+        clock: base.clock,
+        random: base.random,
+        issuer: settings.issuer.clone(),
+    };
+    let proxy = Proxy::bind(settings.proxy.clone(), deps).await?;
+    for (address, kind) in proxy.addresses() {
+        tracing::info!(kind = kind_name(kind), %address, "listening");
+    }
+    if let Some(address) = settings.admin {
+        let what = format!("cannot listen on {address} for the admin pages");
+        let listener = TcpListener::bind(address).await.map_err(AppError::io(what))?;
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!(kind = "admin", %address, "listening");
+        }
+        let health = Health {
+            accounts: stores.accounts,
+            sessions: stores.sessions,
+            draining: proxy.draining(),
+            metrics,
+        };
+        tokio::spawn(admin::serve(listener, health));
+    }
+    tokio::spawn(reload_on_hangup(settings.source, proxy.reload_handle())?);
+    let shutdown = shutdown_signal()?;
+    tracing::info!("ready");
+    proxy.run(shutdown).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn login_service(
+    settings: &Settings,
+    base: &Base,
+    stores: &Stores,
+    sessions: Arc<dyn Sessions>,
+) -> Arc<LoginService> {
+    Arc::new(LoginService::new(LoginDeps {
+        accounts: Arc::clone(&stores.accounts),
+        factors: Arc::clone(&stores.factors),
+        pending: Arc::clone(&stores.pending),
+        sessions,
+        attempts: Arc::clone(&stores.attempts),
+        passwords: Arc::clone(&base.passwords),
+        keys: Arc::clone(&base.keys),
+        clock: Arc::clone(&base.clock),
+        random: Arc::clone(&base.random),
+        limits: settings.sessions,
+        budgets: settings.budgets,
+    }))
+}
+
+fn kind_name(kind: ListenerKind) -> &'static str {
+    match kind {
+        ListenerKind::Https => "https",
+        ListenerKind::Http => "http",
+        ListenerKind::Redirect => "redirect",
+    }
+}
+
+/// Resolves on the first SIGTERM or SIGINT.
+fn shutdown_signal() -> Result<impl Future<Output = ()>, AppError> {
+    let listen = |kind| signal(kind).map_err(AppError::io("cannot listen for signals"));
+    let mut terminate = listen(SignalKind::terminate())?;
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("draining: no new connections, requests in flight may finish");
+    })
+}
+
+/// Takes up the apps of a changed configuration; what is wrong with it is logged and the old one
+/// stays. Listeners, stores and keys need a restart.
+fn reload_on_hangup(
+    file: PathBuf,
+    handle: ReloadHandle,
+) -> Result<impl Future<Output = ()>, AppError> {
+    let mut hangup =
+        signal(SignalKind::hangup()).map_err(AppError::io("cannot listen for signals"))?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            match Config::load(&file) {
+                Ok(settings) => {
+                    let issuer = settings.issuer.as_deref();
+                    match handle.replace(&settings.proxy.apps, issuer).await {
+                        Ok(()) => tracing::info!("the configuration was read again"),
+                        Err(error) => tracing::error!(%error, "the old configuration stays"),
+                    }
+                }
+                Err(errors) => {
+                    for error in errors {
+                        tracing::error!(%error, "the old configuration stays");
+                    }
+                }
+            }
+        }
+    })
+}

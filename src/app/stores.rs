@@ -1,0 +1,54 @@
+//! Which adapter stands behind which port.
+
+use std::sync::Arc;
+
+use crate::auth::ports::{Accounts, Attempts, Factors, PendingLogins, Sessions, StoreError};
+use crate::config::settings::{Database, SessionStore, Settings};
+use crate::store::redis::RedisStore;
+use crate::store::sql::ephemeral::EmbeddedStore;
+use crate::store::sql::{SqlStore, SqlTarget};
+
+/// All stores.
+pub(super) struct Stores {
+    pub(super) accounts: Arc<dyn Accounts>,
+    pub(super) factors: Arc<dyn Factors>,
+    pub(super) pending: Arc<dyn PendingLogins>,
+    pub(super) sessions: Arc<dyn Sessions>,
+    pub(super) attempts: Arc<dyn Attempts>,
+}
+
+impl Stores {
+    /// Opens them; a database that does not answer is an error, a Redis that does not answer is
+    /// waited for.
+    pub(super) async fn open(settings: &Settings) -> Result<Self, StoreError> {
+        let target = match &settings.database {
+            Database::Embedded(dir) => SqlTarget::Embedded(dir.join("accounts.db")),
+            Database::Postgres(url) => SqlTarget::Postgres(url.clone()),
+        };
+        let durable = Arc::new(SqlStore::open(target).await?);
+        let (accounts, factors) =
+            (Arc::<SqlStore>::clone(&durable), durable);
+        match &settings.session_store {
+            SessionStore::Embedded(dir) => {
+                let store = Arc::new(EmbeddedStore::open(&dir.join("sessions.db")).await?);
+                Ok(Self {
+                    accounts,
+                    factors,
+                    pending: Arc::<EmbeddedStore>::clone(&store),
+                    sessions: Arc::<EmbeddedStore>::clone(&store),
+                    attempts: store,
+                })
+            }
+            SessionStore::Redis { url, key_prefix } => {
+                let store = Arc::new(RedisStore::open(url, key_prefix)?);
+                Ok(Self {
+                    accounts,
+                    factors,
+                    pending: Arc::<RedisStore>::clone(&store),
+                    sessions: Arc::<RedisStore>::clone(&store),
+                    attempts: store,
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The apps behind, by the host a request names.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use http::Method;
+use metrics::{Counter, counter};
+use tokio::task::JoinSet;
+
+use super::settings::{AppSettings, HostPattern};
+use super::upstream::{BadUpstream, Upstream};
+use super::vet::is_common_method;
+use crate::gate::policy::Policy;
+use crate::web::AppPages;
+
+/// One app, ready for requests.
+#[derive(Debug)]
+pub(super) struct App {
+    pub(super) pages: Arc<AppPages>,
+    pub(super) policy: Policy,
+    pub(super) websocket: bool,
+    pub(super) upstream: Arc<Upstream>,
+    extra_methods: Vec<Method>,
+    pub(super) forwarded: Counted,
+    pub(super) refused: Counted,
+}
+
+/// A counter made once, so that counting costs no look-up.
+pub(super) struct Counted(Counter);
+
+impl std::fmt::Debug for Counted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counted")
+    }
+}
+
+impl Counted {
+    pub(super) fn one(&self) {
+        self.0.increment(1);
+    }
+}
+
+impl App {
+    pub(super) fn new(settings: &AppSettings, issuer: &str) -> Result<Self, BadUpstream> {
+        let requests = |outcome: &'static str| {
+            let app = settings.name.clone();
+            Counted(counter!("vestibule_requests_total", "app" => app, "outcome" => outcome))
+        };
+        Ok(Self {
+            pages: Arc::new(AppPages {
+                name: settings.name.clone(),
+                title: settings.title.clone(),
+                issuer: issuer.to_owned(),
+            }),
+            policy: settings.policy.clone(),
+            websocket: settings.websocket,
+            upstream: Arc::new(Upstream::new(settings)?),
+            extra_methods: settings.extra_methods.clone(),
+            forwarded: requests("forwarded"),
+            refused: requests("refused"),
+        })
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.pages.name
+    }
+
+    /// Whether it takes `method`.
+    pub(super) fn takes(&self, method: &Method) -> bool {
+        is_common_method(method) || self.extra_methods.contains(method)
+    }
+}
+
+/// All apps, with the watch over their upstreams, which ends when they are dropped.
+#[derive(Debug, Default)]
+pub(super) struct Apps {
+    exact: HashMap<String, Arc<App>>,
+    wildcard: HashMap<String, Arc<App>>,
+    watches: JoinSet<()>,
+}
+
+impl Apps {
+    /// Makes every app ready; `issuer` overrides their titles in authenticator apps.
+    pub(super) async fn open(
+        settings: &[AppSettings],
+        issuer: Option<&str>,
+    ) -> Result<Self, BadUpstream> {
+        let mut apps = Self::default();
+        for one in settings {
+            let app = Arc::new(App::new(one, issuer.unwrap_or(&one.title))?);
+            for host in &one.hosts {
+                match host {
+                    HostPattern::Exact(name) => apps.exact.insert(name.clone(), Arc::clone(&app)),
+                    HostPattern::Wildcard(suffix) => {
+                        apps.wildcard.insert(suffix.clone(), Arc::clone(&app))
+                    }
+                };
+            }
+            app.upstream.update().await;
+            apps.watches.spawn(Arc::clone(&app.upstream).watch());
+        }
+        Ok(apps)
+    }
+
+    /// The app that answers to `host`, which is in lower case and without port.
+    pub(super) fn by_host(&self, host: &str) -> Option<&Arc<App>> {
+        self.exact.get(host).or_else(|| {
+            let (label, _) = host.split_once('.')?;
+            self.wildcard.get(host.get(label.len()..)?)
+        })
+    }
+}

@@ -1,0 +1,142 @@
+//! From Pingora to our own pages and back.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, Version, header};
+use http_body_util::BodyExt;
+use pingora_error::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use tower::ServiceExt;
+
+use super::upstream::or_internal;
+use crate::web::RequestContext;
+
+/// Most bytes in a form of ours.
+const MAX_FORM: usize = 8 * 1024;
+/// For a whole form body.
+const FORM_TIME: Duration = Duration::from_secs(30);
+/// An unread body up to this size is read before an early answer: some clients lose the answer
+/// otherwise.
+const MAX_DRAIN: usize = 64 * 1024;
+/// For such a body.
+const DRAIN_TIME: Duration = Duration::from_secs(2);
+
+/// Whether the client waits for leave to send its body (RFC 9110 §10.1.1).
+fn expects_continue(session: &Session) -> bool {
+    session.req_header().headers.contains_key(header::EXPECT)
+}
+
+enum Form {
+    Read(Vec<u8>),
+    TooLarge,
+    TooSlow,
+}
+
+async fn read_form(session: &mut Session) -> Result<Form> {
+    if session.is_body_empty() {
+        return Ok(Form::Read(Vec::new()));
+    }
+    if expects_continue(session) {
+        session.as_downstream_mut().write_continue_response().await?;
+    }
+    let reading = async {
+        let mut body = Vec::new();
+        while let Some(part) = session.as_downstream_mut().read_request_body().await? {
+            if body.len() + part.len() > MAX_FORM {
+                return Ok(Form::TooLarge);
+            }
+            body.extend_from_slice(&part);
+        }
+        Ok(Form::Read(body))
+    };
+    tokio::time::timeout(FORM_TIME, reading).await.unwrap_or(Ok(Form::TooSlow))
+}
+
+/// Has the request answered by our own pages.
+pub(super) async fn serve(
+    session: &mut Session,
+    router: &Router,
+    context: RequestContext,
+) -> Result<StatusCode> {
+    let body = match read_form(session).await? {
+        Form::Read(body) => body,
+        Form::TooLarge => return plain(session, StatusCode::PAYLOAD_TOO_LARGE).await,
+        Form::TooSlow => return plain(session, StatusCode::REQUEST_TIMEOUT).await,
+    };
+    let mut parts = session.req_header().as_owned_parts();
+    parts.extensions.insert(context);
+    let request = http::Request::from_parts(parts, Body::from(body));
+    let response = match router.clone().oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let (parts, body) = response.into_parts();
+    let body = or_internal(body.collect().await, "reading our own page")?.to_bytes();
+    write(session, Response::from_parts(parts, body)).await
+}
+
+async fn plain(session: &mut Session, status: StatusCode) -> Result<StatusCode> {
+    session.set_keepalive(None);
+    let mut response = Response::new(Bytes::from_static(b""));
+    *response.status_mut() = status;
+    write(session, response).await
+}
+
+/// Writes a whole answer of ours. A body that was not read and is not small ends the connection.
+pub(super) async fn write(session: &mut Session, response: Response<Bytes>) -> Result<StatusCode> {
+    let (parts, body) = response.into_parts();
+    let status = parts.status;
+    if !session.as_downstream_mut().is_body_done() && !drain(session).await {
+        session.set_keepalive(None);
+    }
+    let http2 = session.req_header().version == Version::HTTP_2;
+    let head = session.req_header().method == Method::HEAD;
+    let bodyless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let mut header: ResponseHeader = parts.into();
+    if !bodyless {
+        header.set_content_length(body.len())?;
+    }
+    let empty = head || bodyless || body.is_empty();
+    session.write_response_header(Box::new(header), empty).await?;
+    if empty {
+        if http2 {
+            session.write_response_body(None, true).await?;
+        }
+        return Ok(status);
+    }
+    session.write_response_body(Some(body), true).await?;
+    Ok(status)
+}
+
+/// Reads a small unread body away. False when it is not small, slow, or waits for leave.
+async fn drain(session: &mut Session) -> bool {
+    if expects_continue(session) {
+        return false;
+    }
+    let announced = session
+        .req_header()
+        .headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > MAX_DRAIN) {
+        return false;
+    }
+    let reading = async {
+        let mut seen = 0;
+        loop {
+            match session.as_downstream_mut().read_request_body().await {
+                Ok(Some(part)) => seen += part.len(),
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+            if seen > MAX_DRAIN {
+                return false;
+            }
+        }
+    };
+    tokio::time::timeout(DRAIN_TIME, reading).await.unwrap_or(false)
+}

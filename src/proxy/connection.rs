@@ -1,0 +1,210 @@
+//! One connection of a client, as Pingora reads and writes it, with what Pingora leaves out: a
+//! limit on the time a header block may take in all, and a handle by which the connection can be
+//! closed from outside.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::task::AtomicWaker;
+use pingora_core::protocols::raw_connect::ProxyDigest;
+use pingora_core::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID,
+};
+use pingora_http::ResponseHeader;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufStream, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use super::settings::ListenerKind;
+
+/// For a whole header block, from its first byte (or from the handshake) to its end.
+const HEADER_TIME: Duration = Duration::from_secs(10);
+/// Bytes read ahead and gathered for writing: Pingora's own default would cost 64 KiB a connection.
+const READ_BUFFER: usize = 8 * 1024;
+const WRITE_BUFFER: usize = 4 * 1024;
+
+/// What is known of a connection, shared with the requests on it.
+pub(super) struct Connection {
+    /// The address of the peer's socket.
+    pub(super) peer: SocketAddr,
+    /// The kind of listener it came in by.
+    pub(super) kind: ListenerKind,
+    header: AtomicU8,
+    closed: AtomicBool,
+    reader: AtomicWaker,
+}
+
+const BETWEEN_REQUESTS: u8 = 0;
+const IN_HEADER: u8 = 1;
+const PAST_HEADER: u8 = 2;
+
+impl Connection {
+    pub(super) fn new(peer: SocketAddr, kind: ListenerKind) -> Self {
+        Self {
+            peer,
+            kind,
+            header: AtomicU8::new(IN_HEADER),
+            closed: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+        }
+    }
+
+    /// The header block has been read whole.
+    pub(super) fn header_done(&self) {
+        self.header.store(PAST_HEADER, Ordering::Relaxed);
+    }
+
+    /// The request is over; the next byte begins another.
+    pub(super) fn request_done(&self) {
+        self.header.store(BETWEEN_REQUESTS, Ordering::Relaxed);
+    }
+
+    /// Ends the connection from outside.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.reader.wake();
+    }
+}
+
+/// The byte stream of a connection.
+pub(super) struct ClientStream<S> {
+    io: BufStream<S>,
+    fd: i32,
+    h2: bool,
+    connection: Arc<Connection>,
+    digest: Arc<ProxyDigest>,
+    socket: Arc<SocketDigest>,
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
+    /// Wraps `io`, whose socket is `fd`; `h2` when ALPN chose HTTP/2.
+    pub(super) fn new(io: S, fd: i32, h2: bool, connection: Arc<Connection>) -> io::Result<Self> {
+        if h2 {
+            // HTTP/2 keeps its own time: see the idle limit in the server options.
+            connection.header_done();
+        }
+        // Pingora hands this digest to every request; it is the one place that holds own data.
+        let response = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
+        let data = Box::new(Arc::clone(&connection));
+        Ok(Self {
+            io: BufStream::with_capacity(READ_BUFFER, WRITE_BUFFER, io),
+            fd,
+            h2,
+            connection,
+            digest: Arc::new(ProxyDigest::new(Box::new(response), Some(data))),
+            socket: Arc::new(SocketDigest::from_raw_fd(fd)),
+            deadline: None,
+        })
+    }
+}
+
+/// The connection behind a request's digest.
+pub(super) fn of_digest(digest: &ProxyDigest) -> Option<&Arc<Connection>> {
+    digest.user_data.as_ref()?.downcast_ref()
+}
+
+impl<S> fmt::Debug for ClientStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientStream").field("peer", &self.connection.peer).finish_non_exhaustive()
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        let read = Pin::new(&mut this.io).poll_read(cx, buf);
+        if let Poll::Ready(result) = read {
+            let began = buf.filled().len() > before
+                && this.connection.header.load(Ordering::Relaxed) == BETWEEN_REQUESTS;
+            if began {
+                this.connection.header.store(IN_HEADER, Ordering::Relaxed);
+                this.deadline = None;
+            }
+            return Poll::Ready(result);
+        }
+        this.connection.reader.register(cx.waker());
+        if this.connection.closed.load(Ordering::Acquire) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if this.connection.header.load(Ordering::Relaxed) == IN_HEADER {
+            let deadline = this.deadline.get_or_insert_with(|| Box::pin(sleep(HEADER_TIME)));
+            if deadline.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Shutdown for ClientStream<S> {
+    async fn shutdown(&mut self) {
+        if let Err(error) = AsyncWriteExt::shutdown(&mut self.io).await {
+            tracing::trace!(%error, "a connection did not shut down cleanly");
+        }
+    }
+}
+
+impl<S> UniqueID for ClientStream<S> {
+    fn id(&self) -> i32 {
+        self.fd
+    }
+}
+
+impl<S> Ssl for ClientStream<S> {
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.h2.then_some(ALPN::H2)
+    }
+}
+
+impl<S> GetTimingDigest for ClientStream<S> {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl<S> GetProxyDigest for ClientStream<S> {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        Some(Arc::clone(&self.digest))
+    }
+}
+
+impl<S> GetSocketDigest for ClientStream<S> {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(Arc::clone(&self.socket))
+    }
+}
+
+#[async_trait]
+impl<S: Send> Peek for ClientStream<S> {}

@@ -1,0 +1,222 @@
+//! Pingora's phases, each in a few lines: what is decided is decided elsewhere.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use arc_swap::ArcSwap;
+use axum::Router;
+use bytes::Bytes;
+use http::{StatusCode, Version, header};
+use ipnet::IpNet;
+use pingora_core::protocols::Digest;
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_proxy::{FailToProxy, ProxyHttp, Session};
+
+use super::app::Apps;
+use super::connection;
+use super::forward;
+use super::request::{RequestIds, RequestState};
+use crate::auth::keys::KeyRing;
+use crate::base::clock::Clock;
+use crate::gate::sessions::CachedSessions;
+
+/// Between two reads of a request body, and two writes of a response.
+const BODY_IDLE: Duration = Duration::from_mins(1);
+
+/// The gateway, as Pingora calls it.
+pub(super) struct Gateway {
+    pub(super) apps: Arc<ArcSwap<Apps>>,
+    pub(super) pages: Router,
+    pub(super) sessions: Arc<CachedSessions>,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: RequestIds,
+    pub(super) trusted: Vec<IpNet>,
+    pub(super) draining: Arc<AtomicBool>,
+}
+
+fn connection_of(digest: Option<&Digest>) -> Option<Arc<connection::Connection>> {
+    digest?.proxy_digest.as_deref().and_then(connection::of_digest).cloned()
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = RequestState;
+
+    fn new_ctx(&self) -> RequestState {
+        RequestState::new(self.ids.next(), self.clock.monotonic())
+    }
+
+    fn init_downstream_modules(&self, _modules: &mut pingora_core::modules::http::HttpModules) {
+        // No compression: bodies go through as they are.
+    }
+
+    async fn early_request_filter(
+        &self,
+        session: &mut Session,
+        state: &mut RequestState,
+    ) -> Result<()> {
+        state.connection = connection_of(session.digest());
+        if let Some(connection) = &state.connection {
+            connection.header_done();
+        }
+        session.set_read_timeout(Some(BODY_IDLE));
+        session.set_write_timeout(Some(BODY_IDLE));
+        if self.draining.load(Ordering::Relaxed) {
+            session.set_keepalive(None);
+        }
+        Ok(())
+    }
+
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        state: &mut RequestState,
+    ) -> Result<bool> {
+        self.admit_or_answer(session, state).await
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        state: &mut RequestState,
+    ) -> Result<Box<HttpPeer>> {
+        if state.admission.is_none() {
+            return Err(forward::no_admission());
+        }
+        let app = state.app.as_ref().ok_or_else(forward::no_admission)?;
+        app.upstream.choose(&state.failed).ok_or_else(|| {
+            let mut error = Error::explain(ErrorType::ConnectNoRoute, "no upstream is healthy");
+            error.esource = ErrorSource::Upstream;
+            error
+        })
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        peer: &HttpPeer,
+        state: &mut RequestState,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        // Nothing was sent yet, so any request may be tried at another address.
+        state.failed.push(peer.address().clone());
+        error.set_retry(state.failed.len() < 4);
+        error
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        upstream: &mut RequestHeader,
+        state: &mut RequestState,
+    ) -> Result<()> {
+        forward::request(upstream, state)
+    }
+
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        state: &mut RequestState,
+    ) -> Result<()> {
+        let https = state.origin.is_some_and(|o| o.https);
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            self.watch_tunnel(state);
+        }
+        forward::response(response, session.req_header().version, https)
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end: bool,
+        state: &mut RequestState,
+    ) -> Result<()> {
+        if let Some(tunnel) = &state.tunnel {
+            tunnel.used.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        state: &mut RequestState,
+    ) -> FailToProxy {
+        let error_code = self.answer_failure(session, error, state).await;
+        FailToProxy { error_code, can_reuse_downstream: false }
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _state: &RequestState, _e: &Error) -> bool {
+        // One line of our own is written in `logging`.
+        true
+    }
+
+    async fn logging(
+        &self,
+        session: &mut Session,
+        error: Option<&Error>,
+        state: &mut RequestState,
+    ) {
+        if let Some(connection) = &state.connection
+            && session.req_header().version != Version::HTTP_2
+        {
+            connection.request_done();
+        }
+        if let Some(app) = &state.app {
+            if state.admission.is_some() { app.forwarded.one() } else { app.refused.one() }
+        }
+        log_request(session, error, state, self.clock.monotonic().saturating_sub(state.started));
+    }
+}
+
+/// One line a request: failures and refusals for everybody, the rest for who asks.
+fn log_request(
+    session: &Session,
+    error: Option<&Error>,
+    state: &RequestState,
+    took: Duration,
+) {
+    let failed = error.is_some_and(|e| *e.esource() == ErrorSource::Upstream);
+    if !failed && state.refusal.is_none() && !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let request = session.req_header();
+    let status = session.response_written().map_or(0, |r| r.status.as_u16());
+    let person = state.admission.as_ref().and_then(|a| a.person());
+    let user = person.map_or("-", |p| p.session.identity.name.as_str());
+    let app = state.app.as_ref().map_or("-", |a| a.name());
+    let client = state.origin.map(|o| o.client.to_string()).unwrap_or_default();
+    // The query may hold what is nobody's business: only the path is logged.
+    let path = request.uri.path();
+    let method = request.method.as_str();
+    let id = state.id;
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    if let Some(error) = error.filter(|_| failed) {
+        let reference = super::request::reference(id);
+        let reason = error.etype().as_str();
+        tracing::warn!(%id, reference, app, %client, user, method, path, status, millis, reason, "the app failed");
+    } else if let Some(reason) = state.refusal {
+        let reference = super::request::reference(id);
+        tracing::info!(%id, reference, app, %client, method, path, status, millis, reason, "refused");
+    } else {
+        tracing::debug!(%id, app, %client, user, method, path, status, millis, "request");
+    }
+}
+
+/// Whether a WebSocket is asked for.
+pub(super) fn asks_for_websocket(request: &RequestHeader) -> bool {
+    request.version == Version::HTTP_11
+        && request
+            .headers
+            .get_all(header::UPGRADE)
+            .iter()
+            .any(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}

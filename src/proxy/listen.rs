@@ -1,0 +1,171 @@
+//! Sockets: bound, accepted from, counted by address, handed to Pingora.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pingora_core::apps::ServerApp;
+use pingora_core::protocols::Stream;
+use pingora_proxy::HttpProxy;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, watch};
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::{ClientStream, Connection};
+use super::gateway::Gateway;
+use super::settings::{ListenerKind, ListenerSettings, NetworkSettings};
+use crate::base::address::ClientIp;
+
+/// For a TLS handshake.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+const BACKLOG: i32 = 1024;
+/// After a failed accept (out of descriptors), before the next.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Open connections, in all and by address.
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    all: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+    gone: Notify,
+}
+
+impl Open {
+    fn enter(self: &Arc<Self>, peer: ClientIp, most: Option<usize>) -> Option<Entered> {
+        if let Some(most) = most {
+            let mut by_address = self.by_address.lock();
+            let count = by_address.entry(peer.network()).or_insert(0);
+            if *count >= most {
+                return None;
+            }
+            *count += 1;
+        }
+        self.all.fetch_add(1, Ordering::AcqRel);
+        let counted = most.map(|_| peer.network());
+        Some(Entered { open: Arc::clone(self), counted })
+    }
+
+    /// Waits until nobody is connected.
+    pub(super) async fn empty(&self) {
+        loop {
+            let gone = self.gone.notified();
+            if self.all.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            gone.await;
+        }
+    }
+}
+
+struct Entered {
+    open: Arc<Open>,
+    counted: Option<IpAddr>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(address) = self.counted {
+            let mut by_address = self.open.by_address.lock();
+            if let Some(count) = by_address.get_mut(&address) {
+                *count -= 1;
+                if *count == 0 {
+                    by_address.remove(&address);
+                }
+            }
+        }
+        self.open.all.fetch_sub(1, Ordering::AcqRel);
+        self.open.gone.notify_waiters();
+    }
+}
+
+/// What every accepted connection needs.
+#[derive(Clone)]
+pub(super) struct Acceptor {
+    pub(super) proxy: Arc<HttpProxy<Gateway>>,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) network: Arc<NetworkSettings>,
+    pub(super) open: Arc<Open>,
+    pub(super) stopping: watch::Receiver<bool>,
+    pub(super) draining: Arc<AtomicBool>,
+}
+
+/// Binds a listener.
+pub(super) fn bind(settings: ListenerSettings) -> io::Result<TcpListener> {
+    let domain = if settings.address.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&settings.address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+impl Acceptor {
+    /// Accepts until draining begins.
+    pub(super) async fn accept_all(self, listener: TcpListener, kind: ListenerKind, drain: Arc<Notify>) {
+        let stop = drain.notified();
+        tokio::pin!(stop);
+        stop.as_mut().enable();
+        loop {
+            if self.draining.load(Ordering::Acquire) {
+                return;
+            }
+            tokio::select! {
+                () = &mut stop => return,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.admit(stream, peer, kind),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, kind: ListenerKind) {
+        let client = ClientIp::new(peer.ip());
+        let trusted = client.is_in(&self.network.trusted_proxies);
+        let most = (!trusted).then_some(self.network.connections_per_address);
+        let Some(entered) = self.open.enter(client, most) else {
+            metrics::counter!("vestibule_connections_refused_total").increment(1);
+            tracing::debug!(%client, "too many connections from one address");
+            return;
+        };
+        let this = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = this.serve(stream, peer, kind).await {
+                tracing::debug!(%peer, %error, "a connection was not taken up");
+            }
+            drop(entered);
+        });
+    }
+
+    async fn serve(&self, stream: TcpStream, peer: SocketAddr, kind: ListenerKind) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let fd = stream.as_raw_fd();
+        let connection = Arc::new(Connection::new(peer, kind));
+        let stream: Stream = match (kind, &self.tls) {
+            (ListenerKind::Https, Some(tls)) => {
+                let shake = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream));
+                let tls = shake.await.map_err(|_elapsed| io::ErrorKind::TimedOut)??;
+                let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+                Box::new(ClientStream::new(tls, fd, h2, connection)?)
+            }
+            (ListenerKind::Https, None) => {
+                return Err(io::Error::other("no certificate is configured"));
+            }
+            (ListenerKind::Http | ListenerKind::Redirect, _) => {
+                Box::new(ClientStream::new(stream, fd, false, connection)?)
+            }
+        };
+        ServerApp::process_new(&self.proxy, stream, &self.stopping).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,242 @@
+//! The whole of the proxy: made ready, run, and drained.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use h2::server::Builder as H2Options;
+use pingora_core::apps::{HttpServerApp, HttpServerOptions};
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::HttpProxy;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::app::Apps;
+use super::gateway::Gateway;
+use super::listen::{Acceptor, Open, bind};
+use super::request::RequestIds;
+use super::settings::{AppSettings, ListenerKind, ProxySettings};
+use super::tls::{BadCertificate, Certificates};
+use super::upstream::BadUpstream;
+use crate::auth::keys::KeyRing;
+use crate::base::clock::Clock;
+use crate::base::random::{NoRandomness, Random};
+use crate::gate::sessions::CachedSessions;
+
+/// Given to clients with a kept connection to see that it will be closed, before it is.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// An HTTP/2 connection without streams is closed after this long.
+const H2_IDLE: Duration = Duration::from_mins(2);
+
+/// What the proxy works with.
+pub struct ProxyDeps {
+    /// Our own pages.
+    pub pages: Router,
+    /// Sessions.
+    pub sessions: Arc<CachedSessions>,
+    /// The key ring, for reading cookies.
+    pub keys: Arc<KeyRing>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub random: Arc<dyn Random>,
+    /// What authenticator apps show as issuer, in place of the app's title.
+    pub issuer: Option<String>,
+}
+
+impl fmt::Debug for ProxyDeps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProxyDeps")
+    }
+}
+
+/// Why the proxy does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// An address is taken or not ours.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A certificate.
+    #[error(transparent)]
+    Certificate(#[from] BadCertificate),
+    /// An upstream.
+    #[error(transparent)]
+    Upstream(#[from] BadUpstream),
+    /// TLS.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    /// No random bytes.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+/// The proxy, bound and ready to accept.
+pub struct Proxy {
+    acceptor: Acceptor,
+    listeners: Vec<(TcpListener, ListenerKind)>,
+    apps: Arc<ArcSwap<Apps>>,
+    draining: Arc<AtomicBool>,
+    stop: watch::Sender<bool>,
+    drain: Duration,
+    tasks: JoinSet<()>,
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
+}
+
+/// Replaces the apps: their hosts, rules and upstreams.
+#[derive(Clone)]
+pub struct ReloadHandle(Arc<ArcSwap<Apps>>);
+
+impl fmt::Debug for ReloadHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReloadHandle")
+    }
+}
+
+impl ReloadHandle {
+    /// From the next request on, these apps are served. When one of them cannot be used, nothing
+    /// changes.
+    pub async fn replace(
+        &self,
+        apps: &[AppSettings],
+        issuer: Option<&str>,
+    ) -> Result<(), BadUpstream> {
+        self.0.store(Arc::new(Apps::open(apps, issuer).await?));
+        Ok(())
+    }
+}
+
+fn h2_options() -> H2Options {
+    let mut options = H2Options::new();
+    options
+        .max_concurrent_streams(100)
+        .max_header_list_size(32 * 1024)
+        .max_frame_size(64 * 1024)
+        .initial_window_size(256 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .max_send_buffer_size(256 * 1024);
+    options
+}
+
+impl Proxy {
+    /// Reads certificates, resolves upstreams and binds all listeners.
+    pub async fn bind(settings: ProxySettings, deps: ProxyDeps) -> Result<Self, ProxyError> {
+        let apps = Apps::open(&settings.apps, deps.issuer.as_deref()).await?;
+        let apps = Arc::new(ArcSwap::from_pointee(apps));
+        let mut tasks = JoinSet::new();
+        let wants_tls = settings.listeners.iter().any(|l| l.kind == ListenerKind::Https);
+        let tls = if wants_tls {
+            let certificates = Certificates::load(&settings.certificates)?;
+            let config = certificates.server_config()?;
+            tasks.spawn(certificates.watch());
+            Some(TlsAcceptor::from(config))
+        } else {
+            None
+        };
+        let draining = Arc::new(AtomicBool::new(false));
+        let gateway = Gateway {
+            apps: Arc::clone(&apps),
+            pages: deps.pages,
+            sessions: deps.sessions,
+            keys: deps.keys,
+            clock: deps.clock,
+            ids: RequestIds::new(&*deps.random)?,
+            trusted: settings.network.trusted_proxies.clone(),
+            draining: Arc::clone(&draining),
+        };
+        let (stop, stopping) = watch::channel(false);
+        let acceptor = Acceptor {
+            proxy: Arc::new(http_proxy(gateway, &settings)),
+            tls,
+            network: Arc::new(settings.network),
+            open: Arc::new(Open::default()),
+            stopping,
+            draining: Arc::clone(&draining),
+        };
+        let mut listeners = Vec::new();
+        for one in settings.listeners {
+            let failed = |error| ProxyError::Listen { address: one.address, error };
+            listeners.push((bind(one).map_err(failed)?, one.kind));
+        }
+        let drain = settings.drain;
+        Ok(Self { acceptor, listeners, apps, draining, stop, drain, tasks })
+    }
+
+    /// The addresses that are listened on, with their kinds.
+    pub fn addresses(&self) -> Vec<(SocketAddr, ListenerKind)> {
+        let address = |(l, kind): &(TcpListener, ListenerKind)| Some((l.local_addr().ok()?, *kind));
+        self.listeners.iter().filter_map(address).collect()
+    }
+
+    /// By which the apps are replaced while requests go on.
+    pub fn reload_handle(&self) -> ReloadHandle {
+        ReloadHandle(Arc::clone(&self.apps))
+    }
+
+    /// Set once draining has begun.
+    pub fn draining(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.draining)
+    }
+
+    /// Serves until `shutdown` resolves, then drains: no new connections, requests in flight
+    /// finish, kept connections are told to close.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self { acceptor, listeners, draining, stop, drain, mut tasks, apps: _ } = self;
+        let stop_accepting = Arc::new(Notify::new());
+        let mut accepting = JoinSet::new();
+        for (listener, kind) in listeners {
+            let (acceptor, stop) = (acceptor.clone(), Arc::clone(&stop_accepting));
+            accepting.spawn(acceptor.accept_all(listener, kind, stop));
+        }
+        shutdown.await;
+        draining.store(true, Ordering::Release);
+        stop_accepting.notify_waiters();
+        while accepting.join_next().await.is_some() {}
+        let goodbye = async {
+            let empty = acceptor.open.empty();
+            if tokio::time::timeout(GOODBYE, empty).await.is_err() {
+                if stop.send(true).is_err() {
+                    tracing::debug!("nobody is left to be told");
+                }
+                acceptor.proxy.http_cleanup().await;
+                acceptor.open.empty().await;
+            }
+        };
+        if tokio::time::timeout(drain, goodbye).await.is_err() {
+            tracing::warn!("requests were still in flight at the end of the drain time");
+        }
+        tasks.shutdown().await;
+    }
+}
+
+fn http_proxy(gateway: Gateway, settings: &ProxySettings) -> HttpProxy<Gateway> {
+    let conf = ServerConf {
+        threads: settings.workers,
+        max_retries: 4,
+        upstream_keepalive_pool_size: 256,
+        ..ServerConf::default()
+    };
+    let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(H2_IDLE);
+    proxy.server_options = Some(options);
+    proxy.h2_options = Some(h2_options());
+    proxy.handle_init_modules();
+    proxy
+}

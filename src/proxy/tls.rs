@@ -1,0 +1,162 @@
+//! Certificates: chosen by SNI, read again when their files change.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, version};
+use x509_parser::extensions::GeneralName;
+use x509_parser::parse_x509_certificate;
+
+use super::settings::CertificateFiles;
+
+/// How often the files are looked at.
+const WATCH: Duration = Duration::from_secs(5);
+
+/// A certificate that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate {path} cannot be used: {reason}")]
+pub struct BadCertificate {
+    path: String,
+    reason: String,
+}
+
+type ByName = HashMap<String, Arc<CertifiedKey>>;
+
+#[derive(Debug, Default)]
+struct Loaded {
+    by_name: ByName,
+    first: Option<Arc<CertifiedKey>>,
+}
+
+/// The certificates in force.
+pub(super) struct Certificates {
+    files: Vec<CertificateFiles>,
+    loaded: ArcSwap<Loaded>,
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificates").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+fn read(files: &CertificateFiles) -> Result<CertifiedKey, BadCertificate> {
+    let bad = |path: &Path, reason: String| BadCertificate {
+        path: path.display().to_string(),
+        reason,
+    };
+    let chain = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| bad(&files.cert, e.to_string()))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&files.key).map_err(|e| bad(&files.key, e.to_string()))?;
+    let signer = any_supported_type(&key).map_err(|e| bad(&files.key, e.to_string()))?;
+    let certified = CertifiedKey::new(chain, signer);
+    certified.keys_match().map_err(|e| bad(&files.cert, e.to_string()))?;
+    Ok(certified)
+}
+
+/// The DNS names and addresses a certificate is for, in lower case.
+fn names(certified: &CertifiedKey) -> Vec<String> {
+    let Some(leaf) = certified.cert.first() else { return Vec::new() };
+    let Ok((_, parsed)) = parse_x509_certificate(leaf) else { return Vec::new() };
+    let Ok(Some(extension)) = parsed.subject_alternative_name() else { return Vec::new() };
+    extension
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| {
+            if let GeneralName::DNSName(dns) = name { Some(dns.to_ascii_lowercase()) } else { None }
+        })
+        .collect()
+}
+
+fn load(files: &[CertificateFiles]) -> Result<Loaded, BadCertificate> {
+    let mut loaded = Loaded::default();
+    for pair in files {
+        let certified = Arc::new(read(pair)?);
+        for name in names(&certified) {
+            loaded.by_name.entry(name).or_insert_with(|| Arc::clone(&certified));
+        }
+        loaded.first.get_or_insert(certified);
+    }
+    Ok(loaded)
+}
+
+impl Certificates {
+    /// Reads all files.
+    pub(super) fn load(files: &[CertificateFiles]) -> Result<Arc<Self>, BadCertificate> {
+        let loaded = ArcSwap::from_pointee(load(files)?);
+        Ok(Arc::new(Self { files: files.to_vec(), loaded }))
+    }
+
+    /// A TLS configuration that asks for these certificates at each handshake.
+    pub(super) fn server_config(self: &Arc<Self>) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Self>::clone(self);
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.ticketer = rustls::crypto::ring::Ticketer::new()?;
+        Ok(Arc::new(config))
+    }
+
+    fn stamps(&self) -> Vec<Option<(SystemTime, u64)>> {
+        let stamp = |path: &Path| -> io::Result<(SystemTime, u64)> {
+            let meta = fs::metadata(path)?;
+            Ok((meta.modified()?, meta.len()))
+        };
+        self.files.iter().flat_map(|f| [stamp(&f.cert).ok(), stamp(&f.key).ok()]).collect()
+    }
+
+    /// Looks at the files for ever and takes up what changed. A pair that does not load leaves the
+    /// old one in force.
+    pub(super) async fn watch(self: Arc<Self>) {
+        let mut seen = self.stamps();
+        let mut ticks = tokio::time::interval(WATCH);
+        loop {
+            ticks.tick().await;
+            let now = self.stamps();
+            if now == seen {
+                continue;
+            }
+            match load(&self.files) {
+                Ok(loaded) => {
+                    self.loaded.store(Arc::new(loaded));
+                    tracing::info!("the certificates were read again");
+                    seen = now;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the changed certificates are not taken up");
+                    seen = now;
+                }
+            }
+        }
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let loaded = self.loaded.load();
+        let Some(name) = hello.server_name() else { return loaded.first.clone() };
+        let name = name.to_ascii_lowercase();
+        let wildcard = || {
+            let (_, parent) = name.split_once('.')?;
+            loaded.by_name.get(&format!("*.{parent}"))
+        };
+        loaded.by_name.get(&name).or_else(wildcard).cloned().or_else(|| loaded.first.clone())
+    }
+}

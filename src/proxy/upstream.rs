@@ -1,0 +1,213 @@
+//! The app's addresses: resolved again and again, watched, and chosen in turn.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
+use pingora_core::upstreams::peer::{ALPN, H1UpgradePolicy, HttpPeer};
+use pingora_core::utils::tls::{CertKey, WrappedX509};
+use pingora_error::{Error, ErrorType, OrErr};
+use pingora_load_balancing::discovery::ServiceDiscovery;
+use pingora_load_balancing::health_check::TcpHealthCheck;
+use pingora_load_balancing::selection::RoundRobin;
+use pingora_load_balancing::{Backend, Backends, LoadBalancer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::settings::{AppSettings, UpstreamAddress, UpstreamSettings};
+
+/// How often each address is tried.
+const HEALTH_EVERY: Duration = Duration::from_secs(5);
+/// Every how many health rounds names are resolved again.
+const RESOLVE_EVERY: u32 = 6;
+/// A kept connection to the app is dropped after this long without use.
+const KEEP: Duration = Duration::from_mins(1);
+
+/// An upstream that cannot be used as configured.
+#[derive(Debug, thiserror::Error)]
+#[error("the upstream of app {app} cannot be used: {reason}")]
+pub struct BadUpstream {
+    app: String,
+    reason: String,
+}
+
+/// Resolves the configured names.
+struct Names(Vec<UpstreamAddress>);
+
+#[async_trait]
+impl ServiceDiscovery for Names {
+    async fn discover(&self) -> pingora_error::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
+        let mut found = BTreeSet::new();
+        for address in &self.0 {
+            match tokio::net::lookup_host((address.host.as_str(), address.port)).await {
+                Ok(resolved) => {
+                    for socket in resolved {
+                        let mut backend = Backend::new(&socket.to_string())?;
+                        backend.ext.insert(address.clone());
+                        found.insert(backend);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(host = %address.host, %error, "an upstream name does not resolve");
+                }
+            }
+        }
+        if found.is_empty() {
+            return Error::e_explain(ErrorType::ConnectNoRoute, "no upstream name resolves");
+        }
+        Ok((found, HashMap::new()))
+    }
+}
+
+/// The app behind, as a set of addresses to choose from.
+pub(super) struct Upstream {
+    balancer: LoadBalancer<RoundRobin>,
+    settings: UpstreamSettings,
+    websocket: bool,
+    ca: Option<Arc<[WrappedX509]>>,
+    client: Option<Arc<CertKey>>,
+    /// Keeps the connection pools of two apps apart: Pingora's pool does not look at the CA.
+    group: u64,
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+fn pem_chain(path: &std::path::Path) -> Result<Vec<Vec<u8>>, String> {
+    CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map(|chain| chain.iter().map(|c| c.as_ref().to_vec()).collect())
+        .map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn read_ca(path: &std::path::Path) -> Result<Arc<[WrappedX509]>, String> {
+    let parsed: Vec<WrappedX509> = pem_chain(path)?
+        .into_iter()
+        .map(|der| {
+            x509_parser::parse_x509_certificate(&der)
+                .map_err(|e| format!("{}: {e}", path.display()))?;
+            Ok(WrappedX509::new(der, parse_certificate))
+        })
+        .collect::<Result<_, String>>()?;
+    if parsed.is_empty() {
+        return Err(format!("{} holds no certificate", path.display()));
+    }
+    Ok(parsed.into())
+}
+
+fn parse_certificate(der: &Vec<u8>) -> x509_parser::certificate::X509Certificate<'_> {
+    #[expect(clippy::expect_used, reason = "the only caller has parsed the same bytes just before")]
+    x509_parser::parse_x509_certificate(der).map(|(_, c)| c).expect("parsed before")
+}
+
+impl Upstream {
+    /// Reads the certificates; names are resolved by [`Self::update`].
+    pub(super) fn new(app: &AppSettings) -> Result<Self, BadUpstream> {
+        let bad = |reason| BadUpstream { app: app.name.clone(), reason };
+        let settings = app.upstream.clone();
+        let ca = settings.ca.as_deref().map(read_ca).transpose().map_err(bad)?;
+        let client = settings
+            .client_certificate
+            .as_ref()
+            .map(|files| -> Result<_, String> {
+                let key = PrivateKeyDer::from_pem_file(&files.key)
+                    .map_err(|e| format!("{}: {e}", files.key.display()))?;
+                let readable = fs::metadata(&files.cert).map_err(|e| e.to_string())?;
+                debug_assert!(readable.is_file());
+                let key = key.secret_der().to_vec();
+                Ok(Arc::new(CertKey::new(pem_chain(&files.cert)?, key)))
+            })
+            .transpose()
+            .map_err(bad)?;
+        let mut backends = Backends::new(Box::new(Names(settings.addresses.clone())));
+        backends.set_health_check(TcpHealthCheck::new());
+        let mut hasher = DefaultHasher::new();
+        app.name.hash(&mut hasher);
+        Ok(Self {
+            balancer: LoadBalancer::from_backends(backends),
+            settings,
+            websocket: app.websocket,
+            ca,
+            client,
+            group: hasher.finish(),
+        })
+    }
+
+    /// Resolves the names.
+    pub(super) async fn update(&self) {
+        if let Err(error) = self.balancer.update().await {
+            tracing::warn!(%error, "the upstreams were not resolved");
+        }
+    }
+
+    /// Watches the addresses for ever.
+    pub(super) async fn watch(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(HEALTH_EVERY);
+        let mut round = 0_u32;
+        loop {
+            ticks.tick().await;
+            if round.is_multiple_of(RESOLVE_EVERY) {
+                self.update().await;
+            }
+            round = round.wrapping_add(1);
+            self.balancer.backends().run_health_check(true).await;
+        }
+    }
+
+    /// The next healthy address that is not among `failed`.
+    pub(super) fn choose(&self, failed: &[PeerAddr]) -> Option<Box<HttpPeer>> {
+        let backend = self
+            .balancer
+            .select_with(b"", 64, |b, healthy| healthy && !failed.contains(&b.addr))?;
+        let address = backend.ext.get::<UpstreamAddress>()?;
+        let socket = *backend.addr.as_inet()?;
+        // An empty SNI would switch certificate checks off: the host is never empty.
+        let mut peer = HttpPeer::new(socket, address.tls, address.host.clone());
+        peer.group_key = self.group;
+        peer.client_cert_key.clone_from(&self.client);
+        peer.options.ca.clone_from(&self.ca);
+        peer.options.connection_timeout = Some(self.settings.connect_timeout);
+        peer.options.total_connection_timeout = Some(self.settings.connect_timeout);
+        peer.options.read_timeout = Some(self.settings.read_timeout);
+        peer.options.write_timeout = Some(self.settings.read_timeout);
+        peer.options.idle_timeout = Some(KEEP);
+        peer.options.http_upstream_request_policy.h1_upgrade =
+            if self.websocket { H1UpgradePolicy::WebSocketOnly } else { H1UpgradePolicy::Deny };
+        if self.settings.http2 {
+            peer.options.alpn = ALPN::H2;
+        }
+        Some(Box::new(peer))
+    }
+}
+
+/// Tries once whether each address can be connected to, for `check --online`.
+pub async fn try_connect(app: &AppSettings) -> Vec<String> {
+    let mut problems = Vec::new();
+    for address in &app.upstream.addresses {
+        let connect = tokio::net::TcpStream::connect((address.host.as_str(), address.port));
+        let problem = match tokio::time::timeout(app.upstream.connect_timeout, connect).await {
+            Ok(Ok(_connected)) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(_elapsed) => "it does not answer".to_owned(),
+        };
+        let UpstreamAddress { host, port, .. } = address;
+        problems.push(format!("app {}: upstream {host}:{port}: {problem}", app.name));
+    }
+    problems
+}
+
+/// Makes an I/O result a Pingora result.
+pub(super) fn or_internal<T, E: std::error::Error + Send + Sync + 'static>(
+    result: Result<T, E>,
+    context: &'static str,
+) -> pingora_error::Result<T> {
+    result.or_err(ErrorType::InternalError, context)
+}

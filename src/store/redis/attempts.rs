@@ -1,0 +1,38 @@
+//! Counters of guesses in Redis. Their windows run by the clock of the server, which all nodes
+//! share.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::auth::ports::{Attempts, Stored};
+use crate::auth::throttle::{AttemptKey, Budget, Verdict};
+use crate::base::clock::Timestamp;
+
+use super::{RedisStore, lifetime};
+
+#[async_trait]
+impl Attempts for RedisStore {
+    async fn count(&self, keys: &[(AttemptKey, Budget)], _now: Timestamp) -> Stored<Verdict> {
+        let mut call = self.call(|s| &s.count);
+        for (key, budget) in keys {
+            call.arg(key.as_str()).arg(budget.tries).arg(lifetime(budget.window));
+        }
+        let wait: u64 = self.run(&call).await?;
+        Ok(if wait == 0 { Verdict::Go } else { Verdict::Wait(Duration::from_millis(wait)) })
+    }
+
+    async fn forgive(&self, keys: &[AttemptKey]) -> Stored<()> {
+        let mut call = self.call(|s| &s.forgive);
+        for key in keys {
+            call.arg(key.as_str());
+        }
+        self.run(&call).await
+    }
+
+    async fn clear(&self, key: &AttemptKey) -> Stored<()> {
+        let mut call = self.call(|s| &s.clear);
+        call.arg(key.as_str());
+        self.run(&call).await
+    }
+}

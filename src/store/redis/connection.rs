@@ -1,0 +1,114 @@
+//! The connection to Redis: made when first needed, shared by all callers, made anew when lost.
+//! Knows no key and no record.
+
+use std::future::Future;
+
+use parking_lot::Mutex;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::io::tcp::TcpSettings;
+use redis::{
+    Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult, TlsCertificates,
+};
+
+use crate::auth::ports::{StoreError, Stored};
+use crate::base::secret::Secret;
+use crate::store::{PATIENCE, TOO_SLOW};
+
+use super::STORE;
+
+pub(super) struct Connection {
+    client: Client,
+    /// A manager reconnects by itself after a broken connection. After a refused password or an
+    /// unknown protocol it would not; it is then thrown away.
+    manager: Mutex<Option<ConnectionManager>>,
+}
+
+fn error(reason: impl Into<String>) -> StoreError {
+    StoreError { store: STORE, reason: reason.into() }
+}
+
+fn client(url: &Secret, ca: Option<&[u8]>) -> RedisResult<Client> {
+    let info = url.reveal().into_connection_info()?;
+    let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    let tcp = TcpSettings::default().set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let tcp = tcp.set_user_timeout(PATIENCE * 2);
+    let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
+    match ca {
+        None => Client::open(info),
+        Some(pem) => Client::build_with_tls(
+            info,
+            TlsCertificates { client_tls: None, root_cert: Some(pem.to_vec()) },
+        ),
+    }
+}
+
+impl Connection {
+    pub(super) fn new(url: &Secret, ca: Option<&[u8]>) -> Stored<Self> {
+        let client = client(url, ca).map_err(|_may_hold_the_address| {
+            error(
+                "its address or CA is not valid; write redis://user:password@host:port/db, or \
+                 rediss:// for TLS",
+            )
+        })?;
+        Ok(Self { client, manager: Mutex::new(None) })
+    }
+
+    fn manager(&self) -> RedisResult<ConnectionManager> {
+        let mut manager = self.manager.lock();
+        if let Some(known) = manager.as_ref() {
+            return Ok(known.clone());
+        }
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE))
+            .set_pipeline_buffer_size(1024);
+        let made = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
+        *manager = Some(made.clone());
+        Ok(made)
+    }
+
+    /// Runs `command`, within two seconds in all. It is run a second time when the first found
+    /// nobody at the address: that finding may date from before the server came back.
+    pub(super) async fn run<T, F>(&self, command: impl Fn(ConnectionManager) -> F + Send) -> Stored<T>
+    where
+        F: Future<Output = RedisResult<T>> + Send,
+        T: Send,
+    {
+        let twice = async {
+            match command(self.manager()?).await {
+                Err(first) if first.is_connection_refusal() => command(self.manager()?).await,
+                done => done,
+            }
+        };
+        match tokio::time::timeout(PATIENCE, twice).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(failed)) => {
+                if !failed.is_io_error() && !matches!(failed.kind(), ErrorKind::Server(_)) {
+                    *self.manager.lock() = None;
+                }
+                Err(error(reason(&failed)))
+            }
+            Err(_elapsed) => Err(error(TOO_SLOW)),
+        }
+    }
+}
+
+/// What an error says to the operator. What could quote an address or a record is left out.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open: what is new is kept quiet")]
+fn reason(failed: &RedisError) -> String {
+    match failed.kind() {
+        ErrorKind::Io if failed.is_timeout() => TOO_SLOW.to_owned(),
+        ErrorKind::Io => "it cannot be reached; check that it runs at the address given".to_owned(),
+        ErrorKind::AuthenticationFailed => {
+            "it refused the user name or the password in its address".to_owned()
+        }
+        ErrorKind::Server(_) | ErrorKind::Extension => {
+            let (code, detail) = (failed.code().unwrap_or("ERR"), failed.detail().unwrap_or(""));
+            format!("it said: {code} {detail}")
+        }
+        ErrorKind::RESP3NotSupported => "it is too old; use Redis 6.0 or newer".to_owned(),
+        _ => "it answered in a way that is not understood; is it a Redis server?".to_owned(),
+    }
+}

@@ -1,0 +1,1 @@
+return redis.call('HDEL', P .. ':s:' .. ARGV[2], 'due')

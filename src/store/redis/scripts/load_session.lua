@@ -1,0 +1,5 @@
+local found = redis.call('HMGET', P .. ':s:' .. ARGV[2], 'record', 'seen', 'due')
+if not found[1] then
+  return false
+end
+return found

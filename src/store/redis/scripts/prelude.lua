@@ -1,0 +1,51 @@
+-- Every script: KEYS[1] is the guard key, ARGV[1] the prefix of all keys.
+local P = ARGV[1]
+
+-- The guard key never holds anything that matters. Deleting it is a write, so that a server that
+-- has become a replica refuses instead of telling of sessions that were ended elsewhere.
+redis.call('DEL', KEYS[1])
+
+local function index_key(account)
+  return P .. ':a:' .. account
+end
+
+-- Notes under an account a member that lives for `ms` more; forgets those that have lapsed.
+local function index(account, member, ms)
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  local key = index_key(account)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - 60000)
+  redis.call('ZADD', key, now + ms, member)
+  if redis.call('PTTL', key) < ms then
+    redis.call('PEXPIRE', key, ms)
+  end
+end
+
+local function end_pending(hash)
+  local key = P .. ':p:' .. hash
+  local account = redis.call('HGET', key, 'account')
+  if not account then
+    return 0
+  end
+  redis.call('DEL', key)
+  redis.call('ZREM', index_key(account), 'p:' .. hash)
+  return 1
+end
+
+local function end_session(hash)
+  local key = P .. ':s:' .. hash
+  local known = redis.call('HMGET', key, 'account', 'id')
+  if not known[1] then
+    return 0
+  end
+  redis.call('DEL', key, P .. ':i:' .. known[2])
+  redis.call('ZREM', index_key(known[1]), 's:' .. hash)
+  return 1
+end
+
+-- Whether a login is there and has not lapsed by `now`.
+local function pending(hash, now)
+  local expires = redis.call('HGET', P .. ':p:' .. hash, 'expires')
+  return expires and tonumber(expires) > tonumber(now)
+end
+

@@ -1,0 +1,202 @@
+//! Finished sessions in Redis.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::auth::ports::{Sessions, StoreError, Stored};
+use crate::auth::session::Session;
+use crate::auth::token::{HashedToken, PendingToken, SessionToken};
+use crate::base::clock::Timestamp;
+use crate::base::id::{AccountId, SessionId};
+
+use super::{RedisStore, STORE, damaged, lifetime};
+
+/// A session as a script tells it: record, last use in milliseconds, codes due.
+type Told = (Option<String>, Option<u64>, Option<String>);
+
+/// The session, or nothing when it ended between two commands.
+fn session((record, seen, due): Told) -> Stored<Option<Session>> {
+    let Some((record, seen)) = record.zip(seen) else { return Ok(None) };
+    let mut session: Session =
+        serde_json::from_str(&record).map_err(|_json| damaged("session"))?;
+    session.last_seen_at = Timestamp::from_millis(seen);
+    session.recovery_codes_due = due;
+    Ok(Some(session))
+}
+
+impl RedisStore {
+    async fn all_sessions(&self) -> Stored<Vec<Told>> {
+        let (mut cursor, mut told) = (0, Vec::new());
+        loop {
+            let (next, names) = self.scan("s", cursor).await?;
+            let mut batch = redis::pipe();
+            for name in &names {
+                batch.cmd("HMGET").arg(self.key("s", name)).arg(&["record", "seen", "due"]);
+            }
+            if !names.is_empty() {
+                let batch = &batch;
+                let found: Vec<Told> = self
+                    .inner
+                    .connection
+                    .run(|mut manager| async move { batch.query_async(&mut manager).await })
+                    .await?;
+                told.extend(found);
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(told);
+            }
+        }
+    }
+
+    /// Ends everything of a kind, "p" or "s": how many.
+    async fn end_kind(&self, kind: &str) -> Stored<u64> {
+        let (mut cursor, mut ended) = (0, 0_u64);
+        loop {
+            let (next, names) = self.scan(kind, cursor).await?;
+            if !names.is_empty() {
+                let mut call =
+                    self.call(|s| if kind == "s" { &s.end_sessions } else { &s.end_pending });
+                call.arg(names);
+                ended = ended.saturating_add(self.run::<u64>(&call).await?);
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(ended);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Sessions for RedisStore {
+    async fn promote(
+        &self,
+        login: &HashedToken<PendingToken>,
+        id: &HashedToken<SessionToken>,
+        session: &Session,
+        ttl: Duration,
+    ) -> Stored<bool> {
+        let mut call = self.call(|s| &s.promote);
+        call.arg(login.to_hex())
+            .arg(id.to_hex())
+            .arg(session.id.to_string())
+            .arg(session.identity.account.to_string())
+            .arg(serde_json::json!(session).to_string())
+            .arg(session.started_at.as_millis())
+            .arg(session.last_seen_at.as_millis())
+            .arg(lifetime(ttl));
+        if let Some(due) = &session.recovery_codes_due {
+            call.arg(due);
+        }
+        self.run(&call).await
+    }
+
+    async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
+        let mut call = self.call(|s| &s.load_session);
+        call.arg(id.to_hex());
+        let found: Option<Told> = self.run(&call).await?;
+        found.map_or(Ok(None), session)
+    }
+
+    async fn touch(
+        &self,
+        id: &HashedToken<SessionToken>,
+        now: Timestamp,
+        ttl: Duration,
+    ) -> Stored<()> {
+        let mut call = self.call(|s| &s.touch);
+        call.arg(id.to_hex()).arg(now.as_millis()).arg(lifetime(ttl));
+        self.run(&call).await
+    }
+
+    async fn recovery_codes_done(&self, id: &HashedToken<SessionToken>) -> Stored<()> {
+        let mut call = self.call(|s| &s.codes_done);
+        call.arg(id.to_hex());
+        self.run(&call).await
+    }
+
+    async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<()> {
+        let mut call = self.call(|s| &s.end_sessions);
+        call.arg(id.to_hex());
+        self.run(&call).await
+    }
+
+    async fn end_by_id(&self, id: SessionId) -> Stored<bool> {
+        let mut call = self.call(|s| &s.end_by_id);
+        call.arg(id.to_string());
+        self.run(&call).await
+    }
+
+    async fn end_account(&self, account: AccountId) -> Stored<u64> {
+        let mut call = self.call(|s| &s.end_account);
+        call.arg(account.to_string());
+        self.run(&call).await
+    }
+
+    async fn end_all(&self) -> Stored<u64> {
+        // Logins first: one that becomes a session meanwhile is met among the sessions.
+        self.end_kind("p").await?;
+        self.end_kind("s").await
+    }
+
+    async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>> {
+        let told: Vec<Told> = match account {
+            None => self.all_sessions().await?,
+            Some(account) => {
+                let mut call = self.call(|s| &s.list_account);
+                call.arg(account.to_string());
+                self.run(&call).await?
+            }
+        };
+        let mut sessions = Vec::with_capacity(told.len());
+        for one in told {
+            sessions.extend(session(one)?.filter(|s| s.expires_at > now));
+        }
+        sessions.sort_by_key(|s| (Reverse(s.started_at), s.id));
+        // A scan may meet a key twice.
+        sessions.dedup_by_key(|s| s.id);
+        Ok(sessions)
+    }
+
+    async fn ping(&self) -> Stored<()> {
+        let mut ask = redis::pipe();
+        ask.cmd("SET").arg(self.guard()).arg(1).arg("PX").arg(1000).ignore();
+        ask.cmd("INFO").arg("memory").cmd("INFO").arg("replication");
+        let ask = &ask;
+        let (memory, replication): (String, String) = self
+            .inner
+            .connection
+            .run(|mut manager| async move { ask.query_async(&mut manager).await })
+            .await?;
+        health(&memory, &replication)
+            .map_err(|reason| StoreError { store: STORE, reason: reason.to_owned() })
+    }
+}
+
+fn health(memory: &str, replication: &str) -> Result<(), &'static str> {
+    let says = |text: &str, line: &str| text.lines().any(|l| l.trim() == line);
+    if !says(replication, "role:master") {
+        return Err("it is a replica; give the address of the primary");
+    }
+    if !says(memory, "maxmemory:0") && !says(memory, "maxmemory_policy:noeviction") {
+        return Err("it may throw away sessions to save memory; set maxmemory-policy noeviction");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_evicts_is_no_session_store() {
+        let master = "# Replication\r\nrole:master\r\n";
+        assert!(health("maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n", master).is_ok());
+        assert!(health("maxmemory:100\r\nmaxmemory_policy:noeviction\r\n", master).is_ok());
+        assert!(health("maxmemory:100\r\nmaxmemory_policy:volatile-ttl\r\n", master).is_err());
+        assert!(health("maxmemory:0\r\n", "role:slave\r\n").is_err());
+    }
+}

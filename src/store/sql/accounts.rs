@@ -1,0 +1,154 @@
+//! Accounts in SQL.
+
+use async_trait::async_trait;
+use sqlx::any::AnyRow;
+use sqlx::query;
+
+use crate::auth::account::{Account, AccountStatus, Identity, LoginName, NewAccount};
+use crate::auth::password::PasswordRecord;
+use crate::auth::ports::{Accounts, Added, Stored};
+use crate::base::clock::Timestamp;
+use crate::base::id::AccountId;
+
+use super::SqlStore;
+use super::values::{at, flag, json, moment, optional_text, parsed, text};
+
+fn account(row: &AnyRow) -> sqlx::Result<Account> {
+    let name = LoginName::parse(&text(row, "name")?).map_err(|source| {
+        sqlx::Error::ColumnDecode { index: "name".to_owned(), source: Box::new(source) }
+    })?;
+    let phc = optional_text(row, "password_phc")?;
+    let pepper = optional_text(row, "password_pepper")?;
+    Ok(Account {
+        identity: Identity {
+            account: parsed(row, "id")?,
+            name,
+            display_name: text(row, "display_name")?,
+            email: optional_text(row, "email")?,
+            groups: json(row, "group_names")?,
+        },
+        password: phc.zip(pepper).map(|(phc, pepper_id)| PasswordRecord { phc, pepper_id }),
+        disabled: flag(row, "disabled")?,
+        ever_enrolled: flag(row, "ever_enrolled")?,
+        sessions_valid_from: at(row, "sessions_valid_from")?,
+        created_at: at(row, "created_at")?,
+    })
+}
+
+impl SqlStore {
+    fn account(&self, row: &AnyRow) -> Stored<Account> {
+        account(row).map_err(|_values| self.db.damaged("the record of an account"))
+    }
+}
+
+#[async_trait]
+impl Accounts for SqlStore {
+    async fn add(&self, account: &NewAccount) -> Stored<Added> {
+        let groups = serde_json::json!(account.identity.groups).to_string();
+        let password = account.password.as_ref();
+        let statement = query(
+            "INSERT INTO accounts (id, name, display_name, email, group_names, password_phc, \
+             password_pepper, disabled, ever_enrolled, sessions_valid_from, created_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, $8) ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(account.identity.account.to_string())
+        .bind(account.identity.name.as_str())
+        .bind(account.identity.display_name.as_str())
+        .bind(account.identity.email.as_deref())
+        .bind(groups)
+        .bind(password.map(|p| p.phc.as_str()))
+        .bind(password.map(|p| p.pepper_id.as_str()))
+        .bind(moment(account.created_at));
+        Ok(if self.db.change(statement).await? == 1 { Added::Yes } else { Added::NameTaken })
+    }
+
+    async fn by_name(&self, name: &LoginName) -> Stored<Option<Account>> {
+        let statement = query("SELECT * FROM accounts WHERE name = $1").bind(name.as_str());
+        self.db.fetch_one(statement).await?.map(|row| self.account(&row)).transpose()
+    }
+
+    async fn by_id(&self, id: AccountId) -> Stored<Option<Account>> {
+        let statement = query("SELECT * FROM accounts WHERE id = $1").bind(id.to_string());
+        self.db.fetch_one(statement).await?.map(|row| self.account(&row)).transpose()
+    }
+
+    async fn status(&self, id: AccountId) -> Stored<Option<AccountStatus>> {
+        let statement = query("SELECT disabled, sessions_valid_from FROM accounts WHERE id = $1")
+            .bind(id.to_string());
+        let Some(row) = self.db.fetch_one(statement).await? else { return Ok(None) };
+        let status = |row: &AnyRow| {
+            Ok::<_, sqlx::Error>(AccountStatus {
+                disabled: flag(row, "disabled")?,
+                sessions_valid_from: at(row, "sessions_valid_from")?,
+            })
+        };
+        let status = status(&row);
+        status.map(Some).map_err(|_values| self.db.damaged("the record of an account"))
+    }
+
+    async fn list(&self) -> Stored<Vec<Account>> {
+        let rows = self.db.fetch(query("SELECT * FROM accounts")).await?;
+        let mut accounts =
+            rows.iter().map(|row| self.account(row)).collect::<Stored<Vec<Account>>>()?;
+        accounts.sort_by(|a, b| a.identity.name.cmp(&b.identity.name));
+        Ok(accounts)
+    }
+
+    async fn set_password(
+        &self,
+        id: AccountId,
+        password: &PasswordRecord,
+        sessions_valid_from: Option<Timestamp>,
+    ) -> Stored<bool> {
+        let statement = query(
+            "UPDATE accounts SET password_phc = $2, password_pepper = $3, sessions_valid_from = \
+             CASE WHEN sessions_valid_from < $4 THEN $4 ELSE sessions_valid_from END WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .bind(password.phc.as_str())
+        .bind(password.pepper_id.as_str())
+        .bind(moment(sessions_valid_from.unwrap_or(Timestamp::EPOCH)));
+        Ok(self.db.change(statement).await? == 1)
+    }
+
+    async fn rehash_password(
+        &self,
+        id: AccountId,
+        old: &PasswordRecord,
+        new: &PasswordRecord,
+    ) -> Stored<()> {
+        let statement = query(
+            "UPDATE accounts SET password_phc = $2, password_pepper = $3 \
+             WHERE id = $1 AND password_phc = $4 AND password_pepper = $5",
+        )
+        .bind(id.to_string())
+        .bind(new.phc.as_str())
+        .bind(new.pepper_id.as_str())
+        .bind(old.phc.as_str())
+        .bind(old.pepper_id.as_str());
+        self.db.change(statement).await?;
+        Ok(())
+    }
+
+    async fn set_disabled(&self, id: AccountId, disabled: bool, now: Timestamp) -> Stored<bool> {
+        let valid_from = if disabled { now } else { Timestamp::EPOCH };
+        let statement = query(
+            "UPDATE accounts SET disabled = $2, sessions_valid_from = \
+             CASE WHEN sessions_valid_from < $3 THEN $3 ELSE sessions_valid_from END WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .bind(i64::from(disabled))
+        .bind(moment(valid_from));
+        Ok(self.db.change(statement).await? == 1)
+    }
+
+    async fn remove(&self, id: AccountId) -> Stored<bool> {
+        let statement = query("DELETE FROM accounts WHERE id = $1").bind(id.to_string());
+        Ok(self.db.change(statement).await? == 1)
+    }
+
+    async fn ping(&self) -> Stored<()> {
+        self.db.fetch(query("SELECT id FROM accounts LIMIT 1")).await?;
+        Ok(())
+    }
+}

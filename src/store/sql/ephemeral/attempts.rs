@@ -1,0 +1,98 @@
+//! Counters of guesses in a file.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::{Any, Transaction, query};
+
+use crate::auth::ports::{Attempts, Stored};
+use crate::auth::throttle::{AttemptKey, Budget, Verdict};
+use crate::base::clock::Timestamp;
+
+use super::super::values::{at, moment, number};
+use super::EmbeddedStore;
+
+/// How long a key is exhausted: zero when it is not.
+async fn wait(
+    t: &mut Transaction<'static, Any>,
+    key: &AttemptKey,
+    budget: Budget,
+    now: Timestamp,
+) -> sqlx::Result<Duration> {
+    let row = query("SELECT tries, expires_at FROM attempts WHERE key = $1 AND expires_at > $2")
+        .bind(key.as_str())
+        .bind(moment(now))
+        .fetch_optional(&mut **t)
+        .await?;
+    let Some(row) = row else {
+        return Ok(if budget.tries == 0 { budget.window } else { Duration::ZERO });
+    };
+    let exhausted = number::<u64>(&row, "tries")? >= u64::from(budget.tries);
+    Ok(if exhausted { at(&row, "expires_at")?.since(now) } else { Duration::ZERO })
+}
+
+async fn count_one(
+    t: &mut Transaction<'static, Any>,
+    key: &AttemptKey,
+    budget: Budget,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    query(
+        "INSERT INTO attempts (key, tries, expires_at) VALUES ($1, 1, $2) \
+         ON CONFLICT (key) DO UPDATE SET tries = attempts.tries + 1",
+    )
+    .bind(key.as_str())
+    .bind(moment(now.plus(budget.window)))
+    .execute(&mut **t)
+    .await?;
+    Ok(())
+}
+
+#[async_trait]
+impl Attempts for EmbeddedStore {
+    async fn count(&self, keys: &[(AttemptKey, Budget)], now: Timestamp) -> Stored<Verdict> {
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                query("DELETE FROM attempts WHERE expires_at <= $1")
+                    .bind(moment(now))
+                    .execute(&mut *t)
+                    .await?;
+                let mut longest = Duration::ZERO;
+                for (key, budget) in keys {
+                    longest = longest.max(wait(&mut t, key, *budget, now).await?);
+                }
+                if !longest.is_zero() {
+                    return Ok(Verdict::Wait(longest));
+                }
+                for (key, budget) in keys {
+                    count_one(&mut t, key, *budget, now).await?;
+                }
+                t.commit().await?;
+                Ok(Verdict::Go)
+            })
+            .await
+    }
+
+    async fn forgive(&self, keys: &[AttemptKey]) -> Stored<()> {
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                for key in keys {
+                    query("UPDATE attempts SET tries = tries - 1 WHERE key = $1")
+                        .bind(key.as_str())
+                        .execute(&mut *t)
+                        .await?;
+                }
+                query("DELETE FROM attempts WHERE tries <= 0").execute(&mut *t).await?;
+                t.commit().await
+            })
+            .await
+    }
+
+    async fn clear(&self, key: &AttemptKey) -> Stored<()> {
+        let statement = query("DELETE FROM attempts WHERE key = $1").bind(key.as_str());
+        self.db.change(statement).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,54 @@
+//! The short-lived store of one machine: logins in progress, sessions and counters in a SQLite
+//! file that several processes share.
+//!
+//! Time is that of the caller: what has expired is not found, and is swept away by later writes.
+
+mod attempts;
+mod pending;
+mod sessions;
+
+use std::path::Path;
+
+use sqlx::query;
+
+use crate::auth::ports::Stored;
+use crate::base::clock::Timestamp;
+
+use super::database::{Database, Schema};
+use super::values::moment;
+
+const STORE: &str = "the session store (SQLite)";
+
+/// The short-lived store in a file: [`crate::auth::ports::PendingLogins`],
+/// [`crate::auth::ports::Sessions`] and [`crate::auth::ports::Attempts`].
+///
+/// Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct EmbeddedStore {
+    db: Database,
+}
+
+impl EmbeddedStore {
+    /// Opens the file, `sessions.db` in the data directory. It and its directory are made when
+    /// missing (modes 0600 and 0700). Fails when it cannot be opened, or was made by a newer
+    /// version of the product.
+    pub async fn open(path: &Path) -> Stored<Self> {
+        let schema =
+            Schema { version: 1, name: "sessions", sql: include_str!("../migrations/sessions_0001.sql") };
+        Ok(Self { db: Database::sqlite(STORE, path, schema, "NORMAL").await? })
+    }
+
+    /// Closes all connections, for an orderly stop. Operations after it fail.
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+
+    /// Removes logins and sessions that have expired by `now`.
+    async fn sweep(&self, now: Timestamp) -> Stored<()> {
+        let logins = query("DELETE FROM pending_logins WHERE expires_at <= $1").bind(moment(now));
+        self.db.change(logins).await?;
+        let sessions = query("DELETE FROM sessions WHERE keep_until <= $1").bind(moment(now));
+        self.db.change(sessions).await?;
+        Ok(())
+    }
+}

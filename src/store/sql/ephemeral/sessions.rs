@@ -1,0 +1,163 @@
+//! Finished sessions in a file.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::any::AnyRow;
+use sqlx::query;
+
+use crate::auth::ports::{Sessions, Stored};
+use crate::auth::session::Session;
+use crate::auth::token::{HashedToken, PendingToken, SessionToken};
+use crate::base::clock::Timestamp;
+use crate::base::id::{AccountId, SessionId};
+
+use super::super::values::{at, json, moment, optional_text};
+use super::EmbeddedStore;
+
+fn session(row: &AnyRow) -> sqlx::Result<Session> {
+    let mut session: Session = json(row, "record")?;
+    session.last_seen_at = at(row, "last_seen_at")?;
+    session.recovery_codes_due = optional_text(row, "recovery_codes_due")?;
+    Ok(session)
+}
+
+impl EmbeddedStore {
+    fn session(&self, row: &AnyRow) -> Stored<Session> {
+        session(row).map_err(|_values| self.db.damaged("the record of a session"))
+    }
+}
+
+#[async_trait]
+impl Sessions for EmbeddedStore {
+    async fn promote(
+        &self,
+        login: &HashedToken<PendingToken>,
+        id: &HashedToken<SessionToken>,
+        session: &Session,
+        ttl: Duration,
+    ) -> Stored<bool> {
+        self.sweep(session.started_at).await?;
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                let end = query("DELETE FROM pending_logins WHERE id = $1 AND expires_at > $2");
+                let ended = end
+                    .bind(login.to_hex())
+                    .bind(moment(session.started_at))
+                    .execute(&mut *t)
+                    .await?;
+                if ended.rows_affected() != 1 {
+                    return Ok(false);
+                }
+                query(
+                    "INSERT INTO sessions (id, public_id, account_id, record, last_seen_at, \
+                     recovery_codes_due, keep_until) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                )
+                .bind(id.to_hex())
+                .bind(session.id.to_string())
+                .bind(session.identity.account.to_string())
+                .bind(serde_json::json!(session).to_string())
+                .bind(moment(session.last_seen_at))
+                .bind(session.recovery_codes_due.as_deref())
+                .bind(moment(session.last_seen_at.plus(ttl)))
+                .execute(&mut *t)
+                .await?;
+                t.commit().await?;
+                Ok(true)
+            })
+            .await
+    }
+
+    async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
+        let statement =
+            query("SELECT record, last_seen_at, recovery_codes_due FROM sessions WHERE id = $1")
+                .bind(id.to_hex());
+        self.db.fetch_one(statement).await?.map(|row| self.session(&row)).transpose()
+    }
+
+    async fn touch(
+        &self,
+        id: &HashedToken<SessionToken>,
+        now: Timestamp,
+        ttl: Duration,
+    ) -> Stored<()> {
+        // A session that had lapsed by `now` is not brought back, even when it was not swept yet.
+        let statement = query(
+            "UPDATE sessions SET last_seen_at = $2, keep_until = $3 \
+             WHERE id = $1 AND last_seen_at <= $2 AND keep_until > $2",
+        )
+        .bind(id.to_hex())
+        .bind(moment(now))
+        .bind(moment(now.plus(ttl)));
+        self.db.change(statement).await?;
+        Ok(())
+    }
+
+    async fn recovery_codes_done(&self, id: &HashedToken<SessionToken>) -> Stored<()> {
+        let statement =
+            query("UPDATE sessions SET recovery_codes_due = NULL WHERE id = $1").bind(id.to_hex());
+        self.db.change(statement).await?;
+        Ok(())
+    }
+
+    async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<()> {
+        let statement = query("DELETE FROM sessions WHERE id = $1").bind(id.to_hex());
+        self.db.change(statement).await?;
+        Ok(())
+    }
+
+    async fn end_by_id(&self, id: SessionId) -> Stored<bool> {
+        let statement = query("DELETE FROM sessions WHERE public_id = $1").bind(id.to_string());
+        Ok(self.db.change(statement).await? == 1)
+    }
+
+    async fn end_account(&self, account: AccountId) -> Stored<u64> {
+        let account = account.to_string();
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                let logins = query("DELETE FROM pending_logins WHERE account_id = $1");
+                logins.bind(account.as_str()).execute(&mut *t).await?;
+                let sessions = query("DELETE FROM sessions WHERE account_id = $1");
+                let ended = sessions.bind(account.as_str()).execute(&mut *t).await?;
+                t.commit().await?;
+                Ok(ended.rows_affected())
+            })
+            .await
+    }
+
+    async fn end_all(&self) -> Stored<u64> {
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                query("DELETE FROM pending_logins").execute(&mut *t).await?;
+                let ended = query("DELETE FROM sessions").execute(&mut *t).await?;
+                t.commit().await?;
+                Ok(ended.rows_affected())
+            })
+            .await
+    }
+
+    async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>> {
+        let statement = query(
+            "SELECT record, last_seen_at, recovery_codes_due FROM sessions \
+             WHERE keep_until > $1 AND ($2 = '' OR account_id = $2)",
+        )
+        .bind(moment(now))
+        .bind(account.map(|a| a.to_string()).unwrap_or_default());
+        let rows = self.db.fetch(statement).await?;
+        let mut sessions =
+            rows.iter().map(|row| self.session(row)).collect::<Stored<Vec<Session>>>()?;
+        sessions.retain(|s| s.expires_at > now);
+        sessions.sort_by_key(|s| (Reverse(s.started_at), s.id));
+        Ok(sessions)
+    }
+
+    async fn ping(&self) -> Stored<()> {
+        // A write that changes nothing is refused where no real one would pass.
+        self.db.change(query("DELETE FROM attempts WHERE key = ''")).await?;
+        Ok(())
+    }
+}

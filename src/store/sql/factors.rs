@@ -1,0 +1,192 @@
+//! Second factors and recovery codes in SQL.
+//!
+//! What decides is always one conditional `UPDATE`: the database itself lets exactly one caller
+//! change the row.
+
+use async_trait::async_trait;
+use sqlx::any::AnyRow;
+use sqlx::query;
+
+use crate::auth::ports::{Factors, Stored};
+use crate::auth::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
+use crate::auth::totp::{NewTotpFactor, TimeStep, TotpFactor};
+use crate::base::clock::Timestamp;
+use crate::base::id::{AccountId, FactorId};
+
+use super::SqlStore;
+use super::values::{at, moment, number, optional_at, parsed, text};
+
+fn factor(row: &AnyRow) -> sqlx::Result<TotpFactor> {
+    Ok(TotpFactor {
+        id: parsed(row, "id")?,
+        sealed: text(row, "sealed")?,
+        confirmed_at: at(row, "confirmed_at")?,
+        last_used_at: at(row, "last_used_at")?,
+    })
+}
+
+fn set(row: &AnyRow) -> sqlx::Result<RecoverySet> {
+    Ok(RecoverySet {
+        salt: text(row, "salt")?,
+        pepper_id: text(row, "pepper_id")?,
+        left: number(row, "remaining")?,
+        created_at: at(row, "created_at")?,
+        confirmed_at: optional_at(row, "confirmed_at")?,
+    })
+}
+
+fn stored_step(step: TimeStep) -> i64 {
+    i64::try_from(step.number()).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl Factors for SqlStore {
+    async fn totp(&self, account: AccountId) -> Stored<Option<TotpFactor>> {
+        let statement = query("SELECT * FROM totp_factors WHERE account_id = $1")
+            .bind(account.to_string());
+        let row = self.db.fetch_one(statement).await?;
+        let found = row.map(|row| factor(&row)).transpose();
+        found.map_err(|_values| self.db.damaged("the record of an authenticator"))
+    }
+
+    async fn enrol_first(&self, new: &NewTotpFactor) -> Stored<bool> {
+        let account = new.account.to_string();
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                let mark = query(
+                    "UPDATE accounts SET ever_enrolled = 1 WHERE id = $1 AND ever_enrolled = 0",
+                );
+                let marked = mark.bind(account.as_str()).execute(&mut *t).await?;
+                if marked.rows_affected() != 1 {
+                    return Ok(false);
+                }
+                query(
+                    "INSERT INTO totp_factors (id, account_id, sealed, last_step, confirmed_at, \
+                     last_used_at) VALUES ($1, $2, $3, $4, $5, $5)",
+                )
+                .bind(new.id.to_string())
+                .bind(account.as_str())
+                .bind(new.sealed.as_str())
+                .bind(stored_step(new.confirmed_step))
+                .bind(moment(new.confirmed_at))
+                .execute(&mut *t)
+                .await?;
+                t.commit().await?;
+                Ok(true)
+            })
+            .await
+    }
+
+    async fn consume_step(
+        &self,
+        account: AccountId,
+        factor: FactorId,
+        step: TimeStep,
+        now: Timestamp,
+    ) -> Stored<bool> {
+        let statement = query(
+            "UPDATE totp_factors SET last_step = $3, last_used_at = $4 \
+             WHERE account_id = $1 AND id = $2 AND last_step < $3",
+        )
+        .bind(account.to_string())
+        .bind(factor.to_string())
+        .bind(stored_step(step))
+        .bind(moment(now));
+        Ok(self.db.change(statement).await? == 1)
+    }
+
+    async fn recovery_set(&self, account: AccountId) -> Stored<Option<RecoverySet>> {
+        let statement = query(
+            "SELECT salt, pepper_id, created_at, confirmed_at, (SELECT COUNT(*) FROM \
+             recovery_codes c WHERE c.account_id = s.account_id AND c.used_at IS NULL) \
+             AS remaining FROM recovery_sets s WHERE account_id = $1",
+        )
+        .bind(account.to_string());
+        let row = self.db.fetch_one(statement).await?;
+        let found = row.map(|row| set(&row)).transpose();
+        found.map_err(|_values| self.db.damaged("the record of a set of recovery codes"))
+    }
+
+    async fn replace_recovery(&self, new: &NewRecoverySet) -> Stored<()> {
+        let account = new.account.to_string();
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                // The set's row is the lock: everything about an account's codes takes it first.
+                query(
+                    "INSERT INTO recovery_sets (account_id, salt, pepper_id, created_at) \
+                     VALUES ($1, $2, $3, $4) ON CONFLICT (account_id) DO UPDATE SET salt = $2, \
+                     pepper_id = $3, created_at = $4, confirmed_at = NULL, last_used_at = NULL",
+                )
+                .bind(account.as_str())
+                .bind(new.salt.as_str())
+                .bind(new.pepper_id.as_str())
+                .bind(moment(new.created_at))
+                .execute(&mut *t)
+                .await?;
+                let forget = query("DELETE FROM recovery_codes WHERE account_id = $1");
+                forget.bind(account.as_str()).execute(&mut *t).await?;
+                for hash in &new.hashes {
+                    query("INSERT INTO recovery_codes (account_id, hash) VALUES ($1, $2)")
+                        .bind(account.as_str())
+                        .bind(hash.as_str())
+                        .execute(&mut *t)
+                        .await?;
+                }
+                t.commit().await
+            })
+            .await
+    }
+
+    async fn confirm_recovery(&self, account: AccountId, now: Timestamp) -> Stored<bool> {
+        let statement = query(
+            "UPDATE recovery_sets SET confirmed_at = COALESCE(confirmed_at, $2) \
+             WHERE account_id = $1",
+        )
+        .bind(account.to_string())
+        .bind(moment(now));
+        Ok(self.db.change(statement).await? == 1)
+    }
+
+    async fn consume_recovery(
+        &self,
+        account: AccountId,
+        code: &RecoveryHash,
+        now: Timestamp,
+    ) -> Stored<Option<u32>> {
+        let account = account.to_string();
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                // Takes the set's lock, so that the count below is exact.
+                query("UPDATE recovery_sets SET last_used_at = $2 WHERE account_id = $1")
+                    .bind(account.as_str())
+                    .bind(moment(now))
+                    .execute(&mut *t)
+                    .await?;
+                let used = query(
+                    "UPDATE recovery_codes SET used_at = $3 \
+                     WHERE account_id = $1 AND hash = $2 AND used_at IS NULL",
+                )
+                .bind(account.as_str())
+                .bind(code.as_str())
+                .bind(moment(now))
+                .execute(&mut *t)
+                .await?;
+                if used.rows_affected() != 1 {
+                    return Ok(None);
+                }
+                let row = query(
+                    "SELECT COUNT(*) AS remaining FROM recovery_codes \
+                     WHERE account_id = $1 AND used_at IS NULL",
+                )
+                .bind(account.as_str())
+                .fetch_one(&mut *t)
+                .await?;
+                t.commit().await?;
+                number(&row, "remaining").map(Some)
+            })
+            .await
+    }
+}

@@ -1,0 +1,138 @@
+//! The admin listener: is it alive, is it ready, what does it count.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{StatusCode, header};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+
+use crate::auth::ports::{Accounts, Sessions};
+
+/// A store that does not answer within this time is down.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// After a failed accept, before the next.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Starts counting. Once a process.
+pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
+    let handle = PrometheusBuilder::new().install_recorder()?;
+    metrics::describe_counter!(
+        "vestibule_requests_total",
+        "Requests by app and outcome: forwarded, or refused (which includes our own pages)."
+    );
+    metrics::describe_counter!(
+        "vestibule_connections_refused_total",
+        "Connections refused because one address had too many."
+    );
+    metrics::describe_counter!("vestibule_sign_ins_total", "Finished sign-ins by second factor.");
+    metrics::describe_counter!(
+        "vestibule_sign_in_failures_total",
+        "Refused guesses by what was wrong: password, second_factor, throttled."
+    );
+    metrics::describe_gauge!("vestibule_ready", "1 while every store answers, else 0.");
+    Ok(handle)
+}
+
+/// What readiness is asked of.
+#[derive(Clone)]
+pub struct Health {
+    /// Accounts.
+    pub accounts: Arc<dyn Accounts>,
+    /// Sessions.
+    pub sessions: Arc<dyn Sessions>,
+    /// Set once draining has begun.
+    pub draining: Arc<AtomicBool>,
+    /// What is counted.
+    pub metrics: PrometheusHandle,
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Health")
+    }
+}
+
+impl Health {
+    /// Why the gateway is not ready; empty when it is.
+    async fn problems(&self) -> Vec<String> {
+        if self.draining.load(Ordering::Acquire) {
+            return vec!["draining: this node is shutting down".to_owned()];
+        }
+        let (accounts, sessions) = tokio::join!(
+            tokio::time::timeout(PATIENCE, self.accounts.ping()),
+            tokio::time::timeout(PATIENCE, self.sessions.ping()),
+        );
+        [("accounts", accounts), ("sessions", sessions)]
+            .into_iter()
+            .filter_map(|(what, answer)| match answer {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_elapsed) => Some(format!("the store of {what} does not answer")),
+            })
+            .collect()
+    }
+}
+
+async fn livez() -> &'static str {
+    "alive\n"
+}
+
+async fn readyz(State(health): State<Health>) -> Response {
+    let problems = health.problems().await;
+    metrics::gauge!("vestibule_ready").set(if problems.is_empty() { 1.0 } else { 0.0 });
+    if problems.is_empty() {
+        return "ready\n".into_response();
+    }
+    let body = format!("not ready\n{}\n", problems.join("\n"));
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], body).into_response()
+}
+
+async fn metrics_page(State(health): State<Health>) -> impl IntoResponse {
+    health.metrics.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], health.metrics.render())
+}
+
+/// Serves the admin pages for ever.
+pub async fn serve(listener: TcpListener, health: Health) {
+    let router = Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics_page))
+        .with_state(health);
+    loop {
+        match listener.accept().await {
+            Ok((stream, _peer)) => {
+                let service = TowerToHyperService::new(router.clone());
+                tokio::spawn(async move {
+                    if let Err(error) = one(stream, service).await {
+                        tracing::debug!(%error, "an admin connection broke");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an admin connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn one(
+    stream: tokio::net::TcpStream,
+    service: TowerToHyperService<Router>,
+) -> io::Result<()> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
+    builder.serve_connection(TokioIo::new(stream), service).await.map_err(io::Error::other)
+}

@@ -1,0 +1,211 @@
+//! Our cookies: how they are read, set, cleared and kept from the app. It does not know what a
+//! token is worth.
+//!
+//! All have the `__Host-` prefix, so a browser takes them only with `Secure`, `Path=/` and without
+//! `Domain`: neither another host nor plain HTTP can plant one.
+
+use cookie::{Cookie, SameSite};
+use http::header::{COOKIE, HeaderMap, HeaderValue};
+
+/// The cookie of a finished session.
+pub const SESSION: &str = "__Host-vestibule";
+/// The cookie of a login in progress.
+pub const PENDING: &str = "__Host-vestibule-login";
+/// The random cookie an anonymous visitor's form token is bound to.
+pub const CSRF: &str = "__Host-vestibule-csrf";
+
+/// One of our cookies came more than once: which one is meant cannot be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request carries the cookie {0} more than once: clear this site's cookies and retry")]
+pub struct DuplicateCookie(pub &'static str);
+
+/// The values of our cookies, exactly as they came.
+#[derive(Default, Clone, PartialEq, Eq)]
+pub struct OwnCookies {
+    /// Of [`SESSION`].
+    pub session: Option<String>,
+    /// Of [`PENDING`].
+    pub pending: Option<String>,
+    /// Of [`CSRF`].
+    pub csrf: Option<String>,
+}
+
+impl std::fmt::Debug for OwnCookies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OwnCookies(***)")
+    }
+}
+
+impl OwnCookies {
+    /// Reads them from all `Cookie` lines (HTTP/2 splits them); names must match exactly, values
+    /// are neither trimmed nor unquoted.
+    pub fn read(headers: &HeaderMap) -> Result<Self, DuplicateCookie> {
+        let mut own = Self::default();
+        for segment in segments(headers) {
+            let Some((name, value)) = split_pair(segment) else { continue };
+            let (slot, known) = match name {
+                n if n == SESSION.as_bytes() => (&mut own.session, SESSION),
+                n if n == PENDING.as_bytes() => (&mut own.pending, PENDING),
+                n if n == CSRF.as_bytes() => (&mut own.csrf, CSRF),
+                _ => continue,
+            };
+            let value = String::from_utf8_lossy(value).into_owned();
+            if slot.replace(value).is_some() {
+                return Err(DuplicateCookie(known));
+            }
+        }
+        Ok(own)
+    }
+}
+
+/// `Set-Cookie` for one of our cookies: until the browser is closed.
+pub fn set(name: &'static str, value: &str) -> Option<HeaderValue> {
+    let mut header = HeaderValue::from_str(&own(name, value).to_string()).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+/// `Set-Cookie` that makes the browser forget one of our cookies.
+pub fn clear(name: &'static str) -> Option<HeaderValue> {
+    let mut cookie = own(name, "");
+    cookie.make_removal();
+    HeaderValue::from_str(&cookie.to_string()).ok()
+}
+
+fn own<'a>(name: &'static str, value: &'a str) -> Cookie<'a> {
+    Cookie::build((name, value))
+        .path("/")
+        .secure(true)
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .build()
+}
+
+/// Whether a cookie of this name is ours, also in another case: the app is neither shown it nor
+/// may it set it.
+pub fn is_own_cookie_name(name: &str) -> bool {
+    is_own(name.as_bytes())
+}
+
+/// What is left of all `Cookie` lines once ours are taken out, in one line and otherwise byte for
+/// byte; `None` when nothing is left.
+pub fn strip_own_cookies(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut line: Vec<u8> = Vec::new();
+    for value in headers.get_all(COOKIE) {
+        let kept: Vec<&[u8]> =
+            value.as_bytes().split(|b| *b == b';').filter(|s| !is_own(name_of(s))).collect();
+        let joined = kept.join(&b';');
+        if joined.trim_ascii().is_empty() {
+            continue;
+        }
+        if !line.is_empty() {
+            line.extend_from_slice(b"; ");
+        }
+        let untouched = joined.len() == value.len();
+        line.extend_from_slice(if untouched { &joined } else { joined.trim_ascii_start() });
+    }
+    if line.is_empty() { None } else { HeaderValue::from_bytes(&line).ok() }
+}
+
+fn is_own(name: &[u8]) -> bool {
+    name.get(..SESSION.len()).is_some_and(|n| n.eq_ignore_ascii_case(SESSION.as_bytes()))
+}
+
+fn segments(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(COOKIE).into_iter().flat_map(|v| v.as_bytes().split(|b| *b == b';'))
+}
+
+/// Name and value of a segment; nothing when it has no `=`.
+fn split_pair(segment: &[u8]) -> Option<(&[u8], &[u8])> {
+    let segment = segment.trim_ascii_start();
+    let at = segment.iter().position(|b| *b == b'=')?;
+    Some((segment.get(..at)?, segment.get(at + 1..)?))
+}
+
+/// The name in a segment as even a careless app might read it.
+fn name_of(segment: &[u8]) -> &[u8] {
+    let text = segment.trim_ascii();
+    let text = text.strip_prefix(b"=").unwrap_or(text);
+    text.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(lines: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(COOKIE, HeaderValue::from_str(line).unwrap());
+        }
+        headers
+    }
+
+    fn stripped(of: &[&str]) -> Option<String> {
+        strip_own_cookies(&lines(of)).map(|v| v.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn our_cookies_are_found_over_all_lines_by_their_exact_names() {
+        let own = OwnCookies::read(&lines(&["a=1; __Host-vestibule=s", "__Host-vestibule-csrf=c"]));
+        let own = own.unwrap();
+        assert_eq!(own.session.as_deref(), Some("s"));
+        assert_eq!(own.csrf.as_deref(), Some("c"));
+        assert_eq!(own.pending, None);
+        let other = OwnCookies::read(&lines(&["__host-vestibule=s; __Host-vestibule =t; x"]));
+        assert_eq!(other.unwrap(), OwnCookies::default());
+    }
+
+    #[test]
+    fn values_are_neither_trimmed_nor_unquoted() {
+        let own = OwnCookies::read(&lines(&["__Host-vestibule=\"s\" ; b=2"])).unwrap();
+        assert_eq!(own.session.as_deref(), Some("\"s\" "));
+    }
+
+    #[test]
+    fn two_session_cookies_are_refused_wherever_they_stand() {
+        for twice in [
+            &["__Host-vestibule=a; __Host-vestibule=a"][..],
+            &["__Host-vestibule=a", "x=1; __Host-vestibule=b"][..],
+        ] {
+            assert_eq!(OwnCookies::read(&lines(twice)), Err(DuplicateCookie(SESSION)));
+        }
+    }
+
+    #[test]
+    fn a_cookie_of_ours_is_for_this_host_only_and_out_of_reach_of_scripts() {
+        let set = set(SESSION, "token").unwrap();
+        let text = set.to_str().unwrap();
+        assert_eq!(text, "__Host-vestibule=token; HttpOnly; SameSite=Lax; Secure; Path=/");
+        assert!(set.is_sensitive());
+        let cleared = clear(PENDING).unwrap();
+        let text = cleared.to_str().unwrap();
+        for part in ["__Host-vestibule-login=;", "Max-Age=0", "Path=/", "Secure", "HttpOnly"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(!text.contains("Domain"));
+    }
+
+    #[test]
+    fn the_app_sees_its_own_cookies_byte_for_byte_and_none_of_ours() {
+        assert_eq!(stripped(&["a=1;  b=\"2\" ;c"]).as_deref(), Some("a=1;  b=\"2\" ;c"));
+        assert_eq!(stripped(&["__Host-vestibule=x; a=1"]).as_deref(), Some("a=1"));
+        assert_eq!(stripped(&["a=1; __Host-vestibule-login=x; b=2"]).as_deref(), Some("a=1; b=2"));
+        assert_eq!(stripped(&["a=1", "__HOST-Vestibule=x", "b=2"]).as_deref(), Some("a=1; b=2"));
+        assert_eq!(
+            stripped(&["__Host-vestibule=x", "=__Host-vestibule=y; __Host-vestibule"]),
+            None
+        );
+        assert_eq!(stripped(&[]), None);
+    }
+
+    #[test]
+    fn every_name_with_our_prefix_is_ours() {
+        for ours in [SESSION, PENDING, CSRF, "__Host-vestibule-device", "__hOsT-VESTIBULE2"] {
+            assert!(is_own_cookie_name(ours));
+        }
+        for theirs in ["vestibule", "__Host-app", "__Host-vestibul", "__Secure-vestibule"] {
+            assert!(!is_own_cookie_name(theirs));
+        }
+    }
+}

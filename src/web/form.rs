@@ -1,0 +1,150 @@
+//! Form bodies and queries: read once, fields by name, none of them twice. What a field is worth
+//! is for others to say.
+
+use axum::extract::{Form as AxumForm, FromRequest, Query, Request};
+use http::{StatusCode, Uri};
+use zeroize::Zeroize;
+
+use super::failure::Failure;
+use crate::base::secret::Secret;
+
+type Pairs = Vec<(String, String)>;
+
+/// Named fields, no name twice; wiped when dropped.
+pub(super) struct Fields(Pairs);
+
+impl Drop for Fields {
+    fn drop(&mut self) {
+        self.0.iter_mut().for_each(|(_, value)| value.zeroize());
+    }
+}
+
+fn bad(sentence: &'static str) -> Failure {
+    Failure::refused(StatusCode::BAD_REQUEST, "bad_request", sentence)
+}
+
+impl Fields {
+    pub(super) fn new(pairs: Pairs) -> Result<Self, Failure> {
+        let fields = Self(pairs);
+        for (i, (name, _)) in fields.0.iter().enumerate() {
+            if fields.0.iter().skip(i + 1).any(|(other, _)| other == name) {
+                return Err(bad("A field of this form was sent more than once."));
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Reads a form's body, which is already capped.
+    pub(super) async fn of_body(request: Request) -> Result<Self, Failure> {
+        match AxumForm::<Pairs>::from_request(request, &()).await {
+            Ok(AxumForm(pairs)) => Self::new(pairs),
+            Err(error) if error.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                Err(Failure::refused(
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                    "bad_request",
+                    "Send forms as application/x-www-form-urlencoded.",
+                ))
+            }
+            Err(_unreadable) => Err(bad("This form could not be read.")),
+        }
+    }
+
+    /// Reads a query.
+    pub(super) fn of_query(uri: &Uri) -> Result<Self, Failure> {
+        let Query(pairs) = Query::<Pairs>::try_from_uri(uri)
+            .map_err(|_unreadable| bad("The address could not be read."))?;
+        Self::new(pairs)
+    }
+
+    /// Takes the value of a field out; empty when it was not sent.
+    pub(super) fn take(&mut self, name: &str) -> String {
+        let found = self.0.iter_mut().find(|(known, _)| known == name);
+        found.map(|(_, value)| std::mem::take(value)).unwrap_or_default()
+    }
+}
+
+/// The content of a form.
+pub(super) trait Form {
+    fn from_fields(fields: Fields) -> Self;
+}
+
+/// Name and password.
+pub(super) struct LoginForm {
+    pub(super) username: String,
+    pub(super) password: Secret,
+    pub(super) return_to: String,
+}
+
+impl Form for LoginForm {
+    fn from_fields(mut fields: Fields) -> Self {
+        Self {
+            username: fields.take("username"),
+            password: Secret::new(fields.take("password")),
+            return_to: fields.take("return_to"),
+        }
+    }
+}
+
+/// A code of some kind.
+pub(super) struct CodeForm {
+    pub(super) code: Secret,
+}
+
+impl Form for CodeForm {
+    fn from_fields(mut fields: Fields) -> Self {
+        Self { code: Secret::new(fields.take("code")) }
+    }
+}
+
+/// A ticked box.
+pub(super) struct ConfirmForm {
+    pub(super) confirmed: bool,
+}
+
+impl Form for ConfirmForm {
+    fn from_fields(mut fields: Fields) -> Self {
+        let answer = fields.take("confirm");
+        Self { confirmed: !matches!(answer.as_str(), "" | "0" | "false" | "no" | "off") }
+    }
+}
+
+/// A button.
+pub(super) struct Nothing;
+
+impl Form for Nothing {
+    fn from_fields(_fields: Fields) -> Self {
+        Self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use http::header::CONTENT_TYPE;
+
+    use super::*;
+
+    async fn read(kind: &str, body: &'static str) -> Result<Fields, Failure> {
+        let request = Request::post("/").header(CONTENT_TYPE, kind).body(Body::from(body));
+        Fields::of_body(request.unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn a_form_is_read_as_it_was_typed() {
+        let body = "username=a%20b&password=+%26%3D+&x=1";
+        let fields =
+            read("application/x-www-form-urlencoded; charset=utf-8", body).await.ok().unwrap();
+        let form = LoginForm::from_fields(fields);
+        assert_eq!(form.username, "a b");
+        assert_eq!(form.password.reveal(), " &= ");
+        assert_eq!(form.return_to, "");
+    }
+
+    #[tokio::test]
+    async fn a_field_sent_twice_and_other_content_types_are_refused() {
+        assert!(read("application/x-www-form-urlencoded", "code=1&code=2").await.is_err());
+        assert!(read("multipart/form-data; boundary=x", "code=1").await.is_err());
+        assert!(read("text/plain", "code=1").await.is_err());
+        assert!(read("application/json", "{}").await.is_err());
+    }
+}

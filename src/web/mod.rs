@@ -1,0 +1,57 @@
+//! Our own pages: everything under `/_auth/`, as an HTTP service of its own, and the answers to
+//! requests that are not forwarded.
+//!
+//! Pages are rendered here and work without script. It does not know Pingora, stores or
+//! configuration, and holds no state: what it needs of a request comes as [`RequestContext`].
+
+use std::sync::Arc;
+
+use crate::base::address::ClientIp;
+use crate::base::id::RequestId;
+
+mod assets;
+pub mod cookies;
+mod csrf;
+mod failure;
+mod form;
+mod guard;
+pub mod headers;
+mod pages;
+pub mod refusal;
+pub mod return_to;
+mod routes;
+mod service;
+mod view;
+mod visit;
+mod words;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use routes::{ROUTES, router};
+
+/// What our pages need to know of the app they stand before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppPages {
+    /// Its name: sessions are bound to it.
+    pub name: String,
+    /// Its name on our pages.
+    pub title: String,
+    /// Its name in authenticator apps.
+    pub issuer: String,
+}
+
+/// What the proxy knows of a request and our pages need: an extension of the request.
+#[derive(Clone, Debug)]
+pub struct RequestContext {
+    /// The app the host belongs to.
+    pub app: Arc<AppPages>,
+    /// Scheme and host as the browser used them: `https://host[:port]`, without a slash at the end.
+    pub origin: String,
+    /// Where the request comes from.
+    pub client: ClientIp,
+    /// What names it in the log.
+    pub request_id: RequestId,
+}

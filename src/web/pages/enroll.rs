@@ -1,0 +1,84 @@
+//! Setting up the authenticator app, at the first sign-in.
+
+use askama::Template;
+use axum::response::Response;
+
+use super::second_factor::{finished, to_login};
+use crate::auth::login::Owed;
+use crate::auth::totp::Code;
+use crate::web::failure::Failure;
+use crate::web::form::CodeForm;
+use crate::web::service::Pending;
+use crate::web::view::{Answer, Complaint, Frame, Qr};
+use crate::web::visit::Visit;
+use crate::web::words;
+
+const WRONG: &str = "This code is not right. Check that you scanned the picture below and that \
+                     the clock of your phone is right, then type the code it shows now.";
+
+#[derive(Template)]
+#[template(path = "enroll.html")]
+struct Page<'a> {
+    frame: Frame,
+    csrf: String,
+    name: &'a str,
+    secret: &'a str,
+    grouped: String,
+    uri: &'a str,
+    qr: Qr,
+    complaint: &'a Complaint,
+}
+
+async fn page(
+    visit: &Visit,
+    pending: &Pending,
+    complaint: &Complaint,
+) -> Result<Response, Failure> {
+    let Some(offer) = visit.service.enrolment(visit.app(), pending).await? else {
+        return elsewhere(visit, pending).await;
+    };
+    let (csrf, cookie) = visit.csrf()?;
+    let page = Page {
+        frame: visit.frame(),
+        csrf,
+        name: offer.name.as_str(),
+        secret: &offer.secret,
+        grouped: words::in_fours(&offer.secret),
+        uri: &offer.uri,
+        qr: Qr::new(&offer.uri)?,
+        complaint,
+    };
+    let answer = Answer::page(complaint.status(), &page)?;
+    Ok(answer.cookie(cookie).retry_after(complaint.wait).done())
+}
+
+/// Nothing may be enrolled in this login: where it goes on.
+async fn elsewhere(visit: &Visit, pending: &Pending) -> Result<Response, Failure> {
+    Ok(match visit.service.owed(visit.app(), pending).await? {
+        Some(Owed::SecondFactor { .. } | Owed::Help { .. }) => {
+            Answer::see_other("/_auth/otp").done()
+        }
+        Some(Owed::Enrolment { .. }) | None => to_login(),
+    })
+}
+
+pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
+    match visit.pending() {
+        Some(pending) => page(&visit, &pending, &Complaint::none()).await,
+        None => Ok(to_login()),
+    }
+}
+
+pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
+    let form: CodeForm = visit.form()?;
+    let Some(pending) = visit.pending() else { return Ok(to_login()) };
+    let Ok(code) = Code::parse(form.code.reveal()) else {
+        return page(&visit, &pending, &Complaint::wrong(WRONG)).await;
+    };
+    let service = &visit.service;
+    let outcome = service.confirm_enrolment(visit.app(), &pending, &code, visit.device()).await?;
+    match finished(&outcome, WRONG)? {
+        Ok(response) => Ok(response),
+        Err(complaint) => page(&visit, &pending, &complaint).await,
+    }
+}

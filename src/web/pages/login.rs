@@ -1,0 +1,89 @@
+//! Name and password.
+
+use askama::Template;
+use axum::response::Response;
+
+use crate::auth::login::{FirstFactor, FirstFactorAttempt};
+use crate::web::cookies;
+use crate::web::failure::Failure;
+use crate::web::form::LoginForm;
+use crate::web::return_to::ReturnTo;
+use crate::web::view::{Answer, Complaint, Frame};
+use crate::web::visit::Visit;
+
+/// One sentence for every cause, so that it tells nobody which names exist.
+const WRONG: &str = "The name or the password is not right. Please try again.";
+const EXPIRED: &str = "Your sign-in was not finished in time or had too many tries. Please start \
+                       again.";
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct Page<'a> {
+    frame: Frame,
+    csrf: String,
+    return_to: &'a str,
+    username: &'a str,
+    notice: Option<&'static str>,
+    complaint: &'a Complaint,
+}
+
+pub(in crate::web) async fn show(mut visit: Visit) -> Result<Response, Failure> {
+    let return_to = visit.return_to()?;
+    if let Some((_, session)) = visit.session().await? {
+        let asked = return_to.as_ref().map_or("/_auth/account", ReturnTo::as_str);
+        let next =
+            if session.recovery_codes_due.is_some() { "/_auth/recovery-codes" } else { asked };
+        return Ok(Answer::see_other(next).done());
+    }
+    let mut notice = None;
+    let mut cleared = None;
+    if let Some(pending) = visit.pending()
+        && visit.service.owed(visit.app(), &pending).await?.is_none()
+    {
+        notice = Some(EXPIRED);
+        cleared = visit.forget_pending();
+    }
+    let return_to = return_to.unwrap_or_else(ReturnTo::root);
+    let answer = page(&visit, &return_to, "", notice, &Complaint::none())?;
+    Ok(answer.cookie(cleared).done())
+}
+
+fn page(
+    visit: &Visit,
+    return_to: &ReturnTo,
+    username: &str,
+    notice: Option<&'static str>,
+    complaint: &Complaint,
+) -> Result<Answer, Failure> {
+    let (csrf, cookie) = visit.csrf()?;
+    let return_to = return_to.as_str();
+    let page = Page { frame: visit.frame(), csrf, return_to, username, notice, complaint };
+    let answer = Answer::page(complaint.status(), &page)?;
+    Ok(answer.cookie(cookie).retry_after(complaint.wait))
+}
+
+pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
+    let form: LoginForm = visit.form()?;
+    let asked = visit.return_to()?;
+    let return_to = if form.return_to.is_empty() {
+        asked.unwrap_or_else(ReturnTo::root)
+    } else {
+        ReturnTo::parse(&form.return_to)
+    };
+    let attempt = FirstFactorAttempt {
+        name: form.username.clone(),
+        password: form.password,
+        device: visit.device(),
+        return_to: return_to.as_str().to_owned(),
+    };
+    let complaint = match visit.service.first_factor(visit.app(), attempt).await? {
+        FirstFactor::Begun { token, lives: _, enrol } => {
+            let cookie = cookies::set(cookies::PENDING, token.reveal());
+            let next = if enrol { "/_auth/enroll" } else { "/_auth/otp" };
+            return Ok(Answer::see_other(next).cookie(cookie).done());
+        }
+        FirstFactor::Wrong => Complaint::wrong(WRONG),
+        FirstFactor::Wait(wait) => Complaint::wait(wait),
+    };
+    Ok(page(&visit, &return_to, &form.username, None, &complaint)?.done())
+}

@@ -1,0 +1,44 @@
+//! Signing out.
+
+use askama::Template;
+use axum::response::Response;
+use http::StatusCode;
+
+use crate::web::cookies;
+use crate::web::failure::Failure;
+use crate::web::form::Nothing;
+use crate::web::view::{Answer, Frame};
+use crate::web::visit::Visit;
+
+#[derive(Template)]
+#[template(path = "logout.html")]
+struct Page {
+    frame: Frame,
+    csrf: String,
+    signed_in: bool,
+    name: String,
+}
+
+pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
+    let session = visit.session().await?;
+    let name = session.map(|(_, session)| session.identity.name.to_string());
+    let signed_in = name.is_some() || visit.pending().is_some();
+    let (csrf, cookie) = visit.csrf()?;
+    let page = Page { frame: visit.frame(), csrf, signed_in, name: name.unwrap_or_default() };
+    Ok(Answer::page(StatusCode::OK, &page)?.cookie(cookie).done())
+}
+
+/// Both cookies go only once the store has let go of what they stand for: otherwise somebody would
+/// believe to be signed out who is not.
+pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
+    let _: Nothing = visit.form()?;
+    if let Some(token) = visit.session_token() {
+        visit.service.sign_out(&token).await?;
+    }
+    if let Some(token) = visit.pending() {
+        visit.service.abandon(&token).await?;
+    }
+    let answer = Answer::see_other("/_auth/logout");
+    let answer = answer.cookie(cookies::clear(cookies::SESSION));
+    Ok(answer.cookie(cookies::clear(cookies::PENDING)).done())
+}

@@ -1,0 +1,10 @@
+//! The pages, one module for each thing a person does. Each takes a visit apart, calls one use
+//! case and renders its outcome; none decides anything about access.
+
+pub(super) mod account;
+pub(super) mod enroll;
+pub(super) mod login;
+pub(super) mod logout;
+pub(super) mod recovery_codes;
+pub(super) mod second_factor;
+pub(super) mod session;

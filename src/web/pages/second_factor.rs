@@ -1,0 +1,146 @@
+//! The second factor: a code from the authenticator app, or a recovery code in its place.
+
+use askama::Template;
+use axum::response::Response;
+use http::StatusCode;
+
+use crate::auth::login::{Owed, SecondFactor};
+use crate::auth::recovery::RecoveryCode;
+use crate::auth::totp::Code;
+use crate::web::failure::Failure;
+use crate::web::form::CodeForm;
+use crate::web::service::Pending;
+use crate::web::view::{Answer, Complaint, Frame};
+use crate::web::visit::{Visit, signed_in};
+
+const WRONG: &str = "This code is not right or was used before. Wait for the next one and try \
+                     again.";
+const WRONG_RECOVERY: &str = "This recovery code is not right or was used before. Please check it \
+                              and try again.";
+/// How many tries are left when the person is told.
+const FEW_TRIES: u32 = 2;
+
+#[derive(Template)]
+#[template(path = "otp.html")]
+struct OtpPage<'a> {
+    frame: Frame,
+    csrf: String,
+    name: &'a str,
+    complaint: &'a Complaint,
+}
+
+#[derive(Template)]
+#[template(path = "recovery.html")]
+struct RecoveryPage<'a> {
+    frame: Frame,
+    csrf: String,
+    name: &'a str,
+    complaint: &'a Complaint,
+}
+
+#[derive(Template)]
+#[template(path = "help.html")]
+struct HelpPage<'a> {
+    frame: Frame,
+    name: &'a str,
+    reference: String,
+}
+
+#[derive(Clone, Copy)]
+enum Means {
+    App,
+    RecoveryCode,
+}
+
+/// Back to the first factor.
+pub(in crate::web) fn to_login() -> Response {
+    Answer::see_other("/_auth/login").done()
+}
+
+/// The page for what the login owes: the form, or where it is found.
+async fn page(visit: &Visit, means: Means, complaint: &Complaint) -> Result<Response, Failure> {
+    let Some(pending) = visit.pending() else { return Ok(to_login()) };
+    let name = match visit.service.owed(visit.app(), &pending).await? {
+        None => return Ok(to_login()),
+        Some(Owed::Enrolment { .. }) => return Ok(Answer::see_other("/_auth/enroll").done()),
+        Some(Owed::Help { name }) => return help(visit, name.as_str()),
+        Some(Owed::SecondFactor { name }) => name,
+    };
+    let (frame, (csrf, cookie)) = (visit.frame(), visit.csrf()?);
+    let (name, status) = (name.as_str(), complaint.status());
+    let answer = match means {
+        Means::App => Answer::page(status, &OtpPage { frame, csrf, name, complaint }),
+        Means::RecoveryCode => Answer::page(status, &RecoveryPage { frame, csrf, name, complaint }),
+    }?;
+    Ok(answer.cookie(cookie).retry_after(complaint.wait).done())
+}
+
+fn help(visit: &Visit, name: &str) -> Result<Response, Failure> {
+    let reference = visit.context.request_id.to_string();
+    let page = HelpPage { frame: visit.frame(), name, reference };
+    Ok(Answer::page(StatusCode::FORBIDDEN, &page)?.done())
+}
+
+pub(in crate::web) async fn show_otp(visit: Visit) -> Result<Response, Failure> {
+    page(&visit, Means::App, &Complaint::none()).await
+}
+
+pub(in crate::web) async fn show_recovery(visit: Visit) -> Result<Response, Failure> {
+    page(&visit, Means::RecoveryCode, &Complaint::none()).await
+}
+
+pub(in crate::web) async fn send_otp(mut visit: Visit) -> Result<Response, Failure> {
+    let form: CodeForm = visit.form()?;
+    let Some(pending) = visit.pending() else { return Ok(to_login()) };
+    let Ok(code) = Code::parse(form.code.reveal()) else {
+        return page(&visit, Means::App, &Complaint::wrong(WRONG)).await;
+    };
+    let outcome = visit.service.totp(visit.app(), &pending, &code, visit.device()).await?;
+    match finished(&outcome, WRONG)? {
+        Ok(response) => Ok(response),
+        Err(complaint) => page(&visit, Means::App, &complaint).await,
+    }
+}
+
+pub(in crate::web) async fn send_recovery(mut visit: Visit) -> Result<Response, Failure> {
+    let form: CodeForm = visit.form()?;
+    let Some(pending) = visit.pending() else { return Ok(to_login()) };
+    let Ok(code) = RecoveryCode::parse(form.code.reveal()) else {
+        return page(&visit, Means::RecoveryCode, &Complaint::wrong(WRONG_RECOVERY)).await;
+    };
+    let outcome = with_recovery_code(&visit, &pending, &code).await?;
+    match finished(&outcome, WRONG_RECOVERY)? {
+        Ok(response) => Ok(response),
+        Err(complaint) => page(&visit, Means::RecoveryCode, &complaint).await,
+    }
+}
+
+async fn with_recovery_code(
+    visit: &Visit,
+    pending: &Pending,
+    code: &RecoveryCode,
+) -> Result<SecondFactor, Failure> {
+    Ok(visit.service.recovery_code(visit.app(), pending, code, visit.device()).await?)
+}
+
+/// The answer to an outcome that ends this step, or what to complain about beside the field.
+pub(in crate::web) fn finished(
+    outcome: &SecondFactor,
+    wrong: &str,
+) -> Result<Result<Response, Complaint>, Failure> {
+    Ok(match outcome {
+        SecondFactor::SignedIn(done) => Ok(signed_in(done)?.done()),
+        // The cookie stays: the login page finds the login gone and says so.
+        SecondFactor::StartAgain => Ok(to_login()),
+        SecondFactor::Wait(wait) => Err(Complaint::wait(*wait)),
+        SecondFactor::Wrong { tries_left } if *tries_left <= FEW_TRIES => {
+            let left = match tries_left {
+                0 => "This was the last try: you will have to start again.".to_owned(),
+                1 => "One try is left.".to_owned(),
+                n => format!("{n} tries are left."),
+            };
+            Err(Complaint::wrong(format!("{wrong} {left}")))
+        }
+        SecondFactor::Wrong { .. } => Err(Complaint::wrong(wrong)),
+    })
+}

@@ -1,0 +1,131 @@
+//! The use cases as our pages see them, so that pages are tested with a service that answers
+//! whatever a test wants. The one real implementation is [`LoginService`].
+
+use async_trait::async_trait;
+
+use crate::auth::keys::KeyRing;
+use crate::auth::login::{
+    AppRef, Enrolment, FirstFactor, FirstFactorAttempt, LoginError, LoginService, Owed, Profile,
+    SecondFactor,
+};
+use crate::auth::recovery::RecoveryCode;
+use crate::auth::session::{Device, Session, SessionLimits};
+use crate::auth::token::{PendingToken, PlainToken, SessionToken};
+use crate::auth::totp::Code;
+use crate::base::random::Random;
+
+pub(super) type Outcome<T> = Result<T, LoginError>;
+pub(super) type Pending = PlainToken<PendingToken>;
+pub(super) type Finished = PlainToken<SessionToken>;
+
+#[async_trait]
+pub(super) trait SignIn: Send + Sync {
+    async fn first_factor(
+        &self,
+        app: AppRef<'_>,
+        attempt: FirstFactorAttempt,
+    ) -> Outcome<FirstFactor>;
+    async fn owed(&self, app: AppRef<'_>, token: &Pending) -> Outcome<Option<Owed>>;
+    async fn totp(
+        &self,
+        app: AppRef<'_>,
+        token: &Pending,
+        code: &Code,
+        device: Device,
+    ) -> Outcome<SecondFactor>;
+    async fn recovery_code(
+        &self,
+        app: AppRef<'_>,
+        token: &Pending,
+        code: &RecoveryCode,
+        device: Device,
+    ) -> Outcome<SecondFactor>;
+    async fn enrolment(&self, app: AppRef<'_>, token: &Pending) -> Outcome<Option<Enrolment>>;
+    async fn confirm_enrolment(
+        &self,
+        app: AppRef<'_>,
+        token: &Pending,
+        code: &Code,
+        device: Device,
+    ) -> Outcome<SecondFactor>;
+    async fn session(&self, app: &str, token: &Finished) -> Outcome<Option<Session>>;
+    async fn new_recovery_codes(&self, session: &Session) -> Outcome<Option<Vec<RecoveryCode>>>;
+    async fn confirm_recovery_codes(&self, token: &Finished, session: &Session) -> Outcome<String>;
+    async fn profile(&self, session: &Session) -> Outcome<Profile>;
+    async fn sign_out(&self, token: &Finished) -> Outcome<()>;
+    async fn abandon(&self, token: &Pending) -> Outcome<()>;
+    fn keys(&self) -> &KeyRing;
+    fn random(&self) -> &dyn Random;
+    fn limits(&self) -> SessionLimits;
+}
+
+#[async_trait]
+impl SignIn for LoginService {
+    async fn first_factor(
+        &self,
+        app: AppRef<'_>,
+        attempt: FirstFactorAttempt,
+    ) -> Outcome<FirstFactor> {
+        Self::first_factor(self, app, attempt).await
+    }
+    async fn owed(&self, app: AppRef<'_>, token: &Pending) -> Outcome<Option<Owed>> {
+        Self::owed(self, app, token).await
+    }
+    async fn totp(
+        &self,
+        app: AppRef<'_>,
+        token: &Pending,
+        code: &Code,
+        device: Device,
+    ) -> Outcome<SecondFactor> {
+        Self::totp(self, app, token, code, device).await
+    }
+    async fn recovery_code(
+        &self,
+        app: AppRef<'_>,
+        token: &Pending,
+        code: &RecoveryCode,
+        device: Device,
+    ) -> Outcome<SecondFactor> {
+        Self::recovery_code(self, app, token, code, device).await
+    }
+    async fn enrolment(&self, app: AppRef<'_>, token: &Pending) -> Outcome<Option<Enrolment>> {
+        Self::enrolment(self, app, token).await
+    }
+    async fn confirm_enrolment(
+        &self,
+        app: AppRef<'_>,
+        token: &Pending,
+        code: &Code,
+        device: Device,
+    ) -> Outcome<SecondFactor> {
+        Self::confirm_enrolment(self, app, token, code, device).await
+    }
+    async fn session(&self, app: &str, token: &Finished) -> Outcome<Option<Session>> {
+        Self::session(self, app, token).await
+    }
+    async fn new_recovery_codes(&self, session: &Session) -> Outcome<Option<Vec<RecoveryCode>>> {
+        Self::new_recovery_codes(self, session).await
+    }
+    async fn confirm_recovery_codes(&self, token: &Finished, session: &Session) -> Outcome<String> {
+        Self::confirm_recovery_codes(self, token, session).await
+    }
+    async fn profile(&self, session: &Session) -> Outcome<Profile> {
+        Self::profile(self, session).await
+    }
+    async fn sign_out(&self, token: &Finished) -> Outcome<()> {
+        Self::sign_out(self, token).await
+    }
+    async fn abandon(&self, token: &Pending) -> Outcome<()> {
+        Self::abandon(self, token).await
+    }
+    fn keys(&self) -> &KeyRing {
+        Self::keys(self)
+    }
+    fn random(&self) -> &dyn Random {
+        Self::random(self)
+    }
+    fn limits(&self) -> SessionLimits {
+        Self::limits(self)
+    }
+}

@@ -1,0 +1,152 @@
+//! What every page shows around its content, and how a page becomes an answer.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::body::Body;
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
+use qrcode::{Color, EcLevel, QrCode};
+
+use super::failure::Failure;
+use super::{assets, words};
+
+/// The frame of a page: where the person is, and what the page loads.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) title: String,
+    pub(super) host: String,
+    pub(super) assets: Option<Loaded>,
+}
+
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) css: &'static str,
+    pub(super) js: &'static str,
+    pub(super) icon: &'static str,
+}
+
+impl Frame {
+    pub(super) fn new(title: &str, origin: &str) -> Self {
+        let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+        let loaded = Loaded { css: assets::css(), js: assets::js(), icon: assets::icon() };
+        Self { title: title.to_owned(), host: host.to_owned(), assets: Some(loaded) }
+    }
+
+    /// For a host that is none of ours: nothing can be loaded from it.
+    pub(super) fn nowhere() -> Self {
+        Self { title: String::new(), host: String::new(), assets: None }
+    }
+}
+
+/// An answer in the making.
+pub(super) struct Answer(Response);
+
+impl Answer {
+    pub(super) fn page(status: StatusCode, page: &impl Template) -> Result<Self, Failure> {
+        let mut response = Response::new(Body::from(page.render()?));
+        *response.status_mut() = status;
+        let kind = HeaderValue::from_static("text/html; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        Ok(Self(response))
+    }
+
+    /// 303 to a path on this host.
+    pub(super) fn see_other(path: &str) -> Self {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SEE_OTHER;
+        let location =
+            HeaderValue::from_str(path).unwrap_or_else(|_never| HeaderValue::from_static("/"));
+        response.headers_mut().insert(LOCATION, location);
+        Self(response)
+    }
+
+    pub(super) fn json(value: &impl serde::Serialize) -> Result<Self, Failure> {
+        let body = serde_json::to_string(value).map_err(|e| Failure::Broken(e.to_string()))?;
+        let mut response = Response::new(Body::from(body));
+        let kind = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        Ok(Self(response))
+    }
+
+    #[must_use]
+    pub(super) fn cookie(mut self, cookie: Option<HeaderValue>) -> Self {
+        if let Some(cookie) = cookie {
+            self.0.headers_mut().append(SET_COOKIE, cookie);
+        }
+        self
+    }
+
+    #[must_use]
+    pub(super) fn retry_after(mut self, wait: Option<Duration>) -> Self {
+        if let Some(wait) = wait {
+            let seconds = HeaderValue::from(words::whole_seconds(wait));
+            self.0.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        self
+    }
+
+    pub(super) fn done(self) -> Response {
+        self.0
+    }
+}
+
+/// What is wrong with what was typed, beside the field.
+#[derive(Debug, Default)]
+pub(super) struct Complaint {
+    pub(super) text: Option<String>,
+    pub(super) wait: Option<Duration>,
+}
+
+impl Complaint {
+    pub(super) fn none() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn wrong(text: impl Into<String>) -> Self {
+        Self { text: Some(text.into()), wait: None }
+    }
+
+    pub(super) fn wait(wait: Duration) -> Self {
+        let text = format!("Too many tries. Please wait {} and try again.", words::duration(wait));
+        Self { text: Some(text), wait: Some(wait) }
+    }
+
+    pub(super) fn status(&self) -> StatusCode {
+        match (&self.text, self.wait) {
+            (_, Some(_)) => StatusCode::TOO_MANY_REQUESTS,
+            (Some(_), None) => StatusCode::UNAUTHORIZED,
+            (None, None) => StatusCode::OK,
+        }
+    }
+}
+
+/// A QR code as an SVG path, one unit a module, with the quiet zone of four around it.
+#[derive(Debug)]
+pub(super) struct Qr {
+    pub(super) size: usize,
+    pub(super) path: String,
+}
+
+const QUIET: usize = 4;
+
+impl Qr {
+    pub(super) fn new(text: &str) -> Result<Self, Failure> {
+        let code = QrCode::with_error_correction_level(text, EcLevel::M)
+            .map_err(|e| Failure::Broken(format!("the QR code could not be drawn: {e}")))?;
+        let width = code.width();
+        let mut path = String::new();
+        for (y, row) in code.to_colors().chunks(width).enumerate() {
+            let mut x = 0;
+            for run in row.chunk_by(|a, b| a == b) {
+                if run.first() == Some(&Color::Dark) {
+                    path +=
+                        &format!("M{} {}h{}v1h-{}z", x + QUIET, y + QUIET, run.len(), run.len());
+                }
+                x += run.len();
+            }
+        }
+        Ok(Self { size: width + 2 * QUIET, path })
+    }
+}

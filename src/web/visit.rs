@@ -1,0 +1,112 @@
+//! One request for a page of ours, taken apart once: cookies, tokens, query, form.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use http::header::{HeaderMap, HeaderValue, USER_AGENT};
+use http::{Method, Uri};
+
+use super::RequestContext;
+use super::cookies::{self, OwnCookies};
+use super::csrf::{CsrfState, Protected};
+use super::failure::Failure;
+use super::form::{Fields, Form};
+use super::return_to::ReturnTo;
+use super::service::{Finished, Pending, SignIn};
+use super::view::{Answer, Frame};
+use crate::auth::login::{AppRef, SignedIn};
+use crate::auth::session::{Device, Session};
+use crate::auth::token::PlainToken;
+
+/// Most characters of a `User-Agent` that are kept.
+const USER_AGENT_MAX: usize = 256;
+
+pub(super) struct Visit {
+    pub(super) service: Arc<dyn SignIn>,
+    pub(super) context: RequestContext,
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) headers: HeaderMap,
+    own: OwnCookies,
+    fields: Option<Fields>,
+}
+
+impl Visit {
+    pub(super) async fn of(
+        service: Arc<dyn SignIn>,
+        context: RequestContext,
+        request: Request,
+    ) -> Result<Self, Failure> {
+        let own = OwnCookies::read(request.headers())?;
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let headers = request.headers().clone();
+        let fields =
+            if method == Method::POST { Some(Fields::of_body(request).await?) } else { None };
+        Ok(Self { service, context, method, uri, headers, own, fields })
+    }
+
+    pub(super) fn app(&self) -> AppRef<'_> {
+        AppRef { name: &self.context.app.name, issuer: &self.context.app.issuer }
+    }
+
+    pub(super) fn frame(&self) -> Frame {
+        Frame::new(&self.context.app.title, &self.context.origin)
+    }
+
+    pub(super) fn device(&self) -> Device {
+        let agent = self.headers.get(USER_AGENT).map(|v| String::from_utf8_lossy(v.as_bytes()));
+        Device {
+            address: self.context.client,
+            user_agent: agent.unwrap_or_default().chars().take(USER_AGENT_MAX).collect(),
+        }
+    }
+
+    /// The `return_to` of the query, if there is one.
+    pub(super) fn return_to(&self) -> Result<Option<ReturnTo>, Failure> {
+        let asked = Fields::of_query(&self.uri)?.take("return_to");
+        Ok(Some(asked).filter(|a| !a.is_empty()).map(|a| ReturnTo::parse(&a)))
+    }
+
+    /// The form's content, once its token is verified.
+    pub(super) fn form<F: Form>(&mut self) -> Result<F, Failure> {
+        let fields = self.fields.take().ok_or_else(|| Failure::Broken("no form".to_owned()))?;
+        let keys = self.service.keys();
+        Protected::new(fields).open(&CsrfState::of(&self.own, keys), keys)
+    }
+
+    /// The token for a form of the answer, and the cookie to set with it.
+    pub(super) fn csrf(&self) -> Result<(String, Option<HeaderValue>), Failure> {
+        let keys = self.service.keys();
+        CsrfState::of(&self.own, keys).token(keys, self.service.random())
+    }
+
+    pub(super) fn pending(&self) -> Option<Pending> {
+        PlainToken::parse(self.own.pending.as_deref()?, self.service.keys())
+    }
+
+    /// Takes the login in progress out of what the browser is known to hold; the cookie to clear.
+    pub(super) fn forget_pending(&mut self) -> Option<HeaderValue> {
+        self.own.pending = None;
+        cookies::clear(cookies::PENDING)
+    }
+
+    pub(super) fn session_token(&self) -> Option<Finished> {
+        PlainToken::parse(self.own.session.as_deref()?, self.service.keys())
+    }
+
+    /// The finished session, if it is alive.
+    pub(super) async fn session(&self) -> Result<Option<(Finished, Session)>, Failure> {
+        let Some(token) = self.session_token() else { return Ok(None) };
+        let session = self.service.session(&self.context.app.name, &token).await?;
+        Ok(session.map(|session| (token, session)))
+    }
+}
+
+/// Sets the finished session in place of the login in progress and leads on.
+pub(super) fn signed_in(done: &SignedIn) -> Result<Answer, Failure> {
+    let cookie = cookies::set(cookies::SESSION, done.token.reveal())
+        .ok_or_else(|| Failure::Broken("a token is no header value".to_owned()))?;
+    let next = ReturnTo::parse(&done.return_to);
+    let path = if done.recovery_codes_due { "/_auth/recovery-codes" } else { next.as_str() };
+    Ok(Answer::see_other(path).cookie(Some(cookie)).cookie(cookies::clear(cookies::PENDING)))
+}

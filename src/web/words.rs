@@ -1,0 +1,126 @@
+//! Times and devices in plain words.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::base::clock::Timestamp;
+
+/// Whole seconds, rounded up and at least one: coming back sooner would be refused again.
+pub(super) fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
+}
+
+fn count(number: u64, unit: &str) -> String {
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+/// `1 second`, `45 seconds`, `5 minutes`, `2 hours`: rounded up.
+pub(super) fn duration(duration: Duration) -> String {
+    let seconds = whole_seconds(duration);
+    match seconds {
+        0..=90 => count(seconds, "second"),
+        91..=5400 => count(seconds.div_ceil(60), "minute"),
+        _ => count(seconds.div_ceil(3600), "hour"),
+    }
+}
+
+/// A moment for people without script (`text`) and for the script that puts it into local time
+/// (`machine`, RFC 3339).
+#[derive(Debug)]
+pub(super) struct Moment {
+    pub(super) text: String,
+    pub(super) machine: String,
+}
+
+impl Moment {
+    pub(super) fn new(at: Timestamp) -> Self {
+        let format =
+            format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
+        let text = i64::try_from(at.as_secs())
+            .ok()
+            .and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok())
+            .and_then(|t| t.format(format).ok());
+        let machine = at.rfc3339();
+        Self { text: text.unwrap_or_else(|| machine.clone()), machine }
+    }
+}
+
+/// `Firefox on Linux`, from a `User-Agent`, as far as it can be told.
+pub(super) fn device(user_agent: &str) -> String {
+    let first = |table: &[(&str, &'static str)]| {
+        table.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
+    };
+    let browser = first(&[
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("FxiOS/", "Firefox"),
+        ("CriOS/", "Chrome"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ]);
+    let system = first(&[
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Android", "Android"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("CrOS", "ChromeOS"),
+        ("Linux", "Linux"),
+    ]);
+    match (browser, system) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(one), None) | (None, Some(one)) => one.to_owned(),
+        (None, None) => "Unknown browser".to_owned(),
+    }
+}
+
+/// Groups of four characters, for reading and typing.
+pub(super) fn in_fours(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + text.len() / 4);
+    for (i, c) in text.chars().enumerate() {
+        if i > 0 && i % 4 == 0 {
+            out.push(' ');
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_rounded_up_and_in_words() {
+        for (millis, words) in [
+            (0, "1 second"),
+            (1001, "2 seconds"),
+            (90_000, "90 seconds"),
+            (90_001, "2 minutes"),
+            (300_000, "5 minutes"),
+            (3_600_000, "60 minutes"),
+            (7_200_000, "2 hours"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(millis)), words);
+        }
+    }
+
+    #[test]
+    fn a_moment_is_told_in_words_and_for_machines() {
+        let moment = Moment::new(Timestamp::from_millis(1_767_225_600_000));
+        assert_eq!(moment.text, "1 January 2026, 00:00 UTC");
+        assert_eq!(moment.machine, "2026-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn common_browsers_are_told_apart() {
+        let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+        assert_eq!(device(firefox), "Firefox on Linux");
+        assert_eq!(device("curl/8.5"), "curl");
+        assert_eq!(device(""), "Unknown browser");
+    }
+}

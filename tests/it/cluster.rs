@@ -1,0 +1,178 @@
+//! Two gateways on one Redis and one PostgreSQL: what one knows the other knows, and nothing that
+//! opens a door lies in Redis.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use super::support::client::{self, Browser, PATIENCE};
+use super::support::codes::Codes;
+use super::support::gateway::{self, Gateway, Plan};
+use super::support::servers::{PostgresServer, RedisServer};
+use super::support::upstream::Recorder;
+use super::support::visitor::{self, SESSION};
+use super::support::{contains, html, within};
+
+struct Cluster {
+    redis: RedisServer,
+    app: Recorder,
+    one: Gateway,
+    two: Gateway,
+    _postgres: PostgresServer,
+    _keys: TempDir,
+}
+
+fn plan(app: &Recorder, redis: &RedisServer, postgres: &PostgresServer, keys: &Path) -> Plan {
+    let mut plan = Plan::new(app).extra(&format!(
+        "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n[accounts]\ndatabase = \"{}\"\n",
+        redis.url(),
+        postgres.url()
+    ));
+    plan.keys = Some(keys.to_owned());
+    plan
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        let app = Recorder::start().await;
+        let (redis, postgres) = (RedisServer::start(), PostgresServer::start());
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("keys.toml");
+        gateway::make_keys(&keys);
+        let plan = plan(&app, &redis, &postgres, &keys);
+        let one = Gateway::start(&plan).await;
+        let two = Gateway::start(&plan).await;
+        Self { redis, app, one, two, _postgres: postgres, _keys: dir }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signed_in_on_one_is_signed_in_on_the_other_and_signed_out_as_well() {
+    let cluster = Cluster::start().await;
+    let (mut here, _person) = visitor::signed_in(&cluster.one, "alice").await;
+    let mut there = here.at(&cluster.two);
+    assert_eq!(there.fetch("/app").await.status, 200);
+
+    let held = here.jar[SESSION].clone();
+    let out = here.submit("/_auth/logout", &[]).await;
+    assert_eq!(out.status, 303, "{}", out.text());
+    let since = Instant::now();
+    there.jar.insert(SESSION.to_owned(), held);
+    let refused = async { while there.fetch("/app").await.status != 401 {} };
+    within(PATIENCE, "the other node to refuse", refused).await;
+    let took = since.elapsed();
+    assert!(took <= Duration::from_secs(1), "refused only after {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_fifty_posts_of_one_code_to_two_nodes_exactly_one_signs_in() {
+    let cluster = Cluster::start().await;
+    let (_first, mut person) = visitor::signed_in(&cluster.one, "alice").await;
+    let nodes = [&cluster.one, &cluster.two];
+    // Each post is of a login of its own, so that only the code itself stands between them.
+    let mut logins = Vec::new();
+    for number in 0..50 {
+        let mut browser = Browser::new(nodes[number % 2]);
+        visitor::prove_password(&mut browser, "alice").await;
+        let page = browser.get("/_auth/otp").await;
+        logins.push((browser, html::field(&page.text(), "csrf").unwrap()));
+    }
+    let step = Codes::settled_step(15).await.max(person.codes.used_step() + 1);
+    let code = person.codes.of_step(step);
+    person.codes.mark_used(step);
+    let posts = logins.into_iter().map(|(mut browser, csrf)| {
+        let code = code.clone();
+        async move {
+            let form = [("code", code.as_str()), ("csrf", csrf.as_str())];
+            let answer = browser.post("/_auth/otp", &form).await;
+            (answer.status, browser.jar.contains_key(SESSION))
+        }
+    });
+    let all = futures_util::future::join_all(posts).await;
+    let in_by: Vec<_> = all.iter().filter(|(_, session)| *session).collect();
+    assert_eq!(in_by.len(), 1, "{all:?}");
+    assert!(all.iter().all(|(status, _)| matches!(status, 303 | 401 | 429)), "{all:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_in_redis_opens_a_door() {
+    let cluster = Cluster::start().await;
+    cluster.one.add_user("alice");
+    let mut browser = Browser::new(&cluster.one);
+    visitor::prove_password(&mut browser, "alice").await;
+    let pending = browser.jar[visitor::PENDING].clone();
+    let page = browser.get("/_auth/enroll").await.text();
+    let seed = html::by_id(&page, "totp-secret").unwrap();
+    let halfway = cluster.redis.dump();
+    let (_codes, enrolled) = visitor::enrol(&mut browser).await;
+    visitor::keep_recovery_codes(&mut browser, &enrolled).await;
+    let session = browser.jar[SESSION].clone();
+    let dump = [halfway, cluster.redis.dump()].concat();
+    assert!(!dump.is_empty(), "Redis holds the session");
+
+    let raw_seed = data_encoding::BASE32_NOPAD.decode(seed.as_bytes()).unwrap();
+    let mut secrets: Vec<Vec<u8>> = vec![raw_seed];
+    for text in [&pending, &session, &seed] {
+        // A third of a token is no less a secret than all of it.
+        for part in text.as_bytes().chunks(16).filter(|part| part.len() == 16) {
+            secrets.push(part.to_vec());
+        }
+        let raw = data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).unwrap_or_default();
+        secrets.extend(raw.chunks(16).filter(|part| part.len() == 16).map(<[u8]>::to_vec));
+    }
+    for secret in secrets {
+        assert!(!contains(&dump, &secret), "{secret:?} lies in Redis");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_people_are_told_to_wait_and_with_it_all_is_as_before() {
+    let mut cluster = Cluster::start().await;
+    let (mut browser, mut person) = visitor::signed_in(&cluster.one, "alice").await;
+    assert_eq!(browser.fetch("/app").await.status, 200);
+
+    cluster.redis.kill();
+    let since = Instant::now();
+    let down = async {
+        loop {
+            let answer = browser.get("/app").await;
+            match answer.status {
+                503 => return answer,
+                // A session just seen may pass for a second.
+                200 => assert!(since.elapsed() < Duration::from_secs(4), "still let in"),
+                other => panic!("{other}: {:?} {}", answer.location(), answer.text()),
+            }
+        }
+    };
+    let answer = within(PATIENCE, "503", down).await;
+    assert!(answer.get("retry-after").is_some(), "{:?}", answer.fields);
+    let refused = browser.fetch("/app").await;
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (503, Some("unavailable")));
+    assert!(refused.get("retry-after").is_some(), "{:?}", refused.fields);
+    assert!(browser.jar.contains_key(SESSION), "the cookie is not taken back");
+    assert_eq!(browser.get("/public/x").await.status, 200, "public paths stay up");
+    assert_eq!(client::admin(&cluster.one, "/livez").await.status, 200);
+    let unready = async { while client::admin(&cluster.one, "/readyz").await.status != 503 {} };
+    within(PATIENCE, "readiness to go", unready).await;
+
+    cluster.redis.restart();
+    let ready = async { while client::admin(&cluster.one, "/readyz").await.status != 200 {} };
+    within(PATIENCE, "readiness to come back", ready).await;
+    cluster.redis.flush();
+
+    let signed_out = async { while browser.fetch("/app").await.status != 401 {} };
+    within(PATIENCE, "an empty Redis to sign people out", signed_out).await;
+    let used = person.codes.of_step(person.codes.used_step());
+    browser.jar.clear();
+    let begun = visitor::prove_password(&mut browser, "alice").await;
+    assert!(begun.location().starts_with("/_auth/otp"), "enrolment again: {}", begun.location());
+    let replayed = browser.submit("/_auth/otp", &[("code", &used)]).await;
+    assert_eq!(replayed.status, 401, "a code used before the loss");
+    let code = person.codes.next().await;
+    let back = browser.submit("/_auth/otp", &[("code", &code)]).await;
+    assert_eq!(back.status, 303, "{}", back.text());
+    assert_eq!(browser.at(&cluster.two).fetch("/app").await.status, 200);
+    drop(cluster.app);
+}

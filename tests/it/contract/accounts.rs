@@ -1,0 +1,138 @@
+//! Accounts, on every database.
+
+use std::time::Duration;
+
+use vestibule::auth::account::LoginName;
+use vestibule::auth::ports::Added;
+
+use super::places::{Durable, DurablePorts};
+use super::samples::{account, account_id, at_once, factor, password, recovery, start};
+
+async fn an_account_comes_back_as_it_was_added<S: DurablePorts>(place: &Durable<S>) {
+    let new = account("alice");
+    assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
+    for found in [
+        place.two.by_name(&new.identity.name).await.unwrap().unwrap(),
+        place.two.by_id(new.identity.account).await.unwrap().unwrap(),
+    ] {
+        assert_eq!(found.identity, new.identity);
+        assert_eq!(found.password, new.password);
+        assert_eq!((found.disabled, found.ever_enrolled), (false, false));
+        assert_eq!(found.created_at, start());
+    }
+    let mut bare = account("bob");
+    bare.identity.email = None;
+    bare.password = None;
+    assert_eq!(place.one.add(&bare).await.unwrap(), Added::Yes);
+    let found = place.one.by_id(bare.identity.account).await.unwrap().unwrap();
+    assert_eq!((found.identity.email, found.password), (None, None));
+    assert!(place.one.by_id(account_id()).await.unwrap().is_none());
+    assert!(place.one.status(account_id()).await.unwrap().is_none());
+    place.one.ping().await.unwrap();
+}
+
+async fn a_name_is_given_to_one_of_many_at_once<S: DurablePorts>(place: &Durable<S>) {
+    let added = at_once(20, |i| {
+        let store = place.either(i);
+        async move { store.add(&account("carol")).await.unwrap() }
+    })
+    .await;
+    assert_eq!(added.iter().filter(|a| **a == Added::Yes).count(), 1);
+    assert_eq!(place.one.list().await.unwrap().len(), 1);
+}
+
+async fn accounts_are_listed_by_name<S: DurablePorts>(place: &Durable<S>) {
+    for name in ["zoë", "adam", "_svc", "mia"] {
+        assert_eq!(place.one.add(&account(name)).await.unwrap(), Added::Yes);
+    }
+    let listed = place.two.list().await.unwrap();
+    let names: Vec<&str> = listed.iter().map(|a| a.identity.name.as_str()).collect();
+    assert_eq!(names, ["_svc", "adam", "mia", "zoë"]);
+}
+
+async fn a_new_password_ends_older_sessions_when_asked_to<S: DurablePorts>(place: &Durable<S>) {
+    let new = account("dave");
+    let id = new.identity.account;
+    assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
+    assert!(place.one.set_password(id, &password("$two"), None).await.unwrap());
+    let status = place.two.status(id).await.unwrap().unwrap();
+    assert!(status.honours(start()), "no session ends by itself");
+
+    let later = start().plus(Duration::from_secs(5));
+    assert!(place.one.set_password(id, &password("$three"), Some(later)).await.unwrap());
+    let status = place.two.status(id).await.unwrap().unwrap();
+    assert!(!status.honours(start()));
+    assert!(status.honours(later));
+
+    assert!(place.one.set_password(id, &password("$four"), Some(start())).await.unwrap());
+    let kept = place.two.by_id(id).await.unwrap().unwrap();
+    assert_eq!(kept.sessions_valid_from, later, "an ended session stays ended");
+    assert_eq!(kept.password, Some(password("$four")));
+    assert!(!place.one.set_password(account_id(), &password("$two"), None).await.unwrap());
+}
+
+async fn a_rehash_never_undoes_a_new_password<S: DurablePorts>(place: &Durable<S>) {
+    let new = account("erin");
+    let id = new.identity.account;
+    assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
+    place.one.rehash_password(id, &password("$one"), &password("$one again")).await.unwrap();
+    assert!(place.one.set_password(id, &password("$two"), None).await.unwrap());
+    place.two.rehash_password(id, &password("$one again"), &password("$late")).await.unwrap();
+    let found = place.one.by_id(id).await.unwrap().unwrap();
+    assert_eq!(found.password, Some(password("$two")));
+}
+
+async fn disabling_ends_sessions_for_good<S: DurablePorts>(place: &Durable<S>) {
+    let new = account("frank");
+    let id = new.identity.account;
+    assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
+    let later = start().plus(Duration::from_secs(1));
+    assert!(place.one.set_disabled(id, true, later).await.unwrap());
+    assert!(place.two.status(id).await.unwrap().unwrap().disabled);
+    let even_later = later.plus(Duration::from_secs(1));
+    assert!(place.one.set_disabled(id, false, even_later).await.unwrap());
+    let status = place.two.status(id).await.unwrap().unwrap();
+    assert!(!status.disabled);
+    assert!(!status.honours(start()), "a session from before stays ended");
+    assert!(status.honours(later));
+    assert!(!place.one.set_disabled(account_id(), true, later).await.unwrap());
+}
+
+async fn removal_takes_factors_and_codes_along<S: DurablePorts>(place: &Durable<S>) {
+    let new = account("grace");
+    let id = new.identity.account;
+    assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
+    assert!(place.one.enrol_first(&factor(id, 10)).await.unwrap());
+    place.one.replace_recovery(&recovery(id, "salt")).await.unwrap();
+    assert!(place.two.remove(id).await.unwrap());
+    assert!(!place.two.remove(id).await.unwrap());
+    assert!(place.one.totp(id).await.unwrap().is_none());
+    assert!(place.one.recovery_set(id).await.unwrap().is_none());
+    assert!(place.one.by_name(&LoginName::parse("grace").unwrap()).await.unwrap().is_none());
+}
+
+async fn two_processes_write_at_once_without_error<S: DurablePorts>(place: &Durable<S>) {
+    let added = at_once(60, |i| {
+        let store = place.either(i);
+        async move {
+            let new = account(&format!("user{i}"));
+            assert_eq!(store.add(&new).await.unwrap(), Added::Yes);
+            assert!(store.enrol_first(&factor(new.identity.account, 1)).await.unwrap());
+            store.replace_recovery(&recovery(new.identity.account, "s")).await.unwrap();
+        }
+    })
+    .await;
+    assert_eq!(added.len(), 60);
+    assert_eq!(place.one.list().await.unwrap().len(), 60);
+}
+
+super::on_both_databases!(
+    an_account_comes_back_as_it_was_added,
+    a_name_is_given_to_one_of_many_at_once,
+    accounts_are_listed_by_name,
+    a_new_password_ends_older_sessions_when_asked_to,
+    a_rehash_never_undoes_a_new_password,
+    disabling_ends_sessions_for_good,
+    removal_takes_factors_and_codes_along,
+    two_processes_write_at_once_without_error,
+);

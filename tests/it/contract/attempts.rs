@@ -1,0 +1,124 @@
+//! Counters of guesses, in every short-lived store.
+
+use std::time::Duration;
+
+use vestibule::auth::throttle::{AttemptKey, Budget, Verdict};
+use vestibule::base::address::ClientIp;
+
+use super::places::{ShortLived, ShortLivedPorts};
+use super::samples::{account_id, at_once};
+
+const BUDGET: Budget = Budget { tries: 3, window: Duration::from_mins(5) };
+
+fn key() -> AttemptKey {
+    AttemptKey::second_factor(account_id())
+}
+
+async fn verdict<S: ShortLivedPorts>(place: &ShortLived<S>, key: &AttemptKey) -> Verdict {
+    place.one.count(&[(key.clone(), BUDGET)], place.now()).await.unwrap()
+}
+
+async fn of_a_hundred_tries_at_once_the_budget_is_let_through<S: ShortLivedPorts>(
+    place: &ShortLived<S>,
+) {
+    let (key, now) = (key(), place.now());
+    let budget = Budget { tries: 7, window: Duration::from_mins(5) };
+    let verdicts = at_once(100, |i| {
+        let (store, keys) = (place.either(i), [(key.clone(), budget)]);
+        async move { store.count(&keys, now).await.unwrap() }
+    })
+    .await;
+    assert_eq!(verdicts.iter().filter(|v| **v == Verdict::Go).count(), 7);
+    for verdict in verdicts {
+        if let Verdict::Wait(wait) = verdict {
+            assert!(wait > Duration::from_mins(4) && wait <= Duration::from_mins(5), "{wait:?}");
+        }
+    }
+}
+
+async fn nothing_is_counted_when_one_of_the_keys_is_exhausted<S: ShortLivedPorts>(
+    place: &ShortLived<S>,
+) {
+    let (full, fresh) = (key(), key());
+    for _ in 0..3 {
+        assert_eq!(verdict(place, &full).await, Verdict::Go);
+    }
+    let both = [(fresh.clone(), BUDGET), (full.clone(), BUDGET)];
+    for _ in 0..5 {
+        let verdict = place.two.count(&both, place.now()).await.unwrap();
+        assert!(matches!(verdict, Verdict::Wait(_)));
+    }
+    for _ in 0..3 {
+        assert_eq!(verdict(place, &fresh).await, Verdict::Go, "none of the five was counted");
+    }
+}
+
+async fn the_longest_wait_is_told<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let (short, long) = (key(), key());
+    let keys = [
+        (short, Budget { tries: 1, window: Duration::from_mins(1) }),
+        (long, Budget { tries: 1, window: Duration::from_mins(10) }),
+    ];
+    assert_eq!(place.one.count(&keys, place.now()).await.unwrap(), Verdict::Go);
+    let Verdict::Wait(wait) = place.two.count(&keys, place.now()).await.unwrap() else {
+        panic!("both are exhausted");
+    };
+    assert!(wait > Duration::from_mins(9) && wait <= Duration::from_mins(10), "{wait:?}");
+}
+
+async fn the_window_runs_from_the_first_try<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let key = key();
+    assert_eq!(verdict(place, &key).await, Verdict::Go);
+    place.pass(Duration::from_mins(4)).await;
+    assert_eq!(verdict(place, &key).await, Verdict::Go);
+    assert_eq!(verdict(place, &key).await, Verdict::Go);
+    let Verdict::Wait(wait) = verdict(place, &key).await else { panic!("exhausted") };
+    assert!(wait <= Duration::from_mins(1), "{wait:?}");
+    place.pass(Duration::from_mins(1)).await;
+    for _ in 0..3 {
+        assert_eq!(verdict(place, &key).await, Verdict::Go);
+    }
+    assert!(matches!(verdict(place, &key).await, Verdict::Wait(_)));
+}
+
+async fn a_forgiven_try_is_given_back<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let key = key();
+    for _ in 0..20 {
+        assert_eq!(verdict(place, &key).await, Verdict::Go);
+        place.two.forgive(&[key.clone()]).await.unwrap();
+    }
+    place.two.forgive(&[key.clone()]).await.unwrap();
+    for _ in 0..3 {
+        assert_eq!(verdict(place, &key).await, Verdict::Go);
+    }
+    assert!(matches!(verdict(place, &key).await, Verdict::Wait(_)), "there is no credit");
+    place.two.forgive(&[key.clone()]).await.unwrap();
+    assert_eq!(verdict(place, &key).await, Verdict::Go);
+    assert!(matches!(verdict(place, &key).await, Verdict::Wait(_)));
+}
+
+async fn a_cleared_counter_starts_afresh<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let key = AttemptKey::address(ClientIp::new("2001:db8::7".parse().unwrap()));
+    for _ in 0..3 {
+        assert_eq!(verdict(place, &key).await, Verdict::Go);
+    }
+    place.two.clear(&key).await.unwrap();
+    place.two.clear(&key).await.unwrap();
+    assert_eq!(verdict(place, &key).await, Verdict::Go);
+}
+
+async fn a_budget_of_nothing_lets_nothing_through<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let none = Budget { tries: 0, window: Duration::from_mins(5) };
+    let verdict = place.one.count(&[(key(), none)], place.now()).await.unwrap();
+    assert_eq!(verdict, Verdict::Wait(Duration::from_mins(5)));
+}
+
+super::on_both_session_stores!(
+    of_a_hundred_tries_at_once_the_budget_is_let_through,
+    nothing_is_counted_when_one_of_the_keys_is_exhausted,
+    the_longest_wait_is_told,
+    the_window_runs_from_the_first_try,
+    a_forgiven_try_is_given_back,
+    a_cleared_counter_starts_afresh,
+    a_budget_of_nothing_lets_nothing_through,
+);

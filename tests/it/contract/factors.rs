@@ -1,0 +1,152 @@
+//! Second factors and recovery codes, on every database.
+
+use std::time::Duration;
+
+use vestibule::auth::ports::Added;
+use vestibule::auth::totp::TimeStep;
+use vestibule::base::id::AccountId;
+
+use super::places::{Durable, DurablePorts};
+use super::samples::{account, account_id, at_once, code, factor, factor_id, recovery, start};
+
+fn step(number: u64) -> TimeStep {
+    TimeStep::from_number(number)
+}
+
+async fn somebody<S: DurablePorts>(place: &Durable<S>, name: &str) -> AccountId {
+    let new = account(name);
+    assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
+    new.identity.account
+}
+
+async fn the_first_authenticator_is_the_only_first<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "alice").await;
+    let enrolled = at_once(20, |i| {
+        let store = place.either(i);
+        async move { store.enrol_first(&factor(id, 100)).await.unwrap() }
+    })
+    .await;
+    assert_eq!(enrolled.iter().filter(|e| **e).count(), 1);
+    assert!(!place.two.enrol_first(&factor(id, 100)).await.unwrap());
+    assert!(place.two.by_id(id).await.unwrap().unwrap().ever_enrolled);
+    let held = place.two.totp(id).await.unwrap().unwrap();
+    assert_eq!((held.confirmed_at, held.last_used_at), (start(), start()));
+    assert_eq!(held.sealed, "v1.k1.sealed");
+    assert!(!place.one.enrol_first(&factor(account_id(), 1)).await.unwrap(), "no such account");
+}
+
+async fn a_step_is_used_by_one_of_fifty_at_once<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "bob").await;
+    let new = factor(id, 100);
+    assert!(place.one.enrol_first(&new).await.unwrap());
+    for round in 101..104 {
+        let used = at_once(50, |i| {
+            let (store, factor) = (place.either(i), new.id);
+            async move { store.consume_step(id, factor, step(round), start()).await.unwrap() }
+        })
+        .await;
+        assert_eq!(used.iter().filter(|u| **u).count(), 1, "step {round}");
+    }
+}
+
+async fn a_step_not_after_the_last_is_refused<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "carol").await;
+    let new = factor(id, 100);
+    assert!(place.one.enrol_first(&new).await.unwrap());
+    let later = start().plus(Duration::from_secs(90));
+    let consume = |n| place.two.consume_step(id, new.id, step(n), later);
+    assert!(!consume(100).await.unwrap(), "the confirming step is used already");
+    assert!(!consume(99).await.unwrap());
+    assert!(consume(102).await.unwrap());
+    assert!(!consume(102).await.unwrap());
+    assert!(!consume(101).await.unwrap(), "skipped is gone");
+    assert!(consume(103).await.unwrap());
+    assert_eq!(place.one.totp(id).await.unwrap().unwrap().last_used_at, later);
+    let other = somebody(place, "mallory").await;
+    let foreign = place.one.consume_step(other, new.id, step(500), later).await.unwrap();
+    assert!(!foreign, "another account's factor");
+    let unknown = place.one.consume_step(id, factor_id(), step(500), later).await.unwrap();
+    assert!(!unknown);
+}
+
+async fn a_recovery_code_is_used_by_one_of_fifty_at_once<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "dave").await;
+    place.one.replace_recovery(&recovery(id, "salt")).await.unwrap();
+    let left = at_once(50, |i| {
+        let store = place.either(i);
+        async move { store.consume_recovery(id, &code(3), start()).await.unwrap() }
+    })
+    .await;
+    let winners: Vec<u32> = left.into_iter().flatten().collect();
+    assert_eq!(winners, [9]);
+    assert_eq!(place.two.recovery_set(id).await.unwrap().unwrap().left, 9);
+}
+
+async fn the_number_of_codes_left_is_exact<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "erin").await;
+    place.one.replace_recovery(&recovery(id, "salt")).await.unwrap();
+    let left = at_once(10, |i| {
+        let store = place.either(i);
+        async move { store.consume_recovery(id, &code(i), start()).await.unwrap() }
+    })
+    .await;
+    let mut left: Vec<u32> = left.into_iter().map(|l| l.expect("each code is good once")).collect();
+    left.sort_unstable();
+    assert_eq!(left, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+async fn a_code_of_somebody_else_is_worth_nothing<S: DurablePorts>(place: &Durable<S>) {
+    let (mine, theirs) = (somebody(place, "frank").await, somebody(place, "grace").await);
+    place.one.replace_recovery(&recovery(mine, "salt")).await.unwrap();
+    assert_eq!(place.one.consume_recovery(theirs, &code(1), start()).await.unwrap(), None);
+    assert_eq!(place.one.consume_recovery(mine, &code(77), start()).await.unwrap(), None);
+    assert_eq!(place.one.recovery_set(mine).await.unwrap().unwrap().left, 10);
+}
+
+async fn new_codes_replace_all_old_ones<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "heidi").await;
+    assert!(!place.one.confirm_recovery(id, start()).await.unwrap(), "there are none yet");
+    place.one.replace_recovery(&recovery(id, "first")).await.unwrap();
+    assert!(place.one.confirm_recovery(id, start()).await.unwrap());
+    assert_eq!(place.one.consume_recovery(id, &code(0), start()).await.unwrap(), Some(9));
+    let mut second = recovery(id, "second");
+    second.hashes = (100..110).map(code).collect();
+    place.two.replace_recovery(&second).await.unwrap();
+    let set = place.one.recovery_set(id).await.unwrap().unwrap();
+    assert_eq!((set.salt.as_str(), set.left, set.confirmed_at), ("second", 10, None));
+    assert_eq!(place.one.consume_recovery(id, &code(1), start()).await.unwrap(), None);
+    let first = start().plus(Duration::from_secs(1));
+    assert!(place.one.confirm_recovery(id, first).await.unwrap());
+    assert!(place.one.confirm_recovery(id, first.plus(Duration::from_secs(1))).await.unwrap());
+    let set = place.two.recovery_set(id).await.unwrap().unwrap();
+    assert_eq!(set.confirmed_at, Some(first), "confirmed when it was first");
+}
+
+async fn codes_replaced_by_many_at_once_are_one_whole_set<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "ivan").await;
+    at_once(20, |i| {
+        let store = place.either(i);
+        async move {
+            let mut set = recovery(id, &format!("salt {i}"));
+            set.hashes = (i * 100..i * 100 + 10).map(code).collect();
+            store.replace_recovery(&set).await.unwrap();
+            store.consume_recovery(id, &code(i * 100), start()).await.unwrap()
+        }
+    })
+    .await;
+    let set = place.one.recovery_set(id).await.unwrap().unwrap();
+    let winner: usize = set.salt.trim_start_matches("salt ").parse().unwrap();
+    assert!((9..=10).contains(&set.left), "{} codes of one set", set.left);
+    assert!(place.one.consume_recovery(id, &code(winner * 100 + 5), start()).await.unwrap().is_some());
+}
+
+super::on_both_databases!(
+    the_first_authenticator_is_the_only_first,
+    a_step_is_used_by_one_of_fifty_at_once,
+    a_step_not_after_the_last_is_refused,
+    a_recovery_code_is_used_by_one_of_fifty_at_once,
+    the_number_of_codes_left_is_exact,
+    a_code_of_somebody_else_is_worth_nothing,
+    new_codes_replace_all_old_ones,
+    codes_replaced_by_many_at_once_are_one_whole_set,
+);

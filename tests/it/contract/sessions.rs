@@ -1,0 +1,190 @@
+//! Finished sessions, in every short-lived store.
+
+use std::time::Duration;
+
+use vestibule::auth::account::Identity;
+use vestibule::auth::session::Session;
+use vestibule::auth::token::{HashedToken, PendingToken, SessionToken};
+
+use super::places::{ShortLived, ShortLivedPorts};
+use super::samples::{account_id, at_once, identity, login, session, token};
+
+const IDLE: Duration = Duration::from_mins(30);
+
+async fn pending<S: ShortLivedPorts>(
+    place: &ShortLived<S>,
+    who: &Identity,
+) -> HashedToken<PendingToken> {
+    let id = token();
+    place.one.begin(&id, &login(who.account, place.now()), place.now()).await.unwrap();
+    id
+}
+
+async fn signed_in<S: ShortLivedPorts>(
+    place: &ShortLived<S>,
+    who: &Identity,
+) -> (HashedToken<SessionToken>, Session) {
+    let (from, id) = (pending(place, who).await, token());
+    let session = session(who.clone(), place.now());
+    assert!(place.one.promote(&from, &id, &session, IDLE).await.unwrap());
+    (id, session)
+}
+
+async fn a_login_becomes_a_session_once<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let who = identity("alice");
+    let from = pending(place, &who).await;
+    let (ids, now) = ((0..20).map(|_| token()).collect::<Vec<_>>(), place.now());
+    let promoted = at_once(20, |i| {
+        let (store, id, session) = (place.either(i), ids[i], session(who.clone(), now));
+        async move { store.promote(&from, &id, &session, IDLE).await.unwrap() }
+    })
+    .await;
+    assert_eq!(promoted.iter().filter(|p| **p).count(), 1);
+    for (id, promoted) in ids.iter().zip(&promoted) {
+        assert_eq!(S::load_session(&place.two, id).await.is_some(), *promoted);
+    }
+    assert_eq!(S::load_login(&place.two, &from, now).await, None, "the login is over");
+    assert_eq!(place.one.list(None, now).await.unwrap().len(), 1);
+}
+
+async fn a_login_that_is_over_becomes_no_session<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let who = identity("bob");
+    let (ended, expired) = (pending(place, &who).await, pending(place, &who).await);
+    S::end_login(&place.one, &ended).await;
+    place.pass(Duration::from_mins(10)).await;
+    for from in [ended, expired, token()] {
+        let (id, session) = (token(), session(who.clone(), place.now()));
+        assert!(!place.two.promote(&from, &id, &session, IDLE).await.unwrap());
+        assert_eq!(S::load_session(&place.one, &id).await, None);
+    }
+}
+
+async fn a_session_comes_back_as_it_was_filed<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let (id, mut filed) = signed_in(place, &identity("carol")).await;
+    assert_eq!(S::load_session(&place.two, &id).await, Some(filed.clone()));
+    place.two.recovery_codes_done(&id).await.unwrap();
+    filed.recovery_codes_due = None;
+    place.pass(Duration::from_mins(5)).await;
+    place.two.touch(&id, place.now(), IDLE).await.unwrap();
+    filed.last_seen_at = place.now();
+    assert_eq!(S::load_session(&place.one, &id).await, Some(filed.clone()));
+    let earlier = filed.started_at;
+    place.two.touch(&id, earlier, Duration::from_secs(1)).await.unwrap();
+    assert_eq!(S::load_session(&place.one, &id).await, Some(filed), "a late touch changes nothing");
+}
+
+async fn a_used_session_lives_on_and_an_unused_one_ends<S: ShortLivedPorts>(
+    place: &ShortLived<S>,
+) {
+    let who = identity("dave");
+    let (used, _) = signed_in(place, &who).await;
+    let (unused, _) = signed_in(place, &who).await;
+    for _ in 0..4 {
+        place.pass(Duration::from_mins(20)).await;
+        place.one.touch(&used, place.now(), IDLE).await.unwrap();
+    }
+    let listed = place.two.list(Some(who.account), place.now()).await.unwrap();
+    assert_eq!(listed.len(), 1, "what has lapsed is not listed");
+    assert_eq!(listed.first().unwrap().last_seen_at, place.now());
+    place.one.touch(&unused, place.now(), IDLE).await.unwrap();
+    assert_eq!(place.two.list(None, place.now()).await.unwrap().len(), 1, "and stays lapsed");
+    assert_eq!(place.two.end_account(who.account).await.unwrap(), 1, "it is still found");
+    assert_eq!(S::load_session(&place.one, &used).await, None);
+}
+
+async fn nothing_brings_back_an_ended_session<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let (id, _) = signed_in(place, &identity("erin")).await;
+    S::end_session(&place.one, &id).await;
+    place.two.touch(&id, place.now(), IDLE).await.unwrap();
+    place.two.recovery_codes_done(&id).await.unwrap();
+    assert_eq!(S::load_session(&place.one, &id).await, None);
+    assert!(place.one.list(None, place.now()).await.unwrap().is_empty());
+
+    let (id, _) = signed_in(place, &identity("erin")).await;
+    let now = place.now();
+    at_once(40, |i| {
+        let store = place.either(i);
+        async move {
+            if i == 20 {
+                S::end_session(&store, &id).await;
+            } else {
+                store.touch(&id, now, IDLE).await.unwrap();
+            }
+        }
+    })
+    .await;
+    assert_eq!(S::load_session(&place.two, &id).await, None);
+}
+
+async fn a_session_is_ended_by_its_public_id<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let who = identity("frank");
+    let (id, filed) = signed_in(place, &who).await;
+    let (other, _) = signed_in(place, &who).await;
+    assert!(place.two.end_by_id(filed.id).await.unwrap());
+    assert!(!place.two.end_by_id(filed.id).await.unwrap());
+    assert_eq!(S::load_session(&place.one, &id).await, None);
+    assert!(S::load_session(&place.one, &other).await.is_some());
+}
+
+async fn all_of_an_account_ends_and_nothing_of_others<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let (who, neighbour) = (identity("grace"), identity("heidi"));
+    let (one, _) = signed_in(place, &who).await;
+    let (two, _) = signed_in(place, &who).await;
+    let waiting = pending(place, &who).await;
+    let (theirs, _) = signed_in(place, &neighbour).await;
+    let waiting_too = pending(place, &neighbour).await;
+    assert_eq!(place.two.list(Some(who.account), place.now()).await.unwrap().len(), 2);
+    assert_eq!(place.two.end_account(who.account).await.unwrap(), 2);
+    assert_eq!(place.two.end_account(account_id()).await.unwrap(), 0);
+    for id in [one, two] {
+        assert_eq!(S::load_session(&place.one, &id).await, None);
+    }
+    assert_eq!(S::load_login(&place.one, &waiting, place.now()).await, None);
+    let late = session(who, place.now());
+    assert!(!place.one.promote(&waiting, &token(), &late, IDLE).await.unwrap());
+    assert!(S::load_session(&place.one, &theirs).await.is_some());
+    assert!(S::load_login(&place.one, &waiting_too, place.now()).await.is_some());
+}
+
+async fn all_there_is_can_be_ended<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let waiting = pending(place, &identity("ivan")).await;
+    for i in 0..30 {
+        signed_in(place, &identity(&format!("user{i}"))).await;
+    }
+    assert_eq!(place.two.end_all().await.unwrap(), 30);
+    assert!(place.one.list(None, place.now()).await.unwrap().is_empty());
+    assert_eq!(S::load_login(&place.one, &waiting, place.now()).await, None);
+    let (fresh, _) = signed_in(place, &identity("judy")).await;
+    assert!(S::load_session(&place.two, &fresh).await.is_some());
+    S::ping_sessions(&place.two).await;
+}
+
+async fn sessions_are_listed_newest_first<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let who = identity("mia");
+    let mut newest_first = Vec::new();
+    for _ in 0..3 {
+        newest_first.insert(0, signed_in(place, &who).await.1);
+        place.pass(Duration::from_secs(10)).await;
+    }
+    signed_in(place, &identity("noah")).await;
+    let mine = place.two.list(Some(who.account), place.now()).await.unwrap();
+    assert_eq!(mine, newest_first);
+    let all = place.two.list(None, place.now()).await.unwrap();
+    assert_eq!(all.len(), 4);
+    assert_eq!(all.get(1..).unwrap(), newest_first);
+    place.pass(IDLE).await;
+    assert!(place.two.list(None, place.now()).await.unwrap().is_empty());
+    assert!(place.two.list(Some(who.account), place.now()).await.unwrap().is_empty());
+}
+
+super::on_both_session_stores!(
+    a_login_becomes_a_session_once,
+    a_login_that_is_over_becomes_no_session,
+    a_session_comes_back_as_it_was_filed,
+    a_used_session_lives_on_and_an_unused_one_ends,
+    nothing_brings_back_an_ended_session,
+    a_session_is_ended_by_its_public_id,
+    all_of_an_account_ends_and_nothing_of_others,
+    all_there_is_can_be_ended,
+    sessions_are_listed_newest_first,
+);

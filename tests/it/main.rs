@@ -1,0 +1,25 @@
+//! Tests of the whole: the stores against real servers, and the built program asked from outside,
+//! with an app behind it that notes all it hears.
+
+#![expect(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::as_conversions,
+    reason = "a test says by its name what it shows, and fails by panicking"
+)]
+
+mod attacks;
+mod cluster;
+mod contract;
+mod coverage;
+mod headers;
+mod layers;
+mod operation;
+mod redirects;
+mod signin;
+mod streams;
+mod support;

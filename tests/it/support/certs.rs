@@ -1,0 +1,52 @@
+//! A certificate authority of our own for one test, and the only one its clients accept.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+};
+use rustls::{ClientConfig, RootCertStore};
+
+/// Files with a chain and its key, and clients that trust their authority.
+#[derive(Clone, Debug)]
+pub(crate) struct Certificates {
+    /// The chain.
+    pub(crate) cert: PathBuf,
+    /// The key.
+    pub(crate) key: PathBuf,
+    client: Arc<ClientConfig>,
+}
+
+impl Certificates {
+    /// Makes a certificate for `names` in `dir`.
+    pub(crate) fn make(dir: &Path, names: &[&str]) -> Self {
+        let mut authority = CertificateParams::default();
+        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        authority.distinguished_name.push(DnType::CommonName, "Test authority");
+        let issuer = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+        let key = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+        let (cert_file, key_file) = (dir.join("server.pem"), dir.join("server.key"));
+        std::fs::write(&cert_file, leaf.pem()).unwrap();
+        std::fs::write(&key_file, key.serialize_pem()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(issuer.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self { cert: cert_file, key: key_file, client: Arc::new(client) }
+    }
+
+    /// A client that offers one protocol by ALPN: `http/1.1` or `h2`.
+    pub(crate) fn client(&self, protocol: &str) -> Arc<ClientConfig> {
+        let mut config = self.client.as_ref().clone();
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        Arc::new(config)
+    }
+}

@@ -1,0 +1,80 @@
+//! An authenticator app: codes of one secret, none of them given out twice.
+
+use std::time::Duration;
+
+use totp_rs::{Algorithm, Builder, Totp};
+use vestibule::base::clock::{Clock, SystemClock};
+
+/// Seconds that a code is shown.
+const PERIOD: u64 = 30;
+
+/// An authenticator with one secret.
+#[derive(Debug)]
+pub(crate) struct Codes {
+    totp: Totp,
+    used: u64,
+}
+
+/// Seconds since the Unix epoch.
+pub(crate) fn now() -> u64 {
+    SystemClock::new().now().as_secs()
+}
+
+impl Codes {
+    /// From the secret on the page: base32.
+    pub(crate) fn new(secret: &str) -> Self {
+        let secret = data_encoding::BASE32_NOPAD.decode(secret.as_bytes()).unwrap();
+        let totp = Builder::new()
+            .with_algorithm(Algorithm::SHA1)
+            .with_digits(6)
+            .with_skew(1)
+            .with_step_duration(PERIOD)
+            .with_secret(secret)
+            .with_issuer(Some("test".to_owned()))
+            .with_account_name("test".to_owned())
+            .build()
+            .unwrap();
+        Self { totp, used: 0 }
+    }
+
+    /// The code of a step since the epoch, used or not.
+    pub(crate) fn of_step(&self, step: u64) -> String {
+        self.totp.generate(step * PERIOD).to_string()
+    }
+
+    /// The present step.
+    pub(crate) fn step() -> u64 {
+        now() / PERIOD
+    }
+
+    /// The earliest code after all those given out that the gateway must take now. It waits for
+    /// the clock when three in a row were asked for within one step.
+    pub(crate) async fn next(&mut self) -> String {
+        // A code of the step before holds until this step ends: not to be relied on near its end.
+        let earliest = if PERIOD - now() % PERIOD > 8 { Self::step() - 1 } else { Self::step() };
+        let step = earliest.max(self.used + 1);
+        while Self::step() + 1 < step {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.used = step;
+        self.of_step(step)
+    }
+
+    /// Waits until at least `seconds` of the present step are left, and names it.
+    pub(crate) async fn settled_step(seconds: u64) -> u64 {
+        while PERIOD - now() % PERIOD < seconds {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Self::step()
+    }
+
+    /// The last step given out.
+    pub(crate) fn used_step(&self) -> u64 {
+        self.used
+    }
+
+    /// Notes that the codes up to this step are used.
+    pub(crate) fn mark_used(&mut self, step: u64) {
+        self.used = self.used.max(step);
+    }
+}

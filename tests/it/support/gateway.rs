@@ -1,0 +1,259 @@
+//! The built program, running: a directory of its own, a configuration, certificates, free ports.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tempfile::TempDir;
+
+use super::certs::Certificates;
+use super::log::Log;
+use super::upstream::Recorder;
+use super::within;
+
+/// The host that tests ask for.
+pub(crate) const HOST: &str = "gw.test";
+/// A password that no list of bad ones holds.
+pub(crate) const PASSWORD: &str = "seven-owls-paint-the-fence";
+
+/// What to write into the configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The `[[apps]]` tables.
+    pub(crate) apps: String,
+    /// Top-level keys and tables of a test's own.
+    pub(crate) extra: String,
+    /// `[log] level`.
+    pub(crate) level: &'static str,
+    /// The names in the certificate.
+    pub(crate) names: Vec<&'static str>,
+    /// The key file; by default the one made in the data directory.
+    pub(crate) keys: Option<PathBuf>,
+}
+
+impl Plan {
+    /// One app on [`HOST`] with `/public/**` public and everything else under two factors.
+    pub(crate) fn new(app: &Recorder) -> Self {
+        let plan = Self {
+            apps: String::new(),
+            extra: String::new(),
+            level: "info",
+            names: vec![HOST, "plain.test", "other.test", "localhost"],
+            keys: None,
+        };
+        plan.app("main", HOST, &app.url(), PUBLIC_RULE)
+    }
+
+    /// Adds an app; `more` holds further keys and rules.
+    pub(crate) fn app(mut self, name: &str, host: &str, upstream: &str, more: &str) -> Self {
+        write!(
+            self.apps,
+            "[[apps]]\nname = \"{name}\"\ntitle = \"App {name}\"\nhosts = [\"{host}\"]\n\
+             upstreams = [\"{upstream}\"]\n{more}\n"
+        )
+        .unwrap();
+        self
+    }
+
+    /// Adds tables.
+    pub(crate) fn extra(mut self, toml: &str) -> Self {
+        self.extra.push_str(toml);
+        self.extra.push('\n');
+        self
+    }
+
+    fn toml(&self, certificates: &Certificates) -> String {
+        let keys = self.keys.as_ref();
+        let keys = keys.map(|k| format!("[keys]\nfile = \"{}\"\n", k.display()));
+        format!(
+            "data_dir = \"data\"\n\
+             [[listeners]]\naddress = \"127.0.0.1:0\"\nkind = \"https\"\n\
+             [[listeners]]\naddress = \"127.0.0.1:0\"\nkind = \"http\"\n\
+             [[listeners]]\naddress = \"127.0.0.1:0\"\nkind = \"redirect\"\n\
+             [[certificates]]\ncert = \"{}\"\nkey = \"{}\"\n\
+             [admin]\naddress = \"127.0.0.1:0\"\n\
+             [log]\nformat = \"json\"\nlevel = \"{}\"\n{}{}\n{}",
+            certificates.cert.display(),
+            certificates.key.display(),
+            self.level,
+            keys.unwrap_or_default(),
+            self.extra,
+            self.apps,
+        )
+    }
+}
+
+/// The rule of most tests.
+pub(crate) const PUBLIC_RULE: &str =
+    "[[apps.rules]]\npath = \"/public/**\"\naccess = \"public\"\n";
+
+/// A running gateway; it is killed when this goes.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    /// TLS.
+    pub(crate) https: SocketAddr,
+    /// Plain HTTP.
+    pub(crate) http: SocketAddr,
+    /// Redirects to https.
+    pub(crate) redirect: SocketAddr,
+    /// `/livez`, `/readyz`, `/metrics`.
+    pub(crate) admin: SocketAddr,
+    /// What it logs.
+    pub(crate) log: Log,
+    /// Its certificate, and clients that trust it.
+    pub(crate) certificates: Certificates,
+    /// Its configuration.
+    pub(crate) config: PathBuf,
+    child: Arc<Mutex<Child>>,
+    pid: u32,
+    _dir: TempDir,
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let mut child = self.child.lock();
+        drop(child.kill());
+        drop(child.wait());
+    }
+}
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vestibule"));
+    command.env_clear().env("PATH", "/usr/bin:/bin");
+    command
+}
+
+/// Runs a command of the program to its end, with `input` on its standard input.
+pub(crate) fn run(args: &[&str], input: &str) -> Output {
+    let mut child = program()
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input may have ended before this.
+    drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+    child.wait_with_output().unwrap()
+}
+
+/// Like [`run`], and the command must succeed.
+pub(crate) fn done(args: &[&str], input: &str) -> String {
+    let output = run(args, input);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "vestibule {}: {said}", args.join(" "));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Makes a key file for several gateways.
+pub(crate) fn make_keys(file: &Path) {
+    done(&["keys", "init", &file.display().to_string()], "");
+}
+
+impl Gateway {
+    /// Starts the program and waits until it serves.
+    pub(crate) async fn start(plan: &Plan) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let certificates = Certificates::make(dir.path(), &plan.names);
+        let config = dir.path().join("vestibule.toml");
+        std::fs::write(&config, plan.toml(&certificates)).unwrap();
+        let mut child = program()
+            .args(["serve", "--config"])
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Log::follow(child.stderr.take().unwrap());
+        let pid = child.id();
+        let child = Arc::new(Mutex::new(child));
+        let starting = Started { child: Arc::clone(&child), armed: true };
+        log.wait_for("ready line", |l| (l.get("message") == Some("ready")).then_some(())).await;
+        let gateway = Self {
+            https: listening(&log, "https").await,
+            http: listening(&log, "http").await,
+            redirect: listening(&log, "redirect").await,
+            admin: listening(&log, "admin").await,
+            log,
+            certificates,
+            config,
+            child,
+            pid,
+            _dir: dir,
+        };
+        starting.disarm();
+        gateway
+    }
+
+    /// Runs a command of the program with this gateway's configuration.
+    pub(crate) fn command(&self, args: &[&str], input: &str) -> Output {
+        let config = self.config.display().to_string();
+        run(&[args, &["--config", &config]].concat(), input)
+    }
+
+    /// Adds an account with [`PASSWORD`].
+    pub(crate) fn add_user(&self, name: &str) {
+        let email = format!("{name}@example.com");
+        let shown = format!("{name} of the test");
+        let args = ["user", "add", name, "--email", &email, "--display-name", &shown];
+        let groups = ["--group", "staff", "--group", "readers", "--password-stdin"];
+        let output = self.command(&[&args[..], &groups[..]].concat(), PASSWORD);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "user add {name}: {said}");
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid)).unwrap();
+        statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap() * 4096
+    }
+
+    /// Sends a signal by name: `TERM`, `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.pid.to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
+        assert!(sent.success(), "kill -{name}");
+    }
+
+    /// Waits for the program to end by itself.
+    pub(crate) async fn ended(&self) -> ExitStatus {
+        self.log.wait_for_the_end().await;
+        let child = Arc::clone(&self.child);
+        let waiting = tokio::task::spawn_blocking(move || child.lock().wait().unwrap());
+        within(Duration::from_secs(60), "the program to exit", waiting).await.unwrap()
+    }
+}
+
+/// Kills a program that did not come up.
+struct Started {
+    child: Arc<Mutex<Child>>,
+    armed: bool,
+}
+
+impl Started {
+    fn disarm(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if self.armed {
+            drop(self.child.lock().kill());
+        }
+    }
+}
+
+async fn listening(log: &Log, kind: &str) -> SocketAddr {
+    log.wait_for(&format!("{kind} listener"), |line| {
+        let this = line.get("message") == Some("listening") && line.get("kind") == Some(kind);
+        if this { line.get("address")?.parse().ok() } else { None }
+    })
+    .await
+}

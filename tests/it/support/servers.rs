@@ -1,0 +1,330 @@
+//! Real servers, started by the tests on free loopback ports and stopped with them.
+//!
+//! A server is ready when its own log says so. On Linux it dies with the test process, however
+//! that ends.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak, mpsc};
+use std::time::Duration;
+
+use parking_lot::{Mutex, const_mutex};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use tempfile::TempDir;
+
+/// A free port is taken by somebody else between the look and the start, now and then.
+const STARTS: u32 = 10;
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+fn find(program: &str) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    if let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") {
+        dirs.extend(versions.flatten().map(|version| version.path().join("bin")));
+    }
+    let found = dirs.into_iter().map(|dir| dir.join(program)).find(|file| file.is_file());
+    found.unwrap_or_else(|| panic!("these tests need {program}: install it or add it to PATH"))
+}
+
+/// A command that runs as `user` (as ourselves when there is none) and dies with its parent.
+fn command(program: &Path, user: Option<(u32, u32)>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]);
+    if let Some((uid, gid)) = user {
+        command.arg(format!("--reuid={uid}")).arg(format!("--regid={gid}")).arg("--clear-groups");
+    }
+    command.arg("--").arg(program);
+    command
+}
+
+/// A running server. Its thread owns the process, for the kernel ends it with the thread.
+struct Process {
+    pid: u32,
+    /// The signal that ends the server; KILL when it was never set.
+    last_signal: &'static str,
+    stop: mpsc::Sender<&'static str>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+enum Output {
+    Out(ChildStdout),
+    Err(ChildStderr),
+}
+
+impl Process {
+    /// Starts `command` and waits until a line of its output holds `ready`; `None` when it ended
+    /// before that.
+    fn start(mut command: Command, ready: &'static str, on_stderr: bool) -> Option<Self> {
+        let (stop, stopped) = mpsc::channel::<&'static str>();
+        let (started, start) = mpsc::channel::<Option<u32>>();
+        let thread = std::thread::spawn(move || {
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            let mut child = if on_stderr {
+                command.stderr(Stdio::piped()).spawn().unwrap()
+            } else {
+                command.stdout(Stdio::piped()).spawn().unwrap()
+            };
+            let output = if on_stderr {
+                Output::Err(child.stderr.take().unwrap())
+            } else {
+                Output::Out(child.stdout.take().unwrap())
+            };
+            let log = std::thread::spawn(move || follow(output, ready));
+            // The first message is the verdict; after it the log is only drained.
+            let is_ready = log.join().unwrap();
+            started.send(is_ready.then(|| child.id())).unwrap();
+            let signal = if is_ready { stopped.recv().unwrap_or("-KILL") } else { "-KILL" };
+            end(&mut child, signal);
+        });
+        let pid = start.recv().unwrap();
+        if pid.is_none() {
+            thread.join().unwrap();
+            return None;
+        }
+        Some(Self { pid: pid?, last_signal: "-KILL", stop, thread: Some(thread) })
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(signal_to(self.pid, signal), "kill {signal}");
+    }
+}
+
+fn signal_to(pid: u32, signal: &str) -> bool {
+    Command::new("kill").arg(signal).arg(pid.to_string()).status().unwrap().success()
+}
+
+/// Ends a server; one that hangs is woken up for it.
+fn end(child: &mut Child, signal: &str) {
+    signal_to(child.id(), signal);
+    signal_to(child.id(), "-CONT");
+    drop(child.wait());
+}
+
+/// Reads until the ready line, then hands the rest to a thread of its own.
+fn follow(output: Output, ready: &str) -> bool {
+    let mut lines: Box<dyn BufRead + Send> = match output {
+        Output::Out(out) => Box::new(BufReader::new(out)),
+        Output::Err(err) => Box::new(BufReader::new(err)),
+    };
+    let mut line = String::new();
+    while lines.read_line(&mut line).unwrap_or(0) > 0 {
+        if line.contains(ready) {
+            std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+            return true;
+        }
+        line.clear();
+    }
+    false
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.stop.send(self.last_signal));
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// A Redis server without persistence.
+pub(crate) struct RedisServer {
+    dir: TempDir,
+    port: u16,
+    process: Option<Process>,
+}
+
+impl RedisServer {
+    /// Starts one on a free port.
+    pub(crate) fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..STARTS {
+            let port = free_port();
+            if let Some(process) = Self::launch(dir.path(), port) {
+                return Self { dir, port, process: Some(process) };
+            }
+        }
+        panic!("redis-server did not start on any of {STARTS} ports");
+    }
+
+    fn launch(dir: &Path, port: u16) -> Option<Process> {
+        let mut redis = command(&find("redis-server"), None);
+        redis.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+        redis.args(["--appendonly", "no", "--daemonize", "no", "--dir"]).arg(dir);
+        redis.args(["--enable-debug-command", "no"]);
+        Process::start(redis, "Ready to accept connections", false)
+    }
+
+    /// Its address.
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/0", self.port)
+    }
+
+    /// Ends it at once; what it held is lost.
+    pub(crate) fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it anew, empty, on the same port.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        self.process = Self::launch(self.dir.path(), self.port);
+        assert!(self.process.is_some(), "redis-server did not start again on port {}", self.port);
+    }
+
+    /// Makes it hang: it takes connections and does not answer.
+    pub(crate) fn hang(&self) {
+        self.process.as_ref().unwrap().signal("-STOP");
+    }
+
+    /// Ends the hanging.
+    pub(crate) fn resume(&self) {
+        self.process.as_ref().unwrap().signal("-CONT");
+    }
+
+    /// Runs one command given in words, over a connection of its own.
+    pub(crate) async fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut connection = self.connect().await;
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        command.query_async(&mut connection).await.unwrap()
+    }
+
+    async fn connect(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(self.url()).unwrap();
+        client.get_multiplexed_async_connection().await.unwrap()
+    }
+
+    /// Throws away everything it holds.
+    pub(crate) async fn flush(&self) {
+        self.command::<()>(&["FLUSHALL"]).await;
+    }
+
+    /// All keys and values there are, as one text.
+    pub(crate) async fn dump(&self) -> String {
+        let mut connection = self.connect().await;
+        let keys: Vec<String> = self.command(&["KEYS", "*"]).await;
+        let mut dump = String::new();
+        for key in keys {
+            let kind: String = self.command(&["TYPE", &key]).await;
+            let read = match kind.as_str() {
+                "string" => redis::cmd("GET").arg(&key).to_owned(),
+                "hash" => redis::cmd("HGETALL").arg(&key).to_owned(),
+                "zset" => redis::cmd("ZRANGE").arg(&key).arg(0).arg(-1).to_owned(),
+                other => panic!("a key of a kind nobody expects: {other}"),
+            };
+            let value: redis::Value = read.query_async(&mut connection).await.unwrap();
+            dump.push_str(&format!("{key} = {value:?}\n"));
+        }
+        dump
+    }
+
+    /// Lets `time` pass for every key that expires, without waiting.
+    pub(crate) async fn pass(&self, time: Duration) {
+        let script = redis::Script::new(
+            "for _, key in ipairs(redis.call('KEYS', '*')) do \
+               local left = redis.call('PTTL', key) \
+               if left >= 0 then redis.call('PEXPIRE', key, left - tonumber(ARGV[1])) end \
+             end return 1",
+        );
+        let millis = u64::try_from(time.as_millis()).unwrap();
+        let mut connection = self.connect().await;
+        script.arg(millis).invoke_async::<_, ()>(&mut connection).await.unwrap();
+    }
+}
+
+/// A PostgreSQL server with a database for each test.
+pub(crate) struct PostgresServer {
+    port: u16,
+    databases: AtomicU32,
+    process: Process,
+    _dir: TempDir,
+}
+
+static SHARED: Mutex<Weak<PostgresServer>> = const_mutex(Weak::new());
+
+impl PostgresServer {
+    /// The server that the tests of this process share; it stops with the last of them.
+    pub(crate) fn shared() -> Arc<Self> {
+        let mut shared = SHARED.lock();
+        shared.upgrade().unwrap_or_else(|| {
+            let server = Arc::new(Self::start());
+            *shared = Arc::downgrade(&server);
+            server
+        })
+    }
+
+    /// Starts one on a free port.
+    pub(crate) fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let user = unprivileged(dir.path());
+        if let Some((uid, gid)) = user {
+            chown(dir.path(), Some(uid), Some(gid)).unwrap();
+        }
+        let data = dir.path().join("data");
+        let init = command(&find("initdb"), user)
+            .args(["--auth=trust", "--username=vestibule", "--locale=C", "--encoding=UTF8"])
+            .args(["--no-sync", "--pgdata"])
+            .arg(&data)
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        assert!(init.status.success(), "initdb: {}", String::from_utf8_lossy(&init.stderr));
+        for _ in 0..STARTS {
+            let port = free_port();
+            let mut postgres = command(&find("postgres"), user);
+            postgres.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1"]);
+            postgres.arg("-k").arg(dir.path()).current_dir(dir.path());
+            for setting in ["fsync=off", "max_connections=200", "dynamic_shared_memory_type=mmap"] {
+                postgres.args(["-c", setting]);
+            }
+            let ready = "database system is ready to accept connections";
+            if let Some(mut process) = Process::start(postgres, ready, true) {
+                // An immediate stop: its children end with it, its shared memory is given back.
+                process.last_signal = "-QUIT";
+                return Self { port, databases: AtomicU32::new(0), process, _dir: dir };
+            }
+        }
+        panic!("postgres did not start on any of {STARTS} ports");
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres://vestibule@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+
+    /// The address of a new, empty database.
+    pub(crate) async fn database(&self) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
+        let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        connection.execute(create).await.unwrap();
+        connection.close().await.unwrap();
+        self.url(&name)
+    }
+
+    /// Makes it hang: new connections are not answered any more.
+    pub(crate) fn hang(&self) {
+        self.process.signal("-STOP");
+    }
+}
+
+/// Whom to run as when we are root, which PostgreSQL refuses to be.
+fn unprivileged(ours: &Path) -> Option<(u32, u32)> {
+    if std::fs::metadata(ours).unwrap().uid() != 0 {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap();
+    let user = ["postgres", "nobody"].iter().find_map(|name| {
+        let line = users.lines().find(|line| line.starts_with(&format!("{name}:")))?;
+        let mut fields = line.split(':').skip(2);
+        Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+    });
+    Some(user.expect("a user `postgres` or `nobody` to run PostgreSQL as"))
+}

@@ -1,0 +1,122 @@
+//! Visitors by how far they got, made by walking through the real pages.
+
+use super::client::Browser;
+use super::codes::Codes;
+use super::gateway::{Gateway, PASSWORD};
+use super::html;
+use super::wire::Answer;
+
+/// The cookie of a finished session.
+pub(crate) const SESSION: &str = "__Host-vestibule";
+/// The cookie of a login in progress.
+pub(crate) const PENDING: &str = "__Host-vestibule-login";
+
+/// An account and what its owner holds.
+#[derive(Debug)]
+pub(crate) struct Person {
+    /// The login name.
+    pub(crate) name: String,
+    /// The authenticator, once enrolled.
+    pub(crate) codes: Codes,
+    /// The recovery codes that are left.
+    pub(crate) recovery: Vec<String>,
+}
+
+/// How far a visitor got.
+#[derive(Debug)]
+pub(crate) enum Visitor {
+    /// Nothing proved.
+    Anonymous(Browser),
+    /// The password proved; an account that is not enrolled yet.
+    Pending(Browser),
+    /// Both factors proved.
+    Full(Browser, Person),
+}
+
+impl Visitor {
+    /// Somebody new.
+    pub(crate) fn anonymous(gateway: &Gateway) -> Self {
+        Self::Anonymous(Browser::new(gateway))
+    }
+
+    /// Adds an account and proves its password.
+    pub(crate) async fn pending(gateway: &Gateway, name: &str) -> Self {
+        gateway.add_user(name);
+        let mut browser = Browser::new(gateway);
+        prove_password(&mut browser, name).await;
+        Self::Pending(browser)
+    }
+
+    /// Adds an account, enrols its authenticator and keeps its recovery codes.
+    pub(crate) async fn full(gateway: &Gateway, name: &str) -> Self {
+        gateway.add_user(name);
+        let (browser, person) = join(Browser::new(gateway), name).await;
+        Self::Full(browser, person)
+    }
+
+    /// The browser.
+    pub(crate) fn browser(&mut self) -> &mut Browser {
+        match self {
+            Self::Anonymous(browser) | Self::Pending(browser) | Self::Full(browser, _) => browser,
+        }
+    }
+}
+
+/// Adds an account and signs it in: browser and person of [`Visitor::full`].
+pub(crate) async fn signed_in(gateway: &Gateway, name: &str) -> (Browser, Person) {
+    gateway.add_user(name);
+    join(Browser::new(gateway), name).await
+}
+
+/// Proves the password; the answer that leads on.
+pub(crate) async fn prove_password(browser: &mut Browser, name: &str) -> Answer {
+    let form = [("username", name), ("password", PASSWORD)];
+    let answer = browser.submit("/_auth/login", &form).await;
+    assert_eq!(answer.status, 303, "password of {name}: {}", answer.text());
+    assert!(browser.jar.contains_key(PENDING), "no login cookie: {:?}", answer.fields);
+    answer
+}
+
+/// First sign-in of an account that exists, with enrolment.
+pub(crate) async fn join(mut browser: Browser, name: &str) -> (Browser, Person) {
+    prove_password(&mut browser, name).await;
+    let (codes, answer) = enrol(&mut browser).await;
+    let recovery = keep_recovery_codes(&mut browser, &answer).await.0;
+    (browser, Person { name: name.to_owned(), codes, recovery })
+}
+
+/// Enrols: reads the secret, types the first code. The authenticator and the answer.
+pub(crate) async fn enrol(browser: &mut Browser) -> (Codes, Answer) {
+    let page = browser.get("/_auth/enroll").await;
+    let text = page.text();
+    let secret = html::by_id(&text, "totp-secret").unwrap_or_else(|| panic!("no secret: {text}"));
+    let mut codes = Codes::new(&secret);
+    let code = codes.next().await;
+    let answer = browser.submit_from(&page, "/_auth/enroll", &[("code", &code)]).await;
+    assert_eq!(answer.status, 303, "enrolment: {}", answer.text());
+    assert!(browser.jar.contains_key(SESSION), "no session cookie: {:?}", answer.fields);
+    (codes, answer)
+}
+
+/// Follows the answer to an enrolment to the recovery codes and says to have kept them.
+pub(crate) async fn keep_recovery_codes(
+    browser: &mut Browser,
+    enrolled: &Answer,
+) -> (Vec<String>, Answer) {
+    let target = enrolled.location().to_owned();
+    assert!(target.starts_with("/_auth/recovery-codes"), "led to {target}");
+    let page = browser.get(&target).await;
+    let codes = html::recovery_codes(&page.text());
+    assert_eq!(codes.len(), 10, "recovery codes: {}", page.text());
+    let kept = browser.submit_from(&page, &target, &[("confirm", "yes")]).await;
+    assert_eq!(kept.status, 303, "keeping the codes: {}", kept.text());
+    (codes, kept)
+}
+
+/// A later sign-in with password and code; the answer to the code.
+pub(crate) async fn sign_in(browser: &mut Browser, person: &mut Person) -> Answer {
+    let answer = prove_password(browser, &person.name).await;
+    assert!(answer.location().starts_with("/_auth/otp"), "led to {}", answer.location());
+    let code = person.codes.next().await;
+    browser.submit("/_auth/otp", &[("code", &code)]).await
+}
