@@ -10,8 +10,14 @@ pub mod gate;
 
 pub mod store;
 
-pub mod proxy;
-
 pub mod telemetry;
 
 pub mod web;
+
+pub mod proxy;
+
+pub mod config;
+
+pub mod app;
+
+pub mod cli;

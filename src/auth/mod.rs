@@ -4,6 +4,7 @@
 //! stored goes through [`ports`]. It does not know HTTP, Pingora, Redis or SQL.
 
 pub mod account;
+pub mod admin;
 pub mod keys;
 pub mod login;
 pub mod password;

@@ -100,6 +100,13 @@ impl RequestId {
             .for_each(|(to, from)| *to = from);
         Self(id)
     }
+
+    /// The number that counts up on each node.
+    pub fn number(self) -> u64 {
+        let mut number = [0; 8];
+        number.iter_mut().zip(self.0.iter().skip(4)).for_each(|(to, from)| *to = *from);
+        u64::from_be_bytes(number)
+    }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use super::app::Apps;
 use super::connection;
 use super::forward;
+use super::handshake::{GatedConnect, ReadGate};
 use super::request::{RequestIds, RequestState};
 use crate::auth::keys::KeyRing;
 use crate::base::clock::Clock;
@@ -82,18 +83,26 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         state: &mut RequestState,
     ) -> Result<Box<HttpPeer>> {
         if state.admission.is_none() {
             return Err(forward::no_admission());
         }
         let app = state.app.as_ref().ok_or_else(forward::no_admission)?;
-        app.upstream.choose(&state.failed).ok_or_else(|| {
+        let mut peer = app.upstream.choose(&state.failed).ok_or_else(|| {
             let mut error = Error::explain(ErrorType::ConnectNoRoute, "no upstream is healthy");
             error.esource = ErrorSource::Upstream;
             error
-        })
+        })?;
+        if app.websocket && asks_for_websocket(session.req_header()) {
+            let gate = Arc::new(ReadGate::default());
+            peer.options.custom_l4 = Some(Arc::new(GatedConnect(Arc::clone(&gate))));
+            // A connection of its own: no other request shares this key.
+            peer.group_key ^= state.id.number();
+            state.handshake = Some(gate);
+        }
+        Ok(peer)
     }
 
     fn fail_to_connect(
@@ -115,6 +124,9 @@ impl ProxyHttp for Gateway {
         upstream: &mut RequestHeader,
         state: &mut RequestState,
     ) -> Result<()> {
+        if let Some(gate) = &state.handshake {
+            gate.hold();
+        }
         forward::request(upstream, state)
     }
 
@@ -135,9 +147,12 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         _body: &mut Option<Bytes>,
-        _end: bool,
+        end: bool,
         state: &mut RequestState,
     ) -> Result<()> {
+        if end && let Some(gate) = &state.handshake {
+            gate.hand_over();
+        }
         if let Some(tunnel) = &state.tunnel {
             tunnel.used.store(true, Ordering::Relaxed);
         }

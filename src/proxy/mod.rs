@@ -8,6 +8,7 @@ mod connection;
 mod entry;
 mod forward;
 mod gateway;
+mod handshake;
 mod hygiene;
 mod listen;
 mod request;

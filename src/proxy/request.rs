@@ -10,6 +10,7 @@ use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 
 use super::app::App;
 use super::connection::Connection;
+use super::handshake::ReadGate;
 use crate::base::address::ClientIp;
 use crate::base::id::RequestId;
 use crate::base::random::{NoRandomness, Random, bytes};
@@ -74,6 +75,8 @@ pub(super) struct RequestState {
     /// The target to forward, where it is not what the client sent.
     pub(super) rewritten: Option<String>,
     pub(super) failed: Vec<PeerAddr>,
+    /// Set for a WebSocket handshake.
+    pub(super) handshake: Option<Arc<ReadGate>>,
     pub(super) tunnel: Option<Arc<Tunnel>>,
     pub(super) refusal: Option<&'static str>,
 }
@@ -98,6 +101,7 @@ impl RequestState {
             admission: None,
             rewritten: None,
             failed: Vec::new(),
+            handshake: None,
             tunnel: None,
             refusal: None,
         }

@@ -19,7 +19,11 @@ const COOKIE_LEN: usize = 43;
 
 /// What form tokens are bound to in this browser.
 pub(super) struct CsrfState {
+    /// New tokens are bound to this.
     state: Option<String>,
+    /// Tokens bound to this count as well: what the browser held before another tab went a step
+    /// further in a login.
+    before: Option<String>,
 }
 
 fn ours<K: Kind>(text: Option<&String>, keys: &KeyRing) -> Option<String> {
@@ -31,12 +35,17 @@ fn random_cookie(text: Option<&String>) -> Option<String> {
 }
 
 impl CsrfState {
-    /// The strongest thing the browser holds; a token bound to anything weaker is worth nothing.
+    /// The strongest thing the browser holds. With a session, a token bound to anything weaker is
+    /// worth nothing.
     pub(super) fn of(own: &OwnCookies, keys: &KeyRing) -> Self {
-        let state = ours::<SessionToken>(own.session.as_ref(), keys)
-            .or_else(|| ours::<PendingToken>(own.pending.as_ref(), keys))
-            .or_else(|| random_cookie(own.csrf.as_ref()));
-        Self { state }
+        if let Some(session) = ours::<SessionToken>(own.session.as_ref(), keys) {
+            return Self { state: Some(session), before: None };
+        }
+        let random = random_cookie(own.csrf.as_ref());
+        match ours::<PendingToken>(own.pending.as_ref(), keys) {
+            Some(pending) => Self { state: Some(pending), before: random },
+            None => Self { state: random, before: None },
+        }
     }
 
     /// The token for a form and, where the browser holds nothing to bind it to, the cookie to set.
@@ -55,9 +64,11 @@ impl CsrfState {
     }
 
     fn verify(&self, keys: &KeyRing, token: &str) -> Result<(), Failure> {
-        match &self.state {
-            Some(state) if keys.csrf_matches(state, token) => Ok(()),
-            Some(_) | None => Err(Failure::stale_form()),
+        let states = [&self.state, &self.before];
+        if states.into_iter().flatten().any(|state| keys.csrf_matches(state, token)) {
+            Ok(())
+        } else {
+            Err(Failure::stale_form())
         }
     }
 }

@@ -13,7 +13,9 @@
 )]
 
 mod attacks;
+mod cli;
 mod cluster;
+mod config;
 mod contract;
 mod coverage;
 mod headers;

@@ -10,6 +10,7 @@ pub(crate) mod gateway;
 pub(crate) mod grpc;
 pub(crate) mod html;
 pub(crate) mod log;
+pub(crate) mod program;
 pub(crate) mod servers;
 pub(crate) mod strict;
 pub(crate) mod upstream;

@@ -1,0 +1,281 @@
+//! What an operator does with accounts and sessions. It does not know who asks: whoever can open
+//! the stores may do all of this.
+//!
+//! Where an account loses its sessions, the durable record is changed first: from then on the
+//! sessions are refused, even if the session store cannot be reached to forget them.
+
+use std::sync::Arc;
+
+use super::account::{Account, Identity, LoginName, NewAccount};
+use super::password::{HashError, PasswordPool, PasswordRefused};
+use super::ports::{Accounts, Added, Factors, Sessions, StoreError};
+use super::recovery::RecoverySet;
+use super::session::Session;
+use super::totp::TotpFactor;
+use crate::base::clock::Clock;
+use crate::base::id::{AccountId, SessionId};
+use crate::base::random::{NoRandomness, Random};
+use crate::base::secret::Secret;
+
+/// Most characters in a display name, an address or a group.
+const FIELD_MAX: usize = 256;
+
+/// Why nothing, or not everything, was done.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// A store did not answer; nothing was changed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The account was changed, but its sessions are still in the session store.
+    #[error(
+        "{name} was {done} and its sessions are refused from now on, but they could not be removed: \
+         {source}"
+    )]
+    SessionsLeft {
+        /// Whose sessions.
+        name: LoginName,
+        /// "disabled", "removed" or "given a new password".
+        done: &'static str,
+        /// What the session store said.
+        source: StoreError,
+    },
+    /// There is no such account.
+    #[error("there is no user {0}")]
+    NoSuchUser(LoginName),
+    /// The name is taken.
+    #[error("there is a user {0} already")]
+    NameTaken(LoginName),
+    /// There is no such session.
+    #[error("there is no session {0}")]
+    NoSuchSession(SessionId),
+    /// A field of the account holds what an identity header cannot carry.
+    #[error("the {field} does not fit: {rule}")]
+    BadField {
+        /// "display name", "email address" or "group".
+        field: &'static str,
+        /// What would fit.
+        rule: &'static str,
+    },
+    /// The new password is not taken.
+    #[error(transparent)]
+    Password(#[from] PasswordRefused),
+    /// The new password could not be hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// No random bytes for an id.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+/// An account to be added.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// What the person signs in with.
+    pub name: LoginName,
+    /// What the person is called; the login name where it is not set.
+    pub display_name: Option<String>,
+    /// Where the person gets mail.
+    pub email: Option<String>,
+    /// The groups the person belongs to.
+    pub groups: Vec<String>,
+    /// The first password.
+    pub password: Secret,
+}
+
+/// An account with what belongs to it.
+#[derive(Clone, Debug)]
+pub struct UserDetails {
+    /// The account.
+    pub account: Account,
+    /// The confirmed authenticator, if there is one.
+    pub totp: Option<TotpFactor>,
+    /// The recovery codes, if there are any.
+    pub recovery: Option<RecoverySet>,
+    /// The sessions, newest first.
+    pub sessions: Vec<Session>,
+}
+
+/// The use cases.
+pub struct AccountAdmin {
+    accounts: Arc<dyn Accounts>,
+    factors: Arc<dyn Factors>,
+    sessions: Arc<dyn Sessions>,
+    passwords: Arc<PasswordPool>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+}
+
+impl std::fmt::Debug for AccountAdmin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AccountAdmin(…)")
+    }
+}
+
+impl AccountAdmin {
+    /// The use cases over these stores.
+    pub fn new(
+        accounts: Arc<dyn Accounts>,
+        factors: Arc<dyn Factors>,
+        sessions: Arc<dyn Sessions>,
+        passwords: Arc<PasswordPool>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        Self { accounts, factors, sessions, passwords, clock, random }
+    }
+
+    /// Adds an account with a password; its second factor is set up at the first login.
+    pub async fn add(&self, user: NewUser) -> Result<Identity, AdminError> {
+        check_fields(&user)?;
+        self.passwords.accepts(&user.password)?;
+        let password = self.passwords.hash(&user.password).await?;
+        let identity = Identity {
+            account: AccountId::random(&*self.random)?,
+            display_name: user.display_name.unwrap_or_else(|| user.name.to_string()),
+            name: user.name,
+            email: user.email,
+            groups: user.groups,
+        };
+        let account = NewAccount {
+            identity: identity.clone(),
+            password: Some(password),
+            created_at: self.clock.now(),
+        };
+        match self.accounts.add(&account).await? {
+            Added::Yes => Ok(identity),
+            Added::NameTaken => Err(AdminError::NameTaken(identity.name)),
+        }
+    }
+
+    /// All accounts, by name.
+    pub async fn list(&self) -> Result<Vec<Account>, AdminError> {
+        Ok(self.accounts.list().await?)
+    }
+
+    /// One account with its factors and sessions.
+    pub async fn show(&self, name: &LoginName) -> Result<UserDetails, AdminError> {
+        let account = self.find(name).await?;
+        let id = account.id();
+        Ok(UserDetails {
+            totp: self.factors.totp(id).await?,
+            recovery: self.factors.recovery_set(id).await?,
+            sessions: self.sessions.list(Some(id), self.clock.now()).await?,
+            account,
+        })
+    }
+
+    /// Keeps the account from signing in and ends its sessions. How many were ended.
+    pub async fn disable(&self, name: &LoginName) -> Result<u64, AdminError> {
+        let id = self.find(name).await?.id();
+        let changed = self.accounts.set_disabled(id, true, self.clock.now()).await?;
+        self.end_after(changed, id, name, "disabled").await
+    }
+
+    /// Lets the account sign in again.
+    pub async fn enable(&self, name: &LoginName) -> Result<(), AdminError> {
+        let id = self.find(name).await?.id();
+        let changed = self.accounts.set_disabled(id, false, self.clock.now()).await?;
+        if changed { Ok(()) } else { Err(AdminError::NoSuchUser(name.clone())) }
+    }
+
+    /// Removes the account with its factors and recovery codes, and ends its sessions. How many
+    /// were ended.
+    pub async fn remove(&self, name: &LoginName) -> Result<u64, AdminError> {
+        let id = self.find(name).await?.id();
+        let changed = self.accounts.remove(id).await?;
+        self.end_after(changed, id, name, "removed").await
+    }
+
+    /// Sets a new password and ends every session. How many were ended.
+    pub async fn set_password(
+        &self,
+        name: &LoginName,
+        password: &Secret,
+    ) -> Result<u64, AdminError> {
+        let id = self.find(name).await?.id();
+        self.passwords.accepts(password)?;
+        let record = self.passwords.hash(password).await?;
+        let changed = self.accounts.set_password(id, &record, Some(self.clock.now())).await?;
+        self.end_after(changed, id, name, "given a new password").await
+    }
+
+    /// The sessions of one account or of all, newest first.
+    pub async fn list_sessions(
+        &self,
+        name: Option<&LoginName>,
+    ) -> Result<Vec<Session>, AdminError> {
+        let account = match name {
+            Some(name) => Some(self.find(name).await?.id()),
+            None => None,
+        };
+        Ok(self.sessions.list(account, self.clock.now()).await?)
+    }
+
+    /// Ends the session with this id.
+    pub async fn end_session(&self, id: SessionId) -> Result<(), AdminError> {
+        if self.sessions.end_by_id(id).await? { Ok(()) } else { Err(AdminError::NoSuchSession(id)) }
+    }
+
+    /// Ends the sessions and logins of one account. How many sessions.
+    pub async fn end_sessions_of(&self, name: &LoginName) -> Result<u64, AdminError> {
+        let id = self.find(name).await?.id();
+        Ok(self.sessions.end_account(id).await?)
+    }
+
+    /// Ends all sessions and logins there are. How many sessions.
+    pub async fn end_all_sessions(&self) -> Result<u64, AdminError> {
+        Ok(self.sessions.end_all().await?)
+    }
+
+    async fn find(&self, name: &LoginName) -> Result<Account, AdminError> {
+        let account = self.accounts.by_name(name).await?;
+        account.ok_or_else(|| AdminError::NoSuchUser(name.clone()))
+    }
+
+    /// Forgets the sessions of an account that was just `done`; `changed` is whether it was.
+    async fn end_after(
+        &self,
+        changed: bool,
+        id: AccountId,
+        name: &LoginName,
+        done: &'static str,
+    ) -> Result<u64, AdminError> {
+        if !changed {
+            return Err(AdminError::NoSuchUser(name.clone()));
+        }
+        self.sessions.end_account(id).await.map_err(|source| AdminError::SessionsLeft {
+            name: name.clone(),
+            done,
+            source,
+        })
+    }
+}
+
+/// What stands in an identity header must not break out of it, nor one group be two.
+fn check_fields(user: &NewUser) -> Result<(), AdminError> {
+    let plain = |text: &str| {
+        !text.trim().is_empty()
+            && text.chars().count() <= FIELD_MAX
+            && !text.chars().any(char::is_control)
+    };
+    let refuse = |field, rule| Err(AdminError::BadField { field, rule });
+    if user.display_name.as_deref().is_some_and(|name| !plain(name)) {
+        return refuse("display name", "1 to 256 characters, no control characters");
+    }
+    let is_address = |a: &str| {
+        plain(a)
+            && !a.contains(|c: char| c.is_whitespace() || c == ',')
+            && a.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty())
+    };
+    if user.email.as_deref().is_some_and(|email| !is_address(email)) {
+        return refuse("email address", "write it like alice@example.com");
+    }
+    if user.groups.iter().any(|g| !plain(g) || g.contains(',') || g.trim() != g) {
+        return refuse("group", "1 to 256 characters, no commas or control characters");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "admin_tests.rs"]
+mod tests;

@@ -1,0 +1,279 @@
+//! The operator's use cases over stores that only remember.
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use super::super::account::AccountStatus;
+use super::super::keys::KeyRing;
+use super::super::keys::testing::material;
+use super::super::password::{Cost, PasswordRecord, PasswordSettings};
+use super::super::ports::Stored;
+use super::super::recovery::{NewRecoverySet, RecoveryHash};
+use super::super::token::{HashedToken, PendingToken, SessionToken};
+use super::super::totp::{NewTotpFactor, TimeStep};
+use super::*;
+use crate::base::clock::{ManualClock, Timestamp};
+use crate::base::id::FactorId;
+use crate::base::random::OsRandom;
+
+/// Accounts in a list, sessions as a number, and what was done in which order.
+#[derive(Default)]
+struct Memory {
+    accounts: Mutex<Vec<Account>>,
+    done: Mutex<Vec<&'static str>>,
+    sessions_down: bool,
+}
+
+impl Memory {
+    fn change(&self, id: AccountId, what: &'static str, f: impl FnOnce(&mut Account)) -> bool {
+        self.done.lock().push(what);
+        self.accounts.lock().iter_mut().find(|a| a.id() == id).map(f).is_some()
+    }
+}
+
+fn down<T>() -> Stored<T> {
+    Err(StoreError { store: "the test store", reason: "it is down".to_owned() })
+}
+
+#[async_trait]
+impl Accounts for Memory {
+    async fn add(&self, new: &NewAccount) -> Stored<Added> {
+        let mut accounts = self.accounts.lock();
+        if accounts.iter().any(|a| a.identity.name == new.identity.name) {
+            return Ok(Added::NameTaken);
+        }
+        accounts.push(Account {
+            identity: new.identity.clone(),
+            password: new.password.clone(),
+            disabled: false,
+            ever_enrolled: false,
+            sessions_valid_from: Timestamp::EPOCH,
+            created_at: new.created_at,
+        });
+        Ok(Added::Yes)
+    }
+    async fn by_name(&self, name: &LoginName) -> Stored<Option<Account>> {
+        Ok(self.accounts.lock().iter().find(|a| a.identity.name == *name).cloned())
+    }
+    async fn by_id(&self, id: AccountId) -> Stored<Option<Account>> {
+        Ok(self.accounts.lock().iter().find(|a| a.id() == id).cloned())
+    }
+    async fn status(&self, _: AccountId) -> Stored<Option<AccountStatus>> {
+        down()
+    }
+    async fn list(&self) -> Stored<Vec<Account>> {
+        Ok(self.accounts.lock().clone())
+    }
+    async fn set_password(
+        &self,
+        id: AccountId,
+        password: &PasswordRecord,
+        from: Option<Timestamp>,
+    ) -> Stored<bool> {
+        Ok(self.change(id, "set_password", |a| {
+            a.password = Some(password.clone());
+            a.sessions_valid_from = from.unwrap_or(a.sessions_valid_from);
+        }))
+    }
+    async fn rehash_password(
+        &self,
+        _: AccountId,
+        _: &PasswordRecord,
+        _: &PasswordRecord,
+    ) -> Stored<()> {
+        down()
+    }
+    async fn set_disabled(&self, id: AccountId, disabled: bool, _: Timestamp) -> Stored<bool> {
+        Ok(self.change(id, "set_disabled", |a| a.disabled = disabled))
+    }
+    async fn remove(&self, id: AccountId) -> Stored<bool> {
+        let existed = self.change(id, "remove", |_| {});
+        self.accounts.lock().retain(|a| a.id() != id);
+        Ok(existed)
+    }
+    async fn ping(&self) -> Stored<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Factors for Memory {
+    async fn totp(&self, _: AccountId) -> Stored<Option<TotpFactor>> {
+        Ok(None)
+    }
+    async fn enrol_first(&self, _: &NewTotpFactor) -> Stored<bool> {
+        down()
+    }
+    async fn consume_step(
+        &self,
+        _: AccountId,
+        _: FactorId,
+        _: TimeStep,
+        _: Timestamp,
+    ) -> Stored<bool> {
+        down()
+    }
+    async fn recovery_set(&self, _: AccountId) -> Stored<Option<RecoverySet>> {
+        Ok(None)
+    }
+    async fn replace_recovery(&self, _: &NewRecoverySet) -> Stored<()> {
+        down()
+    }
+    async fn confirm_recovery(&self, _: AccountId, _: Timestamp) -> Stored<bool> {
+        down()
+    }
+    async fn consume_recovery(
+        &self,
+        _: AccountId,
+        _: &RecoveryHash,
+        _: Timestamp,
+    ) -> Stored<Option<u32>> {
+        down()
+    }
+}
+
+#[async_trait]
+impl Sessions for Memory {
+    async fn promote(
+        &self,
+        _: &HashedToken<PendingToken>,
+        _: &HashedToken<SessionToken>,
+        _: &Session,
+        _: std::time::Duration,
+    ) -> Stored<bool> {
+        down()
+    }
+    async fn load(&self, _: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
+        down()
+    }
+    async fn touch(
+        &self,
+        _: &HashedToken<SessionToken>,
+        _: Timestamp,
+        _: std::time::Duration,
+    ) -> Stored<()> {
+        down()
+    }
+    async fn recovery_codes_done(&self, _: &HashedToken<SessionToken>) -> Stored<()> {
+        down()
+    }
+    async fn end(&self, _: &HashedToken<SessionToken>) -> Stored<()> {
+        down()
+    }
+    async fn end_by_id(&self, _: SessionId) -> Stored<bool> {
+        Ok(false)
+    }
+    async fn end_account(&self, _: AccountId) -> Stored<u64> {
+        self.done.lock().push("end_account");
+        if self.sessions_down { down() } else { Ok(2) }
+    }
+    async fn end_all(&self) -> Stored<u64> {
+        Ok(3)
+    }
+    async fn list(&self, _: Option<AccountId>, _: Timestamp) -> Stored<Vec<Session>> {
+        Ok(Vec::new())
+    }
+    async fn ping(&self) -> Stored<()> {
+        Ok(())
+    }
+}
+
+const NOW: u64 = 1_767_225_600_000;
+
+fn admin(sessions_down: bool) -> (Arc<Memory>, AccountAdmin) {
+    let memory = Arc::new(Memory { sessions_down, ..Memory::default() });
+    let keys = Arc::new(KeyRing::new(&material()).unwrap());
+    let cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
+    let settings = PasswordSettings { cost, min_length: 8, threads: 1, queue: 1 };
+    let random: Arc<dyn Random> = Arc::new(OsRandom::new());
+    let pool = PasswordPool::new(settings, keys, Arc::clone(&random));
+    let admin = AccountAdmin::new(
+        Arc::<Memory>::clone(&memory),
+        Arc::<Memory>::clone(&memory),
+        Arc::<Memory>::clone(&memory),
+        Arc::new(pool),
+        Arc::new(ManualClock::at(Timestamp::from_millis(NOW))),
+        random,
+    );
+    (memory, admin)
+}
+
+fn name() -> LoginName {
+    LoginName::parse("alice").unwrap()
+}
+
+fn alice() -> NewUser {
+    NewUser {
+        name: name(),
+        display_name: None,
+        email: Some("alice@example.com".to_owned()),
+        groups: vec!["staff".to_owned()],
+        password: Secret::new("correct horse".to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_given_once() {
+    let (_, admin) = admin(false);
+    assert_eq!(admin.add(alice()).await.unwrap().display_name, "alice");
+    assert!(matches!(admin.add(alice()).await, Err(AdminError::NameTaken(_))));
+    assert_eq!(admin.list().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_cannot_stand_in_an_identity_header_is_refused() {
+    let (_, admin) = admin(false);
+    for user in [
+        NewUser { display_name: Some("a\r\nb".to_owned()), ..alice() },
+        NewUser { display_name: Some(" ".to_owned()), ..alice() },
+        NewUser { email: Some("alice".to_owned()), ..alice() },
+        NewUser { email: Some("a@b, c@d".to_owned()), ..alice() },
+        NewUser { groups: vec!["a,admins".to_owned()], ..alice() },
+        NewUser { groups: vec![String::new()], ..alice() },
+    ] {
+        assert!(matches!(admin.add(user).await, Err(AdminError::BadField { .. })));
+    }
+}
+
+#[tokio::test]
+async fn a_short_password_is_refused_before_anything_is_stored() {
+    let (memory, admin) = admin(false);
+    let short = NewUser { password: Secret::new("short".to_owned()), ..alice() };
+    assert!(matches!(admin.add(short).await, Err(AdminError::Password(_))));
+    assert!(memory.accounts.lock().is_empty());
+}
+
+#[tokio::test]
+async fn the_account_is_changed_before_its_sessions_are_ended() {
+    let (memory, admin) = admin(false);
+    admin.add(alice()).await.unwrap();
+    assert_eq!(admin.disable(&name()).await.unwrap(), 2);
+    let password = Secret::new("battery staple".to_owned());
+    assert_eq!(admin.set_password(&name(), &password).await.unwrap(), 2);
+    let account = admin.show(&name()).await.unwrap().account;
+    assert_eq!(account.sessions_valid_from, Timestamp::from_millis(NOW));
+    assert!(account.disabled);
+    assert_eq!(admin.remove(&name()).await.unwrap(), 2);
+    assert_eq!(
+        *memory.done.lock(),
+        ["set_disabled", "end_account", "set_password", "end_account", "remove", "end_account"]
+    );
+}
+
+#[tokio::test]
+async fn a_disabled_account_stays_so_when_the_session_store_is_down() {
+    let (memory, admin) = admin(true);
+    admin.add(alice()).await.unwrap();
+    let error = admin.disable(&name()).await.unwrap_err();
+    assert!(matches!(error, AdminError::SessionsLeft { .. }), "{error}");
+    assert!(memory.accounts.lock().first().unwrap().disabled);
+}
+
+#[tokio::test]
+async fn who_and_what_is_not_there_is_said_to_be_so() {
+    let (_, admin) = admin(false);
+    assert!(matches!(admin.enable(&name()).await, Err(AdminError::NoSuchUser(_))));
+    assert!(matches!(admin.end_sessions_of(&name()).await, Err(AdminError::NoSuchUser(_))));
+    let id = SessionId::random(&OsRandom::new()).unwrap();
+    assert!(matches!(admin.end_session(id).await, Err(AdminError::NoSuchSession(_))));
+}

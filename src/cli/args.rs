@@ -1,0 +1,203 @@
+//! What can be typed.
+#![expect(clippy::doc_markdown, reason = "the comments are the help, shown as plain text")]
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::base::id::SessionId;
+
+/// A reverse-proxy authentication gateway: password, then a one-time code, then your application.
+#[derive(Debug, Parser)]
+#[command(name = "vestibule", version, about, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or configuration.")]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// See it work: a sample app behind the gateway on https://localhost:8443, until Ctrl-C
+    Demo(DemoArgs),
+    /// Run the gateway
+    Serve(ConfigArgs),
+    /// Check a configuration and print the settings in effect
+    Check(CheckArgs),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+    /// Make or rotate the key file
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Add, change and remove users
+    User(UserArgs),
+    /// List and end sessions
+    Session(SessionArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Keep the data in this directory; otherwise a fresh one is made and removed at the end
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+    /// Listen here
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) listen: Option<SocketAddr>,
+}
+
+/// Which configuration.
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "VESTIBULE_CONFIG")]
+    pub(super) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArgs,
+    /// Also try Redis, SQL, certificates and upstreams
+    #[arg(long)]
+    pub(super) online: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// Make a key file (mode 0600); a file that is there already is left alone
+    Init {
+        /// The key file
+        file: PathBuf,
+    },
+    /// Add a new key to every ring; what was made with the old ones stays valid
+    Rotate {
+        /// The key file
+        file: PathBuf,
+    },
+}
+
+/// What commands on state share; it may stand before or after the sub-command.
+#[derive(Debug, Args)]
+pub(super) struct StateArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "VESTIBULE_CONFIG", global = true)]
+    pub(super) config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UserArgs {
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+    #[command(subcommand)]
+    pub(super) command: UserCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Add a user; the second factor is set up at the first login
+    Add(AddArgs),
+    /// List all users
+    List,
+    /// Show a user with second factor, recovery codes and sessions
+    Show {
+        /// Login name
+        name: String,
+    },
+    /// Keep a user from signing in, and end the user's sessions
+    Disable {
+        /// Login name
+        name: String,
+    },
+    /// Let a disabled user sign in again
+    Enable {
+        /// Login name
+        name: String,
+    },
+    /// Remove a user with factors and recovery codes, and end the user's sessions
+    Remove {
+        /// Login name
+        name: String,
+    },
+    /// Set a new password, and end the user's sessions
+    SetPassword {
+        /// Login name
+        name: String,
+        /// Read the password from standard input, up to the end of the line
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AddArgs {
+    /// Login name
+    pub(super) name: String,
+    /// Where the person gets mail
+    #[arg(long)]
+    pub(super) email: Option<String>,
+    /// What the person is called; the login name where it is not set
+    #[arg(long)]
+    pub(super) display_name: Option<String>,
+    /// A group the person belongs to; may be repeated
+    #[arg(long = "group", value_name = "GROUP")]
+    pub(super) groups: Vec<String>,
+    /// Read the password from standard input, up to the end of the line
+    #[arg(long)]
+    pub(super) password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SessionArgs {
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+    #[command(subcommand)]
+    pub(super) command: SessionCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SessionCommand {
+    /// List sessions, newest first
+    List {
+        /// Only this user's
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+    },
+    /// End one session, a user's, or all
+    End(EndArgs),
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct EndArgs {
+    /// The session with this id
+    pub(super) id: Option<SessionId>,
+    /// All sessions of this user
+    #[arg(long, value_name = "NAME")]
+    pub(super) user: Option<String>,
+    /// All sessions there are
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_do_not_contradict_one_another() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,179 @@
+//! `vestibule check`: the settings in effect, with secrets as `***`.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::args::CheckArgs;
+use super::failure::Failure;
+use super::table::visible;
+use super::{Streams, input};
+use crate::app;
+use crate::config::settings::{Database, LogFormat, SessionStore, Settings};
+use crate::gate::policy::Access;
+use crate::proxy::settings::{AppSettings, HostPattern, ListenerKind, UpstreamAddress};
+
+/// Checks the configuration and prints what it means.
+pub(super) fn check(arguments: &CheckArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let settings = input::settings(&arguments.config.config)?;
+    for warning in &settings.warnings {
+        writeln!(streams.errors, "warning: {warning}")?;
+    }
+    print(&settings, streams.output)?;
+    if !arguments.online {
+        return Ok(());
+    }
+    let problems = input::runtime(1)?.block_on(Box::pin(app::check_online(&settings)));
+    if problems.is_empty() {
+        return Ok(writeln!(streams.output, "\nonline: everything answers")?);
+    }
+    for problem in &problems {
+        writeln!(streams.errors, "online: {problem}")?;
+    }
+    Err(Failure::failed("not everything that the configuration names works", None))
+}
+
+fn print(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{} is valid", settings.source.display())?;
+    writeln!(out)?;
+    listeners(settings, out)?;
+    stores(settings, out)?;
+    limits(settings, out)?;
+    for app in &settings.proxy.apps {
+        writeln!(out)?;
+        print_app(app, out)?;
+    }
+    Ok(())
+}
+
+fn line(out: &mut dyn Write, key: &str, value: &str) -> io::Result<()> {
+    writeln!(out, "{key:<24} {}", visible(value))
+}
+
+fn listeners(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
+    let proxy = &settings.proxy;
+    for listener in &proxy.listeners {
+        let kind = match listener.kind {
+            ListenerKind::Https => "https",
+            ListenerKind::Http => "http",
+            ListenerKind::Redirect => "redirect",
+        };
+        line(out, "listener", &format!("{} {kind}", listener.address))?;
+    }
+    for certificate in &proxy.certificates {
+        line(out, "certificate", &certificate.cert.display().to_string())?;
+    }
+    let admin = settings.admin.map_or_else(|| "off".to_owned(), |a| a.to_string());
+    line(out, "admin.address", &admin)?;
+    line(out, "public_url", &settings.public_url)?;
+    let trusted: Vec<String> =
+        proxy.network.trusted_proxies.iter().map(ToString::to_string).collect();
+    line(out, "trusted_proxies", &list(&trusted))?;
+    line(out, "connections_per_address", &proxy.network.connections_per_address.to_string())?;
+    line(out, "server.workers", &proxy.workers.to_string())?;
+    line(out, "server.drain", &time(proxy.drain))
+}
+
+fn stores(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
+    let sessions = match &settings.session_store {
+        SessionStore::Embedded(dir) => format!("embedded in {}", dir.display()),
+        SessionStore::Redis { url: _secret, key_prefix } => {
+            format!("redis ***, key_prefix {key_prefix}")
+        }
+    };
+    let database = match &settings.database {
+        Database::Embedded(dir) => format!("embedded in {}", dir.display()),
+        Database::Postgres(_secret) => "postgres ***".to_owned(),
+    };
+    let made = if settings.keys_may_be_made { " (made at first start)" } else { "" };
+    line(out, "sessions.store", &sessions)?;
+    line(out, "accounts.database", &database)?;
+    line(out, "keys.file", &format!("{}{made}", settings.keys_file.display()))?;
+    let format = match settings.log.format {
+        LogFormat::Text => "text",
+        LogFormat::Json => "json",
+    };
+    line(out, "log", &format!("{format}, {}", settings.log.level.as_str().to_lowercase()))
+}
+
+fn limits(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
+    let sessions = &settings.sessions;
+    line(out, "sessions.idle", &time(sessions.idle))?;
+    line(out, "sessions.absolute", &time(sessions.absolute))?;
+    line(out, "sessions.pending", &time(sessions.pending))?;
+    let passwords = &settings.passwords;
+    line(out, "passwords.min_length", &passwords.min_length.to_string())?;
+    let cost = passwords.cost;
+    let hashing = format!(
+        "argon2id {} KiB, {} passes, {} lanes, {} at once, {} waiting",
+        cost.memory_kib, cost.passes, cost.lanes, passwords.threads, passwords.queue
+    );
+    line(out, "passwords", &hashing)?;
+    let budgets = &settings.budgets;
+    for (key, budget) in [
+        ("throttle.per_address", budgets.address),
+        ("throttle.per_name", budgets.name),
+        ("throttle.second_factor", budgets.second_factor),
+    ] {
+        line(out, key, &format!("{} in {}", budget.tries, time(budget.window)))?;
+    }
+    line(out, "throttle.per_login", &budgets.login.to_string())?;
+    line(out, "totp.issuer", settings.issuer.as_deref().unwrap_or("the app's title"))
+}
+
+fn print_app(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
+    line(out, "app", &format!("{} ({})", app.name, app.title))?;
+    let hosts: Vec<String> = app.hosts.iter().map(host).collect();
+    line(out, "  hosts", &list(&hosts))?;
+    let upstream = &app.upstream;
+    let addresses: Vec<String> = upstream.addresses.iter().map(address).collect();
+    line(out, "  upstreams", &list(&addresses))?;
+    let version = if upstream.http2 { "HTTP/2" } else { "HTTP/1.1" };
+    let connect = time(upstream.connect_timeout);
+    let read = time(upstream.read_timeout);
+    line(out, "  reached by", &format!("{version}, connect {connect}, read {read}"))?;
+    line(out, "  websocket", if app.websocket { "passed on" } else { "refused" })?;
+    if !app.extra_methods.is_empty() {
+        let methods: Vec<String> = app.extra_methods.iter().map(ToString::to_string).collect();
+        line(out, "  further methods", &list(&methods))?;
+    }
+    for rule in &app.policy.rules {
+        let methods: Vec<String> = rule.methods.iter().map(ToString::to_string).collect();
+        let methods = if methods.is_empty() { "all methods".to_owned() } else { list(&methods) };
+        let text = format!("{} for {methods}: {}", rule.path.as_str(), access(rule.access));
+        line(out, "  rule", &text)?;
+    }
+    line(out, "  otherwise", access(Access::TwoFactor))
+}
+
+fn access(access: Access) -> &'static str {
+    match access {
+        Access::Public => "public",
+        Access::TwoFactor => "two_factor",
+        Access::Deny => "deny",
+    }
+}
+
+fn host(pattern: &HostPattern) -> String {
+    match pattern {
+        HostPattern::Exact(name) => name.clone(),
+        HostPattern::Wildcard(suffix) => format!("*{suffix}"),
+    }
+}
+
+fn address(address: &UpstreamAddress) -> String {
+    let scheme = if address.tls { "https" } else { "http" };
+    let host = if address.host.contains(':') {
+        format!("[{}]", address.host)
+    } else {
+        address.host.clone()
+    };
+    format!("{scheme}://{host}:{}", address.port)
+}
+
+fn list(items: &[String]) -> String {
+    if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+}
+
+fn time(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}

@@ -1,0 +1,131 @@
+//! How a command says that it failed: one plain sentence, a hint where there is one, and an exit
+//! code.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::app::AppError;
+use crate::auth::account::NotAName;
+use crate::auth::admin::AdminError;
+use crate::config::ConfigError;
+use crate::config::keys::KeyFileError;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It was asked for in a way that cannot be done: exit 2.
+    Usage {
+        /// One sentence.
+        message: String,
+        /// What to do.
+        hint: Option<&'static str>,
+    },
+    /// The configuration has mistakes: exit 2.
+    Config(Vec<ConfigError>),
+    /// It could not be done: exit 1.
+    Failed {
+        /// One sentence.
+        message: String,
+        /// What to do.
+        hint: Option<&'static str>,
+    },
+    /// Whoever read the output has gone away: exit 1, and nobody to tell.
+    OutputClosed,
+}
+
+impl Failure {
+    /// Bad usage.
+    pub(super) fn usage(message: impl Display, hint: &'static str) -> Self {
+        Self::Usage { message: message.to_string(), hint: Some(hint) }
+    }
+
+    /// Not done.
+    pub(super) fn failed(message: impl Display, hint: Option<&'static str>) -> Self {
+        Self::Failed { message: message.to_string(), hint }
+    }
+
+    /// Says so.
+    pub(super) fn report(&self, errors: &mut dyn Write) -> io::Result<()> {
+        match self {
+            Self::Config(mistakes) => {
+                for mistake in mistakes {
+                    writeln!(errors, "{mistake}")?;
+                }
+            }
+            Self::Usage { message, hint } | Self::Failed { message, hint } => {
+                writeln!(errors, "error: {message}")?;
+                if let Some(hint) = hint {
+                    writeln!(errors, "hint: {hint}")?;
+                }
+            }
+            Self::OutputClosed => {}
+        }
+        errors.flush()
+    }
+
+    /// 1: failed, 2: bad usage or configuration.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage { .. } | Self::Config(_) => ExitCode::from(2),
+            Self::Failed { .. } | Self::OutputClosed => ExitCode::FAILURE,
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::OutputClosed
+        } else {
+            Self::failed(format_args!("the output cannot be written: {error}"), None)
+        }
+    }
+}
+
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        Self::failed(error, None)
+    }
+}
+
+impl From<KeyFileError> for Failure {
+    fn from(error: KeyFileError) -> Self {
+        Self::failed(error, None)
+    }
+}
+
+impl From<NotAName> for Failure {
+    fn from(error: NotAName) -> Self {
+        Self::Usage { message: error.to_string(), hint: None }
+    }
+}
+
+impl From<AdminError> for Failure {
+    fn from(error: AdminError) -> Self {
+        let message = error.to_string();
+        match error {
+            AdminError::BadField { .. } => Self::Usage { message, hint: None },
+            AdminError::Store(_) => Self::failed(
+                message,
+                Some("nothing was changed; `vestibule check --online` tells what does not answer"),
+            ),
+            AdminError::SessionsLeft { .. } => {
+                Self::failed(message, Some("nothing more is needed: they end by themselves"))
+            }
+            AdminError::NoSuchUser(_) => {
+                Self::failed(message, Some("`vestibule user list` shows who there is"))
+            }
+            AdminError::NoSuchSession(_) => {
+                Self::failed(message, Some("`vestibule session list` shows which there are"))
+            }
+            AdminError::NameTaken(_) => Self::failed(
+                message,
+                Some("choose another name, or change it with `vestibule user set-password`"),
+            ),
+            AdminError::Hash(_) | AdminError::NoRandomness(_) | AdminError::Password(_) => {
+                Self::failed(message, None)
+            }
+        }
+    }
+}

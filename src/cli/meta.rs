@@ -1,0 +1,44 @@
+//! What the program says about itself: schema, completions, manual page.
+
+use std::io::Write;
+
+use clap::CommandFactory;
+
+use super::args::Cli;
+use super::failure::Failure;
+
+/// The JSON Schema of the configuration.
+pub(super) fn schema(output: &mut dyn Write) -> Result<(), Failure> {
+    json(&crate::config::schema(), output)
+}
+
+/// Any value as indented JSON.
+pub(super) fn json(value: &serde_json::Value, output: &mut dyn Write) -> Result<(), Failure> {
+    Ok(writeln!(output, "{value:#}")?)
+}
+
+/// A completion script.
+pub(super) fn completions(
+    shell: clap_complete::Shell,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    // The generator gives up its life on a write error: let it write where none can happen.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "vestibule", &mut script);
+    Ok(output.write_all(&script)?)
+}
+
+/// The manual page of the program and of every sub-command, in roff.
+pub(super) fn man(output: &mut dyn Write) -> Result<(), Failure> {
+    let mut command = Cli::command();
+    command.build();
+    Ok(pages(&command, output)?)
+}
+
+fn pages(command: &clap::Command, output: &mut dyn Write) -> std::io::Result<()> {
+    clap_mangen::Man::new(command.clone()).render(output)?;
+    command
+        .get_subcommands()
+        .filter(|sub| sub.get_name() != "help")
+        .try_for_each(|sub| pages(sub, output))
+}

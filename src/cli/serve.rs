@@ -1,0 +1,25 @@
+//! The commands that run until they are stopped.
+
+use super::args::{ConfigArgs, DemoArgs};
+use super::failure::Failure;
+use super::{Streams, input};
+use crate::app::{self, DemoOptions};
+
+/// Worker threads of the demonstration.
+const DEMO_WORKERS: usize = 2;
+
+/// The gateway.
+pub(super) fn serve(arguments: &ConfigArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let settings = input::settings(&arguments.config)?;
+    for warning in &settings.warnings {
+        writeln!(streams.errors, "warning: {warning}")?;
+    }
+    let runtime = input::runtime(settings.proxy.workers)?;
+    Ok(runtime.block_on(Box::pin(app::serve(settings)))?)
+}
+
+/// The demonstration.
+pub(super) fn demo(arguments: DemoArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let options = DemoOptions { dir: arguments.dir, listen: arguments.listen };
+    Ok(input::runtime(DEMO_WORKERS)?.block_on(Box::pin(app::demo(options, streams.output)))?)
+}

@@ -1,0 +1,80 @@
+//! `vestibule session …`
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::args::{EndArgs, SessionArgs, SessionCommand, StateArgs};
+use super::failure::Failure;
+use super::table::Table;
+use super::{Streams, input, meta};
+use crate::auth::account::LoginName;
+use crate::auth::session::Session;
+
+/// Runs the sub-command.
+pub(super) fn run(arguments: &SessionArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    match &arguments.command {
+        SessionCommand::List { user } => list(&arguments.state, user.as_deref(), streams.output),
+        SessionCommand::End(which) => end(&arguments.state, which, streams.output),
+    }
+}
+
+fn list(state: &StateArgs, user: Option<&str>, output: &mut dyn Write) -> Result<(), Failure> {
+    let name = user.map(LoginName::parse).transpose()?;
+    let sessions =
+        input::with_admin(state, async |admin| Ok(admin.list_sessions(name.as_ref()).await?))?;
+    if state.json {
+        return meta::json(&sessions.iter().map(session_json).collect(), output);
+    }
+    Ok(table(&sessions).write(output)?)
+}
+
+fn end(state: &StateArgs, which: &EndArgs, output: &mut dyn Write) -> Result<(), Failure> {
+    let name = which.user.as_deref().map(LoginName::parse).transpose()?;
+    let ended = input::with_admin(state, async |admin| {
+        Ok(match (which.id, &name) {
+            (Some(id), _) => admin.end_session(id).await.map(|()| 1)?,
+            (None, Some(name)) => admin.end_sessions_of(name).await?,
+            // Clap lets nothing else through but --all.
+            (None, None) => admin.end_all_sessions().await?,
+        })
+    })?;
+    if state.json {
+        return meta::json(&json!({ "sessions_ended": ended }), output);
+    }
+    Ok(writeln!(output, "sessions ended: {ended}")?)
+}
+
+/// Sessions as a table.
+pub(super) fn table(sessions: &[Session]) -> Table<8> {
+    let mut table =
+        Table::new(["ID", "USER", "APP", "STARTED", "LAST SEEN", "ENDS", "ADDRESS", "BROWSER"]);
+    for session in sessions {
+        table.row([
+            session.id.to_string(),
+            session.identity.name.to_string(),
+            session.app.clone(),
+            session.started_at.rfc3339(),
+            session.last_seen_at.rfc3339(),
+            session.expires_at.rfc3339(),
+            session.device.address.to_string(),
+            session.device.user_agent.clone(),
+        ]);
+    }
+    table
+}
+
+/// A session as JSON.
+pub(super) fn session_json(session: &Session) -> Value {
+    json!({
+        "id": session.id.to_string(),
+        "user": session.identity.name.as_str(),
+        "app": session.app,
+        "second_factor": session.method.as_str(),
+        "started_at": session.started_at.rfc3339(),
+        "last_seen_at": session.last_seen_at.rfc3339(),
+        "expires_at": session.expires_at.rfc3339(),
+        "address": session.device.address.to_string(),
+        "user_agent": session.device.user_agent,
+    })
+}

@@ -1,0 +1,201 @@
+//! `vestibule user …`
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::args::{AddArgs, StateArgs, UserArgs, UserCommand};
+use super::failure::Failure;
+use super::table::{Table, visible};
+use super::{Streams, input, meta, session};
+use crate::auth::account::{Account, LoginName};
+use crate::auth::admin::{NewUser, UserDetails};
+
+/// Runs the sub-command.
+pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let state = &arguments.state;
+    match arguments.command {
+        UserCommand::Add(user) => add(state, user, streams),
+        UserCommand::List => list(state, streams.output),
+        UserCommand::Show { name } => show(state, &LoginName::parse(&name)?, streams.output),
+        UserCommand::Disable { name } => {
+            let name = LoginName::parse(&name)?;
+            let ended = input::with_admin(state, async |admin| Ok(admin.disable(&name).await?))?;
+            changed(state, &name, "disabled", Some(ended), streams.output)
+        }
+        UserCommand::Enable { name } => {
+            let name = LoginName::parse(&name)?;
+            input::with_admin(state, async |admin| Ok(admin.enable(&name).await?))?;
+            changed(state, &name, "enabled", None, streams.output)
+        }
+        UserCommand::Remove { name } => {
+            let name = LoginName::parse(&name)?;
+            let ended = input::with_admin(state, async |admin| Ok(admin.remove(&name).await?))?;
+            changed(state, &name, "removed", Some(ended), streams.output)
+        }
+        UserCommand::SetPassword { name, password_stdin: _always } => {
+            let name = LoginName::parse(&name)?;
+            let password = input::password(streams.input)?;
+            let ended = input::with_admin(state, async |admin| {
+                Ok(admin.set_password(&name, &password).await?)
+            })?;
+            changed(state, &name, "given a new password", Some(ended), streams.output)
+        }
+    }
+}
+
+fn add(state: &StateArgs, user: AddArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let name = LoginName::parse(&user.name)?;
+    if !user.password_stdin {
+        return Err(Failure::usage(
+            "one-time set-up links are not available yet",
+            "use --password-stdin and write the first password on standard input",
+        ));
+    }
+    let user = NewUser {
+        name: name.clone(),
+        display_name: user.display_name,
+        email: user.email,
+        groups: user.groups,
+        password: input::password(streams.input)?,
+    };
+    input::with_admin(state, async |admin| Ok(admin.add(user).await?))?;
+    changed(state, &name, "added", None, streams.output)
+}
+
+/// Says what was done, and how many sessions that ended.
+fn changed(
+    state: &StateArgs,
+    name: &LoginName,
+    done: &str,
+    ended: Option<u64>,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    if state.json {
+        return meta::json(
+            &json!({ "name": name.as_str(), "done": done, "sessions_ended": ended.unwrap_or(0) }),
+            output,
+        );
+    }
+    match ended {
+        Some(ended) => writeln!(output, "{name} was {done}; sessions ended: {ended}")?,
+        None => writeln!(output, "{name} was {done}")?,
+    }
+    Ok(())
+}
+
+fn list(state: &StateArgs, output: &mut dyn Write) -> Result<(), Failure> {
+    let accounts = input::with_admin(state, async |admin| Ok(admin.list().await?))?;
+    if state.json {
+        return meta::json(&accounts.iter().map(account_json).collect(), output);
+    }
+    let mut table =
+        Table::new(["NAME", "DISPLAY NAME", "EMAIL", "GROUPS", "STATE", "2FA", "ADDED"]);
+    for account in &accounts {
+        let who = &account.identity;
+        table.row([
+            who.name.to_string(),
+            who.display_name.clone(),
+            who.email.clone().unwrap_or_default(),
+            who.groups.join(","),
+            state_word(account).to_owned(),
+            if account.ever_enrolled { "enrolled" } else { "not yet" }.to_owned(),
+            account.created_at.rfc3339(),
+        ]);
+    }
+    Ok(table.write(output)?)
+}
+
+fn state_word(account: &Account) -> &'static str {
+    if account.disabled { "disabled" } else { "active" }
+}
+
+fn account_json(account: &Account) -> Value {
+    let who = &account.identity;
+    json!({
+        "id": who.account.to_string(),
+        "name": who.name.as_str(),
+        "display_name": who.display_name,
+        "email": who.email,
+        "groups": who.groups,
+        "disabled": account.disabled,
+        "has_password": account.password.is_some(),
+        "ever_enrolled": account.ever_enrolled,
+        "created_at": account.created_at.rfc3339(),
+    })
+}
+
+fn show(state: &StateArgs, name: &LoginName, output: &mut dyn Write) -> Result<(), Failure> {
+    let user = input::with_admin(state, async |admin| Ok(admin.show(name).await?))?;
+    if state.json {
+        return meta::json(&details_json(&user), output);
+    }
+    let who = &user.account.identity;
+    let password = if user.account.password.is_some() { "set" } else { "not set" };
+    for (label, value) in [
+        ("Name", who.name.to_string()),
+        ("Display name", who.display_name.clone()),
+        ("Email", who.email.clone().unwrap_or_default()),
+        ("Groups", who.groups.join(", ")),
+        ("Id", who.account.to_string()),
+        ("State", state_word(&user.account).to_owned()),
+        ("Added", user.account.created_at.rfc3339()),
+        ("Password", password.to_owned()),
+        ("Second factor", second_factor(&user)),
+        ("Recovery codes", recovery_codes(&user)),
+        ("Sessions", user.sessions.len().to_string()),
+    ] {
+        writeln!(output, "{label:<15} {}", visible(&value))?;
+    }
+    if !user.sessions.is_empty() {
+        writeln!(output)?;
+        session::table(&user.sessions).write(output)?;
+    }
+    Ok(())
+}
+
+fn second_factor(user: &UserDetails) -> String {
+    match (&user.totp, user.account.ever_enrolled) {
+        (Some(totp), _) => format!(
+            "authenticator app since {}, last used {}",
+            totp.confirmed_at.rfc3339(),
+            totp.last_used_at.rfc3339()
+        ),
+        (None, true) => "none at present, enrolled before".to_owned(),
+        (None, false) => "not yet: asked for at the first login".to_owned(),
+    }
+}
+
+fn recovery_codes(user: &UserDetails) -> String {
+    match &user.recovery {
+        None => "none".to_owned(),
+        Some(set) => {
+            let kept = if set.confirmed_at.is_some() { "" } else { ", not yet confirmed as kept" };
+            format!("{} left, made {}{kept}", set.left, set.created_at.rfc3339())
+        }
+    }
+}
+
+fn details_json(user: &UserDetails) -> Value {
+    let mut value = account_json(&user.account);
+    let totp = user.totp.as_ref().map(|t| {
+        json!({
+            "confirmed_at": t.confirmed_at.rfc3339(),
+            "last_used_at": t.last_used_at.rfc3339(),
+        })
+    });
+    let recovery = user.recovery.as_ref().map(|set| {
+        json!({
+            "left": set.left,
+            "created_at": set.created_at.rfc3339(),
+            "confirmed_at": set.confirmed_at.map(crate::base::clock::Timestamp::rfc3339),
+        })
+    });
+    if let Value::Object(object) = &mut value {
+        object.insert("totp".to_owned(), json!(totp));
+        object.insert("recovery_codes".to_owned(), json!(recovery));
+        let sessions = user.sessions.iter().map(session::session_json).collect();
+        object.insert("sessions".to_owned(), Value::Array(sessions));
+    }
+    value
+}

@@ -1,0 +1,133 @@
+//! How the key file gets onto the disk and back: never half written, never readable by others.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::KeyFileError;
+use crate::base::random::{OsRandom, bytes};
+
+/// Permission bits that let others than the owner in.
+const OTHERS: u32 = 0o077;
+/// Permission bits of a new key file.
+const MODE: u32 = 0o600;
+/// A key file is a few hundred bytes for each rotation; this is not one.
+const BYTES_MAX: u64 = 1 << 20;
+
+fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> KeyFileError {
+    let path = path.to_owned();
+    move |source| {
+        if source.kind() == io::ErrorKind::NotFound && doing == "read" {
+            KeyFileError::Missing(path)
+        } else {
+            KeyFileError::Io { path, doing, source }
+        }
+    }
+}
+
+/// The text of a key file that only its owner may read.
+pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    read_with_metadata(path).map(|(text, _)| text)
+}
+
+fn read_with_metadata(path: &Path) -> Result<(Zeroizing<String>, fs::Metadata), KeyFileError> {
+    let malformed =
+        |why: &str| KeyFileError::Malformed { path: path.to_owned(), why: why.to_owned() };
+    // Looked at before it is opened: opening a pipe would wait for its other end.
+    let kind = fs::metadata(path).map_err(io_error(path, "read"))?;
+    if !kind.is_file() {
+        return Err(malformed("it is not a regular file"));
+    }
+    let file = File::open(path).map_err(io_error(path, "read"))?;
+    let metadata = file.metadata().map_err(io_error(path, "read"))?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & OTHERS != 0 {
+        return Err(KeyFileError::TooOpen { path: path.to_owned(), mode });
+    }
+    if metadata.len() > BYTES_MAX {
+        return Err(malformed("it is larger than 1 MiB"));
+    }
+    let mut raw = Zeroizing::new(Vec::new());
+    file.take(BYTES_MAX).read_to_end(&mut raw).map_err(io_error(path, "read"))?;
+    let text = std::str::from_utf8(&raw).map_err(|_not_text| malformed("it is not UTF-8 text"))?;
+    Ok((Zeroizing::new(text.to_owned()), metadata))
+}
+
+/// Puts a new file in place, unless there is one.
+pub(super) fn create(path: &Path, text: &str) -> Result<(), KeyFileError> {
+    if fs::symlink_metadata(path).is_ok() {
+        return Err(KeyFileError::Exists(path.to_owned()));
+    }
+    let (temporary, _file) = Temporary::write(path, text)?;
+    // A link, unlike a rename, fails when somebody else was faster.
+    fs::hard_link(&temporary.0, path).map_err(|error| {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            KeyFileError::Exists(path.to_owned())
+        } else {
+            io_error(path, "written")(error)
+        }
+    })?;
+    drop(temporary);
+    sync_directory(path)
+}
+
+/// Replaces the file by what `change` makes of it, with its mode and owner.
+pub(super) fn replace(
+    path: &Path,
+    change: impl FnOnce(&str) -> Result<Zeroizing<String>, KeyFileError>,
+) -> Result<(), KeyFileError> {
+    let path = &fs::canonicalize(path).map_err(io_error(path, "read"))?;
+    let directory = File::open(directory(path)).map_err(io_error(path, "written"))?;
+    directory.lock().map_err(io_error(path, "written"))?;
+    let (text, metadata) = read_with_metadata(path)?;
+    let (temporary, file) = Temporary::write(path, &change(&text)?)?;
+    let made = file.metadata().map_err(io_error(path, "written"))?;
+    if (made.uid(), made.gid()) != (metadata.uid(), metadata.gid()) {
+        fchown(&file, Some(metadata.uid()), Some(metadata.gid()))
+            .map_err(io_error(path, "written"))?;
+    }
+    file.set_permissions(metadata.permissions()).map_err(io_error(path, "written"))?;
+    file.sync_all().map_err(io_error(path, "written"))?;
+    fs::rename(&temporary.0, path).map_err(io_error(path, "written"))?;
+    sync_directory(path)
+}
+
+/// A file beside the key file that goes away with this value.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn write(beside: &Path, text: &str) -> Result<(Self, File), KeyFileError> {
+        let random: [u8; 8] = bytes(&OsRandom::new())?;
+        let name = format!(".keys-{}.tmp", data_encoding::HEXLOWER.encode(&random));
+        let path = directory(beside).join(name);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(MODE)
+            .open(&path)
+            .map_err(io_error(beside, "written"))?;
+        let temporary = Self(path);
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(io_error(beside, "written"))?;
+        Ok((temporary, file))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // After a rename it is gone already; when it cannot be removed, nothing is to be done.
+        drop(fs::remove_file(&self.0));
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+fn sync_directory(path: &Path) -> Result<(), KeyFileError> {
+    File::open(directory(path)).and_then(|d| d.sync_all()).map_err(io_error(path, "written"))
+}

@@ -1,0 +1,205 @@
+//! The key file: made, rotated and read. It is TOML with four rings, each newest first:
+//!
+//! ```toml
+//! version = 1
+//! [[token]]                # session and login tokens, CSRF
+//! id = "1f0c93ab"
+//! key = "<base64 of 32 bytes>"
+//! [[data]]                 # second-factor secrets at rest
+//! [[pepper]]               # mixed into every password hash
+//! [[assertion]]            # assertions of identity to the app behind
+//! ```
+//!
+//! The file is only ever replaced as a whole, has mode 0600 from the moment it exists, and no key
+//! is ever printed. What the keys are good for is the business of [`crate::auth::keys`].
+
+mod disk;
+mod format;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use self::format::Rings;
+use crate::auth::keys::KeyMaterial;
+use crate::base::random::{NoRandomness, OsRandom};
+
+/// Why a key file is not made, rotated or read.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// There is none.
+    #[error("the key file {path} does not exist: run `vestibule keys init {path}`", path = .0.display())]
+    Missing(PathBuf),
+    /// There is one already: its keys may be in use.
+    #[error(
+        "the file {path} exists already and is left as it is: use `vestibule keys rotate {path}` \
+         for new keys",
+        path = .0.display()
+    )]
+    Exists(PathBuf),
+    /// Others than its owner may read or write it.
+    #[error(
+        "the key file {path} has mode {mode:04o}: others must not read it, run `chmod 600 {path}`",
+        path = .path.display()
+    )]
+    TooOpen {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It does not hold what it should.
+    #[error("{path} is not a key file: {why}", path = .path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, without any key.
+        why: String,
+    },
+    /// The system refused.
+    #[error("the key file {path} cannot be {doing}: {source}", path = .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// "read" or "written".
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No random bytes for keys.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+}
+
+/// Makes a key file with one key in each ring. A file that is there already is left alone; of
+/// several processes that try at once, one succeeds and the others get
+/// [`KeyFileError::Exists`]. The directory must exist.
+pub fn init(path: &Path) -> Result<(), KeyFileError> {
+    let rings = Rings::generate(&OsRandom::new())?;
+    disk::create(path, &rings.to_text())
+}
+
+/// Puts a new key in front of every ring and keeps the old ones, the file's mode and its owner.
+/// What was made with an old key stays readable. Rotations at the same time follow one another.
+pub fn rotate(path: &Path) -> Result<(), KeyFileError> {
+    disk::replace(path, |text| {
+        let mut rings = Rings::parse(text)
+            .map_err(|why| KeyFileError::Malformed { path: path.to_owned(), why })?;
+        rings.rotate(&OsRandom::new())?;
+        Ok(rings.to_text())
+    })
+}
+
+/// Reads the keys, newest first in each ring. Refuses a file that others may read.
+pub fn load(path: &Path) -> Result<KeyMaterial, KeyFileError> {
+    let text = disk::read(path)?;
+    let rings = Rings::parse(&text)
+        .map_err(|why| KeyFileError::Malformed { path: path.to_owned(), why })?;
+    Ok(rings.into_material())
+}
+
+/// Reads the keys and makes the file first where there is none: for a first start with embedded
+/// stores. Several processes may do this at once and get the same keys.
+pub fn load_or_init(path: &Path) -> Result<KeyMaterial, KeyFileError> {
+    match load(path) {
+        Err(KeyFileError::Missing(_)) => {}
+        known => return known,
+    }
+    match init(path) {
+        Ok(()) | Err(KeyFileError::Exists(_)) => load(path),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_new_key_file_is_for_its_owner_only_and_is_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys.toml");
+        init(&path).unwrap();
+        assert_eq!(mode(&path), 0o600);
+        let before = std::fs::read_to_string(&path).unwrap();
+        assert!(matches!(init(&path), Err(KeyFileError::Exists(_))));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), before);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn rotation_puts_new_keys_in_front_and_keeps_the_old_and_the_mode() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys.toml");
+        init(&path).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
+        let old = load(&path).unwrap();
+        rotate(&path).unwrap();
+        assert_eq!(mode(&path), 0o400);
+        let new = load(&path).unwrap();
+        for (old, new) in
+            [(&old.token, &new.token), (&old.data, &new.data), (&old.pepper, &new.pepper)]
+        {
+            assert_eq!(new.len(), 2);
+            assert_eq!(new.last().unwrap().id, old.first().unwrap().id);
+            assert!(new.last().unwrap().bytes == old.first().unwrap().bytes);
+            assert!(new.first().unwrap().bytes != old.first().unwrap().bytes);
+        }
+    }
+
+    #[test]
+    fn rotations_at_the_same_time_lose_no_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys.toml");
+        init(&path).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| rotate(&path).unwrap());
+            }
+        });
+        assert_eq!(load(&path).unwrap().token.len(), 9);
+    }
+
+    #[test]
+    fn processes_that_start_at_the_same_time_get_the_same_keys() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys.toml");
+        let ids: Vec<String> = std::thread::scope(|scope| {
+            let starts: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| load_or_init(&path).unwrap())).collect();
+            starts
+                .into_iter()
+                .map(|s| s.join().unwrap().token.first().unwrap().id.clone())
+                .collect()
+        });
+        assert!(ids.windows(2).all(|pair| pair.first() == pair.last()), "{ids:?}");
+    }
+
+    #[test]
+    fn a_key_file_that_others_may_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys.toml");
+        init(&path).unwrap();
+        for open in [0o640, 0o604, 0o620] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(open)).unwrap();
+            let said = load(&path).unwrap_err().to_string();
+            assert!(said.contains("chmod 600"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_rotated_link_stays_a_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (real, link) = (dir.path().join("real.toml"), dir.path().join("keys.toml"));
+        init(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        rotate(&link).unwrap();
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(load(&real).unwrap().token.len(), 2);
+    }
+}

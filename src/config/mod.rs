@@ -1,0 +1,70 @@
+//! Configuration: a TOML file in, validated [`settings::Settings`] out, or every mistake at once,
+//! each with its place. Secrets may stand in files or environment variables. It does not open
+//! stores, load certificates into servers or know what the settings are used for.
+
+mod document;
+mod error;
+mod key_path;
+pub mod keys;
+mod raw;
+mod reader;
+mod resolve;
+mod schema;
+mod secret_ref;
+pub mod settings;
+mod units;
+mod wording;
+
+use std::path::{Path, PathBuf};
+
+use self::document::{Document, Mistake};
+pub use self::error::ConfigError;
+use self::raw::RawConfig;
+use self::reader::Reader;
+pub use self::schema::schema;
+use self::settings::Settings;
+
+/// The configuration file.
+#[derive(Debug)]
+pub struct Config;
+
+impl Config {
+    /// Reads and checks the file at `path`, with what it refers to: certificates, key file, files
+    /// and environment variables with secrets. Nothing is connected to and nothing is written.
+    /// Every mistake found, in the order of the file.
+    pub fn load(path: &Path) -> Result<Settings, Vec<ConfigError>> {
+        let text = std::fs::read_to_string(path).map_err(|e| {
+            vec![ConfigError {
+                file: path.to_owned(),
+                position: None,
+                key: String::new(),
+                message: format!("the configuration cannot be read: {e}"),
+            }]
+        })?;
+        parse(&text, path).map_err(|mistakes| {
+            mistakes
+                .into_iter()
+                .map(|m| ConfigError {
+                    file: path.to_owned(),
+                    position: Some(m.position),
+                    key: m.key.to_string(),
+                    message: m.message,
+                })
+                .collect()
+        })
+    }
+}
+
+fn parse(text: &str, file: &Path) -> Result<Settings, Vec<Mistake>> {
+    let mut document = Document::parse(text)?;
+    let (raw, mistakes) = document.read::<RawConfig>();
+    let base: PathBuf = file.parent().map(Path::to_owned).unwrap_or_default();
+    let mut reader = Reader::new(document, base, mistakes);
+    let settings = resolve::settings(&raw, &mut reader);
+    let (mistakes, warnings) = reader.finish();
+    if mistakes.is_empty() {
+        Ok(Settings { source: file.to_owned(), warnings, ..settings })
+    } else {
+        Err(mistakes)
+    }
+}

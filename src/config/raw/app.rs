@@ -1,0 +1,57 @@
+//! An app and its rules as they are written.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// An app to be protected.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct RawApp {
+    /// Its name in logs, metrics and sessions: 1 to 64 small letters, digits, "-" and "_".
+    pub(in crate::config) name: Option<String>,
+    /// Its name on our pages and in authenticator apps. Default: the name.
+    pub(in crate::config) title: Option<String>,
+    /// The hosts it answers to: exact names, or "*.example.com" for any one label. At least one.
+    pub(in crate::config) hosts: Option<Vec<String>>,
+    /// Its addresses, such as "http://10.0.0.11:8080": scheme, host and port, no path. At least one.
+    pub(in crate::config) upstreams: Option<Vec<String>>,
+    /// PEM file with the CA that signed its certificates. Default: the system's CAs.
+    pub(in crate::config) upstream_ca: Option<PathBuf>,
+    /// PEM file with the certificate we show it. Needs upstream_client_key.
+    pub(in crate::config) upstream_client_cert: Option<PathBuf>,
+    /// PEM file with the key of upstream_client_cert.
+    pub(in crate::config) upstream_client_key: Option<PathBuf>,
+    /// Whether HTTP/2 is spoken to it (needed for gRPC).
+    #[schemars(extend("default" = false))]
+    pub(in crate::config) upstream_http2: Option<bool>,
+    /// How long a connection to it may take to be made.
+    #[schemars(extend("default" = "5s"))]
+    pub(in crate::config) connect_timeout: Option<String>,
+    /// How long it may be silent between two reads of a response. There is no limit in all.
+    #[schemars(extend("default" = "60s"))]
+    pub(in crate::config) read_timeout: Option<String>,
+    /// Whether WebSocket handshakes are passed on, from pages of the same host.
+    #[schemars(extend("default" = true))]
+    pub(in crate::config) websocket: Option<bool>,
+    /// Methods it may be sent beyond GET HEAD POST PUT PATCH DELETE OPTIONS. Default: none.
+    pub(in crate::config) methods: Option<Vec<String>>,
+    /// Its rules. The first that matches decides; where none matches, two factors are asked for.
+    #[serde(default)]
+    pub(in crate::config) rules: Vec<RawRule>,
+}
+
+/// One rule.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct RawRule {
+    /// Glob on the canonical path, segment by segment: * is one segment, ** any number of them.
+    pub(in crate::config) path: Option<String>,
+    /// The methods it is about. Default: all.
+    pub(in crate::config) methods: Option<Vec<String>>,
+    /// public: forwarded without asking who it is. two_factor: for a person with both factors.
+    /// deny: refused for everybody.
+    #[schemars(extend("enum" = ["public", "two_factor", "deny"]))]
+    pub(in crate::config) access: Option<String>,
+}

@@ -1,0 +1,181 @@
+//! The configuration file as it is written: every key with its type, nothing checked yet. The doc
+//! comments are the descriptions in the JSON Schema.
+#![expect(
+    clippy::doc_markdown,
+    reason = "the comments are the descriptions in the schema, which editors show as plain text"
+)]
+
+mod app;
+mod limits;
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub(super) use self::app::{RawApp, RawRule};
+pub(super) use self::limits::{RawPasswords, RawSessions, RawThrottle};
+use super::secret_ref::SecretRef;
+
+/// The configuration of Vestibule. Durations are written like "30m", sizes like "16KiB". Relative
+/// paths are relative to this file.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Vestibule configuration", rename = "Vestibule")]
+pub(super) struct RawConfig {
+    /// Where the embedded stores and the key file live; made at start with mode 0700. Needed unless
+    /// sessions are in Redis, accounts in PostgreSQL and keys.file is set.
+    pub(super) data_dir: Option<PathBuf>,
+    /// What links printed by the command line start with, such as
+    /// "https://cellengine.example.com". Default: https and the first exact host of the first app.
+    pub(super) public_url: Option<String>,
+    /// Threads and shutdown.
+    pub(super) server: Option<RawServer>,
+    /// Where Vestibule listens. At least one that serves apps (https or http).
+    #[serde(default)]
+    pub(super) listeners: Vec<RawListener>,
+    /// Certificates of the https listeners, chosen by server name (SNI).
+    #[serde(default)]
+    pub(super) certificates: Vec<RawCertificate>,
+    /// Who is believed and how much is borne.
+    pub(super) network: Option<RawNetwork>,
+    /// The listener for health and metrics.
+    pub(super) admin: Option<RawAdmin>,
+    /// The key file.
+    pub(super) keys: Option<RawKeys>,
+    /// Sessions: where they are kept and how long they live.
+    pub(super) sessions: Option<RawSessions>,
+    /// Redis; needed when sessions.store is "redis".
+    pub(super) redis: Option<RawRedis>,
+    /// Where accounts and second factors are kept.
+    pub(super) accounts: Option<RawAccounts>,
+    /// The second factor.
+    pub(super) second_factor: Option<RawSecondFactor>,
+    /// Passwords: what is asked of them and what their hashes cost.
+    pub(super) passwords: Option<RawPasswords>,
+    /// How many wrong guesses are borne before somebody has to wait.
+    pub(super) throttle: Option<RawThrottle>,
+    /// The log.
+    pub(super) log: Option<RawLog>,
+    /// The apps to be protected. At least one.
+    #[serde(default)]
+    pub(super) apps: Vec<RawApp>,
+}
+
+/// Threads and shutdown.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawServer {
+    /// Worker threads, 1 to 1024. Default: one for each core.
+    pub(super) workers: Option<usize>,
+    /// How long requests in flight may take to finish on SIGTERM.
+    #[schemars(extend("default" = "30s"))]
+    pub(super) drain: Option<String>,
+}
+
+/// One listener.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawListener {
+    /// IP address and port, such as "0.0.0.0:8443" or "[::]:8443"; port 0 takes a free one.
+    pub(super) address: Option<String>,
+    /// https: TLS with HTTP/1.1 and HTTP/2. http: plain, behind a TLS-ending balancer or on
+    /// loopback. redirect: 308 to https for GET and HEAD, 403 for anything else.
+    #[schemars(extend("enum" = ["https", "http", "redirect"]))]
+    pub(super) kind: Option<String>,
+}
+
+/// A certificate and its key. The files are watched and reloaded.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCertificate {
+    /// PEM file with the certificate chain, the server's own first.
+    pub(super) cert: Option<PathBuf>,
+    /// PEM file with the private key.
+    pub(super) key: Option<PathBuf>,
+}
+
+/// Who is believed and how much is borne.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawNetwork {
+    /// Networks or addresses whose X-Forwarded-For and X-Forwarded-Proto are believed. Default:
+    /// none. A network of prefix length 0 is refused.
+    pub(super) trusted_proxies: Option<Vec<String>>,
+    /// Whether trusted proxies speak the PROXY protocol. Not available yet: only false.
+    #[schemars(extend("default" = false))]
+    pub(super) proxy_protocol: Option<bool>,
+    /// Open connections from one address; trusted proxies are not counted.
+    #[schemars(extend("default" = 100))]
+    pub(super) connections_per_address: Option<usize>,
+}
+
+/// The listener for health and metrics.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAdmin {
+    /// Address of /livez, /readyz and /metrics, such as "127.0.0.1:9180"; never a public one.
+    /// Default: none.
+    pub(super) address: Option<String>,
+}
+
+/// The key file.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawKeys {
+    /// The key file (mode 0600). Default: keys.toml in data_dir. Made at first start when sessions
+    /// and accounts are embedded; otherwise by `vestibule keys init`.
+    pub(super) file: Option<PathBuf>,
+}
+
+/// Redis.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRedis {
+    /// redis://[user:password@]host[:port][/db], or rediss:// for TLS.
+    pub(super) url: Option<SecretRef>,
+    /// What every key in Redis starts with.
+    #[schemars(extend("default" = "vestibule"))]
+    pub(super) key_prefix: Option<String>,
+}
+
+/// Where accounts and second factors are kept.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAccounts {
+    /// "embedded" (SQLite in data_dir) or `postgres://user:password@host/db`.
+    #[schemars(extend("default" = "embedded"))]
+    pub(super) database: Option<SecretRef>,
+}
+
+/// The second factor.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSecondFactor {
+    /// When an account that was never enrolled sets up its second factor. "ticket" is not
+    /// available yet.
+    #[schemars(extend("default" = "first_login", "enum" = ["first_login", "ticket"]))]
+    pub(super) enrolment: Option<String>,
+    /// Codes from an authenticator app.
+    pub(super) totp: Option<RawTotp>,
+}
+
+/// Codes from an authenticator app.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTotp {
+    /// What the authenticator app shows. Default: the title of the app that is signed in to.
+    pub(super) issuer: Option<String>,
+}
+
+/// The log.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLog {
+    /// For people (text) or for machines (json).
+    #[schemars(extend("default" = "text", "enum" = ["text", "json"]))]
+    pub(super) format: Option<String>,
+    /// The least level that is logged.
+    #[schemars(extend("default" = "info", "enum" = ["error", "warn", "info", "debug", "trace"]))]
+    pub(super) level: Option<String>,
+}

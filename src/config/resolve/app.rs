@@ -1,0 +1,99 @@
+//! The apps to be protected.
+
+use std::collections::HashMap;
+
+use super::{host, rules, upstream};
+use crate::config::key_path::KeyPath;
+use crate::config::raw::RawApp;
+use crate::config::reader::Reader;
+use crate::proxy::settings::{AppSettings, HostPattern};
+
+/// Most characters in the name of an app.
+const NAME_MAX: usize = 64;
+
+/// The apps.
+pub(super) fn apps(raw: &[RawApp], r: &mut Reader<'_>) -> Vec<AppSettings> {
+    let at = KeyPath::of("apps");
+    if raw.is_empty() {
+        r.fail(&at, "there is no app: add [[apps]] with a name, hosts and upstreams");
+    }
+    let mut hosts = HashMap::new();
+    let mut apps: Vec<AppSettings> = Vec::new();
+    for (i, raw) in raw.iter().enumerate() {
+        let at = at.index(i);
+        let app = app(raw, &at, &mut hosts, r);
+        if !app.name.is_empty() && apps.iter().any(|other| other.name == app.name) {
+            r.fail(
+                &at.key("name"),
+                format!("{:?} is the name of another app: give each its own", app.name),
+            );
+        }
+        apps.push(app);
+    }
+    apps
+}
+
+fn app(
+    raw: &RawApp,
+    at: &KeyPath,
+    taken: &mut HashMap<HostPattern, String>,
+    r: &mut Reader<'_>,
+) -> AppSettings {
+    let name = name(raw.name.as_deref(), &at.key("name"), r);
+    let title = raw.title.clone().unwrap_or_else(|| name.clone());
+    if title.trim().is_empty() && !name.is_empty() || title.chars().any(char::is_control) {
+        r.fail(&at.key("title"), "must not be empty or hold control characters");
+    }
+    let written = raw.methods.as_deref().unwrap_or_default();
+    let extra_methods = rules::extra_methods(written, &at.key("methods"), r);
+    AppSettings {
+        hosts: hosts(raw.hosts.as_deref(), &name, &at.key("hosts"), taken, r),
+        upstream: upstream::upstream(raw, at, r),
+        websocket: raw.websocket.unwrap_or(true),
+        policy: rules::policy(&raw.rules, &extra_methods, &at.key("rules"), r),
+        extra_methods,
+        name,
+        title,
+    }
+}
+
+fn name(raw: Option<&str>, key: &KeyPath, r: &mut Reader<'_>) -> String {
+    let Some(name) = raw else {
+        r.fail(key, "is missing: write a short name such as name = \"wiki\"");
+        return String::new();
+    };
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(allowed) {
+        r.fail(key, format!("{name:?} is not a name: 1 to 64 small letters, digits, `-` and `_`"));
+    }
+    name.to_owned()
+}
+
+fn hosts(
+    raw: Option<&[String]>,
+    app: &str,
+    at: &KeyPath,
+    taken: &mut HashMap<HostPattern, String>,
+    r: &mut Reader<'_>,
+) -> Vec<HostPattern> {
+    let written = raw.unwrap_or_default();
+    if written.is_empty() {
+        r.fail(at, "is missing: write hosts = [\"app.example.com\"]");
+    }
+    let mut hosts = Vec::new();
+    for (i, text) in written.iter().enumerate() {
+        match host::pattern(text) {
+            Err(why) => r.fail(&at.index(i), why),
+            Ok(host) => {
+                if let Some(other) = taken.insert(host.clone(), app.to_owned()) {
+                    let why = format!(
+                        "{text:?} belongs to the app {other:?} already: a host has one app"
+                    );
+                    r.fail(&at.index(i), why);
+                }
+                hosts.push(host);
+            }
+        }
+    }
+    hosts
+}

@@ -1,0 +1,152 @@
+//! Certificates: whether the files hold what they should, fit together and cover the hosts. Dates
+//! and revocation are not looked at: a clock that is wrong must not keep the gateway down.
+
+use std::path::Path;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
+
+use crate::config::key_path::KeyPath;
+use crate::config::raw::RawCertificate;
+use crate::config::reader::Reader;
+use crate::proxy::settings::{
+    AppSettings, CertificateFiles, HostPattern, ListenerKind, ListenerSettings,
+};
+
+type Chain = Vec<CertificateDer<'static>>;
+
+/// The certificates.
+pub(super) fn certificates(
+    raw: &[RawCertificate],
+    listeners: &[ListenerSettings],
+    apps: &[AppSettings],
+    r: &mut Reader<'_>,
+) -> Vec<CertificateFiles> {
+    let at = KeyPath::of("certificates");
+    let tls = listeners.iter().any(|l| l.kind == ListenerKind::Https);
+    if tls && raw.is_empty() {
+        r.fail(&at, "an https listener needs one: add [[certificates]] with cert and key");
+    }
+    let mut chains = Vec::new();
+    let mut files = Vec::new();
+    for (i, raw) in raw.iter().enumerate() {
+        let (cert_key, key_key) = (at.index(i).key("cert"), at.index(i).key("key"));
+        if raw.cert.is_none() {
+            r.fail(&cert_key, "is missing: name the PEM file with the certificate chain");
+        }
+        if raw.key.is_none() {
+            r.fail(&key_key, "is missing: name the PEM file with the private key");
+        }
+        if let (Some(cert), Some(key)) = (&raw.cert, &raw.key) {
+            let pair = CertificateFiles { cert: r.path(cert), key: r.path(key) };
+            chains.extend(check_pair(&pair, &cert_key, &key_key, r));
+            files.push(pair);
+        }
+    }
+    // Only worth saying once the certificates themselves are in order.
+    if tls && !chains.is_empty() && chains.len() == raw.len() {
+        uncovered(&chains, apps, r);
+    }
+    files
+}
+
+/// Checks that the two files hold a chain and its key; the chain if they do.
+pub(super) fn check_pair(
+    files: &CertificateFiles,
+    cert_key: &KeyPath,
+    key_key: &KeyPath,
+    r: &mut Reader<'_>,
+) -> Option<Chain> {
+    let chain = chain(&files.cert).map_err(|why| r.fail(cert_key, why)).ok();
+    let key = private_key(&files.key).map_err(|why| r.fail(key_key, why)).ok();
+    let (chain, key) = (chain?, key?);
+    let provider: CryptoProvider = rustls::crypto::ring::default_provider();
+    match CertifiedKey::from_der(chain.clone(), key, &provider) {
+        Ok(_) => Some(chain),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            r.fail(
+                key_key,
+                format!(
+                    "{} is not the key of the first certificate in {}: name the two that belong \
+                     together",
+                    files.key.display(),
+                    files.cert.display()
+                ),
+            );
+            None
+        }
+        Err(rustls::Error::InvalidCertificate(_)) => {
+            r.fail(cert_key, format!("{} holds no valid X.509 certificate", files.cert.display()));
+            None
+        }
+        Err(_) => {
+            r.fail(
+                key_key,
+                format!(
+                    "{} holds a key of a kind that is not supported: use RSA, ECDSA or Ed25519",
+                    files.key.display()
+                ),
+            );
+            None
+        }
+    }
+}
+
+fn read(file: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, String> {
+    std::fs::read(file)
+        .map(zeroize::Zeroizing::new)
+        .map_err(|e| format!("the file {} cannot be read: {e}", file.display()))
+}
+
+/// The certificates in a PEM file; the error says what is wrong with it.
+pub(super) fn chain(file: &Path) -> Result<Chain, String> {
+    let chain = CertificateDer::pem_slice_iter(&read(file)?)
+        .collect::<Result<Chain, _>>()
+        .map_err(|_quotes_the_file| format!("{} is not a valid PEM file", file.display()))?;
+    let Some(first) = chain.first() else {
+        return Err(format!(
+            "{} holds no certificate: it should be PEM, with -----BEGIN CERTIFICATE-----",
+            file.display()
+        ));
+    };
+    ParsedCertificate::try_from(first)
+        .map_err(|_unparsed| format!("{} holds no valid X.509 certificate", file.display()))?;
+    Ok(chain)
+}
+
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|_quotes_the_file| {
+        format!(
+            "{} holds no private key: it should be PEM, with -----BEGIN PRIVATE KEY-----",
+            file.display()
+        )
+    })
+}
+
+/// Warns of hosts that no certificate names.
+fn uncovered(chains: &[Chain], apps: &[AppSettings], r: &mut Reader<'_>) {
+    let leaves: Vec<ParsedCertificate<'_>> = chains
+        .iter()
+        .filter_map(|chain| ParsedCertificate::try_from(chain.first()?).ok())
+        .collect();
+    for (i, app) in apps.iter().enumerate() {
+        for (j, host) in app.hosts.iter().enumerate() {
+            let name = match host {
+                HostPattern::Exact(name) => {
+                    name.trim_start_matches('[').trim_end_matches(']').to_owned()
+                }
+                HostPattern::Wildcard(suffix) => format!("any-label{suffix}"),
+            };
+            let Ok(name) = ServerName::try_from(name) else { continue };
+            let covered =
+                leaves.iter().any(|c| rustls::client::verify_server_name(c, &name).is_ok());
+            if !covered {
+                let key = KeyPath::of("apps").index(i).key("hosts").index(j);
+                r.warn(&key, "no certificate names this host: browsers will refuse it");
+            }
+        }
+    }
+}

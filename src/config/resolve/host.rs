@@ -1,0 +1,87 @@
+//! The host names of an app.
+
+use std::net::IpAddr;
+
+use crate::proxy::settings::HostPattern;
+
+/// A host pattern; the error says what would be right.
+pub(super) fn pattern(text: &str) -> Result<HostPattern, String> {
+    let lower = text.to_ascii_lowercase();
+    if let Some(suffix) = lower.strip_prefix("*.") {
+        return if is_name(suffix) && suffix.parse::<IpAddr>().is_err() {
+            Ok(HostPattern::Wildcard(format!(".{suffix}")))
+        } else {
+            Err(refusal(text))
+        };
+    }
+    if let Some(inner) = lower.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+        return inner
+            .parse::<std::net::Ipv6Addr>()
+            .map(|ip| HostPattern::Exact(format!("[{ip}]")))
+            .map_err(|_not_ipv6| refusal(text));
+    }
+    if is_name(&lower) { Ok(HostPattern::Exact(lower)) } else { Err(refusal(text)) }
+}
+
+fn refusal(text: &str) -> String {
+    let why = if text.contains("://") || text.contains('/') {
+        "leave out scheme and path"
+    } else if text.contains('*') {
+        "a `*` stands for the whole first label: write \"*.example.com\""
+    } else if text.contains(':') {
+        "leave out the port"
+    } else if !text.is_ascii() {
+        "write it in its ASCII form (xn--…)"
+    } else {
+        "write a name such as \"app.example.com\" or \"*.example.com\""
+    };
+    format!("{text:?} is not a host name: {why}")
+}
+
+/// Whether `name` is a DNS name in lower case, without a dot at its end.
+fn is_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_names_are_taken_in_lower_case() {
+        assert_eq!(pattern("App.Example.com"), Ok(HostPattern::Exact("app.example.com".into())));
+        assert_eq!(pattern("*.example.com"), Ok(HostPattern::Wildcard(".example.com".into())));
+        assert_eq!(pattern("[0:0::1]"), Ok(HostPattern::Exact("[::1]".into())));
+        assert_eq!(pattern("127.0.0.1"), Ok(HostPattern::Exact("127.0.0.1".into())));
+    }
+
+    #[test]
+    fn what_no_host_header_can_be_is_refused() {
+        for bad in [
+            "",
+            "*",
+            "*.",
+            "a.*.com",
+            "w*.com",
+            "a b",
+            "https://a.com",
+            "a.com/",
+            "a.com:8443",
+            "a..com",
+            "a.com.",
+            "-a.com",
+            "bücher.de",
+            "[::1",
+            "*.127.0.0.1",
+            "*.*.com",
+        ] {
+            assert!(pattern(bad).is_err(), "{bad:?}");
+        }
+    }
+}

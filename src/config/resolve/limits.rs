@@ -1,0 +1,140 @@
+//! Limits: sessions, passwords, guesses.
+
+use std::time::Duration;
+
+use super::cores;
+use crate::auth::password::{Cost, PasswordSettings};
+use crate::auth::session::SessionLimits;
+use crate::auth::throttle::{Budget, Budgets};
+use crate::config::key_path::KeyPath;
+use crate::config::raw::{RawPasswords, RawSessions, RawThrottle};
+use crate::config::reader::Reader;
+use crate::config::units;
+
+/// NIST SP 800-63B-4 §2.2.3: at most this long unused …
+const NIST_IDLE: Duration = Duration::from_hours(1);
+/// … and this long in all, where two factors were asked for.
+const NIST_ABSOLUTE: Duration = Duration::from_hours(24);
+/// NIST SP 800-63B-4 §3.1.1.1, where two factors are asked for.
+const LENGTH_MIN: usize = 8;
+/// More than this keeps good passphrases out.
+const LENGTH_MAX: usize = 64;
+/// Most memory for one hash, in KiB.
+const MEMORY_MAX: u64 = 2 << 20;
+/// NIST SP 800-63B-4 §3.2.2: consecutive wrong guesses.
+const NIST_TRIES: u32 = 100;
+
+/// How long sessions live.
+pub(super) fn sessions(raw: &RawSessions, r: &mut Reader<'_>) -> SessionLimits {
+    let at = KeyPath::of("sessions");
+    let default = SessionLimits::default();
+    let (idle_key, absolute_key) = (at.key("idle"), at.key("absolute"));
+    let idle = r.some_time(&idle_key, raw.idle.as_deref(), default.idle);
+    let absolute = r.some_time(&absolute_key, raw.absolute.as_deref(), default.absolute);
+    let pending = r.some_time(&at.key("pending"), raw.pending.as_deref(), default.pending);
+    if !raw.allow_beyond_nist.unwrap_or(false) {
+        for (key, value, most) in
+            [(&idle_key, idle, NIST_IDLE), (&absolute_key, absolute, NIST_ABSOLUTE)]
+        {
+            if value > most {
+                r.fail(
+                    key,
+                    format!(
+                        "longer than the {} that NIST SP 800-63B-4 allows: write less, or say \
+                         sessions.allow_beyond_nist = true",
+                        units::written(most)
+                    ),
+                );
+            }
+        }
+    }
+    if idle > absolute {
+        let key = if r.has(&idle_key) { &idle_key } else { &absolute_key };
+        r.fail(key, "sessions.idle is longer than sessions.absolute: it would never apply");
+    }
+    SessionLimits { idle, absolute, pending }
+}
+
+/// What is asked of passwords and what their hashes cost.
+pub(super) fn passwords(raw: &RawPasswords, r: &mut Reader<'_>) -> PasswordSettings {
+    let at = KeyPath::of("passwords");
+    let floor = Cost::FLOOR;
+    let cost = Cost {
+        memory_kib: memory(raw.memory.as_deref(), &at.key("memory"), r),
+        passes: r.number(&at.key("passes"), raw.passes, floor.passes, &(floor.passes..=64)),
+        lanes: r.number(&at.key("lanes"), raw.lanes, floor.lanes, &(floor.lanes..=16)),
+    };
+    let length_key = at.key("min_length");
+    let min_length = r.number(&length_key, raw.min_length, LENGTH_MIN, &(LENGTH_MIN..=LENGTH_MAX));
+    let threads_key = at.key("hashing_threads");
+    let threads = r.number(&threads_key, raw.hashing_threads, (cores() / 2).max(1), &(1..=1024));
+    if threads > cores() {
+        let warning = format!("more than there are cores: {} are used", cores());
+        r.warn(&threads_key, &warning);
+    }
+    PasswordSettings {
+        cost,
+        min_length,
+        threads: threads.min(cores()),
+        queue: r.number(&at.key("queue"), raw.queue, 64, &(0..=10_000)),
+    }
+}
+
+/// Memory for one hash, in KiB.
+fn memory(text: Option<&str>, key: &KeyPath, r: &mut Reader<'_>) -> u32 {
+    let floor = Cost::FLOOR.memory_kib;
+    let Some(text) = text else { return floor };
+    let Some(kib) = units::size(text).map(|bytes| bytes / 1024) else {
+        r.fail(key, "not a size: write a number and a unit, such as \"19MiB\"");
+        return floor;
+    };
+    match u32::try_from(kib) {
+        Ok(kib) if kib >= floor && u64::from(kib) <= MEMORY_MAX => kib,
+        _ => {
+            r.fail(
+                key,
+                "out of range: write \"19MiB\" (the least that resists guessing) to \"2GiB\"",
+            );
+            floor
+        }
+    }
+}
+
+/// How many wrong guesses are borne.
+pub(super) fn budgets(raw: &RawThrottle, r: &mut Reader<'_>) -> Budgets {
+    let default = Budgets::default();
+    let mut budget = |name: &str, tries, most, window_name: &str, window, default: Budget| {
+        let at = KeyPath::of("throttle");
+        Budget {
+            tries: r.number(&at.key(name), tries, default.tries, &(1..=most)),
+            window: r.some_time(&at.key(window_name), window, default.window),
+        }
+    };
+    let address = budget(
+        "per_address",
+        raw.per_address,
+        1_000_000,
+        "address_window",
+        raw.address_window.as_deref(),
+        default.address,
+    );
+    let name = budget(
+        "per_name",
+        raw.per_name,
+        NIST_TRIES,
+        "name_window",
+        raw.name_window.as_deref(),
+        default.name,
+    );
+    let second_factor = budget(
+        "second_factor",
+        raw.second_factor,
+        NIST_TRIES,
+        "second_factor_window",
+        raw.second_factor_window.as_deref(),
+        default.second_factor,
+    );
+    let key = KeyPath::of("throttle.per_login");
+    let login = r.number(&key, raw.per_login, default.login, &(1..=NIST_TRIES));
+    Budgets { address, name, second_factor, login }
+}

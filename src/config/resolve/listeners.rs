@@ -1,0 +1,151 @@
+//! Where Vestibule listens, and whom it believes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use crate::config::key_path::KeyPath;
+use crate::config::raw::{RawAdmin, RawListener, RawNetwork};
+use crate::config::reader::Reader;
+use crate::proxy::settings::{ListenerKind, ListenerSettings, NetworkSettings};
+
+const CONNECTIONS_PER_ADDRESS: usize = 100;
+
+/// The listeners.
+pub(super) fn listeners(raw: &[RawListener], r: &mut Reader<'_>) -> Vec<ListenerSettings> {
+    let at = KeyPath::of("listeners");
+    let kinds = [
+        ("https", ListenerKind::Https),
+        ("http", ListenerKind::Http),
+        ("redirect", ListenerKind::Redirect),
+    ];
+    let mut listeners: Vec<ListenerSettings> = Vec::new();
+    for (i, raw) in raw.iter().enumerate() {
+        let at = at.index(i);
+        let kind = r.choice(&at.key("kind"), raw.kind.as_deref(), &kinds);
+        let key = at.key("address");
+        let Some(text) = raw.address.as_deref() else {
+            r.fail(&key, "is missing: write address = \"0.0.0.0:8443\"");
+            continue;
+        };
+        let Some(address) = r.address(&key, text) else { continue };
+        if listeners.iter().any(|l| collide(l.address, address)) {
+            r.fail(&key, format!("{address} is taken by another listener: give each its own port"));
+        }
+        if let Some(kind) = kind {
+            listeners.push(ListenerSettings { address, kind });
+        }
+    }
+    if raw.is_empty() {
+        r.fail(&at, "there is no listener: add [[listeners]] with an address and a kind");
+    } else if raw.iter().all(|l| l.kind.as_deref() == Some("redirect")) {
+        r.fail(&at, "none of them serves the apps: add one of kind \"https\" or \"http\"");
+    }
+    listeners
+}
+
+/// Whether two sockets cannot both be listened on.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let any = |x: SocketAddr, y: SocketAddr| {
+        x.ip().is_unspecified() && (x.is_ipv4() == y.is_ipv4() || x.is_ipv6())
+    };
+    a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || any(a, b) || any(b, a))
+}
+
+/// The admin listener.
+pub(super) fn admin(
+    raw: Option<&RawAdmin>,
+    listeners: &[ListenerSettings],
+    r: &mut Reader<'_>,
+) -> Option<SocketAddr> {
+    let key = KeyPath::of("admin.address");
+    let address = r.address(&key, raw?.address.as_deref()?)?;
+    if listeners.iter().any(|l| collide(l.address, address)) {
+        r.fail(&key, "is also a listener's: health and metrics need a port of their own");
+    } else if !address.ip().is_loopback() {
+        r.warn(
+            &key,
+            "health and metrics are served off loopback, without a login: keep that network closed",
+        );
+    }
+    Some(address)
+}
+
+/// Who is believed and how much is borne.
+pub(super) fn network(
+    raw: &RawNetwork,
+    listeners: &[ListenerSettings],
+    r: &mut Reader<'_>,
+) -> NetworkSettings {
+    let at = KeyPath::of("network");
+    let key = at.key("trusted_proxies");
+    let written = raw.trusted_proxies.as_deref().unwrap_or_default();
+    let trusted_proxies: Vec<IpNet> = written
+        .iter()
+        .enumerate()
+        .filter_map(|(i, text)| trusted(text).map_err(|why| r.fail(&key.index(i), why)).ok())
+        .collect();
+    if raw.proxy_protocol == Some(true) {
+        r.fail(&at.key("proxy_protocol"), "the PROXY protocol is not available yet: write false");
+    }
+    for (i, listener) in listeners.iter().enumerate() {
+        let plain = listener.kind == ListenerKind::Http && !listener.address.ip().is_loopback();
+        if plain && written.is_empty() {
+            let key = KeyPath::of("listeners").index(i).key("kind");
+            r.warn(
+                &key,
+                "plain http off loopback without network.trusted_proxies: every client shares the \
+                 balancer's address, and https is not recognised",
+            );
+        }
+    }
+    let connections_per_address = r.number(
+        &at.key("connections_per_address"),
+        raw.connections_per_address,
+        CONNECTIONS_PER_ADDRESS,
+        &(1..=1_000_000),
+    );
+    NetworkSettings { trusted_proxies, connections_per_address }
+}
+
+fn trusted(text: &str) -> Result<IpNet, String> {
+    let network = text
+        .parse::<IpNet>()
+        .or_else(|_not_a_network| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_neither| {
+            format!("{text:?} is not a network: write \"10.0.0.0/8\" or a single address")
+        })?;
+    if network.prefix_len() == 0 {
+        return Err("would believe everybody: name the networks of your own proxies".to_owned());
+    }
+    if network.trunc() != network {
+        return Err(format!(
+            "{text:?} is an address inside a network: write \"{}\"",
+            network.trunc()
+        ));
+    }
+    Ok(network)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_whole_world_is_never_trusted() {
+        assert!(trusted("0.0.0.0/0").is_err());
+        assert!(trusted("::/0").is_err());
+        assert!(trusted("10.0.0.1/8").unwrap_err().contains("10.0.0.0/8"));
+        assert_eq!(trusted("10.0.0.1").unwrap().prefix_len(), 32);
+    }
+
+    #[test]
+    fn an_address_collides_with_every_address_of_its_port() {
+        let collide = |a: &str, b: &str| collide(a.parse().unwrap(), b.parse().unwrap());
+        assert!(collide("127.0.0.1:80", "0.0.0.0:80"));
+        assert!(collide("127.0.0.1:80", "[::]:80"));
+        assert!(!collide("127.0.0.1:80", "127.0.0.2:80"));
+        assert!(!collide("127.0.0.1:0", "127.0.0.1:0"));
+        assert!(!collide("0.0.0.0:80", "[::1]:80"));
+    }
+}

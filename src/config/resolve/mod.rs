@@ -1,0 +1,120 @@
+//! From what was written to what it means: every check of the configuration that needs more than
+//! the form of one value.
+
+mod app;
+mod certificates;
+mod host;
+mod limits;
+mod listeners;
+mod rules;
+mod stores;
+mod upstream;
+
+use std::time::Duration;
+
+use super::key_path::KeyPath;
+use super::raw::{RawConfig, RawLog, RawSecondFactor, RawServer};
+use super::reader::Reader;
+use super::settings::{LogFormat, LogSettings, Settings};
+use crate::proxy::settings::{AppSettings, HostPattern, ProxySettings};
+
+/// Most worker threads.
+const WORKERS_MAX: usize = 1024;
+
+/// The settings that `raw` asks for. They are good only when `r` has noted no mistake.
+pub(super) fn settings(raw: &RawConfig, r: &mut Reader<'_>) -> Settings {
+    let listeners = listeners::listeners(&raw.listeners, r);
+    let admin = listeners::admin(raw.admin.as_ref(), &listeners, r);
+    let network = listeners::network(&raw.network.clone().unwrap_or_default(), &listeners, r);
+    let apps = app::apps(&raw.apps, r);
+    let certificates = certificates::certificates(&raw.certificates, &listeners, &apps, r);
+    let stores = stores::stores(raw, r);
+    let (workers, drain) = server(&raw.server.clone().unwrap_or_default(), r);
+    Settings {
+        source: std::path::PathBuf::new(),
+        data_dir: stores.data_dir,
+        public_url: public_url(raw.public_url.as_deref(), &apps, r),
+        proxy: ProxySettings { listeners, certificates, network, apps, workers, drain },
+        admin,
+        keys_file: stores.keys_file,
+        keys_may_be_made: stores.keys_may_be_made,
+        sessions: limits::sessions(&raw.sessions.clone().unwrap_or_default(), r),
+        session_store: stores.session_store,
+        database: stores.database,
+        issuer: issuer(&raw.second_factor.clone().unwrap_or_default(), r),
+        passwords: limits::passwords(&raw.passwords.clone().unwrap_or_default(), r),
+        budgets: limits::budgets(&raw.throttle.clone().unwrap_or_default(), r),
+        log: log(&raw.log.clone().unwrap_or_default(), r),
+        warnings: Vec::new(),
+    }
+}
+
+/// Cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn server(raw: &RawServer, r: &mut Reader<'_>) -> (usize, Duration) {
+    let at = KeyPath::of("server");
+    let cores = cores().min(WORKERS_MAX);
+    let workers = r.number(&at.key("workers"), raw.workers, cores, &(1..=WORKERS_MAX));
+    let drain = r.duration(&at.key("drain"), raw.drain.as_deref(), Duration::from_secs(30));
+    (workers, drain)
+}
+
+fn public_url(raw: Option<&str>, apps: &[AppSettings], r: &mut Reader<'_>) -> String {
+    let key = KeyPath::of("public_url");
+    let Some(text) = raw else {
+        let hosts = apps.first().map(|a| a.hosts.as_slice()).unwrap_or_default();
+        let exact = hosts.iter().find_map(|host| match host {
+            HostPattern::Exact(name) => Some(format!("https://{name}")),
+            HostPattern::Wildcard(_) => None,
+        });
+        if exact.is_none() && !hosts.is_empty() {
+            r.fail(&key, "is needed, because the first app has no exact host name to take it from");
+        }
+        return exact.unwrap_or_default();
+    };
+    match upstream::origin(text) {
+        Ok(url) => url.origin().ascii_serialization(),
+        Err(why) => {
+            r.fail(&key, format!("{why}: write it like \"https://app.example.com\""));
+            String::new()
+        }
+    }
+}
+
+fn issuer(raw: &RawSecondFactor, r: &mut Reader<'_>) -> Option<String> {
+    let at = KeyPath::of("second_factor");
+    let choices = [("first_login", true), ("ticket", false)];
+    let word = raw.enrolment.as_deref().or(Some("first_login"));
+    if r.choice(&at.key("enrolment"), word, &choices) == Some(false) {
+        r.fail(&at.key("enrolment"), "\"ticket\" is not available yet: write \"first_login\"");
+    }
+    let issuer = raw.totp.as_ref().and_then(|t| t.issuer.clone())?;
+    let bad = issuer.trim().is_empty() || issuer.chars().any(|c| c == ':' || c.is_control());
+    if bad {
+        let key = at.key("totp").key("issuer");
+        r.fail(&key, "must not be empty or hold a colon: write the name people know you by");
+    }
+    Some(issuer)
+}
+
+fn log(raw: &RawLog, r: &mut Reader<'_>) -> LogSettings {
+    use tracing::Level;
+    let at = KeyPath::of("log");
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let levels = [
+        ("error", Level::ERROR),
+        ("warn", Level::WARN),
+        ("info", Level::INFO),
+        ("debug", Level::DEBUG),
+        ("trace", Level::TRACE),
+    ];
+    let format = raw.format.as_deref().or(Some("text"));
+    let level = raw.level.as_deref().or(Some("info"));
+    LogSettings {
+        format: r.choice(&at.key("format"), format, &formats).unwrap_or(LogFormat::Text),
+        level: r.choice(&at.key("level"), level, &levels).unwrap_or(Level::INFO),
+    }
+}

@@ -1,0 +1,144 @@
+//! How the app behind is reached.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::certificates;
+use crate::config::key_path::KeyPath;
+use crate::config::raw::RawApp;
+use crate::config::reader::Reader;
+use crate::proxy::settings::{CertificateFiles, UpstreamAddress, UpstreamSettings};
+
+/// A URL that is only scheme, host and port. The error does not quote it: it may hold a password.
+pub(super) fn origin(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|e| format!("not a URL ({e})"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("the scheme must be http or https".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("a user or password cannot be part of it".to_owned());
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err("it must end after host and port, without a path".to_owned());
+    }
+    Ok(url)
+}
+
+fn address(text: &str) -> Result<UpstreamAddress, String> {
+    let url = origin(text).map_err(|e| format!("{e}: write it like \"http://10.0.0.11:8080\""))?;
+    let host = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.to_string(),
+        Some(Host::Ipv6(ip)) => ip.to_string(),
+        Some(Host::Domain(name)) => name.to_owned(),
+        None => return Err("has no host: write it like \"http://10.0.0.11:8080\"".to_owned()),
+    };
+    let port = url.port_or_known_default().unwrap_or_default();
+    if port == 0 {
+        return Err("port 0 cannot be connected to: write the app's port".to_owned());
+    }
+    Ok(UpstreamAddress { tls: url.scheme() == "https", host, port })
+}
+
+/// Whether `host` is this machine, as far as its text tells.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost")
+        || bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
+
+/// How the app at `at` is reached.
+pub(super) fn upstream(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> UpstreamSettings {
+    let addresses = addresses(raw.upstreams.as_deref(), &at.key("upstreams"), r);
+    let ca = raw.upstream_ca.as_ref().map(|file| {
+        let file = r.path(file);
+        if let Err(why) = certificates::chain(&file) {
+            r.fail(&at.key("upstream_ca"), why);
+        }
+        file
+    });
+    let connect = raw.connect_timeout.as_deref();
+    let read = raw.read_timeout.as_deref();
+    UpstreamSettings {
+        addresses,
+        ca,
+        client_certificate: client_certificate(raw, at, r),
+        http2: raw.upstream_http2.unwrap_or(false),
+        connect_timeout: r.some_time(&at.key("connect_timeout"), connect, Duration::from_secs(5)),
+        read_timeout: r.some_time(&at.key("read_timeout"), read, Duration::from_mins(1)),
+    }
+}
+
+fn addresses(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<UpstreamAddress> {
+    let written = raw.unwrap_or_default();
+    if written.is_empty() {
+        r.fail(at, "is missing: write upstreams = [\"http://10.0.0.11:8080\"]");
+    }
+    let mut addresses: Vec<UpstreamAddress> = Vec::new();
+    for (i, text) in written.iter().enumerate() {
+        let key = at.index(i);
+        match address(text) {
+            Ok(address) if addresses.contains(&address) => {
+                r.fail(&key, "stands there twice: leave one of them out");
+            }
+            Ok(address) => {
+                if !address.tls && !is_loopback(&address.host) {
+                    r.warn(&key, "plain http off loopback: whoever is on that network can read it");
+                }
+                addresses.push(address);
+            }
+            Err(why) => r.fail(&key, why),
+        }
+    }
+    addresses
+}
+
+fn client_certificate(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> Option<CertificateFiles> {
+    let (cert_key, key_key) = (at.key("upstream_client_cert"), at.key("upstream_client_key"));
+    match (&raw.upstream_client_cert, &raw.upstream_client_key) {
+        (Some(cert), Some(key)) => {
+            let files = CertificateFiles { cert: r.path(cert), key: r.path(key) };
+            certificates::check_pair(&files, &cert_key, &key_key, r);
+            Some(files)
+        }
+        (Some(_), None) => {
+            r.fail(&key_key, "is missing: upstream_client_cert needs the key that goes with it");
+            None
+        }
+        (None, Some(_)) => {
+            r.fail(&cert_key, "is missing: upstream_client_key needs its certificate");
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_scheme_host_and_port() {
+        let https = address("https://[::1]:9443").unwrap();
+        assert_eq!((https.tls, https.host.as_str(), https.port), (true, "::1", 9443));
+        assert_eq!(address("http://app").unwrap().port, 80);
+    }
+
+    #[test]
+    fn anything_else_is_refused_without_quoting_it() {
+        for bad in [
+            "app:8080",
+            "10.0.0.1:80",
+            "ftp://a",
+            "http://",
+            "http://a/path",
+            "http://a?q",
+            "http://user:hunter2@a",
+            "http://a:0",
+            "",
+        ] {
+            assert!(!address(bad).unwrap_err().contains("hunter2"), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The configuration once it is validated: no text left to parse, no default left to fill in.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::auth::password::PasswordSettings;
+use crate::auth::session::SessionLimits;
+use crate::auth::throttle::Budgets;
+use crate::base::secret::Secret;
+use crate::proxy::settings::ProxySettings;
+pub use crate::telemetry::logs::{LogFormat, LogSettings};
+
+/// Everything an operator can set, in effect.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The file it was read from, to be read again on SIGHUP.
+    pub source: PathBuf,
+    /// Where embedded stores live. `Some` whenever one of them is in use.
+    pub data_dir: Option<PathBuf>,
+    /// What links to the gateway start with: scheme and host, no slash at the end.
+    pub public_url: String,
+    /// Listeners, certificates and apps.
+    pub proxy: ProxySettings,
+    /// Where health and metrics are served, if at all.
+    pub admin: Option<SocketAddr>,
+    /// The key file.
+    pub keys_file: PathBuf,
+    /// Whether the key file may be made at first start: only while all stores are embedded.
+    pub keys_may_be_made: bool,
+    /// How long sessions and logins live.
+    pub sessions: SessionLimits,
+    /// Where sessions, logins and counters are kept.
+    pub session_store: SessionStore,
+    /// Where accounts and second factors are kept.
+    pub database: Database,
+    /// What authenticator apps show; the app's title where it is not set.
+    pub issuer: Option<String>,
+    /// The hashing pool and what is asked of a password.
+    pub passwords: PasswordSettings,
+    /// How many wrong guesses are borne.
+    pub budgets: Budgets,
+    /// The log.
+    pub log: LogSettings,
+    /// What is allowed but may not be meant, each a sentence that starts with its key.
+    pub warnings: Vec<String>,
+}
+
+/// Where sessions, logins and counters are kept.
+#[derive(Clone, Debug)]
+pub enum SessionStore {
+    /// In this directory, for one machine.
+    Embedded(PathBuf),
+    /// In Redis.
+    Redis {
+        /// `redis://` or `rediss://`, with credentials.
+        url: Secret,
+        /// What every key starts with.
+        key_prefix: String,
+    },
+}
+
+/// Where accounts and second factors are kept.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// In this directory, for one machine.
+    Embedded(PathBuf),
+    /// In PostgreSQL: a `postgres://` URL with credentials.
+    Postgres(Secret),
+}

@@ -1,0 +1,134 @@
+//! The command line of the built program, as far as it needs no running gateway.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::program::{Site, run, run_with_input};
+
+#[test]
+fn every_command_has_help() {
+    for command in [
+        &[][..],
+        &["demo"],
+        &["serve"],
+        &["check"],
+        &["schema"],
+        &["keys"],
+        &["keys", "init"],
+        &["keys", "rotate"],
+        &["user"],
+        &["user", "add"],
+        &["user", "list"],
+        &["user", "show"],
+        &["user", "disable"],
+        &["user", "enable"],
+        &["user", "remove"],
+        &["user", "set-password"],
+        &["session"],
+        &["session", "list"],
+        &["session", "end"],
+        &["completions"],
+        &["man"],
+    ] {
+        let run = run(&[command, &["--help"]].concat());
+        assert_eq!(run.code, 0, "{command:?}");
+        assert!(run.stdout.contains("Usage:") && run.stderr.is_empty(), "{command:?}");
+    }
+}
+
+#[test]
+fn bad_usage_is_exit_code_2_on_standard_error() {
+    for arguments in [
+        &[][..],
+        &["serve"],
+        &["check"],
+        &["nonsense"],
+        &["user", "list"],
+        &["user", "show", "a b"],
+        &["user", "set-password", "alice"],
+        &["session", "end"],
+        &["session", "end", "--all", "--user", "alice"],
+        &["session", "end", "not-an-id"],
+        &["demo", "--listen", "here"],
+    ] {
+        let run = run(arguments);
+        assert_eq!(run.code, 2, "{arguments:?}");
+        assert!(run.stdout.is_empty() && !run.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_user_without_a_password_is_told_to_use_standard_input() {
+    let run = run(&["user", "add", "alice", "--config", "none.toml"]);
+    assert_eq!(run.code, 2);
+    assert_eq!(
+        run.stderr,
+        "error: one-time set-up links are not available yet\n\
+         hint: use --password-stdin and write the first password on standard input\n"
+    );
+}
+
+#[test]
+fn a_command_on_state_reports_the_mistakes_of_its_configuration() {
+    let site = Site::new();
+    let path = site.write("vestibule.toml", "data_dir = 5\n");
+    let config = path.to_str().unwrap();
+    for arguments in [
+        &["user", "list", "--config", config][..],
+        &["user", "--config", config, "list", "--json"],
+        &["session", "end", "--all", "--config", config],
+        &["serve", "--config", config],
+    ] {
+        let run = run(arguments);
+        assert_eq!(run.code, 2, "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains(":1:12: data_dir: expected"), "{}", run.stderr);
+    }
+    let run = run_with_input(
+        &["user", "add", "alice", "--password-stdin", "--config", config],
+        "hunter22\n",
+    );
+    assert_eq!(run.code, 2);
+    assert!(!run.stderr.contains("hunter22"), "{}", run.stderr);
+}
+
+#[test]
+fn an_empty_password_is_bad_usage() {
+    let run = run_with_input(&["user", "add", "alice", "--password-stdin", "--config", "x"], "\n");
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("no password on standard input"), "{}", run.stderr);
+}
+
+#[test]
+fn keys_are_made_once_rotated_often_and_never_printed() {
+    let site = Site::new();
+    let path = site.path().join("keys.toml");
+    let file = path.to_str().unwrap();
+    let made = run(&["keys", "init", file]);
+    assert_eq!(made.code, 0, "{}", made.stderr);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let again = run(&["keys", "init", file]);
+    assert_eq!(again.code, 1);
+    assert!(again.stderr.contains("exists already"), "{}", again.stderr);
+    let rotated = run(&["keys", "rotate", file]);
+    assert_eq!(rotated.code, 0, "{}", rotated.stderr);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let keys: Vec<&str> =
+        text.lines().filter_map(|l| l.strip_prefix("key = \"")?.strip_suffix('"')).collect();
+    assert_eq!(keys.len(), 8);
+    let said = [made.stdout, again.stderr, rotated.stdout].concat();
+    assert!(keys.iter().all(|key| !said.contains(key)));
+    assert_eq!(run(&["keys", "rotate", site.path().join("none").to_str().unwrap()]).code, 1);
+}
+
+#[test]
+fn the_program_describes_itself() {
+    let schema = run(&["schema"]);
+    let value: serde_json::Value = serde_json::from_str(&schema.stdout).unwrap();
+    assert!(value.pointer("/properties/apps").is_some());
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(run(&["completions", shell]).stdout.contains("vestibule"), "{shell}");
+    }
+    let man = run(&["man"]).stdout;
+    for command in ["vestibule", "keys", "session", "set\\-password"] {
+        assert!(man.contains(command), "{command}");
+    }
+}

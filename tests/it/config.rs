@@ -1,0 +1,574 @@
+//! Configurations, good and broken, through the built program and through the library.
+#![expect(clippy::expect_used, reason = "a test that cannot be set up has failed")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+use vestibule::config::settings::Settings;
+use vestibule::config::{Config, keys, schema};
+
+use crate::support::program::{Site, vestibule};
+
+const EXAMPLE: &str = include_str!("../../config/vestibule.example.toml");
+const MINIMAL: &str = include_str!("../../config/minimal.toml");
+const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
+
+/// A configuration that is good, with places to break it.
+const GOOD: &str = r#"
+data_dir = "data"
+[[listeners]]
+address = "127.0.0.1:8443"
+kind = "https"
+[[certificates]]
+cert = "certs/cellengine.pem"
+key = "certs/cellengine.key"
+[network]
+trusted_proxies = []
+[sessions]
+idle = "30m"
+[passwords]
+min_length = 8
+[throttle]
+per_name = 10
+[log]
+level = "info"
+[[apps]]
+name = "cellengine"
+hosts = ["cellengine.example.com"]
+upstreams = ["http://127.0.0.1:8080"]
+[[apps.rules]]
+path = "/public/**"
+access = "public"
+"#;
+
+fn load(site: &Site, text: &str) -> Settings {
+    let path = site.write("vestibule.toml", text);
+    Config::load(&path).expect("the configuration is good")
+}
+
+/// The example with every default written out.
+fn uncommented(text: &str) -> String {
+    let is_key = |rest: &str| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '[');
+    text.lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if is_key(rest) => rest,
+            _ => line,
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Every key of the schema: the name of each property, however deep.
+fn keys_of(schema: &Value, found: &mut Vec<String>) {
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        found.extend(properties.keys().cloned());
+    }
+    match schema {
+        Value::Object(object) => object.values().for_each(|v| keys_of(v, found)),
+        Value::Array(list) => list.iter().for_each(|v| keys_of(v, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn both_configurations_that_come_along_are_good() {
+    let site = Site::new();
+    for text in [EXAMPLE, MINIMAL] {
+        let run = site.check(text);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert_eq!(run.stderr, "");
+        assert!(run.stdout.contains("cellengine.example.com"));
+    }
+}
+
+#[test]
+fn the_example_and_the_documentation_name_every_key() {
+    let mut keys = Vec::new();
+    keys_of(&schema(), &mut keys);
+    assert!(keys.len() > 50, "{keys:?}");
+    for key in keys {
+        let named = EXAMPLE.lines().any(|line| {
+            let line = line.trim_start_matches(['#', '[', ' ']);
+            line.strip_prefix(key.as_str()).is_some_and(|rest| {
+                rest.starts_with(" =") || rest.starts_with(']') || rest.starts_with('.')
+            })
+        });
+        // `second_factor.totp` stands behind a dot, `env` and `file` in the text on secrets.
+        let named = named
+            || EXAMPLE.contains(&format!(".{key}]"))
+            || EXAMPLE.contains(&format!("{{ {key} ="));
+        assert!(named, "the example does not name {key}");
+        assert!(
+            DOCUMENTATION.contains(&format!("`{key}`")),
+            "the documentation does not name {key}"
+        );
+    }
+}
+
+#[test]
+fn the_defaults_that_the_example_shows_are_the_defaults() {
+    let site = Site::new();
+    let (implied, written) = (load(&site, EXAMPLE), load(&site, &uncommented(EXAMPLE)));
+    assert_eq!(implied.sessions, written.sessions);
+    assert_eq!(implied.budgets, written.budgets);
+    assert_eq!(implied.log, written.log);
+    assert_eq!(implied.keys_file, written.keys_file);
+    assert_eq!(implied.public_url, written.public_url);
+    assert_eq!(implied.passwords.cost, written.passwords.cost);
+    assert_eq!(implied.passwords.min_length, written.passwords.min_length);
+    assert_eq!(implied.passwords.queue, written.passwords.queue);
+    assert_eq!(implied.proxy.drain, written.proxy.drain);
+    assert_eq!(
+        implied.proxy.network.connections_per_address,
+        written.proxy.network.connections_per_address
+    );
+    let (implied, written) = (&implied.proxy.apps[0], &written.proxy.apps[0]);
+    assert_eq!(implied.websocket, written.websocket);
+    assert_eq!(implied.upstream.http2, written.upstream.http2);
+    assert_eq!(implied.upstream.connect_timeout, written.upstream.connect_timeout);
+    assert_eq!(implied.upstream.read_timeout, written.upstream.read_timeout);
+}
+
+/// One way to break [`GOOD`]: what is replaced by what, and the key and words of the error.
+type Breakage = (&'static str, &'static str, &'static str, &'static str);
+
+const BREAKAGES: &[Breakage] = &[
+    // Form.
+    ("idle = \"30m\"", "idle = 30", "sessions.idle", "expected a text in quotes, found a whole number"),
+    ("idle = \"30m\"", "ilde = \"30m\"", "sessions.ilde", "did you mean `idle`?"),
+    ("[sessions]", "[session]", "session", "did you mean `sessions`?"),
+    ("idle = \"30m\"", "idle = ", "", "not TOML"),
+    ("idle = \"30m\"", "idle = \"30\"", "sessions.idle", "not a duration"),
+    ("min_length = 8", "min_length = -8", "passwords.min_length", "out of range"),
+    ("min_length = 8", "memory = \"19MB\"", "passwords.memory", "not a size"),
+    // Listeners and network.
+    ("kind = \"https\"", "kind = \"htps\"", "listeners[0].kind", "did you mean \"https\"?"),
+    ("kind = \"https\"", "", "listeners[0].kind", "is missing"),
+    ("kind = \"https\"", "kind = \"redirect\"", "listeners", "none of them serves the apps"),
+    ("127.0.0.1:8443", "localhost:8443", "listeners[0].address", "not an IP address and port"),
+    (
+        "[network]",
+        "[[listeners]]\naddress = \"127.0.0.1:8443\"\nkind = \"http\"\n[network]",
+        "listeners[1].address",
+        "taken by another listener",
+    ),
+    (
+        "[network]",
+        "[admin]\naddress = \"127.0.0.1:8443\"\n[network]",
+        "admin.address",
+        "port of their own",
+    ),
+    (
+        "trusted_proxies = []",
+        "trusted_proxies = [\"10.0.0.0/8\", \"0.0.0.0/0\"]",
+        "network.trusted_proxies[1]",
+        "believe everybody",
+    ),
+    (
+        "trusted_proxies = []",
+        "trusted_proxies = [\"::/0\"]",
+        "network.trusted_proxies[0]",
+        "believe everybody",
+    ),
+    (
+        "trusted_proxies = []",
+        "trusted_proxies = [\"10.0.0.0/40\"]",
+        "network.trusted_proxies[0]",
+        "not a network",
+    ),
+    (
+        "trusted_proxies = []",
+        "proxy_protocol = true",
+        "network.proxy_protocol",
+        "not available yet",
+    ),
+    // Certificates.
+    (
+        "cert = \"certs/cellengine.pem\"",
+        "cert = \"certs/none.pem\"",
+        "certificates[0].cert",
+        "cannot be read",
+    ),
+    (
+        "key = \"certs/cellengine.key\"",
+        "key = \"certs/none.key\"",
+        "certificates[0].key",
+        "cannot be read",
+    ),
+    (
+        "key = \"certs/cellengine.key\"",
+        "key = \"certs/other.key\"",
+        "certificates[0].key",
+        "is not the key of",
+    ),
+    (
+        "key = \"certs/cellengine.key\"",
+        "key = \"vestibule.toml\"",
+        "certificates[0].key",
+        "holds no private key",
+    ),
+    (
+        "cert = \"certs/cellengine.pem\"",
+        "cert = \"vestibule.toml\"",
+        "certificates[0].cert",
+        "holds no certificate",
+    ),
+    ("key = \"certs/cellengine.key\"", "", "certificates[0].key", "is missing"),
+    (
+        "[[certificates]]\ncert = \"certs/cellengine.pem\"\nkey = \"certs/cellengine.key\"",
+        "",
+        "certificates",
+        "an https listener needs one",
+    ),
+    // Apps.
+    ("hosts = [\"cellengine.example.com\"]", "", "apps[0].hosts", "is missing"),
+    ("hosts = [\"cellengine.example.com\"]", "hosts = []", "apps[0].hosts", "is missing"),
+    ("upstreams = [\"http://127.0.0.1:8080\"]", "", "apps[0].upstreams", "is missing"),
+    ("name = \"cellengine\"", "", "apps[0].name", "is missing"),
+    ("name = \"cellengine\"", "name = \"Cell Engine\"", "apps[0].name", "is not a name"),
+    (
+        "[\"cellengine.example.com\"]",
+        "[\"a.com\", \"A.com\"]",
+        "apps[0].hosts[1]",
+        "belongs to the app",
+    ),
+    ("[\"cellengine.example.com\"]", "[\"a.com:8443\"]", "apps[0].hosts[0]", "leave out the port"),
+    ("[\"cellengine.example.com\"]", "[\"*.a.com\"]", "public_url", "no exact host name"),
+    ("http://127.0.0.1:8080", "127.0.0.1:8080", "apps[0].upstreams[0]", "write it like"),
+    (
+        "http://127.0.0.1:8080",
+        "http://127.0.0.1:8080/app",
+        "apps[0].upstreams[0]",
+        "without a path",
+    ),
+    (
+        "[[apps.rules]]",
+        "upstream_client_cert = \"certs/client.pem\"\n[[apps.rules]]",
+        "apps[0].upstream_client_key",
+        "is missing",
+    ),
+    (
+        "[[apps.rules]]",
+        "upstream_ca = \"certs/none.pem\"\n[[apps.rules]]",
+        "apps[0].upstream_ca",
+        "cannot be read",
+    ),
+    (
+        "[[apps.rules]]",
+        "connect_timeout = \"0s\"\n[[apps.rules]]",
+        "apps[0].connect_timeout",
+        "longer than nothing",
+    ),
+    (
+        "[[apps.rules]]",
+        "methods = [\"TRACE\"]\n[[apps.rules]]",
+        "apps[0].methods[0]",
+        "never passed on",
+    ),
+    // Rules.
+    ("\"/public/**\"", "\"public/**\"", "apps[0].rules[0].path", "starts with `/`"),
+    ("\"/public/**\"", "\"/public*\"", "apps[0].rules[0].path", "whole segments"),
+    ("\"/public/**\"", "\"/**\"", "apps[0].rules[0].path", "whole app public"),
+    ("\"/public/**\"", "\"/_auth/x\"", "apps[0].rules[0].path", "own pages"),
+    (
+        "access = \"public\"",
+        "access = \"password\"",
+        "apps[0].rules[0].access",
+        "not available yet",
+    ),
+    (
+        "access = \"public\"",
+        "access = \"publik\"",
+        "apps[0].rules[0].access",
+        "did you mean \"public\"?",
+    ),
+    ("access = \"public\"", "", "apps[0].rules[0].access", "is missing"),
+    (
+        "access = \"public\"",
+        "access = \"public\"\nmethods = [\"get\"]",
+        "apps[0].rules[0].methods[0]",
+        "in capitals",
+    ),
+    (
+        "access = \"public\"",
+        "access = \"public\"\nmethods = [\"PROPFIND\"]",
+        "apps[0].rules[0].methods[0]",
+        "not among the app's methods",
+    ),
+    (
+        "access = \"public\"",
+        "access = \"public\"\nmethods = []",
+        "apps[0].rules[0].methods",
+        "empty list",
+    ),
+    // Limits.
+    ("idle = \"30m\"", "idle = \"2h\"", "sessions.idle", "NIST"),
+    ("idle = \"30m\"", "absolute = \"25h\"", "sessions.absolute", "allow_beyond_nist"),
+    ("idle = \"30m\"", "absolute = \"10m\"", "sessions.absolute", "would never apply"),
+    ("idle = \"30m\"", "idle = \"0s\"", "sessions.idle", "longer than nothing"),
+    ("idle = \"30m\"", "pending = \"0s\"", "sessions.pending", "longer than nothing"),
+    ("min_length = 8", "min_length = 7", "passwords.min_length", "8 to 64"),
+    ("min_length = 8", "memory = \"18MiB\"", "passwords.memory", "19MiB"),
+    ("min_length = 8", "passes = 1", "passwords.passes", "2 to 64"),
+    ("min_length = 8", "lanes = 0", "passwords.lanes", "1 to 16"),
+    ("per_name = 10", "per_name = 0", "throttle.per_name", "1 to 100"),
+    ("per_name = 10", "name_window = \"0s\"", "throttle.name_window", "longer than nothing"),
+    ("level = \"info\"", "level = \"verbose\"", "log.level", "write one of"),
+    ("level = \"info\"", "format = \"jsn\"", "log.format", "did you mean \"json\"?"),
+    (
+        "[log]",
+        "[second_factor]\nenrolment = \"ticket\"\n[log]",
+        "second_factor.enrolment",
+        "not available yet",
+    ),
+    // Stores and keys.
+    ("data_dir = \"data\"", "", "data_dir", "is missing: accounts are kept in it"),
+    ("idle = \"30m\"", "store = \"redis\"", "redis", "needs [redis]"),
+    (
+        "[log]",
+        "[redis]\nkey_prefix = \"a b\"\nurl = \"redis://127.0.0.1\"\n[log]",
+        "redis.key_prefix",
+        "not a prefix",
+    ),
+    ("[log]", "[redis]\n[log]", "redis.url", "is missing"),
+    (
+        "[log]",
+        "[accounts]\ndatabase = \"postgres://127.0.0.1/db\"\n[log]",
+        "keys.file",
+        "vestibule keys init",
+    ),
+    (
+        "[log]",
+        "[accounts]\ndatabase = { env = \"VESTIBULE_TEST_NO_SUCH\" }\n[log]",
+        "accounts.database",
+        "is not set",
+    ),
+    (
+        "[log]",
+        "[accounts]\ndatabase = { file = \"none\" }\n[log]",
+        "accounts.database",
+        "cannot be read",
+    ),
+    (
+        "[log]",
+        "[accounts]\ndatabase = { flie = \"none\" }\n[log]",
+        "accounts.database",
+        "{ file = \"path\" }",
+    ),
+    ("[log]", "[keys]\nfile = \"open.toml\"\n[log]", "keys.file", "chmod 600"),
+    ("[log]", "[keys]\nfile = \"closed.toml\"\n[log]", "keys.file", "not a key file"),
+];
+
+#[test]
+fn every_mistake_is_refused_with_its_place_and_what_would_be_right() {
+    let site = Site::new();
+    for (name, mode) in [("open.toml", 0o644), ("closed.toml", 0o600)] {
+        let path = site.write(name, "version = 1\n");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    assert_eq!(site.check(GOOD).code, 0);
+    for (from, to, key, words) in BREAKAGES {
+        assert_eq!(GOOD.matches(from).count(), 1, "{from}");
+        let run = site.check(&GOOD.replace(from, to));
+        let said = &run.stderr;
+        assert_eq!(run.code, 2, "{from} -> {to} was taken");
+        assert_eq!(run.stdout, "", "{from} -> {to}");
+        assert_eq!(said.lines().count(), 1, "one mistake, one line: {said}");
+        assert!(said.contains(words), "{from} -> {to}: {said}");
+        let file = format!("{}/vestibule.toml:", site.path().display());
+        let place = said.strip_prefix(&file).unwrap_or_else(|| panic!("{said}"));
+        let mut parts = place.splitn(3, ':');
+        assert!(parts.next().unwrap().parse::<usize>().unwrap() > 0, "{said}");
+        assert!(parts.next().unwrap().parse::<usize>().unwrap() > 0, "{said}");
+        let rest = parts.next().unwrap();
+        let prefix = if key.is_empty() { " ".to_owned() } else { format!(" {key}: ") };
+        assert!(rest.starts_with(&prefix), "expected {key}: {said}");
+    }
+}
+
+#[test]
+fn several_mistakes_are_reported_at_once_in_the_order_of_the_file() {
+    let site = Site::new();
+    let text = GOOD
+        .replace("127.0.0.1:8443", "here")
+        .replace("idle = \"30m\"", "idle = 30\nabsolut = \"1h\"")
+        .replace("min_length = 8", "min_length = 1")
+        .replace("\"/public/**\"", "\"/**\"");
+    let run = site.check(&text);
+    assert_eq!(run.code, 2);
+    let file = format!("{}/vestibule.toml:", site.path().display());
+    let places: Vec<String> = run
+        .stderr
+        .lines()
+        .map(|line| {
+            line.strip_prefix(&file).unwrap().splitn(4, ':').take(3).collect::<Vec<_>>().join(":")
+        })
+        .collect();
+    assert_eq!(
+        places,
+        [
+            "4:11: listeners[0].address",
+            "12:8: sessions.idle",
+            "13:1: sessions.absolut",
+            "15:14: passwords.min_length",
+            "25:8: apps[0].rules[0].path",
+        ],
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn an_app_that_is_missing_or_there_twice_is_a_mistake() {
+    let site = Site::new();
+    let (head, app) = GOOD.split_once("[[apps]]").unwrap();
+    let run = site.check(head);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("apps: there is no app"), "{}", run.stderr);
+    let run = site.check(&format!("{GOOD}[[apps]]{app}"));
+    assert!(run.stderr.contains("apps[1].name: \"cellengine\" is the name of another app"));
+    assert!(run.stderr.contains("apps[1].hosts[0]: \"cellengine.example.com\" belongs to the app"));
+    assert_eq!(run.stderr.lines().count(), 2, "{}", run.stderr);
+}
+
+#[test]
+fn a_secret_is_never_printed() {
+    let site = Site::new();
+    for secret in [
+        "[redis]\nurl = \"hunter2://user:hunter2@127.0.0.1\"",
+        "[redis]\nurl = \"redis://user:hunter2@\"",
+        "[redis]\nurl = \"redis://user:hunter2@127.0.0.1:port\"",
+        "[redis]\nurl = [\"redis://user:hunter2@127.0.0.1\"]",
+        "[redis]\nurl = { redis = \"hunter2\" }",
+        "[redis]\nurl = \"hunter2",
+        "[redis]\nurl = \"a\" hunter2 = 3",
+        "[redis]\nkey_prefix = { url = \"hunter2\" }",
+        "[accounts]\ndatabase = \"mysql://user:hunter2@127.0.0.1/db\"",
+        "[accounts]\ndatabase = \"hunter2\"",
+        "redis = \"redis://user:hunter2@127.0.0.1\"",
+    ] {
+        let run = site.check(&GOOD.replace("[log]", &format!("{secret}\n[log]")));
+        assert_eq!(run.code, 2, "{secret}: {}", run.stderr);
+        assert!(!run.stderr.contains("hunter2 "), "{}", run.stderr);
+        assert!(!run.stderr.contains("hunter2@"), "{}", run.stderr);
+        assert!(!run.stderr.contains("\"hunter2"), "{}", run.stderr);
+        assert!(!run.stderr.contains("hunter2:"), "{}", run.stderr);
+    }
+    let upstream = GOOD.replace("http://127.0.0.1:8080", "http://user:hunter2@127.0.0.1");
+    let run = site.check(&upstream);
+    assert!(run.code == 2 && !run.stderr.contains("hunter2"), "{}", run.stderr);
+}
+
+/// A cluster's configuration: nothing embedded, secrets elsewhere.
+fn cluster(redis: &str, database: &str) -> String {
+    GOOD.replace("data_dir = \"data\"\n", "")
+        .replace("idle = \"30m\"", "store = \"redis\"")
+        .replace(
+            "[log]",
+            &format!(
+                "[redis]\nurl = {redis}\n[accounts]\ndatabase = {database}\n\
+             [keys]\nfile = \"keys.toml\"\n[log]"
+            ),
+        )
+}
+
+#[test]
+fn a_cluster_needs_its_key_file_and_takes_secrets_from_files_and_the_environment() {
+    let site = Site::new();
+    site.write("redis-url", "redis://user:hunter2@127.0.0.1:6379/0\n");
+    let text = cluster("{ file = \"redis-url\" }", "{ env = \"VESTIBULE_TEST_DATABASE\" }");
+    let path = site.write("vestibule.toml", &text);
+    let check = || {
+        vestibule(&["check", "--config", path.to_str().unwrap()])
+            .env("VESTIBULE_TEST_DATABASE", "postgres://user:hunter2@127.0.0.1/db")
+            .output()
+            .unwrap()
+    };
+    let missing = check();
+    assert_eq!(missing.status.code(), Some(2));
+    let said = String::from_utf8(missing.stderr).unwrap();
+    assert!(said.contains("keys.file: the key file") && said.contains("keys init"), "{said}");
+
+    keys::init(&site.path().join("keys.toml")).unwrap();
+    let good = check();
+    let (out, err) =
+        (String::from_utf8(good.stdout).unwrap(), String::from_utf8(good.stderr).unwrap());
+    assert_eq!(good.status.code(), Some(0), "{err}");
+    assert!(out.contains("redis ***") && out.contains("postgres ***"), "{out}");
+    assert!(!out.contains("hunter2") && !err.contains("hunter2"), "{out}{err}");
+}
+
+#[test]
+fn what_may_not_be_meant_is_a_warning() {
+    let site = Site::new();
+    keys::init(&site.path().join("keys.toml")).unwrap();
+    let text = cluster("\"redis://10.0.0.1\"", "\"postgres://u:p@10.0.0.2/db\"")
+        .replace("http://127.0.0.1:8080", "http://10.0.0.3:8080")
+        .replace(
+            "[network]",
+            "[[listeners]]\naddress = \"0.0.0.0:8080\"\nkind = \"http\"\n[network]",
+        )
+        .replace("[\"cellengine.example.com\"]", "[\"cellengine.example.com\", \"b.example.com\"]");
+    let settings = load(&site, &text);
+    for (key, words) in [
+        ("redis.url", "rediss://"),
+        ("accounts.database", "sslmode=verify-full"),
+        ("apps[0].upstreams[0]", "off loopback"),
+        ("listeners[1].kind", "trusted_proxies"),
+        ("apps[0].hosts[1]", "no certificate names this host"),
+    ] {
+        let found = settings.warnings.iter().any(|w| w.starts_with(key) && w.contains(words));
+        assert!(found, "{key}: {:?}", settings.warnings);
+    }
+    assert_eq!(settings.warnings.len(), 5, "{:?}", settings.warnings);
+    assert!(!settings.keys_may_be_made);
+    assert!(load(&site, GOOD).warnings.is_empty());
+}
+
+#[test]
+fn limits_beyond_nist_need_saying_so() {
+    let site = Site::new();
+    let settings = load(
+        &site,
+        &GOOD.replace(
+            "idle = \"30m\"",
+            "idle = \"2h\"\nabsolute = \"7days\"\nallow_beyond_nist = true",
+        ),
+    );
+    assert_eq!(settings.sessions.idle.as_secs(), 7200);
+}
+
+#[test]
+fn a_configuration_that_is_not_there_is_said_to_be_so() {
+    let run = crate::support::program::run(&["check", "--config", "/nonexistent/vestibule.toml"]);
+    assert_eq!(run.code, 2);
+    assert!(
+        run.stderr.starts_with("/nonexistent/vestibule.toml: the configuration cannot be read"),
+        "{}",
+        run.stderr
+    );
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_damage_to_a_configuration_makes_reading_it_panic(
+        at in 0..GOOD.len(),
+        length in 0_usize..12,
+        put in "[ -~\n\t\u{e9}]{0,8}",
+    ) {
+        let damaged = format!(
+            "{}{put}{}",
+            GOOD.get(..at).unwrap_or_default(),
+            GOOD.get((at + length).min(GOOD.len())..).unwrap_or_default()
+        );
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let path = dir.path().join("vestibule.toml");
+        fs::write(&path, damaged).expect("it can be written to");
+        if let Err(mistakes) = Config::load(&path) {
+            assert!(!mistakes.is_empty());
+        }
+    }
+}
