@@ -104,10 +104,10 @@ start_gateway() {
     [ -n "$gateway_http" ] || fail "the gateway is not ready after 30 s"
 }
 
-# address_of KIND: from the log line in which the gateway names a listener of its own.
+# address_of KIND: from the log line in which the gateway names that listener; empty without one.
 address_of() {
-    grep '"message":"listening"' "$work/gateway.log" | grep "\"kind\":\"$1\"" |
-        sed 's/.*"address":"\([^"]*\)".*/\1/' | head -n 1
+    sed -n "/\"message\":\"listening\",\"kind\":\"$1\"/s/.*\"address\":\"\([^\"]*\)\".*/\1/p" \
+        "$work/gateway.log"
 }
 
 # sign_in CONFIG N: adds N accounts and signs each in; their Cookie headers are in `cookies`.
@@ -132,7 +132,7 @@ format = "json"
 [network]
 connections_per_address = 4096
 [throttle]
-per_address = 100000000
+per_address = 1000000
 [[listeners]]
 address = "127.0.0.1:0"
 kind = "http"

@@ -41,6 +41,9 @@ pub(crate) async fn run(
     if !counts.contains_key(&StatusCode::UNAUTHORIZED.as_u16()) {
         return Err(format!("no login was hashed: {counts:?}").into());
     }
+    if counts.contains_key(&StatusCode::TOO_MANY_REQUESTS.as_u16()) {
+        return Err(format!("the throttle took part: {counts:?}").into());
+    }
     let each: Vec<String> = counts.iter().map(|(s, n)| format!("status_{s}={n}")).collect();
     Ok(each.join(" "))
 }
