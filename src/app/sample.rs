@@ -49,7 +49,8 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
     loop {
         let (stream, _address) = listener.accept().await?;
         tokio::spawn(async move {
-            let service = service_fn(|request| async { Ok::<_, Infallible>(answer(request).await) });
+            let service =
+                service_fn(|request| async { Ok::<_, Infallible>(answer(request).await) });
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "a connection to the sample app ended early");
@@ -113,9 +114,7 @@ fn page(headers: &HeaderMap) -> Response<Body> {
         headers: headers.iter().map(|(n, v)| (n.to_string(), shown(v))).collect(),
     };
     match page.render() {
-        Ok(html) => {
-            respond(StatusCode::OK, "text/html; charset=utf-8", Full::from(html).boxed())
-        }
+        Ok(html) => respond(StatusCode::OK, "text/html; charset=utf-8", Full::from(html).boxed()),
         Err(error) => {
             tracing::error!(%error, "the sample page could not be written");
             text(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be written.\n")

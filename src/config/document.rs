@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(doc.as_written(&names.index(0)), names.index(1));
         assert_eq!(doc.as_written(&names.index(1)), names.index(4));
         assert!(!doc.is_known_bad(&names.index(0)));
-        assert_eq!(doc.position(&names.index(1)), (2, 25));
+        assert_eq!(doc.position(&names.index(1)), (2, 24));
     }
 
     #[test]

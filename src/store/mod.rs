@@ -19,4 +19,5 @@ pub mod sql;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is said of a store that took longer.
-const TOO_SLOW: &str = "it did not answer within 2 seconds; check that it runs and is not overloaded";
+const TOO_SLOW: &str =
+    "it did not answer within 2 seconds; check that it runs and is not overloaded";

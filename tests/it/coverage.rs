@@ -136,7 +136,7 @@ fn who(visitor: &Visitor) -> &'static str {
     match visitor {
         Visitor::Anonymous(_) => "nobody",
         Visitor::Pending(_) => "somebody halfway",
-        Visitor::Full(..) => "somebody signed in",
+        Visitor::Full(_) => "somebody signed in",
     }
 }
 
@@ -176,7 +176,7 @@ async fn the_app_is_asked_for_people_with_both_factors_and_for_public_paths_only
     let mut visitors = visitors(&gateway).await;
     let mut wrong = Vec::new();
     for visitor in &mut visitors {
-        let full = matches!(visitor, Visitor::Full(..));
+        let full = matches!(visitor, Visitor::Full(_));
         let who = who(visitor);
         for path in ["/", "/app", "/admin/x?y", "/publicity", "/public/x", "/public"] {
             let passes = full || path == "/public" || path.starts_with("/public/");

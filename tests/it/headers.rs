@@ -18,27 +18,53 @@ async fn the_app_is_told_who_asks_once_and_under_no_other_name() {
     let app = Recorder::start().await;
     let gateway = Gateway::start(&Plan::new(&app)).await;
     let (mut browser, _person) = visitor::signed_in(&gateway, "alice").await;
-    let forged: String = [
-        "Remote-User", "remote_user", "Remote.User", "REMOTE-GROUPS", "X-Remote-User",
-        "X-Forwarded-User", "X-Auth-Request-User", "X-Authentik-Username", "X-Pomerium-Claim-Email",
-        "Cf-Access-Authenticated-User-Email", "X-Original-URL", "X-Rewrite-URL", "X-Real-IP",
-        "X-Client-IP", "True-Client-IP", "X-HTTP-Method-Override", "X-Forwarded-Prefix",
-        "X-Forwarded-Port", "X-Forwarded-Server", "X-Forwarded-Scheme", "X-Forwarded-Ssl",
-        "X_Forwarded_For", "X-Groups", "X-Roles", "Proxy", "X-User-Id", "X-Authenticated-User",
+    let forged = [
+        "Remote-User",
+        "remote_user",
+        "Remote.User",
+        "REMOTE-GROUPS",
+        "X-Remote-User",
+        "X-Forwarded-User",
+        "X-Auth-Request-User",
+        "X-Authentik-Username",
+        "X-Pomerium-Claim-Email",
+        "Cf-Access-Authenticated-User-Email",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-Real-IP",
+        "X-Client-IP",
+        "True-Client-IP",
+        "X-HTTP-Method-Override",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Port",
+        "X-Forwarded-Server",
+        "X-Forwarded-Scheme",
+        "X-Forwarded-Ssl",
+        "X_Forwarded_For",
+        "X-Groups",
+        "X-Roles",
+        "Proxy",
+        "X-User-Id",
+        "X-Authenticated-User",
     ]
     .iter()
-    .map(|name| format!("{name}: forged-value\r\n"))
-    .collect();
-    let lines = format!("{forged}X-Forwarded-For: 203.0.113.9\r\nForwarded: for=203.0.113.9\r\n\
+    .fold(String::new(), |lines, name| lines + name + ": forged-value\r\n");
+    let lines = format!(
+        "{forged}X-Forwarded-For: 203.0.113.9\r\nForwarded: for=203.0.113.9\r\n\
                          X-Forwarded-Proto: http\r\nX-Forwarded-Host: forged-value\r\n\
-                         Authorization: Bearer of-the-app\r\nX-Of-The-App: kept\r\n");
+                         Authorization: Bearer of-the-app\r\nX-Of-The-App: kept\r\n"
+    );
     let seen = seen_at(&app, &mut browser, "/app", &lines).await;
     let head = &seen.head;
     assert_eq!(head.all("remote-user"), ["alice"]);
     assert_eq!(head.all("remote-name"), ["alice of the test"]);
     assert_eq!(head.all("remote-email"), ["alice@example.com"]);
     let groups: Vec<&str> = head.get("remote-groups").unwrap_or_default().split(',').collect();
-    assert_eq!((groups.contains(&"staff"), groups.contains(&"readers")), (true, true), "{groups:?}");
+    assert_eq!(
+        (groups.contains(&"staff"), groups.contains(&"readers")),
+        (true, true),
+        "{groups:?}"
+    );
     assert_eq!(head.all("remote-groups").len(), 1);
     assert_eq!(head.all("x-forwarded-for"), ["127.0.0.1"]);
     assert_eq!(head.all("x-forwarded-proto"), ["https"]);
@@ -112,8 +138,16 @@ async fn an_app_without_rules_gets_its_target_byte_for_byte() {
     browser.host = "plain.test".to_owned();
     let (mut browser, _person) = visitor::join(browser, "alice").await;
     for target in [
-        "/", "/a//b", "/a%2fb", "/%7Euser/%41", "/a/./b/../c", "/a;v=1/b?x=%20+&y=%2F%2f&&=",
-        "/a?", "/a?next=https://example.org/%3Fa%3Db", "/%E2%82%AC", "/a:b@c,d'(e)*!$",
+        "/",
+        "/a//b",
+        "/a%2fb",
+        "/%7Euser/%41",
+        "/a/./b/../c",
+        "/a;v=1/b?x=%20+&y=%2F%2f&&=",
+        "/a?",
+        "/a?next=https://example.org/%3Fa%3Db",
+        "/%E2%82%AC",
+        "/a:b@c,d'(e)*!$",
     ] {
         let seen = seen_at(&plain, &mut browser, target, "").await;
         assert_eq!(seen.head.target, target);
@@ -136,6 +170,9 @@ async fn an_app_with_rules_gets_the_path_that_was_judged() {
         app.barrier().await;
         let reached = app.requests(mark);
         let canonical = reached.iter().all(|r| !r.head.target.contains('%'));
-        assert!(canonical && (answer.status == 400 || answer.status == 200), "{target}: {reached:?}");
+        assert!(
+            canonical && (answer.status == 400 || answer.status == 200),
+            "{target}: {reached:?}"
+        );
     }
 }

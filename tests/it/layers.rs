@@ -17,14 +17,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("telemetry", &["base", "auth"]),
     ("proxy", &["base", "auth", "gate", "web"]),
     ("config", &["base", "auth", "gate", "web", "store", "telemetry", "proxy"]),
-    (
-        "app",
-        &["base", "auth", "gate", "web", "store", "telemetry", "proxy", "config"],
-    ),
-    (
-        "cli",
-        &["base", "auth", "gate", "web", "store", "telemetry", "proxy", "config", "app"],
-    ),
+    ("app", &["base", "auth", "gate", "web", "store", "telemetry", "proxy", "config"]),
+    ("cli", &["base", "auth", "gate", "web", "store", "telemetry", "proxy", "config", "app"]),
 ];
 
 /// Crates that only one module may name. `app` starts the server, which is Pingora's.

@@ -2,18 +2,20 @@
 //! with an app behind it that notes all it hears.
 
 #![expect(
-    missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::as_conversions,
+    clippy::cognitive_complexity,
+    clippy::future_not_send,
     reason = "a test says by its name what it shows, and fails by panicking"
 )]
 
 mod attacks;
 mod cli;
+mod browser;
 mod cluster;
 mod config;
 mod contract;

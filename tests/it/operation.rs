@@ -111,7 +111,9 @@ async fn the_log_holds_nothing_that_opens_a_door() {
     secrets.extend(recovery.iter().map(|c| ("recovery code", c.clone())));
     secrets.extend(recovery.iter().map(|c| ("bare recovery code", c.replace('-', ""))));
     secrets.push(("session cookie", browser.jar[SESSION].clone()));
-    browser.ask("GET", "/app?token=in-the-query", "Authorization: Bearer of-the-app\r\n", b"").await;
+    browser
+        .ask("GET", "/app?token=in-the-query", "Authorization: Bearer of-the-app\r\n", b"")
+        .await;
     secrets.push(("authorization", "of-the-app".to_owned()));
     secrets.push(("query", "in-the-query".to_owned()));
 
@@ -133,6 +135,7 @@ async fn the_log_holds_nothing_that_opens_a_door() {
         let line = log.lines().find(|l| l.contains(secret.as_str()));
         assert!(line.is_none(), "{what} in the log: {}", line.unwrap_or_default());
     }
-    let typed = |l: &&str| l.contains(&format!("\"{code}\"")) || l.contains(&format!("code={code}"));
+    let typed =
+        |l: &&str| l.contains(&format!("\"{code}\"")) || l.contains(&format!("code={code}"));
     assert_eq!(log.lines().find(typed), None, "a typed code in the log");
 }

@@ -33,7 +33,7 @@ fn unescaped(line: &str) -> Vec<u8> {
 }
 
 fn encode_bytes(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("%{b:02X}")).collect()
+    bytes.iter().fold(String::new(), |text, b| text + &format!("%{b:02X}"))
 }
 
 /// What is wrong with a place to be led to.
@@ -62,15 +62,14 @@ fn fully_decoded(path: &str) -> Vec<u8> {
         let mut rest = now.as_slice();
         while let Some((first, after)) = rest.split_first() {
             let hex = after.get(..2).and_then(|h| std::str::from_utf8(h).ok());
-            match hex.and_then(|h| u8::from_str_radix(h, 16).ok()).filter(|_| *first == b'%') {
-                Some(byte) => {
-                    next.push(byte);
-                    rest = &after[2..];
-                }
-                None => {
-                    next.push(*first);
-                    rest = after;
-                }
+            if let Some(byte) =
+                hex.and_then(|h| u8::from_str_radix(h, 16).ok()).filter(|_| *first == b'%')
+            {
+                next.push(byte);
+                rest = &after[2..];
+            } else {
+                next.push(*first);
+                rest = after;
             }
         }
         now = next;

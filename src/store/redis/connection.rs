@@ -7,7 +7,8 @@ use parking_lot::Mutex;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
 use redis::{
-    Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult, TlsCertificates,
+    Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult,
+    TlsCertificates,
 };
 
 use crate::auth::ports::{StoreError, Stored};
@@ -18,8 +19,9 @@ use super::STORE;
 
 pub(super) struct Connection {
     client: Client,
-    /// A manager reconnects by itself after a broken connection. After a refused password or an
-    /// unknown protocol it would not; it is then thrown away.
+    /// A manager reconnects by itself after a broken connection, but keeps for ever the answer of
+    /// a server that refused it (a wrong password, too many clients) or that has become a replica.
+    /// After anything a server said, it is therefore made anew.
     manager: Mutex<Option<ConnectionManager>>,
 }
 
@@ -71,7 +73,10 @@ impl Connection {
 
     /// Runs `command`, within two seconds in all. It is run a second time when the first found
     /// nobody at the address: that finding may date from before the server came back.
-    pub(super) async fn run<T, F>(&self, command: impl Fn(ConnectionManager) -> F + Send) -> Stored<T>
+    pub(super) async fn run<T, F>(
+        &self,
+        command: impl Fn(ConnectionManager) -> F + Send + Sync,
+    ) -> Stored<T>
     where
         F: Future<Output = RedisResult<T>> + Send,
         T: Send,
@@ -85,7 +90,7 @@ impl Connection {
         match tokio::time::timeout(PATIENCE, twice).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(failed)) => {
-                if !failed.is_io_error() && !matches!(failed.kind(), ErrorKind::Server(_)) {
+                if !failed.is_io_error() {
                     *self.manager.lock() = None;
                 }
                 Err(error(reason(&failed)))

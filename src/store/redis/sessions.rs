@@ -19,8 +19,7 @@ type Told = (Option<String>, Option<u64>, Option<String>);
 /// The session, or nothing when it ended between two commands.
 fn session((record, seen, due): Told) -> Stored<Option<Session>> {
     let Some((record, seen)) = record.zip(seen) else { return Ok(None) };
-    let mut session: Session =
-        serde_json::from_str(&record).map_err(|_json| damaged("session"))?;
+    let mut session: Session = serde_json::from_str(&record).map_err(|_json| damaged("session"))?;
     session.last_seen_at = Timestamp::from_millis(seen);
     session.recovery_codes_due = due;
     Ok(Some(session))

@@ -81,7 +81,13 @@ impl Database {
             PATIENCE.as_millis()
         );
         let pool = |size| pool(size, setup.clone()).connect_lazy_with(options.clone());
-        Ok(Self { store, begin: "BEGIN IMMEDIATE", limit: BUSY, readers: pool(4), writers: pool(1) })
+        Ok(Self {
+            store,
+            begin: "BEGIN IMMEDIATE",
+            limit: BUSY,
+            readers: pool(4),
+            writers: pool(1),
+        })
     }
 
     /// Opens a database on a PostgreSQL server.
@@ -122,7 +128,10 @@ impl Database {
     }
 
     /// The row that one changing statement (`RETURNING`) gives back.
-    pub(super) async fn change_returning(&self, statement: Statement<'_>) -> Stored<Option<AnyRow>> {
+    pub(super) async fn change_returning(
+        &self,
+        statement: Statement<'_>,
+    ) -> Stored<Option<AnyRow>> {
         Ok(within(self.store, self.limit, statement.fetch_all(&self.writers)).await?.pop())
     }
 
@@ -171,6 +180,14 @@ fn pool(size: u32, setup: String) -> AnyPoolOptions {
     )
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open; the rest is passed on")]
+fn migration_failure(error: MigrateError) -> sqlx::Error {
+    match error {
+        MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) => inner,
+        other => sqlx::Error::from(other),
+    }
+}
+
 /// Brings the tables up to date over a connection of its own, without the limits of the pools.
 async fn prepare(
     options: &AnyConnectOptions,
@@ -179,10 +196,8 @@ async fn prepare(
 ) -> sqlx::Result<()> {
     let mut connection = AnyConnection::connect_with(options).await?;
     connection.execute(first).await?;
-    schema.migrator().run_direct(None, &mut connection, false).await.map_err(|e| match e {
-        MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) => inner,
-        other => sqlx::Error::from(other),
-    })?;
+    let migrated = schema.migrator().run_direct(None, &mut connection, false).await;
+    migrated.map_err(migration_failure)?;
     connection.close().await
 }
 
@@ -213,7 +228,8 @@ fn failure(store: &'static str, error: &sqlx::Error) -> StoreError {
         sqlx::Error::Database(said) => format!("it said: {}", said.message()),
         sqlx::Error::Migrate(why) => match why.as_ref() {
             MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
-                "its tables were made by another version; run that version or a newer one".to_owned()
+                "its tables were made by another version; run that version or a newer one"
+                    .to_owned()
             }
             _ => "its tables cannot be brought up to date; see its own log".to_owned(),
         },

@@ -42,8 +42,8 @@ fn stored_step(step: TimeStep) -> i64 {
 #[async_trait]
 impl Factors for SqlStore {
     async fn totp(&self, account: AccountId) -> Stored<Option<TotpFactor>> {
-        let statement = query("SELECT * FROM totp_factors WHERE account_id = $1")
-            .bind(account.to_string());
+        let statement =
+            query("SELECT * FROM totp_factors WHERE account_id = $1").bind(account.to_string());
         let row = self.db.fetch_one(statement).await?;
         let found = row.map(|row| factor(&row)).transpose();
         found.map_err(|_values| self.db.damaged("the record of an authenticator"))

@@ -41,8 +41,11 @@ impl SqlStore {
     /// Opens the database and brings its tables up to date; several openers at once are safe. Fails
     /// when it cannot be reached, or was made by a newer version of the product.
     pub async fn open(target: SqlTarget) -> Stored<Self> {
-        let schema =
-            Schema { version: 1, name: "accounts", sql: include_str!("migrations/accounts_0001.sql") };
+        let schema = Schema {
+            version: 1,
+            name: "accounts",
+            sql: include_str!("migrations/accounts_0001.sql"),
+        };
         let db = match target {
             SqlTarget::Embedded(path) => Database::sqlite(SQLITE, &path, schema, "FULL").await?,
             SqlTarget::Postgres(url) => Database::postgres(POSTGRES, &url, schema).await?,

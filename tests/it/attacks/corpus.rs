@@ -82,7 +82,7 @@ impl Attack {
     }
 
     /// The method, as far as there is one.
-    pub(super) fn method(&self, bytes: &[u8]) -> String {
+    pub(super) fn method(bytes: &[u8]) -> String {
         let word: Vec<u8> = bytes.iter().copied().take_while(u8::is_ascii_alphabetic).collect();
         String::from_utf8(word).unwrap_or_default()
     }

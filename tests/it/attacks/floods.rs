@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::Range;
 use super::corpus::Attack;
 use crate::support::frames::{self, Frames, Reply};
-use crate::support::within;
 use crate::support::wire::Wire;
+use crate::support::within;
 
 /// Growth of resident memory that an attack may cause.
 const BOUND: u64 = 48 * 1024 * 1024;

@@ -87,7 +87,8 @@ async fn no_attack_of_the_corpus_gets_through() {
         failures
     };
     let beside = async {
-        let runs = scripts.iter().map(|attack| async { (*attack, slow::run(&range, attack).await) });
+        let runs =
+            scripts.iter().map(|attack| async { (*attack, slow::run(&range, attack).await) });
         let done = futures_util::future::join_all(runs).await;
         let failed = |(attack, result): (_, Result<(), String>)| Some((attack, result.err()?));
         done.into_iter().filter_map(failed).collect::<Vec<(&Attack, String)>>()

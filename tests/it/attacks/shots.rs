@@ -34,7 +34,7 @@ pub(super) enum Shot {
 /// which it does at the latest when we say that nothing more comes.
 pub(super) async fn h1(range: &Range, attack: &Attack) -> Shot {
     let bytes = attack.bytes(&range.placeholders);
-    let method = attack.method(&bytes);
+    let method = Attack::method(&bytes);
     let mut wire = range.client().connect().await;
     let (answer, sent) = {
         // The gateway may refuse and close before it has read all of it.

@@ -35,7 +35,8 @@ pub(super) async fn run(range: &Range, attack: &Attack) -> Result<(), String> {
 }
 
 async fn slow_body(range: &Range) -> Result<(), String> {
-    let (mut reader, mut writer) = tokio::io::split(https(range, Ipv4Addr::new(127, 0, 0, 4)).await);
+    let (mut reader, mut writer) =
+        tokio::io::split(https(range, Ipv4Addr::new(127, 0, 0, 4)).await);
     let head = "POST /_auth/login HTTP/1.1\r\nHost: gw.test\r\n\
                 Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\n";
     writer.write_all(head.as_bytes()).await.map_err(|e| e.to_string())?;
@@ -52,12 +53,17 @@ async fn slow_body(range: &Range) -> Result<(), String> {
         let mut buffer = [0; 4096];
         while reader.read(&mut buffer).await.is_ok_and(|n| n > 0) {}
     };
-    let race = async { tokio::select! { () = dripping => {}, () = closed => {} } };
+    let race = async {
+        tokio::select! { () = dripping => {}, () = closed => {} }
+    };
     let waited = tokio::time::timeout(OWN_BODY, race).await;
     waited.map_err(|_elapsed| format!("still open after {OWN_BODY:?}"))
 }
 
-async fn https(range: &Range, from: Ipv4Addr) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+async fn https(
+    range: &Range,
+    from: Ipv4Addr,
+) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
     let gateway = &range.gateway;
     let stream = client::tcp(gateway.https, IpAddr::V4(from)).await.unwrap();
     client::tls(stream, &gateway.certificates, "gw.test", "http/1.1").await.unwrap()
@@ -139,10 +145,8 @@ pub(super) async fn tunnel_ends_with_its_session(
     attack: &Attack,
 ) -> Result<(), String> {
     let (mut browser, _person) = visitor::signed_in(&range.gateway, "tunneller").await;
-    let placeholders = super::Placeholders {
-        session: browser.jar[SESSION].clone(),
-        pending: String::new(),
-    };
+    let placeholders =
+        super::Placeholders { session: browser.jar[SESSION].clone(), pending: String::new() };
     let mut wire = browser.connect().await;
     wire.send(&attack.bytes(&placeholders)).await.map_err(|e| e.to_string())?;
     let opened = wire.answer_head().await.map_err(|e| e.to_string())?;

@@ -85,14 +85,14 @@ async fn a_forgiven_try_is_given_back<S: ShortLivedPorts>(place: &ShortLived<S>)
     let key = key();
     for _ in 0..20 {
         assert_eq!(verdict(place, &key).await, Verdict::Go);
-        place.two.forgive(&[key.clone()]).await.unwrap();
+        place.two.forgive(std::slice::from_ref(&key)).await.unwrap();
     }
-    place.two.forgive(&[key.clone()]).await.unwrap();
+    place.two.forgive(std::slice::from_ref(&key)).await.unwrap();
     for _ in 0..3 {
         assert_eq!(verdict(place, &key).await, Verdict::Go);
     }
     assert!(matches!(verdict(place, &key).await, Verdict::Wait(_)), "there is no credit");
-    place.two.forgive(&[key.clone()]).await.unwrap();
+    place.two.forgive(std::slice::from_ref(&key)).await.unwrap();
     assert_eq!(verdict(place, &key).await, Verdict::Go);
     assert!(matches!(verdict(place, &key).await, Verdict::Wait(_)));
 }

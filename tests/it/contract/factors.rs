@@ -137,7 +137,9 @@ async fn codes_replaced_by_many_at_once_are_one_whole_set<S: DurablePorts>(place
     let set = place.one.recovery_set(id).await.unwrap().unwrap();
     let winner: usize = set.salt.trim_start_matches("salt ").parse().unwrap();
     assert!((9..=10).contains(&set.left), "{} codes of one set", set.left);
-    assert!(place.one.consume_recovery(id, &code(winner * 100 + 5), start()).await.unwrap().is_some());
+    assert!(
+        place.one.consume_recovery(id, &code(winner * 100 + 5), start()).await.unwrap().is_some()
+    );
 }
 
 super::on_both_databases!(

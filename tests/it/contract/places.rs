@@ -98,7 +98,7 @@ pub(crate) struct ShortLived<S> {
     _kept: Box<dyn Any + Send + Sync>,
 }
 
-impl<S: Clone> ShortLived<S> {
+impl<S: Clone + Sync> ShortLived<S> {
     fn new(one: S, two: S, redis: Option<RedisServer>, kept: Box<dyn Any + Send + Sync>) -> Self {
         Self { one, two, now: AtomicU64::new(START), redis, _kept: kept }
     }

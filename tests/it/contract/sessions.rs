@@ -73,9 +73,7 @@ async fn a_session_comes_back_as_it_was_filed<S: ShortLivedPorts>(place: &ShortL
     assert_eq!(S::load_session(&place.one, &id).await, Some(filed), "a late touch changes nothing");
 }
 
-async fn a_used_session_lives_on_and_an_unused_one_ends<S: ShortLivedPorts>(
-    place: &ShortLived<S>,
-) {
+async fn a_used_session_lives_on_and_an_unused_one_ends<S: ShortLivedPorts>(place: &ShortLived<S>) {
     let who = identity("dave");
     let (used, _) = signed_in(place, &who).await;
     let (unused, _) = signed_in(place, &who).await;
@@ -171,7 +169,7 @@ async fn sessions_are_listed_newest_first<S: ShortLivedPorts>(place: &ShortLived
     assert_eq!(mine, newest_first);
     let all = place.two.list(None, place.now()).await.unwrap();
     assert_eq!(all.len(), 4);
-    assert_eq!(all.get(1..).unwrap(), newest_first);
+    assert_eq!(all[1..], newest_first);
     place.pass(IDLE).await;
     assert!(place.two.list(None, place.now()).await.unwrap().is_empty());
     assert!(place.two.list(Some(who.account), place.now()).await.unwrap().is_empty());

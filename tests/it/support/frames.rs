@@ -152,10 +152,11 @@ impl Frames {
                 HEADERS if on == stream => return Reply::Status(status(&payload, flags)),
                 RST_STREAM if on == stream => return Reply::Reset(number(&payload, 0)),
                 GOAWAY if number(&payload, 4) != 0 => return Reply::GoAway(number(&payload, 4)),
-                SETTINGS if flags & ACK == 0 => {
-                    if self.send(&frame(SETTINGS, ACK, 0, &[])).await.is_err() {
-                        return Reply::Closed;
-                    }
+                SETTINGS
+                    if flags & ACK == 0
+                        && self.send(&frame(SETTINGS, ACK, 0, &[])).await.is_err() =>
+                {
+                    return Reply::Closed;
                 }
                 _ => {}
             }
@@ -178,15 +179,13 @@ fn number(payload: &[u8], at: usize) -> u32 {
 
 /// The status, which is always the first field of an answer.
 fn status(payload: &[u8], flags: u8) -> u16 {
-    let skip = if flags & 8 != 0 { 1 } else { 0 } + if flags & 32 != 0 { 5 } else { 0 };
+    let skip = usize::from(flags & 8 != 0) + if flags & 32 != 0 { 5 } else { 0 };
     let mut block = payload.get(skip..).unwrap_or_default();
     while block.first().is_some_and(|b| b & 0xe0 == 0x20) {
         block = &block[1..]; // a change of the table's size
     }
     match block {
-        [first @ 0x88..=0x8e, ..] => {
-            [200, 204, 206, 304, 400, 404, 500][usize::from(first - 0x88)]
-        }
+        [first @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(first - 0x88)],
         [_literal, size, text @ ..] if size & 0x80 == 0 => {
             let digits = text.get(..usize::from(*size)).unwrap_or_default();
             String::from_utf8_lossy(digits).parse().unwrap_or(0)
@@ -200,7 +199,7 @@ fn status(payload: &[u8], flags: u8) -> u16 {
 
 /// Three digits in the Huffman code of RFC 7541, appendix B.
 fn huffman(bytes: &[u8]) -> u16 {
-    let bits: String = bytes.iter().map(|b| format!("{b:08b}")).collect();
+    let bits = bytes.iter().fold(String::new(), |bits, b| bits + &format!("{b:08b}"));
     let mut rest = bits.as_str();
     let mut value = 0;
     for _digit in 0..3 {

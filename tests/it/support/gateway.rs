@@ -46,7 +46,7 @@ impl Plan {
             names: vec![HOST, "plain.test", "other.test", "localhost"],
             keys: None,
         };
-        plan.app("main", HOST, &app.url(), PUBLIC_RULE)
+        plan.app("main", HOST, &app.url(), &format!("websocket = true\n{PUBLIC_RULE}"))
     }
 
     /// Adds an app; `more` holds further keys and rules.
@@ -89,8 +89,7 @@ impl Plan {
 }
 
 /// The rule of most tests.
-pub(crate) const PUBLIC_RULE: &str =
-    "[[apps.rules]]\npath = \"/public/**\"\naccess = \"public\"\n";
+pub(crate) const PUBLIC_RULE: &str = "[[apps.rules]]\npath = \"/public/**\"\naccess = \"public\"\n";
 
 /// A running gateway; it is killed when this goes.
 #[derive(Debug)]
@@ -226,7 +225,7 @@ impl Gateway {
         self.log.wait_for_the_end().await;
         let child = Arc::clone(&self.child);
         let waiting = tokio::task::spawn_blocking(move || child.lock().wait().unwrap());
-        within(Duration::from_secs(60), "the program to exit", waiting).await.unwrap()
+        within(Duration::from_mins(1), "the program to exit", waiting).await.unwrap()
     }
 }
 

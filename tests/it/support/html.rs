@@ -36,15 +36,12 @@ pub(crate) fn unescape(text: &str) -> String {
             rest = after;
             continue;
         };
-        match entity_char(entity) {
-            Some(c) => {
-                out.push(c);
-                rest = after_entity;
-            }
-            None => {
-                out.push('&');
-                rest = after;
-            }
+        if let Some(c) = entity_char(entity) {
+            out.push(c);
+            rest = after_entity;
+        } else {
+            out.push('&');
+            rest = after;
         }
     }
     out.push_str(rest);

@@ -1,7 +1,6 @@
-//! What a running program writes to its standard error, line by line.
+//! What a running program writes, line by line.
 
-use std::io::{BufRead, BufReader};
-use std::process::ChildStderr;
+use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,13 +18,13 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Follows `stderr` until the program closes it.
-    pub(crate) fn follow(stderr: ChildStderr) -> Self {
+    /// Follows a pipe until the program closes it.
+    pub(crate) fn follow(pipe: impl Read + Send + 'static) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (sender, changed) = watch::channel(0);
         let shared = Arc::clone(&lines);
         std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            for line in BufReader::new(pipe).lines().map_while(Result::ok) {
                 let mut all = shared.lock();
                 all.push(line);
                 sender.send_replace(all.len());
@@ -53,36 +52,43 @@ impl Log {
                 if let Some(value) = fresh.iter().find_map(&found) {
                     return value;
                 }
-                if changed.changed().await.is_err() && self.lines.lock().len() == read {
-                    panic!("the program ended before {what}; it said:\n{}", self.text());
-                }
+                let over = changed.changed().await.is_err();
+                let read_all = self.lines.lock().len() == read;
+                assert!(!(over && read_all), "ended before {what}; it said:\n{}", self.text());
             }
         };
-        match tokio::time::timeout(Duration::from_secs(60), search).await {
-            Ok(value) => value,
-            Err(_elapsed) => panic!("no {what} in the log; it said:\n{}", self.text()),
-        }
+        let found = tokio::time::timeout(Duration::from_mins(1), search).await;
+        found.unwrap_or_else(|_elapsed| panic!("no {what} in the log; it said:\n{}", self.text()))
     }
 
-    /// Waits until the program has closed its standard error.
+    /// Waits until the program has closed the pipe.
     pub(crate) async fn wait_for_the_end(&self) {
         let mut changed = self.changed.clone();
         let end = async { while changed.changed().await.is_ok() {} };
-        within(Duration::from_secs(60), "the program to end", end).await;
+        within(Duration::from_mins(1), "the program to end", end).await;
     }
 }
 
-/// A line of a JSON log.
+/// A line, with the fields it has if it is JSON.
 #[derive(Debug)]
-pub(crate) struct Line(Value);
+pub(crate) struct Line {
+    text: String,
+    fields: Value,
+}
 
 impl Line {
     fn parse(text: &str) -> Self {
-        Self(serde_json::from_str(text).unwrap_or_default())
+        Self { text: text.to_owned(), fields: serde_json::from_str(text).unwrap_or_default() }
+    }
+
+    /// All of it.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
     }
 
     /// A field of the event, as text.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).or_else(|| self.0.get("fields")?.get(name))?.as_str()
+        let fields = &self.fields;
+        fields.get(name).or_else(|| fields.get("fields")?.get(name))?.as_str()
     }
 }

@@ -3,7 +3,8 @@
 //! A server is ready when its own log says so. On Linux it dies with the test process, however
 //! that ends.
 
-use std::io::{BufRead as _, BufReader};
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
@@ -127,7 +128,8 @@ fn follow(output: Output, ready: &str) -> bool {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        drop(self.stop.send(self.last_signal));
+        // A thread that has ended already has nothing left to stop.
+        self.stop.send(self.last_signal).unwrap_or_default();
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
@@ -197,7 +199,20 @@ impl RedisServer {
         command.query_async(&mut connection).await.unwrap()
     }
 
-    async fn connect(&self) -> redis::aio::MultiplexedConnection {
+    /// Changes a setting over a connection that is there already.
+    pub(crate) async fn set(
+        &self,
+        connection: &mut redis::aio::MultiplexedConnection,
+        setting: &str,
+        value: &str,
+    ) {
+        let mut set = redis::cmd("CONFIG");
+        set.arg("SET").arg(setting).arg(value);
+        set.query_async::<()>(connection).await.unwrap();
+    }
+
+    /// A connection of its own.
+    pub(crate) async fn connect(&self) -> redis::aio::MultiplexedConnection {
         let client = redis::Client::open(self.url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
     }
@@ -221,7 +236,7 @@ impl RedisServer {
                 other => panic!("a key of a kind nobody expects: {other}"),
             };
             let value: redis::Value = read.query_async(&mut connection).await.unwrap();
-            dump.push_str(&format!("{key} = {value:?}\n"));
+            writeln!(dump, "{key} = {value:?}").unwrap();
         }
         dump
     }
@@ -236,7 +251,7 @@ impl RedisServer {
         );
         let millis = u64::try_from(time.as_millis()).unwrap();
         let mut connection = self.connect().await;
-        script.arg(millis).invoke_async::<_, ()>(&mut connection).await.unwrap();
+        script.arg(millis).invoke_async::<()>(&mut connection).await.unwrap();
     }
 }
 
@@ -326,5 +341,6 @@ fn unprivileged(ours: &Path) -> Option<(u32, u32)> {
         let mut fields = line.split(':').skip(2);
         Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
     });
-    Some(user.expect("a user `postgres` or `nobody` to run PostgreSQL as"))
+    assert!(user.is_some(), "these tests need a user `postgres` or `nobody` to run PostgreSQL as");
+    user
 }

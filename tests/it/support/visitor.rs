@@ -30,7 +30,7 @@ pub(crate) enum Visitor {
     /// The password proved; an account that is not enrolled yet.
     Pending(Browser),
     /// Both factors proved.
-    Full(Browser, Person),
+    Full(Browser),
 }
 
 impl Visitor {
@@ -50,14 +50,13 @@ impl Visitor {
     /// Adds an account, enrols its authenticator and keeps its recovery codes.
     pub(crate) async fn full(gateway: &Gateway, name: &str) -> Self {
         gateway.add_user(name);
-        let (browser, person) = join(Browser::new(gateway), name).await;
-        Self::Full(browser, person)
+        Self::Full(join(Browser::new(gateway), name).await.0)
     }
 
     /// The browser.
     pub(crate) fn browser(&mut self) -> &mut Browser {
         match self {
-            Self::Anonymous(browser) | Self::Pending(browser) | Self::Full(browser, _) => browser,
+            Self::Anonymous(browser) | Self::Pending(browser) | Self::Full(browser) => browser,
         }
     }
 }

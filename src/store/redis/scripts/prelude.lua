@@ -1,9 +1,5 @@
--- Every script: KEYS[1] is the guard key, ARGV[1] the prefix of all keys.
+-- Every script: KEYS[1] is the guard key, already written; ARGV[1] is the prefix of all keys.
 local P = ARGV[1]
-
--- The guard key never holds anything that matters. Deleting it is a write, so that a server that
--- has become a replica refuses instead of telling of sessions that were ended elsewhere.
-redis.call('DEL', KEYS[1])
 
 local function index_key(account)
   return P .. ':a:' .. account

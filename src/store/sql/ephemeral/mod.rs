@@ -33,8 +33,11 @@ impl EmbeddedStore {
     /// missing (modes 0600 and 0700). Fails when it cannot be opened, or was made by a newer
     /// version of the product.
     pub async fn open(path: &Path) -> Stored<Self> {
-        let schema =
-            Schema { version: 1, name: "sessions", sql: include_str!("../migrations/sessions_0001.sql") };
+        let schema = Schema {
+            version: 1,
+            name: "sessions",
+            sql: include_str!("../migrations/sessions_0001.sql"),
+        };
         Ok(Self { db: Database::sqlite(STORE, path, schema, "NORMAL").await? })
     }
 

@@ -50,11 +50,10 @@ impl PendingLogins for EmbeddedStore {
         id: &HashedToken<PendingToken>,
         now: Timestamp,
     ) -> Stored<Option<PendingLogin>> {
-        let statement = query(
-            "SELECT record, enrolment FROM pending_logins WHERE id = $1 AND expires_at > $2",
-        )
-        .bind(id.to_hex())
-        .bind(moment(now));
+        let statement =
+            query("SELECT record, enrolment FROM pending_logins WHERE id = $1 AND expires_at > $2")
+                .bind(id.to_hex())
+                .bind(moment(now));
         let found = self.db.fetch_one(statement).await?.map(|row| login(&row)).transpose();
         found.map_err(|_values| self.db.damaged(RECORD))
     }
@@ -72,8 +71,7 @@ impl PendingLogins for EmbeddedStore {
         .bind(id.to_hex())
         .bind(moment(now));
         let Some(row) = self.db.change_returning(statement).await? else { return Ok(None) };
-        let guesses: u32 =
-            number(&row, "guesses").map_err(|_values| self.db.damaged(RECORD))?;
+        let guesses: u32 = number(&row, "guesses").map_err(|_values| self.db.damaged(RECORD))?;
         if guesses > limit {
             PendingLogins::end(self, id).await?;
             return Ok(None);

@@ -92,7 +92,7 @@ impl Sessions for EmbeddedStore {
         .bind(moment(now))
         .bind(moment(now.plus(ttl)));
         self.db.change(statement).await?;
-        Ok(())
+        self.sweep(now).await
     }
 
     async fn recovery_codes_done(&self, id: &HashedToken<SessionToken>) -> Stored<()> {

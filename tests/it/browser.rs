@@ -1,0 +1,266 @@
+//! The whole way in a real browser, with and without JavaScript: the picture is read off the
+//! screen, codes come from `oathtool`, and everything is done by typing and clicking.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use fantoccini::{Client, ClientBuilder, Locator};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::support::gateway::{Gateway, PASSWORD, Plan};
+use super::support::html;
+use super::support::log::Log;
+use super::support::upstream::{Recorder, Seen};
+use super::support::within;
+
+/// How long a page may take on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Seconds that a code is shown.
+const PERIOD: u64 = 30;
+
+/// Chromium under a chromedriver of our own.
+struct Screen {
+    client: Client,
+    driver: Child,
+    dir: TempDir,
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        drop(self.driver.kill());
+        drop(self.driver.wait());
+    }
+}
+
+impl Screen {
+    async fn open(scripts: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .env("TMPDIR", dir.path())
+            .env("HOME", dir.path())
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = Log::follow(driver.stdout.take().unwrap());
+        let port = said.wait_for("chromedriver's port", |line| port_in(line.text())).await;
+        let profile = dir.path().join("profile");
+        let javascript = if scripts { 1 } else { 2 };
+        let capabilities = json!({
+            "acceptInsecureCerts": true,
+            "goog:chromeOptions": {
+                "args": [
+                    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic",
+                    "--no-first-run", "--disable-background-networking",
+                    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+                    "--ignore-certificate-errors", "--window-size=1000,1600",
+                    "--host-resolver-rules=MAP gw.test 127.0.0.1",
+                    format!("--user-data-dir={}", profile.display()),
+                ],
+                "prefs": { "profile.managed_default_content_settings.javascript": javascript },
+            },
+        });
+        let capabilities = capabilities.as_object().unwrap().clone();
+        let connecting = async {
+            let mut builder =
+                ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
+            builder.capabilities(capabilities);
+            builder.connect(&format!("http://127.0.0.1:{port}")).await.unwrap()
+        };
+        let client = within(PATIENCE, "the browser", connecting).await;
+        Self { client, driver, dir }
+    }
+
+    async fn wait_for(&self, css: &str) -> fantoccini::elements::Element {
+        let waiting = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css));
+        match waiting.await {
+            Ok(element) => element,
+            Err(error) => {
+                let at = self.client.current_url().await;
+                panic!("no {css} at {at:?} ({error}): {}", self.source().await)
+            }
+        }
+    }
+
+    async fn source(&self) -> String {
+        self.client.source().await.unwrap_or_default()
+    }
+
+    async fn type_in(&self, name: &str, text: &str) {
+        let field = self.wait_for(&format!("input[name={name}]")).await;
+        field.clear().await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    async fn press(&self) {
+        self.wait_for("main button[type=submit], form button.primary").await.click().await.unwrap();
+    }
+
+    async fn wait_for_path(&self, path: &str) {
+        let there = async {
+            while self.client.current_url().await.unwrap().path() != path {
+                tokio::task::yield_now().await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, there).await.is_err() {
+            let at = self.client.current_url().await.unwrap();
+            panic!("not led to {path} but to {at}: {}", self.source().await);
+        }
+    }
+
+    async fn prove_password(&self, name: &str) {
+        self.type_in("username", name).await;
+        self.type_in("password", PASSWORD).await;
+        self.press().await;
+    }
+
+    /// The secret in the picture on the screen.
+    async fn scan(&self) -> String {
+        let picture = self.dir.path().join("screen.png");
+        let qr = self.wait_for("svg.qr, svg[role=img]").await;
+        std::fs::write(&picture, qr.screenshot().await.unwrap()).unwrap();
+        let text = read_picture(&picture);
+        assert!(text.starts_with("otpauth://totp/"), "in the picture: {text:?}");
+        let (_, rest) = text.split_once("secret=").unwrap();
+        rest.split('&').next().unwrap().to_owned()
+    }
+
+    async fn sign_out(&self, origin: &str) {
+        self.client.goto(&format!("{origin}/_auth/logout")).await.unwrap();
+        self.press().await;
+        self.wait_for("a[href^=\"/_auth/login\"]").await;
+    }
+}
+
+fn port_in(line: &str) -> Option<u16> {
+    let (_, rest) = line.split_once("started successfully on port ")?;
+    rest.trim_end_matches('.').parse().ok()
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {said}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn read_picture(file: &Path) -> String {
+    output(Command::new("zbarimg").args(["--quiet", "--raw"]).arg(file))
+}
+
+/// The code that `oathtool` shows for a step.
+fn oathtool(secret: &str, step: u64) -> String {
+    let now = format!("--now=@{}", step * PERIOD);
+    output(Command::new("oathtool").args(["--totp", "--base32", &now, secret]))
+}
+
+/// A code later than `used` that is good now, and its step.
+async fn fresh_code(secret: &str, used: u64) -> (String, u64) {
+    let now = super::support::codes::Codes::settled_step(12).await;
+    let step = (now - 1).max(used + 1);
+    while super::support::codes::Codes::step() + 1 < step {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    (oathtool(secret, step), step)
+}
+
+/// A browser, the gateway it asks, and where that is.
+struct Walk {
+    app: Recorder,
+    origin: String,
+    screen: Screen,
+    _gateway: Gateway,
+}
+
+impl Walk {
+    async fn begin(scripts: bool) -> Self {
+        let app = Recorder::start().await;
+        let plan = Plan::new(&app).app("local", "localhost", &app.url(), "");
+        let gateway = Gateway::start(&plan).await;
+        gateway.add_user("alice");
+        let origin = format!("https://localhost:{}", gateway.https.port());
+        Self { app, origin, screen: Screen::open(scripts).await, _gateway: gateway }
+    }
+
+    /// Opens a page of the app and proves the password on the way.
+    async fn open(&self, target: &str) {
+        self.screen.client.goto(&format!("{}{target}", self.origin)).await.unwrap();
+        self.screen.wait_for_path("/_auth/login").await;
+        self.screen.prove_password("alice").await;
+    }
+
+    async fn send_code(&self, code: &str) {
+        self.screen.type_in("code", code).await;
+        self.screen.press().await;
+    }
+
+    /// The first time: enrolment by the picture, then the recovery codes. The secret, the step of
+    /// the code used, and the recovery codes.
+    async fn enrol(&self) -> (String, u64, Vec<String>) {
+        let screen = &self.screen;
+        self.open("/start?x=1").await;
+        screen.wait_for_path("/_auth/enroll").await;
+        let secret = screen.scan().await;
+        let (code, used) = fresh_code(&secret, 0).await;
+        self.send_code(&code).await;
+        screen.wait_for_path("/_auth/recovery-codes").await;
+        screen.wait_for("li code").await;
+        let recovery = html::recovery_codes(&screen.source().await);
+        assert_eq!(recovery.len(), 10, "{}", screen.source().await);
+        screen.wait_for("input[name=confirm]").await.click().await.unwrap();
+        screen.press().await;
+        screen.wait_for_path("/start").await;
+        let target = |seen: &Seen| seen.head.target == "/start?x=1";
+        let reached = self.app.wait_for(self.app.mark_of_all(), target).await;
+        assert_eq!(reached.head.all("remote-user"), ["alice"]);
+        (secret, used, recovery)
+    }
+
+    async fn come_back_with_a_code(&self, secret: &str, used: u64) {
+        self.screen.sign_out(&self.origin).await;
+        self.open("/again").await;
+        self.screen.wait_for_path("/_auth/otp").await;
+        let (code, _step) = fresh_code(secret, used).await;
+        self.send_code(&code).await;
+        self.screen.wait_for_path("/again").await;
+    }
+
+    async fn come_back_with_a_recovery_code(&self, code: &str) {
+        let screen = &self.screen;
+        screen.sign_out(&self.origin).await;
+        self.open("/lost").await;
+        screen.wait_for_path("/_auth/otp").await;
+        screen.wait_for("a[href^=\"/_auth/recovery\"]").await.click().await.unwrap();
+        screen.wait_for_path("/_auth/recovery").await;
+        self.send_code(code).await;
+        screen.wait_for_path("/lost").await;
+    }
+}
+
+async fn the_whole_way(scripts: bool) {
+    let walk = Walk::begin(scripts).await;
+    let (secret, used, recovery) = walk.enrol().await;
+    walk.come_back_with_a_code(&secret, used).await;
+    walk.come_back_with_a_recovery_code(&recovery[0]).await;
+
+    let client = walk.screen.client.clone();
+    let page = "data:text/html,<title>off</title><script>document.title='on'</script>";
+    client.goto(page).await.unwrap();
+    let expected = if scripts { "on" } else { "off" };
+    assert_eq!(client.title().await.unwrap(), expected, "JavaScript was as it should be");
+    client.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_gets_in_with_a_browser() {
+    the_whole_way(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_gets_in_with_a_browser_without_javascript() {
+    the_whole_way(false).await;
+}
