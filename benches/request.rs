@@ -51,7 +51,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The median over all samples; none when only asked whether it runs.
+/// The mean over all requests; none when there was none to measure.
 fn measure(
     criterion: &mut Criterion,
     runtime: &Runtime,
@@ -59,33 +59,33 @@ fn measure(
     to: SocketAddr,
     cookies: &str,
 ) -> Option<Duration> {
-    let samples = Mutex::new(Vec::new());
+    // Seconds and requests, over all samples.
+    let total = Mutex::new((0.0, 0.0));
     let mut group = criterion.benchmark_group("request");
     group.bench_function(name, |b| {
         b.to_async(runtime).iter_custom(|count| {
-            let samples = &samples;
+            let total = &total;
             async move {
                 match requests(to, cookies, count).await {
                     Ok(took) => {
-                        let each =
-                            took.as_secs_f64() / f64::from(u32::try_from(count).unwrap_or(1));
-                        samples.lock().push(Duration::from_secs_f64(each));
+                        let mut total = total.lock();
+                        total.0 += took.as_secs_f64();
+                        total.1 += f64::from(u32::try_from(count).unwrap_or(u32::MAX));
                         took
                     }
                     // Criterion takes no errors; a run that fails must not look like a fast one.
-                    Err(failure) => unreachable_sample(&failure),
+                    Err(failure) => end_of_the_bench(&failure),
                 }
             }
         });
     });
     group.finish();
-    let mut samples = samples.into_inner();
-    samples.sort_unstable();
-    samples.get(samples.len() / 2).copied()
+    let (seconds, requests) = total.into_inner();
+    (requests > 0.0).then(|| Duration::from_secs_f64(seconds / requests))
 }
 
 #[expect(clippy::panic, reason = "a bench ends at its first failed request")]
-fn unreachable_sample(failure: &Failure) -> Duration {
+fn end_of_the_bench(failure: &Failure) -> Duration {
     panic!("a request failed: {failure}")
 }
 
