@@ -1,0 +1,258 @@
+//! What the gate's decision costs without any network: reading the session cookie, finding the
+//! session in the cache, bringing the target into its one form, asking the rules.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use criterion::Criterion;
+use http::Method;
+use vestibule::auth::account::{Account, AccountStatus, Identity, LoginName, NewAccount};
+use vestibule::auth::keys::{KEY_LEN, Key, KeyMaterial, KeyRing};
+use vestibule::auth::password::PasswordRecord;
+use vestibule::auth::ports::{Accounts, Added, Sessions, StoreError, Stored};
+use vestibule::auth::session::{Device, Session, SessionLimits};
+use vestibule::auth::stage::Factor;
+use vestibule::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
+use vestibule::base::address::ClientIp;
+use vestibule::base::clock::{Clock as _, SystemClock, Timestamp};
+use vestibule::base::id::{AccountId, SessionId};
+use vestibule::base::random::OsRandom;
+use vestibule::gate::admission::{Visitor, decide};
+use vestibule::gate::policy::{Access, PathGlob, Policy, Rule};
+use vestibule::gate::sessions::CachedSessions;
+use vestibule::gate::target::CanonicalTarget;
+use zeroize::Zeroizing;
+
+type Failure = Box<dyn std::error::Error>;
+
+const APP: &str = "bench";
+const PLAIN: &[u8] = b"/projects/42/cells?sort=name&page=3";
+const ENCODED: &[u8] = b"/%70rojects/42/a%20name%c3%a9?sort=name";
+
+fn main() -> Result<(), Failure> {
+    let mut criterion = Criterion::default().configure_from_args();
+    let keys = keys()?;
+    let token = PlainToken::<SessionToken>::generate(&keys, &OsRandom::new())?;
+    tokens(&mut criterion, &keys, &token);
+    targets(&mut criterion);
+    let policy = policy()?;
+    rules(&mut criterion, &policy);
+    sessions(&mut criterion, &keys, &token, &policy)?;
+    criterion.final_summary();
+    Ok(())
+}
+
+fn keys() -> Result<KeyRing, Failure> {
+    let key = |n: u8| Key { id: format!("k{n}"), bytes: Zeroizing::new([n; KEY_LEN]) };
+    // Two token keys, as in the days after a rotation.
+    let material =
+        KeyMaterial { token: vec![key(1), key(2)], data: vec![key(3)], pepper: vec![key(4)] };
+    Ok(KeyRing::new(&material)?)
+}
+
+fn tokens(criterion: &mut Criterion, keys: &KeyRing, token: &PlainToken<SessionToken>) {
+    let mut group = criterion.benchmark_group("token");
+    let text = token.reveal();
+    group.bench_function("ours", |b| {
+        b.iter(|| PlainToken::<SessionToken>::parse(black_box(text), keys));
+    });
+    let foreign = "A".repeat(text.len());
+    group.bench_function("random text", |b| {
+        b.iter(|| PlainToken::<SessionToken>::parse(black_box(&foreign), keys));
+    });
+    group.finish();
+}
+
+fn targets(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("target");
+    group.bench_function("verbatim", |b| {
+        b.iter(|| CanonicalTarget::verbatim(black_box(PLAIN)));
+    });
+    group.bench_function("canonical already", |b| {
+        b.iter(|| CanonicalTarget::canonical(black_box(PLAIN)));
+    });
+    group.bench_function("made canonical", |b| {
+        b.iter(|| CanonicalTarget::canonical(black_box(ENCODED)));
+    });
+    group.finish();
+}
+
+fn policy() -> Result<Policy, Failure> {
+    let rule = |path: &str, methods: &[Method], access| -> Result<Rule, Failure> {
+        Ok(Rule { path: PathGlob::parse(path)?, methods: methods.to_vec(), access })
+    };
+    let rules = vec![
+        rule("/public/**", &[Method::GET, Method::HEAD], Access::Public)?,
+        rule("/assets/*", &[], Access::Public)?,
+        rule("/**/internal/*", &[], Access::Deny)?,
+        rule("/health", &[Method::GET], Access::Public)?,
+    ];
+    Ok(Policy { rules })
+}
+
+fn rules(criterion: &mut Criterion, policy: &Policy) {
+    let mut group = criterion.benchmark_group("policy");
+    group.bench_function("the first rule", |b| {
+        b.iter(|| policy.access(&Method::GET, black_box("/public/a/b.css")));
+    });
+    group.bench_function("no rule of four", |b| {
+        b.iter(|| policy.access(&Method::GET, black_box("/projects/42/cells")));
+    });
+    group.finish();
+}
+
+fn sessions(
+    criterion: &mut Criterion,
+    keys: &KeyRing,
+    token: &PlainToken<SessionToken>,
+    policy: &Policy,
+) -> Result<(), Failure> {
+    let clock = Arc::new(SystemClock::new());
+    let memory = Arc::new(Memory { session: session(clock.now())? });
+    let known = Arc::new(CachedSessions::new(
+        Arc::<Memory>::clone(&memory),
+        memory,
+        clock,
+        SessionLimits::default(),
+    ));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if runtime.block_on(known.find(APP, token.hashed()))?.is_none() {
+        return Err("the session is not found: this would measure a refusal".into());
+    }
+    let mut group = criterion.benchmark_group("session");
+    group.bench_function("a hit in the cache", |b| {
+        b.to_async(&runtime).iter(|| known.find(APP, black_box(token.hashed())));
+    });
+    let text = token.reveal();
+    group.bench_function("the whole decision", |b| {
+        b.to_async(&runtime).iter(|| async {
+            let target = CanonicalTarget::canonical(black_box(PLAIN)).ok()?;
+            let access = policy.access(&Method::GET, target.path());
+            let token = PlainToken::<SessionToken>::parse(black_box(text), keys)?;
+            let found = known.find(APP, token.hashed()).await.ok()?;
+            Some(decide(access, found.map_or(Visitor::Anonymous, Visitor::Full)))
+        });
+    });
+    group.finish();
+    Ok(())
+}
+
+fn session(now: Timestamp) -> Result<Session, Failure> {
+    let random = OsRandom::new();
+    Ok(Session {
+        id: SessionId::random(&random)?,
+        identity: Identity {
+            account: AccountId::random(&random)?,
+            name: LoginName::parse("alice")?,
+            display_name: "Alice of the bench".to_owned(),
+            email: Some("alice@example.com".to_owned()),
+            groups: vec!["staff".to_owned(), "readers".to_owned()],
+        },
+        app: APP.to_owned(),
+        method: Factor::Totp,
+        started_at: now,
+        last_seen_at: now,
+        expires_at: now.plus(Duration::from_hours(12)),
+        device: Device {
+            address: ClientIp::new("192.0.2.7".parse()?),
+            user_agent: "a browser".to_owned(),
+        },
+        recovery_codes_due: None,
+    })
+}
+
+/// A store in memory that holds one session of one account. The cache asks it once in a second;
+/// what the decision never asks for is answered as an outage.
+struct Memory {
+    session: Session,
+}
+
+fn never<T>() -> Stored<T> {
+    Err(StoreError { store: "the store of the bench", reason: "it only reads".to_owned() })
+}
+
+#[async_trait]
+impl Sessions for Memory {
+    async fn load(&self, _: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
+        Ok(Some(self.session.clone()))
+    }
+    async fn touch(&self, _: &HashedToken<SessionToken>, _: Timestamp, _: Duration) -> Stored<()> {
+        Ok(())
+    }
+    async fn promote(
+        &self,
+        _: &HashedToken<PendingToken>,
+        _: &HashedToken<SessionToken>,
+        _: &Session,
+        _: Duration,
+    ) -> Stored<bool> {
+        never()
+    }
+    async fn recovery_codes_done(&self, _: &HashedToken<SessionToken>) -> Stored<()> {
+        never()
+    }
+    async fn end(&self, _: &HashedToken<SessionToken>) -> Stored<()> {
+        never()
+    }
+    async fn end_by_id(&self, _: SessionId) -> Stored<bool> {
+        never()
+    }
+    async fn end_account(&self, _: AccountId) -> Stored<u64> {
+        never()
+    }
+    async fn end_all(&self) -> Stored<u64> {
+        never()
+    }
+    async fn list(&self, _: Option<AccountId>, _: Timestamp) -> Stored<Vec<Session>> {
+        never()
+    }
+    async fn ping(&self) -> Stored<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Accounts for Memory {
+    async fn status(&self, _: AccountId) -> Stored<Option<AccountStatus>> {
+        Ok(Some(AccountStatus { disabled: false, sessions_valid_from: Timestamp::EPOCH }))
+    }
+    async fn add(&self, _: &NewAccount) -> Stored<Added> {
+        never()
+    }
+    async fn by_name(&self, _: &LoginName) -> Stored<Option<Account>> {
+        never()
+    }
+    async fn by_id(&self, _: AccountId) -> Stored<Option<Account>> {
+        never()
+    }
+    async fn list(&self) -> Stored<Vec<Account>> {
+        never()
+    }
+    async fn set_password(
+        &self,
+        _: AccountId,
+        _: &PasswordRecord,
+        _: Option<Timestamp>,
+    ) -> Stored<bool> {
+        never()
+    }
+    async fn rehash_password(
+        &self,
+        _: AccountId,
+        _: &PasswordRecord,
+        _: &PasswordRecord,
+    ) -> Stored<()> {
+        never()
+    }
+    async fn set_disabled(&self, _: AccountId, _: bool, _: Timestamp) -> Stored<bool> {
+        never()
+    }
+    async fn remove(&self, _: AccountId) -> Stored<bool> {
+        never()
+    }
+    async fn ping(&self) -> Stored<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+# Shared by benches/*.sh: what they need installed, built, started, and ended again.
+# Sourced by bash with `set -euo pipefail`; everything listens on loopback and ends with the script.
+# shellcheck shell=bash
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+# The profile that is shipped. `PROFILE=dev` shows that a script works; its numbers say nothing.
+PROFILE="${PROFILE:-dist}"
+host=localhost
+password=seven-owls-paint-the-fence
+work="$(mktemp -d)"
+pids=()
+
+fail() {
+    echo "$(basename "$0"): $*" >&2
+    exit 1
+}
+
+# Ends what this script started, by process id, and waits for it.
+clean_up() {
+    local status=$? pid
+    trap - EXIT INT TERM
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+    if [ "$status" != 0 ]; then
+        tail -n 20 "$work"/*.log >&2 2>/dev/null || true
+    fi
+    rm -rf "$work"
+    exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+# need COMMAND PACKAGE...: installs packages for commands that are missing (Debian).
+need() {
+    local missing=()
+    while [ $# -gt 0 ]; do
+        command -v "$1" >/dev/null 2>&1 || missing+=("$2")
+        shift 2
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 ||
+        fail "please install: ${missing[*]}"
+    DEBIAN_FRONTEND=noninteractive apt-get update -q >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+        "${missing[@]}" >&2
+}
+
+# build EXAMPLE...: the gateway and what a script runs beside it; sets `target`.
+build() {
+    local example arguments=(--locked --profile "$PROFILE" --bin vestibule)
+    for example in "$@"; do arguments+=(--example "$example"); done
+    (cd "$root" && cargo build "${arguments[@]}") >&2
+    local directory="$PROFILE"
+    [ "$PROFILE" != dev ] || directory=debug
+    target="${CARGO_TARGET_DIR:-$root/target}/$directory"
+    vestibule="$target/vestibule"
+    load="$target/examples/load"
+}
+
+# free_ports N: N ports on loopback that nobody listens on now.
+free_ports() {
+    python3 - "$1" <<'PYTHON'
+import socket, sys
+sockets = [socket.socket() for _ in range(int(sys.argv[1]))]
+for one in sockets:
+    one.bind(("127.0.0.1", 0))
+print(*(one.getsockname()[1] for one in sockets))
+PYTHON
+}
+
+# until_open PORT: waits until somebody listens there, 30 s at most.
+until_open() {
+    local try
+    for ((try = 0; try < 300; try++)); do
+        (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return 0
+        sleep 0.1
+    done
+    fail "nothing listens on port $1"
+}
+
+# background NAME COMMAND...: runs it with its output in NAME.log; its id is `pid`.
+background() {
+    local name=$1
+    shift
+    "$@" >"$work/$name.log" 2>&1 </dev/null &
+    pid=$!
+    pids+=("$pid")
+}
+
+# start_gateway CONFIG COMMAND...: starts it (COMMAND... goes before it: taskset, say) and waits
+# until it is ready; sets `gateway_pid`, and `gateway_http` and `gateway_https` to its addresses.
+start_gateway() {
+    local config=$1 try
+    shift
+    background gateway "$@" "$vestibule" serve --config "$config"
+    gateway_pid=$pid
+    for ((try = 0; try < 600; try++)); do
+        grep -q '"message":"ready"' "$work/gateway.log" && break
+        kill -0 "$gateway_pid" 2>/dev/null || fail "the gateway did not start"
+        sleep 0.05
+    done
+    gateway_http="$(address_of http)"
+    gateway_https="$(address_of https)"
+    [ -n "$gateway_http" ] || fail "the gateway is not ready after 30 s"
+}
+
+# address_of KIND: from the log line in which the gateway names that listener; empty without one.
+address_of() {
+    sed -n "/\"message\":\"listening\",\"kind\":\"$1\"/s/.*\"address\":\"\([^\"]*\)\".*/\1/p" \
+        "$work/gateway.log"
+}
+
+# sign_in CONFIG N: adds N accounts and signs each in; their Cookie headers are in `cookies`.
+sign_in() {
+    local number names=()
+    for ((number = 1; number <= $2; number++)); do
+        names+=("bench-$number")
+        printf %s "$password" |
+            "$vestibule" user add "bench-$number" --password-stdin --config "$1" >/dev/null
+    done
+    cookies="$work/cookies"
+    printf %s "$password" |
+        "$load" sign-in --gateway "$gateway_http" --host "$host" "${names[@]}" >"$cookies"
+}
+
+# common_config: what every configuration here starts with.
+common_config() {
+    cat <<TOML
+data_dir = "$work/data"
+[log]
+format = "json"
+[network]
+connections_per_address = 4096
+[throttle]
+per_address = 1000000
+[[listeners]]
+address = "127.0.0.1:0"
+kind = "http"
+TOML
+}
+
+# app_config UPSTREAM: the app behind.
+app_config() {
+    cat <<TOML
+[[apps]]
+name = "bench"
+title = "Bench"
+hosts = ["$host"]
+upstreams = ["http://$1"]
+TOML
+}
+
+# field NAME <<<LINE: the value of NAME=VALUE in a line of such pairs.
+field() {
+    tr ' ' '\n' | sed -n "s/^$1=//p"
+}
+
+# start_backend PORT COMMAND...: nginx that answers everything with 1 KiB.
+start_backend() {
+    local port=$1
+    shift
+    mkdir -p "$work/backend"
+    cat >"$work/backend/nginx.conf" <<NGINX
+daemon off;
+master_process off;
+pid $work/backend/nginx.pid;
+error_log stderr warn;
+events { worker_connections 4096; }
+http {
+    access_log off;
+    keepalive_requests 1000000000;
+    keepalive_timeout 600s;
+    $(nginx_paths "$work/backend")
+    server {
+        listen 127.0.0.1:$port backlog=4096;
+        location / {
+            default_type text/plain;
+            return 200 "$(printf '%01024d' 0)";
+        }
+    }
+}
+NGINX
+    # An NGINX variable in the environment would be taken for inherited sockets.
+    background backend env -u NGINX "$@" nginx -p "$work/backend" -c "$work/backend/nginx.conf"
+    backend_pid=$pid
+    until_open "$port"
+}
+
+# nginx_paths DIR: temporary files of nginx in DIR and nowhere else.
+nginx_paths() {
+    local kind
+    for kind in client_body proxy fastcgi uwsgi scgi; do
+        echo "${kind}_temp_path $1/$kind;"
+    done
+}
