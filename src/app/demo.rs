@@ -132,7 +132,9 @@ access = "public"
 }
 
 /// The user's new password; nothing when the user is there from an earlier run.
-async fn add_user(settings: &crate::config::settings::Settings) -> Result<Option<Secret>, AppError> {
+async fn add_user(
+    settings: &crate::config::settings::Settings,
+) -> Result<Option<Secret>, AppError> {
     let raw: [u8; 10] = bytes(&OsRandom::new()).map_err(|e| AppError::Other(e.to_string()))?;
     let password = Secret::new(BASE32_NOPAD.encode(&raw).to_lowercase());
     let name = LoginName::parse(USER).map_err(|e| AppError::Other(e.to_string()))?;

@@ -79,11 +79,8 @@ impl Base {
         };
         let keys = Arc::new(KeyRing::new(&material)?);
         let random: Arc<dyn Random> = Arc::new(OsRandom::new());
-        let passwords = Arc::new(PasswordPool::new(
-            settings.passwords,
-            Arc::clone(&keys),
-            Arc::clone(&random),
-        ));
+        let passwords =
+            Arc::new(PasswordPool::new(settings.passwords, Arc::clone(&keys), Arc::clone(&random)));
         Ok(Self { keys, clock: Arc::new(SystemClock::new()), random, passwords })
     }
 }

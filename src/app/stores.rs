@@ -26,8 +26,7 @@ impl Stores {
             Database::Postgres(url) => SqlTarget::Postgres(url.clone()),
         };
         let durable = Arc::new(SqlStore::open(target).await?);
-        let (accounts, factors) =
-            (Arc::<SqlStore>::clone(&durable), durable);
+        let (accounts, factors) = (Arc::<SqlStore>::clone(&durable), durable);
         match &settings.session_store {
             SessionStore::Embedded(dir) => {
                 let store = Arc::new(EmbeddedStore::open(&dir.join("sessions.db")).await?);

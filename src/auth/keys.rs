@@ -153,9 +153,8 @@ impl KeyRing {
             .iter()
             .find(|(known, _)| known == id)
             .ok_or_else(|| SealError::UnknownKey(id.to_owned()))?;
-        let raw = BASE64URL_NOPAD
-            .decode(body.as_bytes())
-            .map_err(|_not_base64| SealError::Broken)?;
+        let raw =
+            BASE64URL_NOPAD.decode(body.as_bytes()).map_err(|_not_base64| SealError::Broken)?;
         let (nonce, cipher) = raw.split_at_checked(NONCE_LEN).ok_or(SealError::Broken)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce)
             .map_err(|ring::error::Unspecified| SealError::Broken)?;

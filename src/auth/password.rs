@@ -155,9 +155,13 @@ fn compute(
     if memory.len() < blocks {
         memory.resize(blocks, Block::default());
     }
-    let hasher =
-        Argon2::new_with_secret(pepper.bytes.as_slice(), Algorithm::Argon2id, Version::V0x13, params)
-            .map_err(|_argon2| HashError::Broken("the pepper does not fit"))?;
+    let hasher = Argon2::new_with_secret(
+        pepper.bytes.as_slice(),
+        Algorithm::Argon2id,
+        Version::V0x13,
+        params,
+    )
+    .map_err(|_argon2| HashError::Broken("the pepper does not fit"))?;
     let mut tag = Zeroizing::new([0; TAG_LEN]);
     let memory = memory.get_mut(..blocks).ok_or(HashError::Broken("no memory"))?;
     hasher
@@ -203,8 +207,7 @@ impl PasswordPool {
         let pepper = self.keys.pepper().cloned().ok_or(HashError::Broken("no pepper"))?;
         let pepper_id = pepper.id.clone();
         let input = normalised(password);
-        let tag =
-            self.run(move |m| compute(m, cost, &pepper, input.as_bytes(), &salt)).await?;
+        let tag = self.run(move |m| compute(m, cost, &pepper, input.as_bytes(), &salt)).await?;
         let Cost { memory_kib, passes, lanes } = cost;
         let phc = format!(
             "$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${}${}",
@@ -381,7 +384,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_without_its_pepper_is_worth_nothing() {
-        let record = pool(Cost::FLOOR, 4, &material()).hash(&secret("correct horse")).await.unwrap();
+        let record =
+            pool(Cost::FLOOR, 4, &material()).hash(&secret("correct horse")).await.unwrap();
         let mut other = material();
         other.pepper[0].bytes = Zeroizing::new([7; 32]);
         let verdict =
@@ -391,7 +395,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_of_other_cost_is_still_right_but_outdated() {
-        let record = pool(Cost::FLOOR, 4, &material()).hash(&secret("correct horse")).await.unwrap();
+        let record =
+            pool(Cost::FLOOR, 4, &material()).hash(&secret("correct horse")).await.unwrap();
         let dearer = pool(Cost { passes: 3, ..Cost::FLOOR }, 4, &material());
         let verdict = dearer.verify(&secret("correct horse"), Some(&record)).await.unwrap();
         assert_eq!(verdict, PasswordVerdict::Right { outdated: true });

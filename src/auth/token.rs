@@ -116,8 +116,7 @@ impl<K: Kind> PlainToken<K> {
         let mut raw = Zeroizing::new([0_u8; RAW_LEN]);
         BASE64URL_NOPAD.decode_mut(text.as_bytes(), raw.as_mut_slice()).ok()?;
         let (secret, tag) = raw.split_at(RANDOM_LEN);
-        let key =
-            keys.tokens.iter().find(|key| bool::from(tag_of::<K>(key, secret).ct_eq(tag)))?;
+        let key = keys.tokens.iter().find(|key| bool::from(tag_of::<K>(key, secret).ct_eq(tag)))?;
         Some(Self { text: Zeroizing::new(text.to_owned()), hashed: hash_of::<K>(key, secret) })
     }
 

@@ -30,7 +30,9 @@ pub(super) fn plain(message: &str) -> String {
     }
     let found = kind(what);
     if expected == LIST && found == TABLE {
-        return format!("expected {expected}, found {found}: write its head in two brackets, [[…]]");
+        return format!(
+            "expected {expected}, found {found}: write its head in two brackets, [[…]]"
+        );
     }
     format!("expected {expected}, found {found}")
 }

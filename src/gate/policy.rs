@@ -37,7 +37,9 @@ pub enum BadGlob {
     #[error("`*` and `**` stand for whole segments: write `/files/*`, not `/files/a*`")]
     PartialStar,
     /// No canonical path looks like this.
-    #[error("no canonical path matches it: write it decoded, without `//`, `.`, `..`, `%`, `?` or `#`")]
+    #[error(
+        "no canonical path matches it: write it decoded, without `//`, `.`, `..`, `%`, `?` or `#`"
+    )]
     NotCanonical,
 }
 

@@ -17,6 +17,7 @@ use super::{bridge, client};
 use crate::auth::ports::StoreError;
 use crate::auth::token::{PlainToken, SessionToken};
 use crate::gate::admission::{Decision, Visitor, decide};
+use crate::gate::policy::Access;
 use crate::gate::target::CanonicalTarget;
 use crate::web::RequestContext;
 use crate::web::cookies::OwnCookies;
@@ -134,9 +135,14 @@ impl Gateway {
         }
         let access = app.policy.access(&request.method, target.path());
         let rewritten = target.rewritten();
-        let visitor = match self.visitor(session, &app).await? {
-            Ok(visitor) => visitor,
-            Err(way) => return Ok(way),
+        // Who asks makes no difference on a public path: it stays up when the store is down.
+        let visitor = if access == Access::Public {
+            Visitor::Anonymous
+        } else {
+            match self.visitor(session, &app).await? {
+                Ok(visitor) => visitor,
+                Err(way) => return Ok(way),
+            }
         };
         match decide(access, visitor) {
             Decision::Admit(admission) => {
@@ -180,7 +186,8 @@ impl Gateway {
             https: client::is_https(peer, kind, &request.headers, &self.trusted),
         });
         vet::vet(session.as_downstream())?;
-        let host = vet::host(&request.headers, request.uri.authority().map(http::uri::Authority::as_str))?;
+        let host =
+            vet::host(&request.headers, request.uri.authority().map(http::uri::Authority::as_str))?;
         let name = vet::host_name(&host)?;
         state.host = host;
         let app = self.apps.load().by_host(&name).cloned().ok_or_else(|| {
@@ -217,9 +224,8 @@ impl Gateway {
             }
             .into()));
         };
-        let token = own
-            .session
-            .and_then(|text| PlainToken::<SessionToken>::parse(&text, &self.keys));
+        let token =
+            own.session.and_then(|text| PlainToken::<SessionToken>::parse(&text, &self.keys));
         let Some(token) = token else { return Ok(Ok(Visitor::Anonymous)) };
         let known = self.sessions.find(app.name(), token.hashed()).await?;
         Ok(Ok(known.map_or(Visitor::Anonymous, Visitor::Full)))

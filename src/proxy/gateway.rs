@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
 use axum::Router;
 use bytes::Bytes;
 use http::{StatusCode, Version, header};
@@ -193,12 +193,7 @@ impl ProxyHttp for Gateway {
 }
 
 /// One line a request: failures and refusals for everybody, the rest for who asks.
-fn log_request(
-    session: &Session,
-    error: Option<&Error>,
-    state: &RequestState,
-    took: Duration,
-) {
+fn log_request(session: &Session, error: Option<&Error>, state: &RequestState, took: Duration) {
     let failed = error.is_some_and(|e| *e.esource() == ErrorSource::Upstream);
     if !failed && state.refusal.is_none() && !tracing::enabled!(tracing::Level::DEBUG) {
         return;

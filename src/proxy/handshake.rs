@@ -48,12 +48,8 @@ impl ReadGate {
 
     /// The request's body has been handed over.
     pub(super) fn hand_over(&self) {
-        let held = self.state.compare_exchange(
-            HELD,
-            HANDED_OVER,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
+        let held =
+            self.state.compare_exchange(HELD, HANDED_OVER, Ordering::AcqRel, Ordering::Acquire);
         if held.is_ok() {
             self.reader.wake();
         }
@@ -65,12 +61,8 @@ impl ReadGate {
             return false;
         }
         self.reader.register(cx.waker());
-        let let_in = self.state.compare_exchange(
-            HANDED_OVER,
-            OPEN,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
+        let let_in =
+            self.state.compare_exchange(HANDED_OVER, OPEN, Ordering::AcqRel, Ordering::Acquire);
         if let_in.is_ok() {
             // This poll still waits: the body is taken up first, then the read goes on.
             cx.waker().wake_by_ref();

@@ -108,7 +108,12 @@ pub(super) fn bind(settings: ListenerSettings) -> io::Result<TcpListener> {
 
 impl Acceptor {
     /// Accepts until draining begins.
-    pub(super) async fn accept_all(self, listener: TcpListener, kind: ListenerKind, drain: Arc<Notify>) {
+    pub(super) async fn accept_all(
+        self,
+        listener: TcpListener,
+        kind: ListenerKind,
+        drain: Arc<Notify>,
+    ) {
         let stop = drain.notified();
         tokio::pin!(stop);
         stop.as_mut().enable();
@@ -147,7 +152,12 @@ impl Acceptor {
         });
     }
 
-    async fn serve(&self, stream: TcpStream, peer: SocketAddr, kind: ListenerKind) -> io::Result<()> {
+    async fn serve(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        kind: ListenerKind,
+    ) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let fd = stream.as_raw_fd();
         let connection = Arc::new(Connection::new(peer, kind));

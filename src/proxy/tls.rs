@@ -52,10 +52,8 @@ impl fmt::Debug for Certificates {
 }
 
 fn read(files: &CertificateFiles) -> Result<CertifiedKey, BadCertificate> {
-    let bad = |path: &Path, reason: String| BadCertificate {
-        path: path.display().to_string(),
-        reason,
-    };
+    let bad =
+        |path: &Path, reason: String| BadCertificate { path: path.display().to_string(), reason };
     let chain = CertificateDer::pem_file_iter(&files.cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|e| bad(&files.cert, e.to_string()))?;

@@ -27,10 +27,9 @@ const fn bad(sentence: &'static str) -> Malformed {
 impl From<BadTarget> for Malformed {
     fn from(error: BadTarget) -> Self {
         match error {
-            BadTarget::TooLong => Self {
-                status: StatusCode::URI_TOO_LONG,
-                sentence: "The address is too long.",
-            },
+            BadTarget::TooLong => {
+                Self { status: StatusCode::URI_TOO_LONG, sentence: "The address is too long." }
+            }
             BadTarget::NotAPath => bad("The request target must be a path."),
             BadTarget::Character => bad("The address holds a character that may not be there."),
             BadTarget::Ambiguous => bad("The address can be read in more than one way."),
@@ -41,10 +40,13 @@ impl From<BadTarget> for Malformed {
 /// Checks everything but the target, the host and the method.
 pub(super) fn vet(session: &ServerSession) -> Result<(), Malformed> {
     let request = session.req_header();
-    let raw = session.as_http1().map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes);
+    let raw = session
+        .as_http1()
+        .map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes);
     sizes(&request.headers, raw.as_deref().map(<[u8]>::len))?;
     if let Some(raw) = &raw {
         line_ends(raw)?;
+        no_fragment(raw)?;
     }
     framing(&request.headers, request.version)?;
     connection(&request.headers)?;
@@ -58,9 +60,8 @@ pub(super) fn vet(session: &ServerSession) -> Result<(), Malformed> {
 
 fn sizes(headers: &HeaderMap, raw: Option<usize>) -> Result<(), Malformed> {
     // HTTP/2 has no raw block: the size is counted as in RFC 9113 §10.5.1.
-    let bytes = raw.unwrap_or_else(|| {
-        headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 32).sum()
-    });
+    let bytes =
+        raw.unwrap_or_else(|| headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 32).sum());
     if bytes > MAX_HEADER_BYTES || headers.len() > MAX_HEADER_LINES {
         return Err(Malformed {
             status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -78,6 +79,15 @@ fn line_ends(raw: &[u8]) -> Result<(), Malformed> {
             return Err(bad("A header line does not end as it should."));
         }
         previous = *byte;
+    }
+    Ok(())
+}
+
+/// A fragment never belongs on the wire; parsers disagree on what is before it.
+fn no_fragment(raw: &[u8]) -> Result<(), Malformed> {
+    let line = raw.trim_ascii_start().split(|b| *b == b'\n').next().unwrap_or_default();
+    if line.contains(&b'#') {
+        return Err(bad("The address holds a character that may not be there."));
     }
     Ok(())
 }
@@ -139,7 +149,9 @@ pub(super) fn is_common_method(method: &Method) -> bool {
 pub(super) fn host(headers: &HeaderMap, authority: Option<&str>) -> Result<String, Malformed> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = match hosts.next() {
-        Some(value) => Some(value.to_str().map_err(|_bytes| bad("The Host header is not a name."))?),
+        Some(value) => {
+            Some(value.to_str().map_err(|_bytes| bad("The Host header is not a name."))?)
+        }
         None => None,
     };
     if hosts.next().is_some() {
@@ -181,10 +193,7 @@ mod tests {
     use super::*;
 
     fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
-        lines
-            .iter()
-            .map(|(n, v)| (n.parse().unwrap(), HeaderValue::from_static(v)))
-            .collect()
+        lines.iter().map(|(n, v)| (n.parse().unwrap(), HeaderValue::from_static(v))).collect()
     }
 
     #[test]
@@ -206,9 +215,7 @@ mod tests {
         ] {
             assert!(check(bad).is_err(), "{bad:?}");
         }
-        assert!(
-            framing(&headers(&[("transfer-encoding", "chunked")]), Version::HTTP_10).is_err()
-        );
+        assert!(framing(&headers(&[("transfer-encoding", "chunked")]), Version::HTTP_10).is_err());
     }
 
     #[test]

@@ -47,7 +47,9 @@ pub fn init(settings: LogSettings) {
             .with(fmt::layer().with_writer(io::stderr).with_target(false).with_ansi(false))
             .try_init(),
         LogFormat::Json => registry
-            .with(fmt::layer().json().flatten_event(true).with_target(false).with_writer(io::stderr))
+            .with(
+                fmt::layer().json().flatten_event(true).with_target(false).with_writer(io::stderr),
+            )
             .try_init(),
     };
     if result.is_err() {

@@ -135,7 +135,12 @@ type Breakage = (&'static str, &'static str, &'static str, &'static str);
 
 const BREAKAGES: &[Breakage] = &[
     // Form.
-    ("idle = \"30m\"", "idle = 30", "sessions.idle", "expected a text in quotes, found a whole number"),
+    (
+        "idle = \"30m\"",
+        "idle = 30",
+        "sessions.idle",
+        "expected a text in quotes, found a whole number",
+    ),
     ("idle = \"30m\"", "ilde = \"30m\"", "sessions.ilde", "did you mean `idle`?"),
     ("[sessions]", "[session]", "session", "did you mean `sessions`?"),
     ("idle = \"30m\"", "idle = ", "", "not TOML"),

@@ -14,8 +14,8 @@
 )]
 
 mod attacks;
-mod cli;
 mod browser;
+mod cli;
 mod cluster;
 mod config;
 mod contract;

@@ -126,10 +126,6 @@ impl LoginService {
         let token = PlainToken::generate(&self.deps.keys, self.random())?;
         self.deps.pending.begin(token.hashed(), &record, now).await?;
         tracing::info!(event = "password_right", account = %login.account(), "second factor owed");
-        Ok(FirstFactor::Begun {
-            token,
-            lives: self.pending_lives(),
-            enrol: !account.ever_enrolled,
-        })
+        Ok(FirstFactor::Begun { token, lives: self.pending_lives(), enrol: !account.ever_enrolled })
     }
 }

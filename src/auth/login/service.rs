@@ -156,8 +156,7 @@ impl LoginService {
         };
         let ttl = self.deps.limits.time_to_live(&session, now);
         let plain = PlainToken::<SessionToken>::generate(&self.deps.keys, self.random())?;
-        let won =
-            self.deps.sessions.promote(token.hashed(), plain.hashed(), &session, ttl).await?;
+        let won = self.deps.sessions.promote(token.hashed(), plain.hashed(), &session, ttl).await?;
         if !won {
             return Ok(SecondFactor::StartAgain);
         }

@@ -80,7 +80,10 @@ fn public_path(path: &PathGlob, key: &KeyPath, r: &mut Reader<'_>) {
             "would make the whole app public: name the part that is, such as \"/public/**\"",
         );
     } else if ours {
-        r.fail(key, "is where Vestibule's own pages are, which no rule changes: name the app's own part");
+        r.fail(
+            key,
+            "is where Vestibule's own pages are, which no rule changes: name the app's own part",
+        );
     }
 }
 
