@@ -43,7 +43,10 @@ impl Range {
     }
 
     fn client(&self) -> Browser {
-        Browser::new(&self.gateway)
+        // Not the address that attacks claim to come from.
+        let mut client = Browser::new(&self.gateway);
+        client.from = [127, 0, 0, 77].into();
+        client
     }
 
     /// Runs an attack and judges it: what went wrong, if anything.

@@ -1,0 +1,35 @@
+# Sourced by the other scripts: installs Debian packages that are missing, where that is possible.
+#
+#   need COMMAND PACKAGE     remembers PACKAGE when COMMAND is not there
+#   install_needed           installs what was remembered
+needed_packages=()
+
+need() {
+    command -v "$1" >/dev/null 2>&1 || needed_packages+=("$2")
+}
+
+# What the crates with C in them are built with.
+need_to_build() {
+    need gcc gcc
+    need cmake cmake
+    need make make
+    [ -e /usr/include/stdlib.h ] || needed_packages+=(libc6-dev)
+}
+
+install_needed() {
+    [ "${#needed_packages[@]}" -gt 0 ] || return 0
+    local sudo=()
+    if ! command -v apt-get >/dev/null 2>&1; then
+        echo "Please install: ${needed_packages[*]}" >&2
+        return 2
+    elif [ "$(id -u)" != 0 ]; then
+        if ! command -v sudo >/dev/null 2>&1; then
+            echo "Please install (as root): ${needed_packages[*]}" >&2
+            return 2
+        fi
+        sudo=(sudo)
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    "${sudo[@]}" apt-get update -q
+    "${sudo[@]}" apt-get install -y -q --no-install-recommends "${needed_packages[@]}"
+}
