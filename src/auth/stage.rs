@@ -118,6 +118,7 @@ impl Login<PasswordVerified> {
     }
 
     /// Finishes the login with the second proof, which must be of the same account.
+    #[expect(clippy::needless_pass_by_value, reason = "a proof is used up")]
     pub fn complete(
         self,
         proof: SecondFactorProof,

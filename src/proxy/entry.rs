@@ -16,7 +16,7 @@ use super::vet::{self, Malformed};
 use super::{bridge, client};
 use crate::auth::ports::StoreError;
 use crate::auth::token::{PlainToken, SessionToken};
-use crate::gate::admission::{Decision, Visitor, decide};
+use crate::gate::admission::{Admission, Decision, Visitor, decide};
 use crate::gate::policy::Access;
 use crate::gate::target::CanonicalTarget;
 use crate::web::RequestContext;
@@ -47,7 +47,7 @@ struct Refused {
 }
 
 impl Refused {
-    fn new(status: StatusCode, code: &'static str, sentence: &'static str) -> Way {
+    fn way(status: StatusCode, code: &'static str, sentence: &'static str) -> Way {
         Way::Refuse(Box::new(Self { status, code, sentence, retry_after: None, close: false }))
     }
 
@@ -127,7 +127,7 @@ impl Gateway {
             return Ok(Way::Own);
         }
         if !app.takes(&request.method) {
-            return Ok(Refused::new(
+            return Ok(Refused::way(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method_not_allowed",
                 "This method is not allowed here.",
@@ -153,12 +153,12 @@ impl Gateway {
                 state.admission = Some(admission);
                 Ok(Way::Forward)
             }
-            Decision::SignIn => Ok(Refused::new(
+            Decision::SignIn => Ok(Refused::way(
                 StatusCode::UNAUTHORIZED,
                 "login_required",
                 "Sign in with both factors first.",
             )),
-            Decision::Forbid => Ok(Refused::new(
+            Decision::Forbid => Ok(Refused::way(
                 StatusCode::FORBIDDEN,
                 "forbidden",
                 "You are signed in, but this is not allowed for you.",
@@ -175,7 +175,7 @@ impl Gateway {
         let request = session.req_header();
         let peer = state.connection.as_ref().map(|c| (c.peer, c.kind));
         let (peer, kind) = peer.ok_or_else(|| {
-            Refused::new(
+            Refused::way(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
                 "The gateway lost track of this connection.",
@@ -191,7 +191,7 @@ impl Gateway {
         let name = vet::host_name(&host)?;
         state.host = host;
         let app = self.apps.load().by_host(&name).cloned().ok_or_else(|| {
-            Refused::new(
+            Refused::way(
                 StatusCode::MISDIRECTED_REQUEST,
                 "misdirected",
                 "No app is served under this host name.",
@@ -199,7 +199,7 @@ impl Gateway {
         })?;
         state.app = Some(Arc::clone(&app));
         if kind == ListenerKind::Redirect {
-            return Err(Refused::new(
+            return Err(Refused::way(
                 StatusCode::FORBIDDEN,
                 "https_required",
                 "Use https. Nothing was forwarded.",
@@ -336,7 +336,7 @@ impl Gateway {
 
     /// Ends a tunnel within seconds of its session.
     pub(super) fn watch_tunnel(&self, state: &mut RequestState) {
-        let person = state.admission.as_ref().and_then(|a| a.person_shared());
+        let person = state.admission.as_ref().and_then(Admission::person_shared);
         let (Some(person), Some(connection), Some(app)) =
             (person, state.connection.clone(), state.app.clone())
         else {
@@ -354,13 +354,11 @@ impl Gateway {
                     return;
                 }
                 let used = tunnel.used.swap(false, Ordering::Relaxed);
-                match sessions.still_lives(app.name(), &person, used).await {
-                    Ok(true) => {}
-                    Ok(false) | Err(_) => {
-                        tracing::info!(session = %person.session.id, "a tunnel ends with its session");
-                        connection.close();
-                        return;
-                    }
+                let lives = sessions.still_lives(app.name(), &person, used).await;
+                if !lives.unwrap_or(false) {
+                    tracing::info!(session = %person.session.id, "a tunnel ends with its session");
+                    connection.close();
+                    return;
                 }
             }
         });
@@ -380,7 +378,7 @@ fn foreign_websocket(session: &Session, state: &RequestState, app: &App) -> Opti
     let same = origins.next().is_some_and(|o| o.as_bytes().eq_ignore_ascii_case(own.as_bytes()))
         && origins.next().is_none();
     (!same).then(|| {
-        Refused::new(
+        Refused::way(
             StatusCode::FORBIDDEN,
             "foreign_origin",
             "A WebSocket may only be opened from a page of this host.",

@@ -103,6 +103,7 @@ fn read_ca(path: &std::path::Path) -> Result<Arc<[WrappedX509]>, String> {
     Ok(parsed.into())
 }
 
+#[expect(clippy::ptr_arg, reason = "Pingora takes a function of this very type")]
 fn parse_certificate(der: &Vec<u8>) -> x509_parser::certificate::X509Certificate<'_> {
     #[expect(clippy::expect_used, reason = "the only caller has parsed the same bytes just before")]
     x509_parser::parse_x509_certificate(der).map(|(_, c)| c).expect("parsed before")

@@ -78,6 +78,7 @@ pub fn router(service: Arc<LoginService>) -> Router {
     router_over(service)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the handlers share it from here on")]
 pub(super) fn router_over(service: Arc<dyn SignIn>) -> Router {
     let handler = |page: Page| {
         let service = Arc::clone(&service);
@@ -161,7 +162,24 @@ async fn serve(
                 "This address does not take that kind of request.",
             ));
         }
-        _ => guard::check(page.kind(), request.method(), request.headers(), &context.origin)?,
+        Page::Home
+        | Page::Login
+        | Page::SendLogin
+        | Page::Otp
+        | Page::SendOtp
+        | Page::Recovery
+        | Page::SendRecovery
+        | Page::Enroll
+        | Page::SendEnroll
+        | Page::RecoveryCodes
+        | Page::SendRecoveryCodes
+        | Page::Account
+        | Page::Logout
+        | Page::SendLogout
+        | Page::Session
+        | Page::Asset => {
+            guard::check(page.kind(), request.method(), request.headers(), &context.origin)?;
+        }
     }
     if page == Page::Asset {
         return assets::serve(request.uri().path());

@@ -41,6 +41,7 @@ const NOW: u64 = 1_767_225_600_000;
 
 /// How the fake service behaves: alice's password is `right`, her code [`RIGHT_CODE`].
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Script {
     pub(super) down: bool,
     pub(super) busy: bool,
@@ -124,7 +125,8 @@ impl Fake {
         if !right {
             return Ok(SecondFactor::Wrong { tries_left: script.tries_left });
         }
-        let token = PlainToken::<SessionToken>::generate(&self.keys, &self.random).unwrap();
+        let token = PlainToken::<SessionToken>::generate(&self.keys, &self.random)
+            .map_err(|e| LoginError::Broken(e.to_string()))?;
         script.pending = None;
         script.session = Some(token.reveal().to_owned());
         Ok(SecondFactor::SignedIn(SignedIn {

@@ -141,8 +141,9 @@ impl Qr {
             let mut x = 0;
             for run in row.chunk_by(|a, b| a == b) {
                 if run.first() == Some(&Color::Dark) {
-                    path +=
-                        &format!("M{} {}h{}v1h-{}z", x + QUIET, y + QUIET, run.len(), run.len());
+                    let (left, top, width) = (x + QUIET, y + QUIET, run.len());
+                    path.extend(["M", &left.to_string(), " ", &top.to_string()]);
+                    path.extend(["h", &width.to_string(), "v1h-", &width.to_string(), "z"]);
                 }
                 x += run.len();
             }

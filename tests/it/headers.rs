@@ -14,6 +14,7 @@ async fn seen_at(app: &Recorder, browser: &mut Browser, target: &str, lines: &st
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "most of it is the list of forged names")]
 async fn the_app_is_told_who_asks_once_and_under_no_other_name() {
     let app = Recorder::start().await;
     let gateway = Gateway::start(&Plan::new(&app)).await;

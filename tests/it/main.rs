@@ -8,7 +8,6 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::as_conversions,
-    clippy::cognitive_complexity,
     clippy::future_not_send,
     reason = "a test says by its name what it shows, and fails by panicking"
 )]

@@ -129,6 +129,7 @@ impl LoginService {
         }))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the parts of a session, each from elsewhere")]
     /// Turns a login that both proofs finished into a session under a new id.
     pub(super) async fn promote(
         &self,

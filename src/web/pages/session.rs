@@ -12,6 +12,7 @@ use crate::web::refusal::{Place, Refusal};
 use crate::web::view::Answer;
 use crate::web::visit::Visit;
 
+#[expect(clippy::struct_field_names, reason = "the names are those of the JSON")]
 #[derive(Serialize)]
 struct SignedIn<'a> {
     user: &'a str,

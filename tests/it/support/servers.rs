@@ -236,7 +236,7 @@ impl RedisServer {
                 other => panic!("a key of a kind nobody expects: {other}"),
             };
             let value: redis::Value = read.query_async(&mut connection).await.unwrap();
-            writeln!(dump, "{key} = {value:?}").unwrap();
+            writeln!(dump, "{key} = {}", printed(&value)).unwrap();
         }
         dump
     }
@@ -343,4 +343,8 @@ fn unprivileged(ours: &Path) -> Option<(u32, u32)> {
     });
     assert!(user.is_some(), "these tests need a user `postgres` or `nobody` to run PostgreSQL as");
     user
+}
+
+fn printed(value: &redis::Value) -> String {
+    format!("{value:?}")
 }
