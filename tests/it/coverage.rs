@@ -130,6 +130,7 @@ async fn every_visitor_gets_from_every_route_what_the_table_says() {
     app.barrier().await;
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     assert_eq!((app.connections(mark), app.requests(mark).len()), (0, 0), "the app was asked");
+    assert_eq!(app.silent_connections(mark), 0, "the app was connected to");
 }
 
 fn who(visitor: &Visitor) -> &'static str {
@@ -167,6 +168,7 @@ async fn our_addresses_never_reach_the_app_by_any_method() {
     app.barrier().await;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!((app.connections(mark), app.requests(mark).len()), (0, 0), "the app was asked");
+    assert_eq!(app.silent_connections(mark), 0, "the app was connected to");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,6 +176,7 @@ async fn the_app_is_asked_for_people_with_both_factors_and_for_public_paths_only
     let app = Recorder::start().await;
     let gateway = Gateway::start(&Plan::new(&app)).await;
     let mut visitors = visitors(&gateway).await;
+    let start = app.mark();
     let mut wrong = Vec::new();
     for visitor in &mut visitors {
         let full = matches!(visitor, Visitor::Full(_));
@@ -210,4 +213,5 @@ async fn the_app_is_asked_for_people_with_both_factors_and_for_public_paths_only
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(app.silent_connections(start), 0, "connections for refused requests");
 }

@@ -63,3 +63,18 @@ async fn the_recorder_notes_what_is_ambiguous() {
         assert_eq!(app.violations(mark).len(), 1, "{bad:?}");
     }
 }
+
+#[tokio::test]
+async fn the_recorder_tells_connections_without_a_word_from_looks_at_its_health() {
+    let app = Recorder::start().await;
+    let mark = app.mark();
+    let mut silent = vec![open(&app).await];
+    app.barrier().await;
+    assert_eq!((app.connections(mark), app.silent_connections(mark)), (0, 0));
+    for _ in 0..20 {
+        silent.push(open(&app).await);
+    }
+    app.barrier().await;
+    assert_eq!(app.connections(mark), 0);
+    assert!(app.silent_connections(mark) > 0);
+}

@@ -2,6 +2,7 @@
 //!
 //! What it answers goes by the last segment of the path: see [`super::app`].
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,13 +11,19 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
 
 use super::strict::Head;
 use super::wire::Wire;
 use super::{app, contains, within};
 
+/// How often the gateway looks whether the app is there, by connecting without a word.
+const HEALTH_EVERY: Duration = Duration::from_secs(5);
 /// Bytes kept of each connection.
 const KEPT: usize = 1024 * 1024;
+
+/// The target of our own requests.
+const BARRIER: &str = "/-barrier";
 
 /// A request that came.
 #[derive(Clone, Debug)]
@@ -35,7 +42,7 @@ pub(crate) struct Seen {
 
 #[derive(Debug)]
 enum Event {
-    Connected,
+    Connected(usize),
     Bytes(usize, Vec<u8>),
     Request(Box<Seen>),
     Violation(String),
@@ -52,9 +59,9 @@ pub(crate) struct Notes {
     pub(crate) broken: watch::Sender<usize>,
 }
 
-/// A place in the notes.
+/// A place in the notes, and when that was.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Mark(usize);
+pub(crate) struct Mark(usize, Instant);
 
 /// The recording app.
 #[derive(Debug)]
@@ -62,6 +69,7 @@ pub(crate) struct Recorder {
     /// Where it listens.
     pub(crate) address: SocketAddr,
     notes: Arc<Notes>,
+    started: Instant,
     listening: tokio::task::JoinHandle<()>,
 }
 
@@ -128,11 +136,11 @@ impl Recorder {
             let count = AtomicUsize::new(0);
             while let Ok((stream, _)) = listener.accept().await {
                 let connection = count.fetch_add(1, Ordering::Relaxed) + 1;
-                shared.push(Event::Connected);
+                shared.push(Event::Connected(connection));
                 tokio::spawn(app::connection(stream, connection, Arc::clone(&shared)));
             }
         });
-        Self { address, notes, listening }
+        Self { address, notes, started: Instant::now(), listening }
     }
 
     /// Where an app table says to find it.
@@ -142,13 +150,12 @@ impl Recorder {
 
     /// This place in the notes.
     pub(crate) fn mark(&self) -> Mark {
-        Mark(self.notes.events.lock().len())
+        Mark(self.notes.events.lock().len(), Instant::now())
     }
 
     /// The beginning of the notes.
-    #[expect(clippy::unused_self, reason = "a mark belongs to its recorder")]
     pub(crate) fn mark_of_all(&self) -> Mark {
-        Mark(0)
+        Mark(0, self.started)
     }
 
     /// The requests since `mark`, without those of [`Self::barrier`].
@@ -156,21 +163,45 @@ impl Recorder {
         let events = self.notes.events.lock();
         let seen = events.iter().skip(mark.0).filter_map(|event| match event {
             Event::Request(seen) => Some(seen.as_ref().clone()),
-            Event::Connected | Event::Bytes(..) | Event::Violation(_) => None,
+            Event::Connected(_) | Event::Bytes(..) | Event::Violation(_) => None,
         });
-        seen.filter(|s| s.head.target != "/-barrier").collect()
+        seen.filter(|s| s.head.target != BARRIER).collect()
     }
 
-    /// Connections made since `mark`, without those of [`Self::barrier`].
+    /// Connections on which something came since `mark`, without those of [`Self::barrier`].
     pub(crate) fn connections(&self, mark: Mark) -> usize {
-        let barriers = |event: &&Event| match event {
-            Event::Request(seen) => seen.head.target == "/-barrier",
-            Event::Connected | Event::Bytes(..) | Event::Violation(_) => false,
-        };
-        let events = self.notes.events.lock();
-        let since = || events.iter().skip(mark.0);
-        let all = since().filter(|e| matches!(e, Event::Connected)).count();
-        all - since().filter(barriers).count()
+        let (mut spoke, mut barriers) = (BTreeSet::new(), BTreeSet::new());
+        for event in self.notes.events.lock().iter().skip(mark.0) {
+            match event {
+                Event::Bytes(connection, _) => {
+                    spoke.insert(*connection);
+                }
+                Event::Request(seen) if seen.head.target == BARRIER => {
+                    barriers.insert(seen.connection);
+                }
+                Event::Request(_) | Event::Connected(_) | Event::Violation(_) => {}
+            }
+        }
+        spoke.difference(&barriers).count()
+    }
+
+    /// Connections since `mark` on which nothing ever came, beyond those by which the gateway
+    /// looks whether the app is there. A request that is refused makes none.
+    pub(crate) fn silent_connections(&self, mark: Mark) -> usize {
+        let mut silent = BTreeSet::new();
+        for event in self.notes.events.lock().iter().skip(mark.0) {
+            match event {
+                Event::Connected(connection) => {
+                    silent.insert(*connection);
+                }
+                Event::Bytes(connection, _) => {
+                    silent.remove(connection);
+                }
+                Event::Request(_) | Event::Violation(_) => {}
+            }
+        }
+        let rounds = mark.1.elapsed().as_secs() / HEALTH_EVERY.as_secs() + 2;
+        silent.len().saturating_sub(usize::try_from(rounds).unwrap_or(usize::MAX))
     }
 
     /// Violations of strict framing since `mark`.
@@ -178,7 +209,7 @@ impl Recorder {
         let events = self.notes.events.lock();
         let violations = events.iter().skip(mark.0).filter_map(|event| match event {
             Event::Violation(what) => Some(what.clone()),
-            Event::Connected | Event::Bytes(..) | Event::Request(_) => None,
+            Event::Connected(_) | Event::Bytes(..) | Event::Request(_) => None,
         });
         violations.collect()
     }
@@ -216,8 +247,9 @@ impl Recorder {
         for _round in 0..2 {
             let stream = tokio::net::TcpStream::connect(self.address).await.unwrap();
             let mut wire = Wire::new(stream);
-            let request = b"GET /-barrier HTTP/1.1\r\nHost: barrier\r\nConnection: close\r\n\r\n";
-            wire.send(request).await.unwrap();
+            let request =
+                format!("GET {BARRIER} HTTP/1.1\r\nHost: barrier\r\nConnection: close\r\n\r\n");
+            wire.send(request.as_bytes()).await.unwrap();
             wire.answer("GET").await.unwrap();
         }
     }
