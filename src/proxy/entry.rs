@@ -299,7 +299,10 @@ impl Gateway {
         let gone = *error.esource() == ErrorSource::Downstream
             && matches!(
                 error.etype(),
-                ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed
+                ErrorType::WriteError
+                    | ErrorType::ReadError
+                    | ErrorType::ConnectionClosed
+                    | ErrorType::H2Error
             );
         if gone || session.response_written().is_some() {
             return 0;
