@@ -30,7 +30,7 @@ pub struct NotAName;
 impl LoginName {
     /// Parses what somebody typed; surrounding white space is dropped.
     pub fn parse(typed: &str) -> Result<Self, NotAName> {
-        let name: String = typed.trim().nfkc().collect::<String>().to_lowercase();
+        let name: String = typed.trim().nfkc().collect::<String>().to_lowercase().nfkc().collect();
         let forbidden =
             |c: char| c.is_whitespace() || c.is_control() || matches!(c, ',' | ';' | '"' | ':');
         if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(forbidden) {
@@ -126,6 +126,14 @@ mod tests {
         let plain = LoginName::parse("alice").unwrap();
         assert_eq!(LoginName::parse("  Alice ").unwrap(), plain);
         assert_eq!(LoginName::parse("ａｌｉｃｅ").unwrap(), plain);
+    }
+
+    #[test]
+    fn a_name_read_again_is_the_same_name() {
+        for typed in ["J\u{30C}an", "\u{1E96}", "H\u{331}", "Straße", "İ"] {
+            let once = LoginName::parse(typed).unwrap();
+            assert_eq!(LoginName::parse(once.as_str()).unwrap(), once, "{typed}");
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub struct Budget {
     pub window: Duration,
 }
 
+/// Sets of recovery codes that one account may have made, before it must wait.
+pub const RECOVERY_SETS: Budget = Budget { tries: 10, window: Duration::from_mins(10) };
+
 /// The budgets in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {
@@ -59,6 +62,11 @@ impl AttemptKey {
     /// Wrong second factors of `account`.
     pub fn second_factor(account: AccountId) -> Self {
         Self(format!("second_factor:{account}"))
+    }
+
+    /// Sets of recovery codes made for `account`: each costs ten hashes.
+    pub fn recovery_set(account: AccountId) -> Self {
+        Self(format!("recovery_set:{account}"))
     }
 
     /// Its text.

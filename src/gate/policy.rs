@@ -76,22 +76,31 @@ impl PathGlob {
     /// Whether `path`, which must be canonical and starts with a slash, matches.
     pub fn matches(&self, path: &str) -> bool {
         let Some(rest) = path.strip_prefix('/') else { return false };
-        let path: Vec<&str> = rest.split('/').collect();
-        matches_from(&self.segments, &path)
-    }
-}
-
-fn matches_from(pattern: &[Segment], path: &[&str]) -> bool {
-    match pattern.split_first() {
-        None => path.is_empty(),
-        Some((Segment::AnyNumber, rest)) => {
-            (0..=path.len()).any(|n| matches_from(rest, path.get(n..).unwrap_or_default()))
-        }
-        Some((Segment::One, rest)) => {
-            path.split_first().is_some_and(|(s, p)| !s.is_empty() && matches_from(rest, p))
-        }
-        Some((Segment::Literal(want), rest)) => {
-            path.split_first().is_some_and(|(s, p)| s == want && matches_from(rest, p))
+        let mut path = rest.split('/');
+        let mut pattern = self.segments.iter();
+        // Where to go on from when a match behind the last `**` fails: only the last one matters,
+        // so the work is bounded by pattern times path.
+        let mut again = None;
+        loop {
+            let (pattern_here, path_here) = (pattern.clone(), path.clone());
+            match (pattern.next(), path.next()) {
+                (None, None) => return true,
+                (Some(Segment::AnyNumber), _) => {
+                    path = path_here.clone();
+                    again = Some((pattern.clone(), path_here));
+                    continue;
+                }
+                (Some(Segment::One), Some(s)) if !s.is_empty() => continue,
+                (Some(Segment::Literal(want)), Some(s)) if s == want => continue,
+                (_, None) if pattern_here.clone().next().is_none() => return true,
+                _ => {}
+            }
+            let Some((after, mut rest)) = again.take() else { return false };
+            if rest.next().is_none() {
+                return false;
+            }
+            (pattern, path) = (after.clone(), rest.clone());
+            again = Some((after, rest));
         }
     }
 }
@@ -151,8 +160,17 @@ mod tests {
         assert!(!glob("/files/*").matches("/files/a/b"));
         assert!(!glob("/files/*").matches("/files/"));
         assert!(glob("/**/x").matches("/a/b/x"));
+        assert!(glob("/**/x").matches("/x"));
+        assert!(glob("/**/x/**/y").matches("/a/x/x/b/y"));
+        assert!(!glob("/**/x/**/y").matches("/a/x/x/b/z"));
         assert!(glob("/").matches("/"));
         assert!(!glob("/").matches("/a"));
+    }
+
+    #[test]
+    fn many_stars_cost_no_more_than_pattern_times_path() {
+        let path = "/x".repeat(4000);
+        assert!(!glob("/**/x/**/x/**/x/**/x/**/y").matches(&path));
     }
 
     #[test]

@@ -23,9 +23,8 @@ use crate::base::id::{AccountId, SessionId};
 
 /// How long an entry is believed. Under a second, with room for the way there and back.
 const FRESH: Duration = Duration::from_millis(900);
-/// How long the state of an account is believed. Disabling an account ends its sessions in the
-/// store as well, so this is the second line only.
-const STATUS_FRESH: Duration = Duration::from_secs(5);
+/// How long the state of an account is believed.
+const STATUS_FRESH: Duration = FRESH;
 /// Sessions kept at most.
 const CAPACITY: usize = 50_000;
 

@@ -128,9 +128,7 @@ fn recode(path: &str) -> Result<String, BadTarget> {
         let value = match byte {
             b'%' => {
                 let value = hex(bytes.next())? << 4 | hex(bytes.next())?;
-                let digits = bytes.clone().take(2).filter(u8::is_ascii_hexdigit).count();
-                let twice = value == b'%' && digits == 2;
-                if matches!(value, b'/' | b'\\' | b';' | b'?' | b'#') || value < b' ' || twice {
+                if matches!(value, b'/' | b'\\' | b';' | b'?' | b'#') || value < b' ' {
                     return Err(BadTarget::Ambiguous);
                 }
                 value
@@ -142,6 +140,12 @@ fn recode(path: &str) -> Result<String, BadTarget> {
             return Err(BadTarget::Ambiguous);
         }
         decoded.push(value);
+    }
+    // What could be decoded once more is not in its last form.
+    let twice =
+        |w: &[u8]| matches!(w, [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
+    if decoded.windows(3).any(twice) {
+        return Err(BadTarget::Ambiguous);
     }
     let text = std::str::from_utf8(&decoded).map_err(|_overlong| BadTarget::Ambiguous)?;
     if text.chars().any(char::is_control) {
@@ -208,6 +212,9 @@ mod tests {
             "/a%00",
             "/a%0d%0ab",
             "/%252e%252e/",
+            "/public/%25%32e%25%32e/admin",
+            "/public/%252%65%252%65/admin",
+            "/public/x%25%32fadmin",
             "/%c0%ae%c0%ae/",
             "/a%",
             "/a%4",

@@ -16,10 +16,11 @@ pub(super) fn address(peer: SocketAddr, headers: &HeaderMap, trusted: &[IpNet]) 
     if trusted.is_empty() || !client.is_in(trusted) {
         return client;
     }
-    let lines: Vec<&str> =
-        headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok()).collect();
-    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-        let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+    let lines: Vec<&[u8]> =
+        headers.get_all("x-forwarded-for").iter().map(http::HeaderValue::as_bytes).collect();
+    for hop in lines.iter().rev().flat_map(|line| line.rsplit(|b| *b == b',')) {
+        let hop = std::str::from_utf8(hop).ok().and_then(|h| h.trim().parse::<IpAddr>().ok());
+        let Some(address) = hop else { break };
         client = ClientIp::new(address);
         if !client.is_in(trusted) {
             break;
@@ -56,7 +57,9 @@ mod tests {
         let trusted = ["10.0.0.0/8".parse().unwrap()];
         let headers = forwarded
             .iter()
-            .map(|v| ("x-forwarded-for".parse().unwrap(), HeaderValue::from_static(v)))
+            .map(|v| {
+                ("x-forwarded-for".parse().unwrap(), HeaderValue::from_bytes(v.as_bytes()).unwrap())
+            })
             .collect();
         address(SocketAddr::new(peer.parse().unwrap(), 1), &headers, &trusted).to_string()
     }
@@ -72,5 +75,7 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["1.1.1.1", "192.0.2.9"]), "192.0.2.9");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &["192.0.2.9, rubbish"]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["127.0.0.1", "\u{e9}, 192.0.2.9"]), "192.0.2.9");
+        assert_eq!(client("10.0.0.1", &["127.0.0.1", "192.0.2.9, \u{e9}"]), "10.0.0.1");
     }
 }

@@ -29,6 +29,11 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 /// Bytes read ahead and gathered for writing: Pingora's own default would cost 64 KiB a connection.
 const READ_BUFFER: usize = 8 * 1024;
 const WRITE_BUFFER: usize = 4 * 1024;
+/// Read at most while a header block is awaited: the largest block that is taken, and what may
+/// have been read ahead of it. Larger blocks up to here are answered with 431.
+const MAX_HEADER_READ: usize = 128 * 1024;
+/// The preface of HTTP/2 and an empty SETTINGS frame (RFC 9113 §3.4).
+const H2_OPENING: usize = 24 + 9;
 
 /// What is known of a connection, shared with the requests on it.
 pub(super) struct Connection {
@@ -39,6 +44,7 @@ pub(super) struct Connection {
     header: AtomicU8,
     closed: AtomicBool,
     reader: AtomicWaker,
+    writer: AtomicWaker,
 }
 
 const BETWEEN_REQUESTS: u8 = 0;
@@ -53,6 +59,7 @@ impl Connection {
             header: AtomicU8::new(IN_HEADER),
             closed: AtomicBool::new(false),
             reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
         }
     }
 
@@ -70,6 +77,14 @@ impl Connection {
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.reader.wake();
+        self.writer.wake();
+    }
+
+    fn check_open(&self) -> io::Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
     }
 }
 
@@ -82,15 +97,12 @@ pub(super) struct ClientStream<S> {
     digest: Arc<ProxyDigest>,
     socket: Arc<SocketDigest>,
     deadline: Option<Pin<Box<Sleep>>>,
+    header_bytes: usize,
 }
 
 impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
     /// Wraps `io`, whose socket is `fd`; `h2` when ALPN chose HTTP/2.
     pub(super) fn new(io: S, fd: i32, h2: bool, connection: Arc<Connection>) -> io::Result<Self> {
-        if h2 {
-            // HTTP/2 keeps its own time: see the idle limit in the server options.
-            connection.header_done();
-        }
         // Pingora hands this digest to every request; it is the one place that holds own data.
         let response = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
         let data = Box::new(Arc::clone(&connection));
@@ -102,7 +114,36 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
             digest: Arc::new(ProxyDigest::new(Box::new(response), Some(data))),
             socket: Arc::new(SocketDigest::from_raw_fd(fd)),
             deadline: None,
+            header_bytes: 0,
         })
+    }
+
+    /// Counts what was read while a header block is awaited. More than can belong to one, and the
+    /// connection is over before Pingora has it all in memory. An HTTP/2 connection has said enough
+    /// with its preface and first settings: from there its own limits hold.
+    fn count_header(&mut self, read: usize) -> io::Result<()> {
+        match self.connection.header.load(Ordering::Relaxed) {
+            PAST_HEADER => return Ok(()),
+            BETWEEN_REQUESTS => self.header_bytes = read,
+            _ => self.header_bytes += read,
+        }
+        if self.h2 {
+            if self.header_bytes >= H2_OPENING {
+                self.connection.header_done();
+            }
+        } else if self.header_bytes > MAX_HEADER_READ {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(())
+    }
+
+    /// Makes a write that waits end when the connection is closed from outside.
+    fn or_closed<T>(&self, cx: &Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if poll.is_pending() {
+            self.connection.writer.register(cx.waker());
+            self.connection.check_open()?;
+        }
+        poll
     }
 }
 
@@ -124,9 +165,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.connection.check_open()?;
         let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
         if let Poll::Ready(result) = read {
+            this.count_header(buf.filled().len().saturating_sub(before))?;
             let began = buf.filled().len() > before
                 && this.connection.header.load(Ordering::Relaxed) == BETWEEN_REQUESTS;
             if began {
@@ -136,9 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
             return Poll::Ready(result);
         }
         this.connection.reader.register(cx.waker());
-        if this.connection.closed.load(Ordering::Acquire) {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
+        this.connection.check_open()?;
         if this.connection.header.load(Ordering::Relaxed) == IN_HEADER {
             let deadline = this.deadline.get_or_insert_with(|| Box::pin(sleep(HEADER_TIME)));
             if deadline.as_mut().poll(cx).is_ready() {
@@ -155,11 +196,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        self.connection.check_open()?;
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.or_closed(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        self.connection.check_open()?;
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.or_closed(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -92,12 +92,13 @@ impl Gateway {
         match way {
             Way::Forward => Ok(false),
             Way::Own => {
-                self.answer_own(session, state).await?;
+                // Boxed: the futures of the cold ways would make every request's future large.
+                Box::pin(self.answer_own(session, state)).await?;
                 Ok(true)
             }
             Way::Refuse(refused) => {
                 state.admission = None;
-                self.refuse(session, state, &refused).await?;
+                Box::pin(self.refuse(session, state, &refused)).await?;
                 Ok(true)
             }
         }
@@ -299,7 +300,10 @@ impl Gateway {
         let gone = *error.esource() == ErrorSource::Downstream
             && matches!(
                 error.etype(),
-                ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed
+                ErrorType::WriteError
+                    | ErrorType::ReadError
+                    | ErrorType::ConnectionClosed
+                    | ErrorType::H2Error
             );
         if gone || session.response_written().is_some() {
             return 0;
@@ -407,9 +411,6 @@ fn https_url(state: &RequestState, target: &str) -> String {
 /// The login page, with the way back.
 fn login_path(target: &str) -> String {
     let back = ReturnTo::parse(target);
-    if back.is_root() {
-        return "/_auth/login".to_owned();
-    }
     let query: String = form_urlencoded::Serializer::new(String::new())
         .append_pair("return_to", back.as_str())
         .finish();

@@ -81,10 +81,7 @@ fn own_cookies_out(upstream: &mut RequestHeader) -> Result<()> {
 /// The app can neither set nor clear our cookies, by name or wholesale.
 pub(super) fn response(from_app: &mut ResponseHeader, client: Version, https: bool) -> Result<()> {
     if from_app.headers.contains_key(header::SET_COOKIE) {
-        let ours = |v: &HeaderValue| {
-            let name = v.as_bytes().split(|b| matches!(b, b'=' | b';')).next().unwrap_or_default();
-            cookies::is_own_cookie_name(String::from_utf8_lossy(name).trim())
-        };
+        let ours = |v: &HeaderValue| cookies::sets_own_cookie(v.as_bytes());
         if from_app.headers.get_all(header::SET_COOKIE).iter().any(ours) {
             let kept: Vec<HeaderValue> = from_app
                 .headers

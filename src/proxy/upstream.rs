@@ -159,7 +159,10 @@ impl Upstream {
                 self.update().await;
             }
             round = round.wrapping_add(1);
-            self.balancer.backends().run_health_check(true).await;
+            // With one address there is nothing to choose: it is not bothered.
+            if self.balancer.backends().get_backend().len() > 1 {
+                self.balancer.backends().run_health_check(true).await;
+            }
         }
     }
 

@@ -107,6 +107,12 @@ pub fn strip_own_cookies(headers: &HeaderMap) -> Option<HeaderValue> {
     if line.is_empty() { None } else { HeaderValue::from_bytes(&line).ok() }
 }
 
+/// Whether a `Set-Cookie` value of the app would set or clear one of our cookies, also for a browser
+/// that takes a nameless cookie for a named one.
+pub fn sets_own_cookie(set_cookie: &[u8]) -> bool {
+    is_own(name_of(set_cookie.split(|b| *b == b';').next().unwrap_or_default()))
+}
+
 fn is_own(name: &[u8]) -> bool {
     name.get(..SESSION.len()).is_some_and(|n| n.eq_ignore_ascii_case(SESSION.as_bytes()))
 }

@@ -14,7 +14,7 @@ use super::form::{Fields, Form};
 use super::return_to::ReturnTo;
 use super::service::{Finished, Pending, SignIn};
 use super::view::{Answer, Frame};
-use crate::auth::login::{AppRef, SignedIn};
+use crate::auth::login::{AppRef, SecondFactor, SignedIn};
 use crate::auth::session::{Device, Session};
 use crate::auth::token::PlainToken;
 
@@ -88,6 +88,16 @@ impl Visit {
     pub(super) fn forget_pending(&mut self) -> Option<HeaderValue> {
         self.own.pending = None;
         cookies::clear(cookies::PENDING)
+    }
+
+    /// Ends the session that the browser held before it signed in anew: its cookie is replaced.
+    pub(super) async fn end_former_session(&self, outcome: &SecondFactor) {
+        let (SecondFactor::SignedIn(_), Some(former)) = (outcome, self.session_token()) else {
+            return;
+        };
+        if self.service.sign_out(&former).await.is_err() {
+            tracing::warn!("a session that was replaced by another could not be ended");
+        }
     }
 
     pub(super) fn session_token(&self) -> Option<Finished> {

@@ -5,6 +5,7 @@ use super::{AppRef, Enrolment, LoginError, LoginService, SecondFactor};
 use crate::auth::recovery::{CODES_IN_SET, NewRecoverySet, RecoveryCode};
 use crate::auth::session::{Device, ProvisionalTotp, Session};
 use crate::auth::stage::{Factor, SecondFactorProof};
+use crate::auth::throttle::{AttemptKey, RECOVERY_SETS, Verdict};
 use crate::auth::token::{PendingToken, PlainToken, SessionToken};
 use crate::auth::totp::{Code, NewTotpFactor, TotpSecret};
 use crate::base::id::FactorId;
@@ -92,11 +93,15 @@ impl LoginService {
         if session.recovery_codes_due.is_none() {
             return Ok(None);
         }
+        let account = session.identity.account;
+        let budget = [(AttemptKey::recovery_set(account), RECOVERY_SETS)];
+        if let Verdict::Wait(_) = self.deps.attempts.count(&budget, self.now()).await? {
+            return Err(LoginError::Busy);
+        }
         let codes = (0..CODES_IN_SET)
             .map(|_| RecoveryCode::generate(self.random()))
             .collect::<Result<Vec<_>, _>>()?;
         let (salt, pepper_id, hashes) = self.deps.passwords.hash_recovery_set(&codes).await?;
-        let account = session.identity.account;
         let created_at = self.now();
         let set = NewRecoverySet { account, salt, pepper_id, hashes, created_at };
         self.deps.factors.replace_recovery(&set).await?;

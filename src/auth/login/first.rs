@@ -8,6 +8,7 @@ use crate::auth::session::{Device, PendingLogin};
 use crate::auth::stage::{Login, PasswordProof};
 use crate::auth::throttle::{AttemptKey, Budget, Verdict};
 use crate::auth::token::PlainToken;
+use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
 
 /// What somebody typed into the login page.
@@ -38,12 +39,14 @@ impl LoginService {
             tracing::warn!(event = "throttled", address = %attempt.device.address, "too many passwords");
             return Ok(FirstFactor::Wait(wait));
         }
+        // Before the account is read: a password changed while this one is hashed ends this login.
+        let asked_at = self.now();
         let counted: Vec<AttemptKey> = budgets.into_iter().map(|(key, _)| key).collect();
         let checked = self.check_password(name.as_ref(), &attempt.password).await;
         match checked {
             Ok(Some((account, proof))) => {
                 self.deps.attempts.forgive(&counted).await?;
-                self.begin(app, &account, &proof, attempt.return_to).await
+                self.begin(app, &account, &proof, attempt.return_to, asked_at).await
             }
             Ok(None) => {
                 count_failure("password");
@@ -112,13 +115,14 @@ impl LoginService {
         account: &Account,
         proof: &PasswordProof,
         return_to: String,
+        asked_at: Timestamp,
     ) -> Result<FirstFactor, LoginError> {
         let login = Login::begin(proof);
         let now = self.now();
         let record = PendingLogin {
             account: login.account(),
             app: app.name.to_owned(),
-            started_at: now,
+            started_at: asked_at,
             expires_at: now.plus(self.pending_lives()),
             return_to,
             enrolment: None,

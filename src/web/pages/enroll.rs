@@ -77,6 +77,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     };
     let service = &visit.service;
     let outcome = service.confirm_enrolment(visit.app(), &pending, &code, visit.device()).await?;
+    visit.end_former_session(&outcome).await;
     match finished(&outcome, WRONG)? {
         Ok(response) => Ok(response),
         Err(complaint) => page(&visit, &pending, &complaint).await,

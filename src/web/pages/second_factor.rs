@@ -96,6 +96,7 @@ pub(in crate::web) async fn send_otp(mut visit: Visit) -> Result<Response, Failu
         return page(&visit, Means::App, &Complaint::wrong(WRONG)).await;
     };
     let outcome = visit.service.totp(visit.app(), &pending, &code, visit.device()).await?;
+    visit.end_former_session(&outcome).await;
     match finished(&outcome, WRONG)? {
         Ok(response) => Ok(response),
         Err(complaint) => page(&visit, Means::App, &complaint).await,
@@ -109,6 +110,7 @@ pub(in crate::web) async fn send_recovery(mut visit: Visit) -> Result<Response, 
         return page(&visit, Means::RecoveryCode, &Complaint::wrong(WRONG_RECOVERY)).await;
     };
     let outcome = with_recovery_code(&visit, &pending, &code).await?;
+    visit.end_former_session(&outcome).await;
     match finished(&outcome, WRONG_RECOVERY)? {
         Ok(response) => Ok(response),
         Err(complaint) => page(&visit, Means::RecoveryCode, &complaint).await,
