@@ -82,7 +82,7 @@ pub(super) fn is_managed(name: &str) -> bool {
     }
     // Most names that clients send share their first letter with none of the lists.
     let first = name.bytes().next().unwrap_or_default();
-    b"abcfprstvx".contains(&first)
+    b"abcfhprstvx".contains(&first)
         && (NAMES.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family)))
 }
 
