@@ -1,7 +1,7 @@
 //! Keeps a WebSocket handshake in order.
 //!
 //! Pingora 0.9.1 takes the end of the handshake request's empty body for the end of the tunnel
-//! when it reads the app's `101` first (its issue 946). So a handshake gets a connection of its
+//! when it reads the app's `101` first (cloudflare/pingora#946). So a handshake gets a connection of its
 //! own to the app, whose reads are held back from the moment the request is about to be written
 //! until its body has been handed over and taken up.
 
