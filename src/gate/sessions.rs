@@ -109,6 +109,24 @@ impl CachedSessions {
         }
     }
 
+    /// The live session under `token` at `app`, if it is in the cache and fresh. Nobody is asked.
+    pub fn find_fresh(
+        self: &Arc<Self>,
+        app: &str,
+        token: &HashedToken<SessionToken>,
+    ) -> Option<Arc<KnownSession>> {
+        let known = self.known.get(token)?;
+        if self.clock.monotonic().saturating_sub(known.read_at) >= FRESH {
+            return None;
+        }
+        let now = self.clock.now();
+        if known.session.app != app || !self.limits.is_alive(&known.session, now) {
+            return None;
+        }
+        self.note_use(&known, now);
+        Some(known)
+    }
+
     /// The live session under `token` at `app`, if there is one.
     pub async fn find(
         self: &Arc<Self>,
