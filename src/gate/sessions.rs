@@ -116,37 +116,32 @@ impl CachedSessions {
         token: &HashedToken<SessionToken>,
     ) -> Option<Arc<KnownSession>> {
         let known = self.known.get(token)?;
-        if self.clock.monotonic().saturating_sub(known.read_at) >= FRESH {
-            return None;
-        }
-        let now = self.clock.now();
-        if known.session.app != app || !self.limits.is_alive(&known.session, now) {
-            return None;
-        }
-        self.note_use(&known, now);
-        Some(known)
+        let fresh = self.clock.monotonic().saturating_sub(known.read_at) < FRESH;
+        (fresh && self.honours(app, &known)).then_some(known)
     }
 
-    /// The live session under `token` at `app`, if there is one.
+    /// The live session under `token` at `app`, from the cache or else from the store. Fails when a
+    /// store does not answer.
     pub async fn find(
         self: &Arc<Self>,
         app: &str,
         token: &HashedToken<SessionToken>,
     ) -> Stored<Option<Arc<KnownSession>>> {
-        let asked_at = self.clock.monotonic();
-        let known = match self.known.get(token) {
-            Some(known) if asked_at.saturating_sub(known.read_at) < FRESH => known,
-            Some(_) | None => match self.fetch(token, asked_at).await? {
-                Some(known) => known,
-                None => return Ok(None),
-            },
-        };
-        let now = self.clock.now();
-        if known.session.app != app || !self.limits.is_alive(&known.session, now) {
-            return Ok(None);
+        if let Some(known) = self.find_fresh(app, token) {
+            return Ok(Some(known));
         }
-        self.note_use(&known, now);
-        Ok(Some(known))
+        let known = self.fetch(token, self.clock.monotonic()).await?;
+        Ok(known.filter(|known| self.honours(app, known)))
+    }
+
+    /// Whether a session just found is alive and of this app; noted as used if so.
+    fn honours(self: &Arc<Self>, app: &str, known: &Arc<KnownSession>) -> bool {
+        let now = self.clock.now();
+        let good = known.session.app == app && self.limits.is_alive(&known.session, now);
+        if good {
+            self.note_use(known, now);
+        }
+        good
     }
 
     /// Whether the session behind a tunnel is still alive; `used` when something went through it
