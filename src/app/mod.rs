@@ -80,9 +80,17 @@ impl Base {
         let keys = Arc::new(KeyRing::new(&material)?);
         let random: Arc<dyn Random> = Arc::new(OsRandom::new());
         let passwords =
-            Arc::new(PasswordPool::new(settings.passwords, Arc::clone(&keys), Arc::clone(&random)));
+            PasswordPool::new(settings.passwords, Arc::clone(&keys), Arc::clone(&random))
+                .refusing(service_names(settings));
+        let passwords = Arc::new(passwords);
         Ok(Self { keys, clock: Arc::new(SystemClock::new()), random, passwords })
     }
+}
+
+/// What nobody's password may contain: what everybody sees on the sign-in page.
+fn service_names(settings: &Settings) -> Vec<String> {
+    let titles = settings.proxy.apps.iter().map(|app| app.title.clone());
+    titles.chain(settings.issuer.clone()).chain(["Vestibule".to_owned()]).collect()
 }
 
 /// A directory that only its owner may look into.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::account::{Account, Identity, LoginName, NewAccount};
-use super::password::{HashError, PasswordPool, PasswordRefused};
+use super::password::{HashError, NotTaken, PasswordPool, PasswordRefused};
 use super::ports::{Accounts, Added, Factors, Sessions, StoreError};
 use super::recovery::RecoverySet;
 use super::session::Session;
@@ -65,6 +65,15 @@ pub enum AdminError {
     /// No random bytes for an id.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
+}
+
+impl From<NotTaken> for AdminError {
+    fn from(error: NotTaken) -> Self {
+        match error {
+            NotTaken::Refused(refused) => Self::Password(refused),
+            NotTaken::Hash(error) => Self::Hash(error),
+        }
+    }
 }
 
 /// An account to be added.
@@ -127,8 +136,6 @@ impl AccountAdmin {
     /// Adds an account with a password; its second factor is set up at the first login.
     pub async fn add(&self, user: NewUser) -> Result<Identity, AdminError> {
         check_fields(&user)?;
-        self.passwords.accepts(&user.password)?;
-        let password = self.passwords.hash(&user.password).await?;
         let identity = Identity {
             account: AccountId::random(&*self.random)?,
             display_name: user.display_name.unwrap_or_else(|| user.name.to_string()),
@@ -136,6 +143,7 @@ impl AccountAdmin {
             email: user.email,
             groups: user.groups,
         };
+        let password = self.passwords.hash_new(&user.password, &identity).await?;
         let account = NewAccount {
             identity: identity.clone(),
             password: Some(password),
@@ -192,9 +200,9 @@ impl AccountAdmin {
         name: &LoginName,
         password: &Secret,
     ) -> Result<u64, AdminError> {
-        let id = self.find(name).await?.id();
-        self.passwords.accepts(password)?;
-        let record = self.passwords.hash(password).await?;
+        let identity = self.find(name).await?.identity;
+        let id = identity.account;
+        let record = self.passwords.hash_new(password, &identity).await?;
         let changed = self.accounts.set_password(id, &record, Some(self.clock.now())).await?;
         self.end_after(changed, id, name, "given a new password").await
     }

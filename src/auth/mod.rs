@@ -8,6 +8,7 @@ pub mod admin;
 pub mod keys;
 pub mod login;
 pub mod password;
+pub mod password_policy;
 pub mod ports;
 pub mod recovery;
 pub mod session;

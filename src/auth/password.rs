@@ -15,15 +15,15 @@ use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
+use super::account::Identity;
 use super::keys::{Key, KeyRing};
+pub use super::password_policy::{MAX_LENGTH, PasswordPolicy, PasswordRefused};
 use super::recovery::{RecoveryCode, RecoveryHash};
 use crate::base::random::{NoRandomness, Random, bytes};
 use crate::base::secret::Secret;
 
 const SALT_LEN: usize = 16;
 const TAG_LEN: usize = 32;
-/// Most characters (code points) in a password (NIST SP 800-63B-4 §3.1.1.2 asks for at least 64).
-pub const MAX_LENGTH: usize = 256;
 
 /// A stored password hash.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,17 +73,6 @@ pub struct PasswordSettings {
     pub queue: usize,
 }
 
-/// Why a new password is not taken.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum PasswordRefused {
-    /// Too short.
-    #[error("the password is too short: use at least {0} characters")]
-    TooShort(usize),
-    /// Too long.
-    #[error("the password is too long: use at most {MAX_LENGTH} characters")]
-    TooLong,
-}
-
 /// Why nothing was hashed.
 #[derive(Debug, thiserror::Error)]
 pub enum HashError {
@@ -96,6 +85,17 @@ pub enum HashError {
     /// Parameters, stored text or thread went wrong.
     #[error("the password hash could not be computed: {0}")]
     Broken(&'static str),
+}
+
+/// Why there is no hash of a new password.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTaken {
+    /// It is not good enough.
+    #[error(transparent)]
+    Refused(#[from] PasswordRefused),
+    /// Nothing was hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
 }
 
 /// The verdict on a password.
@@ -114,6 +114,7 @@ pub enum PasswordVerdict {
 /// The bounded pool.
 pub struct PasswordPool {
     settings: PasswordSettings,
+    policy: Arc<PasswordPolicy>,
     keys: Arc<KeyRing>,
     random: Arc<dyn Random>,
     turns: Arc<Semaphore>,
@@ -180,6 +181,7 @@ impl PasswordPool {
     pub fn new(settings: PasswordSettings, keys: Arc<KeyRing>, random: Arc<dyn Random>) -> Self {
         Self {
             settings,
+            policy: Arc::new(PasswordPolicy::new(settings.min_length, [])),
             keys,
             random,
             turns: Arc::new(Semaphore::new(settings.threads.max(1))),
@@ -188,20 +190,39 @@ impl PasswordPool {
         }
     }
 
-    /// Whether a new password is taken.
-    pub fn accepts(&self, password: &Secret) -> Result<(), PasswordRefused> {
-        let length = normalised(password).chars().count();
-        if length < self.settings.min_length {
-            Err(PasswordRefused::TooShort(self.settings.min_length))
-        } else if length > MAX_LENGTH {
-            Err(PasswordRefused::TooLong)
-        } else {
-            Ok(())
-        }
+    /// The same pool, which takes no new password with one of these names in it.
+    #[must_use]
+    pub fn refusing(mut self, service_names: impl IntoIterator<Item = String>) -> Self {
+        self.policy = Arc::new(PasswordPolicy::new(self.settings.min_length, service_names));
+        self
     }
 
-    /// Hashes a new password.
-    pub async fn hash(&self, password: &Secret) -> Result<PasswordRecord, HashError> {
+    /// What is asked of a new password.
+    pub fn policy(&self) -> &PasswordPolicy {
+        &self.policy
+    }
+
+    /// Whether a password is taken as the new one of this person; in its turn, because to tell is
+    /// dear.
+    pub async fn accepts(&self, password: &Secret, whose: &Identity) -> Result<(), NotTaken> {
+        let (policy, whose) = (Arc::clone(&self.policy), whose.clone());
+        let input = normalised(password);
+        let verdict = self.run(move |_memory| Ok(policy.check(&input, &whose))).await?;
+        Ok(verdict?)
+    }
+
+    /// Hashes the new password of this person, if it is taken.
+    pub async fn hash_new(
+        &self,
+        password: &Secret,
+        whose: &Identity,
+    ) -> Result<PasswordRecord, NotTaken> {
+        self.accepts(password, whose).await?;
+        Ok(self.hash(password).await?)
+    }
+
+    /// Hashes a password that needs no checking.
+    pub(super) async fn hash(&self, password: &Secret) -> Result<PasswordRecord, HashError> {
         let salt: [u8; SALT_LEN] = bytes(&*self.random)?;
         let cost = self.settings.cost;
         let pepper = self.keys.pepper().cloned().ok_or(HashError::Broken("no pepper"))?;
@@ -423,12 +444,21 @@ mod tests {
         assert!(done.contains(&false), "those beyond are refused");
     }
 
-    #[test]
-    fn a_new_password_is_measured_in_characters() {
-        let pool = pool(Cost::FLOOR, 1, &material());
-        assert_eq!(pool.accepts(&secret("ééééééé")), Err(PasswordRefused::TooShort(8)));
-        assert_eq!(pool.accepts(&secret("éééééééé")), Ok(()));
-        assert_eq!(pool.accepts(&secret(&"x".repeat(257))), Err(PasswordRefused::TooLong));
+    #[tokio::test]
+    async fn a_new_password_is_hashed_only_if_it_is_taken() {
+        let pool = pool(Cost::FLOOR, 1, &material()).refusing(["Cell Engine".to_owned()]);
+        let whose = Identity {
+            account: crate::base::id::AccountId::random(&OsRandom::new()).unwrap(),
+            name: crate::auth::account::LoginName::parse("alice").unwrap(),
+            display_name: "alice".to_owned(),
+            email: None,
+            groups: Vec::new(),
+        };
+        let refused = async |p| pool.hash_new(&secret(p), &whose).await.unwrap_err().to_string();
+        assert!(refused("password1").await.contains("easy to guess"));
+        assert!(refused("quilt-cellengine").await.contains("this service"));
+        assert!(refused("short").await.contains("at least 8"));
+        assert!(pool.hash_new(&secret("cafe\u{301} quilt tree"), &whose).await.is_ok());
     }
 
     #[test]
