@@ -2,6 +2,7 @@
 //! implementations.
 
 mod demo;
+mod here;
 mod sample;
 mod serve;
 mod stores;
@@ -14,6 +15,7 @@ pub use self::sample::serve as serve_sample;
 pub use self::serve::serve;
 use self::stores::Stores;
 use crate::auth::admin::AccountAdmin;
+use crate::auth::audit::Trail;
 use crate::auth::keys::{KeyRing, SealError};
 use crate::auth::password::PasswordPool;
 use crate::auth::ports::StoreError;
@@ -85,6 +87,12 @@ impl Base {
         let passwords = Arc::new(passwords);
         Ok(Self { keys, clock: Arc::new(SystemClock::new()), random, passwords })
     }
+
+    /// The audit trail of this node.
+    fn trail(&self, stores: &Stores) -> Arc<Trail> {
+        let (store, clock) = (Arc::clone(&stores.audit), Arc::clone(&self.clock));
+        Arc::new(Trail::new(store, clock, here::node(), Vec::new()))
+    }
 }
 
 /// What nobody's password may contain: what everybody sees on the sign-in page.
@@ -110,6 +118,7 @@ fn make_private_dir(dir: &PathBuf) -> Result<(), AppError> {
 pub async fn open_admin(settings: &Settings) -> Result<AccountAdmin, AppError> {
     let base = Base::open(settings)?;
     let stores = Stores::open(settings).await?;
+    let trail = base.trail(&stores);
     Ok(AccountAdmin::new(
         stores.accounts,
         stores.factors,
@@ -117,6 +126,8 @@ pub async fn open_admin(settings: &Settings) -> Result<AccountAdmin, AppError> {
         base.passwords,
         base.clock,
         base.random,
+        trail,
+        here::operator(),
     ))
 }
 

@@ -81,6 +81,7 @@ fn login_service(
         pending: Arc::clone(&stores.pending),
         sessions,
         attempts: Arc::clone(&stores.attempts),
+        trail: base.trail(stores),
         passwords: Arc::clone(&base.passwords),
         keys: Arc::clone(&base.keys),
         clock: Arc::clone(&base.clock),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::auth::ports::{Accounts, Attempts, Factors, PendingLogins, Sessions, StoreError};
+use crate::auth::ports::{Accounts, Attempts, Audit, Factors, PendingLogins, Sessions, StoreError};
 use crate::config::settings::{Database, SessionStore, Settings};
 use crate::store::redis::RedisStore;
 use crate::store::sql::ephemeral::EmbeddedStore;
@@ -12,6 +12,7 @@ use crate::store::sql::{SqlStore, SqlTarget};
 pub(super) struct Stores {
     pub(super) accounts: Arc<dyn Accounts>,
     pub(super) factors: Arc<dyn Factors>,
+    pub(super) audit: Arc<dyn Audit>,
     pub(super) pending: Arc<dyn PendingLogins>,
     pub(super) sessions: Arc<dyn Sessions>,
     pub(super) attempts: Arc<dyn Attempts>,
@@ -26,13 +27,15 @@ impl Stores {
             Database::Postgres(url) => SqlTarget::Postgres(url.clone()),
         };
         let durable = Arc::new(SqlStore::open(target).await?);
-        let (accounts, factors) = (Arc::<SqlStore>::clone(&durable), durable);
+        let accounts = Arc::<SqlStore>::clone(&durable);
+        let (factors, audit) = (Arc::<SqlStore>::clone(&durable), durable);
         match &settings.session_store {
             SessionStore::Embedded(dir) => {
                 let store = Arc::new(EmbeddedStore::open(&dir.join("sessions.db")).await?);
                 Ok(Self {
                     accounts,
                     factors,
+                    audit,
                     pending: Arc::<EmbeddedStore>::clone(&store),
                     sessions: Arc::<EmbeddedStore>::clone(&store),
                     attempts: store,
@@ -43,6 +46,7 @@ impl Stores {
                 Ok(Self {
                     accounts,
                     factors,
+                    audit,
                     pending: Arc::<RedisStore>::clone(&store),
                     sessions: Arc::<RedisStore>::clone(&store),
                     attempts: store,

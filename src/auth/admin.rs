@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::account::{Account, Identity, LoginName, NewAccount};
+use super::audit::{Context, Ended, Event, Trail};
 use super::password::{HashError, NotTaken, PasswordPool, PasswordRefused};
 use super::ports::{Accounts, Added, Factors, Sessions, StoreError};
 use super::recovery::RecoverySet;
@@ -39,6 +40,9 @@ pub enum AdminError {
         /// What the session store said.
         source: StoreError,
     },
+    /// It was done, but the audit trail does not tell.
+    #[error("it was done, but could not be written to the audit trail: {0}")]
+    NotRecorded(StoreError),
     /// There is no such account.
     #[error("there is no user {0}")]
     NoSuchUser(LoginName),
@@ -112,6 +116,8 @@ pub struct AccountAdmin {
     passwords: Arc<PasswordPool>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    trail: Arc<Trail>,
+    operator: String,
 }
 
 impl std::fmt::Debug for AccountAdmin {
@@ -121,7 +127,8 @@ impl std::fmt::Debug for AccountAdmin {
 }
 
 impl AccountAdmin {
-    /// The use cases over these stores.
+    #[expect(clippy::too_many_arguments, reason = "each is a port or a part of its own")]
+    /// The use cases over these stores, as done by `operator`.
     pub fn new(
         accounts: Arc<dyn Accounts>,
         factors: Arc<dyn Factors>,
@@ -129,8 +136,16 @@ impl AccountAdmin {
         passwords: Arc<PasswordPool>,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
+        trail: Arc<Trail>,
+        operator: String,
     ) -> Self {
-        Self { accounts, factors, sessions, passwords, clock, random }
+        Self { accounts, factors, sessions, passwords, clock, random, trail, operator }
+    }
+
+    /// Writes what was done to the audit trail.
+    pub async fn record(&self, event: Event, who: Option<&Identity>) -> Result<(), AdminError> {
+        let context = Context::operator(&self.operator, who);
+        self.trail.record(event, &context).await.map_err(AdminError::NotRecorded)
     }
 
     /// Adds an account with a password; its second factor is set up at the first login.
@@ -150,7 +165,10 @@ impl AccountAdmin {
             created_at: self.clock.now(),
         };
         match self.accounts.add(&account).await? {
-            Added::Yes => Ok(identity),
+            Added::Yes => {
+                self.record(Event::AccountAdded, Some(&identity)).await?;
+                Ok(identity)
+            }
             Added::NameTaken => Err(AdminError::NameTaken(identity.name)),
         }
     }
@@ -174,24 +192,28 @@ impl AccountAdmin {
 
     /// Keeps the account from signing in and ends its sessions. How many were ended.
     pub async fn disable(&self, name: &LoginName) -> Result<u64, AdminError> {
-        let id = self.find(name).await?.id();
-        let changed = self.accounts.set_disabled(id, true, self.clock.now()).await?;
-        self.end_after(changed, id, name, "disabled").await
+        let who = self.find(name).await?.identity;
+        let changed = self.accounts.set_disabled(who.account, true, self.clock.now()).await?;
+        let event = |sessions| Event::AccountDisabled { sessions };
+        self.end_after(changed, &who, "disabled", event).await
     }
 
     /// Lets the account sign in again.
     pub async fn enable(&self, name: &LoginName) -> Result<(), AdminError> {
-        let id = self.find(name).await?.id();
-        let changed = self.accounts.set_disabled(id, false, self.clock.now()).await?;
-        if changed { Ok(()) } else { Err(AdminError::NoSuchUser(name.clone())) }
+        let who = self.find(name).await?.identity;
+        if !self.accounts.set_disabled(who.account, false, self.clock.now()).await? {
+            return Err(AdminError::NoSuchUser(name.clone()));
+        }
+        self.record(Event::AccountEnabled, Some(&who)).await
     }
 
     /// Removes the account with its factors and recovery codes, and ends its sessions. How many
     /// were ended.
     pub async fn remove(&self, name: &LoginName) -> Result<u64, AdminError> {
-        let id = self.find(name).await?.id();
-        let changed = self.accounts.remove(id).await?;
-        self.end_after(changed, id, name, "removed").await
+        let who = self.find(name).await?.identity;
+        let changed = self.accounts.remove(who.account).await?;
+        let event = |sessions| Event::AccountRemoved { sessions };
+        self.end_after(changed, &who, "removed", event).await
     }
 
     /// Sets a new password and ends every session. How many were ended.
@@ -200,11 +222,12 @@ impl AccountAdmin {
         name: &LoginName,
         password: &Secret,
     ) -> Result<u64, AdminError> {
-        let identity = self.find(name).await?.identity;
-        let id = identity.account;
-        let record = self.passwords.hash_new(password, &identity).await?;
-        let changed = self.accounts.set_password(id, &record, Some(self.clock.now())).await?;
-        self.end_after(changed, id, name, "given a new password").await
+        let who = self.find(name).await?.identity;
+        let record = self.passwords.hash_new(password, &who).await?;
+        let now = self.clock.now();
+        let changed = self.accounts.set_password(who.account, &record, Some(now)).await?;
+        let event = |sessions| Event::PasswordSet { sessions };
+        self.end_after(changed, &who, "given a new password", event).await
     }
 
     /// The sessions of one account or of all, newest first.
@@ -221,18 +244,29 @@ impl AccountAdmin {
 
     /// Ends the session with this id.
     pub async fn end_session(&self, id: SessionId) -> Result<(), AdminError> {
-        if self.sessions.end_by_id(id).await? { Ok(()) } else { Err(AdminError::NoSuchSession(id)) }
+        let all = self.sessions.list(None, self.clock.now()).await?;
+        if !self.sessions.end_by_id(id).await? {
+            return Err(AdminError::NoSuchSession(id));
+        }
+        let whose = all.iter().find(|s| s.id == id).map(|s| &s.identity);
+        let event = Event::SessionEnded { session: id, why: Ended::ByOperator };
+        self.record(event, whose).await
     }
 
     /// Ends the sessions and logins of one account. How many sessions.
     pub async fn end_sessions_of(&self, name: &LoginName) -> Result<u64, AdminError> {
-        let id = self.find(name).await?.id();
-        Ok(self.sessions.end_account(id).await?)
+        let who = self.find(name).await?.identity;
+        let sessions = self.sessions.end_account(who.account).await?;
+        let event = Event::SessionsEnded { sessions, why: Ended::ByOperator };
+        self.record(event, Some(&who)).await?;
+        Ok(sessions)
     }
 
     /// Ends all sessions and logins there are. How many sessions.
     pub async fn end_all_sessions(&self) -> Result<u64, AdminError> {
-        Ok(self.sessions.end_all().await?)
+        let sessions = self.sessions.end_all().await?;
+        self.record(Event::SessionsEnded { sessions, why: Ended::ByOperator }, None).await?;
+        Ok(sessions)
     }
 
     async fn find(&self, name: &LoginName) -> Result<Account, AdminError> {
@@ -244,18 +278,16 @@ impl AccountAdmin {
     async fn end_after(
         &self,
         changed: bool,
-        id: AccountId,
-        name: &LoginName,
+        who: &Identity,
         done: &'static str,
+        event: impl FnOnce(u64) -> Event,
     ) -> Result<u64, AdminError> {
         if !changed {
-            return Err(AdminError::NoSuchUser(name.clone()));
+            return Err(AdminError::NoSuchUser(who.name.clone()));
         }
-        self.sessions.end_account(id).await.map_err(|source| AdminError::SessionsLeft {
-            name: name.clone(),
-            done,
-            source,
-        })
+        let ended = self.sessions.end_account(who.account).await;
+        self.record(event(*ended.as_ref().unwrap_or(&0)), Some(who)).await?;
+        ended.map_err(|source| AdminError::SessionsLeft { name: who.name.clone(), done, source })
     }
 }
 

@@ -4,10 +4,11 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use super::super::account::AccountStatus;
+use super::super::audit::{NewRecord, Record};
 use super::super::keys::KeyRing;
 use super::super::keys::testing::material;
 use super::super::password::{Cost, PasswordRecord, PasswordSettings};
-use super::super::ports::Stored;
+use super::super::ports::{Audit, AuditQuery, Stored};
 use super::super::recovery::{NewRecoverySet, RecoveryHash};
 use super::super::token::{HashedToken, PendingToken, SessionToken};
 use super::super::totp::{NewTotpFactor, TimeStep};
@@ -21,6 +22,7 @@ use crate::base::random::OsRandom;
 struct Memory {
     accounts: Mutex<Vec<Account>>,
     done: Mutex<Vec<&'static str>>,
+    rows: Mutex<Vec<NewRecord>>,
     sessions_down: bool,
 }
 
@@ -178,6 +180,18 @@ impl Sessions for Memory {
     }
 }
 
+#[async_trait]
+impl Audit for Memory {
+    async fn append(&self, record: &NewRecord) -> Stored<u64> {
+        let mut rows = self.rows.lock();
+        rows.push(record.clone());
+        Ok(rows.len().try_into().unwrap())
+    }
+    async fn find(&self, _: &AuditQuery) -> Stored<Vec<Record>> {
+        down()
+    }
+}
+
 const NOW: u64 = 1_767_225_600_000;
 
 fn admin(sessions_down: bool) -> (Arc<Memory>, AccountAdmin) {
@@ -187,13 +201,22 @@ fn admin(sessions_down: bool) -> (Arc<Memory>, AccountAdmin) {
     let settings = PasswordSettings { cost, min_length: 8, threads: 1, queue: 1 };
     let random: Arc<dyn Random> = Arc::new(OsRandom::new());
     let pool = PasswordPool::new(settings, keys, Arc::clone(&random));
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_millis(NOW)));
+    let trail = Trail::new(
+        Arc::<Memory>::clone(&memory),
+        Arc::clone(&clock),
+        "node-1".to_owned(),
+        Vec::new(),
+    );
     let admin = AccountAdmin::new(
         Arc::<Memory>::clone(&memory),
         Arc::<Memory>::clone(&memory),
         Arc::<Memory>::clone(&memory),
         Arc::new(pool),
-        Arc::new(ManualClock::at(Timestamp::from_millis(NOW))),
+        clock,
         random,
+        Arc::new(trail),
+        "ops".to_owned(),
     );
     (memory, admin)
 }
@@ -267,6 +290,40 @@ async fn a_disabled_account_stays_so_when_the_session_store_is_down() {
     let error = admin.disable(&name()).await.unwrap_err();
     assert!(matches!(error, AdminError::SessionsLeft { .. }), "{error}");
     assert!(memory.accounts.lock().first().unwrap().disabled);
+    assert_eq!(memory.rows.lock().last().unwrap().event, "account_disabled");
+}
+
+#[tokio::test]
+async fn what_an_operator_does_is_written_down_with_the_operators_name() {
+    let (memory, admin) = admin(false);
+    let account = admin.add(alice()).await.unwrap().account;
+    admin.disable(&name()).await.unwrap();
+    admin.enable(&name()).await.unwrap();
+    admin.set_password(&name(), &Secret::new("battery staple".to_owned())).await.unwrap();
+    admin.end_sessions_of(&name()).await.unwrap();
+    admin.remove(&name()).await.unwrap();
+    admin.end_all_sessions().await.unwrap();
+    let rows = memory.rows.lock();
+    let events: Vec<_> = rows.iter().map(|row| row.event.as_str()).collect();
+    assert_eq!(
+        events,
+        [
+            "account_added",
+            "account_disabled",
+            "account_enabled",
+            "password_set",
+            "sessions_ended",
+            "account_removed",
+            "sessions_ended"
+        ]
+    );
+    for row in rows.iter().take(6) {
+        assert_eq!(row.account.as_deref(), Some(account.to_string().as_str()));
+        assert_eq!(row.name.as_deref(), Some("alice"));
+        assert_eq!((row.actor.as_str(), row.operator.as_deref()), ("operator", Some("ops")));
+        assert_eq!(row.node, "node-1");
+    }
+    assert!(rows.last().unwrap().account.is_none());
 }
 
 #[tokio::test]

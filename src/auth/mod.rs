@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod admin;
+pub mod audit;
 pub mod keys;
 pub mod login;
 pub mod password;

@@ -1,7 +1,7 @@
 //! What the domain needs stored. Every operation is atomic and returns the verdict: no adapter is
 //! ever asked to read, compare and write in three steps.
 //!
-//! Durable (`Accounts`, `Factors`) lives in SQL. Short-lived (`PendingLogins`, `Sessions`,
+//! Durable (`Accounts`, `Factors`, `Audit`) lives in SQL. Short-lived (`PendingLogins`, `Sessions`,
 //! `Attempts`) lives in Redis, or in the embedded store on one machine. Losing the short-lived
 //! store signs people out; it never loses a factor and never reopens a used code.
 
@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::account::{Account, AccountStatus, LoginName, NewAccount};
+use super::audit::{NewRecord, Record};
 use super::password::PasswordRecord;
 use super::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
 use super::session::{PendingLogin, ProvisionalTotp, Session};
@@ -111,6 +112,32 @@ pub trait Factors: Send + Sync {
         code: &RecoveryHash,
         now: Timestamp,
     ) -> Stored<Option<u32>>;
+}
+
+/// Which rows of the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// Only rows with a greater number.
+    pub after: u64,
+    /// Only rows from this moment on.
+    pub since: Timestamp,
+    /// Only rows of this login name.
+    pub name: Option<LoginName>,
+    /// Only rows of this account.
+    pub account: Option<AccountId>,
+    /// Only rows of this event.
+    pub event: Option<String>,
+    /// No more rows than this.
+    pub limit: u32,
+}
+
+/// The audit trail.
+#[async_trait]
+pub trait Audit: Send + Sync {
+    /// Adds a row at the end: its number, one more than that of the row before.
+    async fn append(&self, record: &NewRecord) -> Stored<u64>;
+    /// The rows asked for, newest first.
+    async fn find(&self, asked: &AuditQuery) -> Stored<Vec<Record>>;
 }
 
 /// Logins that wait for their second factor.

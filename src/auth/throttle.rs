@@ -20,6 +20,10 @@ pub struct Budget {
 /// Sets of recovery codes that one account may have made, before it must wait.
 pub const RECOVERY_SETS: Budget = Budget { tries: 10, window: Duration::from_mins(10) };
 
+/// Wrong passwords that are written to the audit trail, over all names and addresses, before the
+/// rest is only counted: a flood of guesses must not fill the disk.
+pub const WRONG_PASSWORD_ROWS: Budget = Budget { tries: 1000, window: Duration::from_mins(10) };
+
 /// The budgets in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {
@@ -67,6 +71,17 @@ impl AttemptKey {
     /// Sets of recovery codes made for `account`: each costs ten hashes.
     pub fn recovery_set(account: AccountId) -> Self {
         Self(format!("recovery_set:{account}"))
+    }
+
+    /// Rows of one event in the audit trail.
+    pub fn rows(event: &'static str) -> Self {
+        Self(format!("audit_rows:{event}"))
+    }
+
+    /// Whether the trail tells already that this key's tries are refused.
+    #[must_use]
+    pub fn refused(&self) -> Self {
+        Self(format!("refused:{}", self.0))
     }
 
     /// Its text.

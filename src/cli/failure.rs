@@ -110,6 +110,10 @@ impl From<AdminError> for Failure {
                 message,
                 Some("nothing was changed; `vestibule check --online` tells what does not answer"),
             ),
+            AdminError::NotRecorded(_) => Self::failed(
+                message,
+                Some("note down who did it and when; see to it that the account database answers"),
+            ),
             AdminError::SessionsLeft { .. } => {
                 Self::failed(message, Some("nothing more is needed: they end by themselves"))
             }

@@ -40,6 +40,10 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
         "vestibule_sign_in_failures_total",
         "Refused guesses by what was wrong: password, second_factor, throttled."
     );
+    metrics::describe_counter!(
+        "vestibule_security_events_total",
+        "Rows of the audit trail written by this node, by event and outcome."
+    );
     metrics::describe_gauge!("vestibule_ready", "1 while every store answers, else 0.");
     Ok(handle)
 }

@@ -3,13 +3,14 @@
 
 use async_trait::async_trait;
 
+use crate::auth::audit::{Caller, Ended};
 use crate::auth::keys::KeyRing;
 use crate::auth::login::{
     AppRef, Enrolment, FirstFactor, FirstFactorAttempt, LoginError, LoginService, Owed, Profile,
     SecondFactor,
 };
 use crate::auth::recovery::RecoveryCode;
-use crate::auth::session::{Device, Session, SessionLimits};
+use crate::auth::session::{Session, SessionLimits};
 use crate::auth::token::{PendingToken, PlainToken, SessionToken};
 use crate::auth::totp::Code;
 use crate::base::random::Random;
@@ -31,14 +32,14 @@ pub(super) trait SignIn: Send + Sync {
         app: AppRef<'_>,
         token: &Pending,
         code: &Code,
-        device: Device,
+        caller: &Caller,
     ) -> Outcome<SecondFactor>;
     async fn recovery_code(
         &self,
         app: AppRef<'_>,
         token: &Pending,
         code: &RecoveryCode,
-        device: Device,
+        caller: &Caller,
     ) -> Outcome<SecondFactor>;
     async fn enrolment(&self, app: AppRef<'_>, token: &Pending) -> Outcome<Option<Enrolment>>;
     async fn confirm_enrolment(
@@ -46,13 +47,22 @@ pub(super) trait SignIn: Send + Sync {
         app: AppRef<'_>,
         token: &Pending,
         code: &Code,
-        device: Device,
+        caller: &Caller,
     ) -> Outcome<SecondFactor>;
     async fn session(&self, app: &str, token: &Finished) -> Outcome<Option<Session>>;
-    async fn new_recovery_codes(&self, session: &Session) -> Outcome<Option<Vec<RecoveryCode>>>;
-    async fn confirm_recovery_codes(&self, token: &Finished, session: &Session) -> Outcome<String>;
+    async fn new_recovery_codes(
+        &self,
+        session: &Session,
+        caller: &Caller,
+    ) -> Outcome<Option<Vec<RecoveryCode>>>;
+    async fn confirm_recovery_codes(
+        &self,
+        token: &Finished,
+        session: &Session,
+        caller: &Caller,
+    ) -> Outcome<String>;
     async fn profile(&self, session: &Session) -> Outcome<Profile>;
-    async fn sign_out(&self, token: &Finished) -> Outcome<()>;
+    async fn sign_out(&self, token: &Finished, caller: &Caller, why: Ended) -> Outcome<()>;
     async fn abandon(&self, token: &Pending) -> Outcome<()>;
     fn keys(&self) -> &KeyRing;
     fn random(&self) -> &dyn Random;
@@ -76,18 +86,18 @@ impl SignIn for LoginService {
         app: AppRef<'_>,
         token: &Pending,
         code: &Code,
-        device: Device,
+        caller: &Caller,
     ) -> Outcome<SecondFactor> {
-        Self::totp(self, app, token, code, device).await
+        Self::totp(self, app, token, code, caller).await
     }
     async fn recovery_code(
         &self,
         app: AppRef<'_>,
         token: &Pending,
         code: &RecoveryCode,
-        device: Device,
+        caller: &Caller,
     ) -> Outcome<SecondFactor> {
-        Self::recovery_code(self, app, token, code, device).await
+        Self::recovery_code(self, app, token, code, caller).await
     }
     async fn enrolment(&self, app: AppRef<'_>, token: &Pending) -> Outcome<Option<Enrolment>> {
         Self::enrolment(self, app, token).await
@@ -97,24 +107,33 @@ impl SignIn for LoginService {
         app: AppRef<'_>,
         token: &Pending,
         code: &Code,
-        device: Device,
+        caller: &Caller,
     ) -> Outcome<SecondFactor> {
-        Self::confirm_enrolment(self, app, token, code, device).await
+        Self::confirm_enrolment(self, app, token, code, caller).await
     }
     async fn session(&self, app: &str, token: &Finished) -> Outcome<Option<Session>> {
         Self::session(self, app, token).await
     }
-    async fn new_recovery_codes(&self, session: &Session) -> Outcome<Option<Vec<RecoveryCode>>> {
-        Self::new_recovery_codes(self, session).await
+    async fn new_recovery_codes(
+        &self,
+        session: &Session,
+        caller: &Caller,
+    ) -> Outcome<Option<Vec<RecoveryCode>>> {
+        Self::new_recovery_codes(self, session, caller).await
     }
-    async fn confirm_recovery_codes(&self, token: &Finished, session: &Session) -> Outcome<String> {
-        Self::confirm_recovery_codes(self, token, session).await
+    async fn confirm_recovery_codes(
+        &self,
+        token: &Finished,
+        session: &Session,
+        caller: &Caller,
+    ) -> Outcome<String> {
+        Self::confirm_recovery_codes(self, token, session, caller).await
     }
     async fn profile(&self, session: &Session) -> Outcome<Profile> {
         Self::profile(self, session).await
     }
-    async fn sign_out(&self, token: &Finished) -> Outcome<()> {
-        Self::sign_out(self, token).await
+    async fn sign_out(&self, token: &Finished, caller: &Caller, why: Ended) -> Outcome<()> {
+        Self::sign_out(self, token, caller, why).await
     }
     async fn abandon(&self, token: &Pending) -> Outcome<()> {
         Self::abandon(self, token).await

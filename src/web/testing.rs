@@ -17,6 +17,7 @@ use super::routes::router_over;
 use super::service::{Finished, Outcome, Pending, SignIn};
 use super::{AppPages, RequestContext, cookies};
 use crate::auth::account::{Account, Identity, LoginName};
+use crate::auth::audit::{Caller, Ended};
 use crate::auth::keys::KeyRing;
 use crate::auth::keys::testing::material;
 use crate::auth::login::{
@@ -176,7 +177,7 @@ impl SignIn for Fake {
         _app: AppRef<'_>,
         _token: &Pending,
         code: &Code,
-        _device: Device,
+        _caller: &Caller,
     ) -> Outcome<SecondFactor> {
         self.second(is_right(code))
     }
@@ -185,7 +186,7 @@ impl SignIn for Fake {
         _app: AppRef<'_>,
         _token: &Pending,
         _code: &RecoveryCode,
-        _device: Device,
+        _caller: &Caller,
     ) -> Outcome<SecondFactor> {
         self.second(true)
     }
@@ -207,7 +208,7 @@ impl SignIn for Fake {
         _app: AppRef<'_>,
         _token: &Pending,
         code: &Code,
-        _device: Device,
+        _caller: &Caller,
     ) -> Outcome<SecondFactor> {
         self.second(is_right(code))
     }
@@ -216,7 +217,11 @@ impl SignIn for Fake {
         let known = self.script.lock().session.as_deref() == Some(token.reveal());
         Ok(known.then(|| self.finished()))
     }
-    async fn new_recovery_codes(&self, _session: &Session) -> Outcome<Option<Vec<RecoveryCode>>> {
+    async fn new_recovery_codes(
+        &self,
+        _session: &Session,
+        _caller: &Caller,
+    ) -> Outcome<Option<Vec<RecoveryCode>>> {
         self.up()?;
         self.script.lock().code_sets += 1;
         Ok(Some((0..10).map(|_| RecoveryCode::generate(&self.random).unwrap()).collect()))
@@ -225,6 +230,7 @@ impl SignIn for Fake {
         &self,
         _token: &Finished,
         session: &Session,
+        _caller: &Caller,
     ) -> Outcome<String> {
         self.up()?;
         self.script.lock().codes_due = false;
@@ -261,7 +267,7 @@ impl SignIn for Fake {
             sessions: vec![session.clone(), other],
         })
     }
-    async fn sign_out(&self, _token: &Finished) -> Outcome<()> {
+    async fn sign_out(&self, _token: &Finished, _caller: &Caller, _why: Ended) -> Outcome<()> {
         self.up()?;
         self.script.lock().session = None;
         Ok(())

@@ -14,6 +14,7 @@ use super::form::{Fields, Form};
 use super::return_to::ReturnTo;
 use super::service::{Finished, Pending, SignIn};
 use super::view::{Answer, Frame};
+use crate::auth::audit::{Caller, Ended};
 use crate::auth::login::{AppRef, SecondFactor, SignedIn};
 use crate::auth::session::{Device, Session};
 use crate::auth::token::PlainToken;
@@ -53,12 +54,17 @@ impl Visit {
         Frame::new(&self.context.app.title, &self.context.origin)
     }
 
-    pub(super) fn device(&self) -> Device {
+    fn device(&self) -> Device {
         let agent = self.headers.get(USER_AGENT).map(|v| String::from_utf8_lossy(v.as_bytes()));
         Device {
             address: self.context.client,
             user_agent: agent.unwrap_or_default().chars().take(USER_AGENT_MAX).collect(),
         }
+    }
+
+    /// Who asks, for the audit trail.
+    pub(super) fn caller(&self) -> Caller {
+        Caller { device: self.device(), reference: self.context.request_id }
     }
 
     /// The `return_to` of the query, if there is one.
@@ -95,7 +101,7 @@ impl Visit {
         let (SecondFactor::SignedIn(_), Some(former)) = (outcome, self.session_token()) else {
             return;
         };
-        if self.service.sign_out(&former).await.is_err() {
+        if self.service.sign_out(&former, &self.caller(), Ended::Replaced).await.is_err() {
             tracing::warn!("a session that was replaced by another could not be ended");
         }
     }

@@ -2,8 +2,9 @@
 
 use super::second::Admitted;
 use super::{AppRef, Enrolment, LoginError, LoginService, SecondFactor};
+use crate::auth::audit::{Caller, Context, Event};
 use crate::auth::recovery::{CODES_IN_SET, NewRecoverySet, RecoveryCode};
-use crate::auth::session::{Device, ProvisionalTotp, Session};
+use crate::auth::session::{ProvisionalTotp, Session};
 use crate::auth::stage::{Factor, SecondFactorProof};
 use crate::auth::throttle::{AttemptKey, RECOVERY_SETS, Verdict};
 use crate::auth::token::{PendingToken, PlainToken, SessionToken};
@@ -50,9 +51,9 @@ impl LoginService {
         app: AppRef<'_>,
         token: &PlainToken<PendingToken>,
         code: &Code,
-        device: Device,
+        caller: &Caller,
     ) -> Result<SecondFactor, LoginError> {
-        let guess = match self.admit_guess(app, token).await? {
+        let guess = match self.admit_guess(app, token, caller).await? {
             Admitted::Yes(guess) => guess,
             Admitted::No(answer) => return Ok(answer),
         };
@@ -66,7 +67,7 @@ impl LoginService {
         let secret = TotpSecret::open(&self.deps.keys, id, offered.factor, &offered.sealed)?;
         let now = self.now();
         let Some(step) = secret.matching_step(code, now) else {
-            return self.wrong(&guess, token).await;
+            return self.wrong(&guess, token, Factor::Totp, caller).await;
         };
         let factor = NewTotpFactor {
             account: id,
@@ -78,10 +79,11 @@ impl LoginService {
         if !self.deps.factors.enrol_first(&factor).await? {
             return Ok(SecondFactor::StartAgain);
         }
-        tracing::warn!(event = "second_factor_enrolled", account = %id, "second factor enrolled");
+        let context = Context::person(caller, &guess.account.identity);
+        self.record(Event::SecondFactorEnrolled { factor: factor.id }, &context).await?;
         self.right(&guess).await?;
         let proof = SecondFactorProof::verified(id, Factor::Totp);
-        self.finish(*guess, proof, token, device, true).await
+        self.finish(*guess, proof, token, caller, true).await
     }
 
     /// Makes a new set of recovery codes for a session in which they are due, in place of the
@@ -89,6 +91,7 @@ impl LoginService {
     pub async fn new_recovery_codes(
         &self,
         session: &Session,
+        caller: &Caller,
     ) -> Result<Option<Vec<RecoveryCode>>, LoginError> {
         if session.recovery_codes_due.is_none() {
             return Ok(None);
@@ -105,7 +108,7 @@ impl LoginService {
         let created_at = self.now();
         let set = NewRecoverySet { account, salt, pepper_id, hashes, created_at };
         self.deps.factors.replace_recovery(&set).await?;
-        tracing::info!(event = "recovery_codes_made", account = %account, "recovery codes made");
+        self.record(Event::RecoveryCodesMade, &Context::person(caller, &session.identity)).await?;
         Ok(Some(codes))
     }
 
@@ -114,10 +117,12 @@ impl LoginService {
         &self,
         token: &PlainToken<SessionToken>,
         session: &Session,
+        caller: &Caller,
     ) -> Result<String, LoginError> {
         let account = session.identity.account;
         self.deps.factors.confirm_recovery(account, self.now()).await?;
         self.deps.sessions.recovery_codes_done(token.hashed()).await?;
+        self.record(Event::RecoveryCodesKept, &Context::person(caller, &session.identity)).await?;
         Ok(session.recovery_codes_due.clone().unwrap_or_else(|| "/".to_owned()))
     }
 }

@@ -1,8 +1,9 @@
 //! The first factor: name and password.
 
-use super::service::count_failure;
+use super::events::throttled;
 use super::{AppRef, FirstFactor, LoginError, LoginService};
 use crate::auth::account::{Account, LoginName};
+use crate::auth::audit::{Caller, Context, Event, Guess};
 use crate::auth::password::PasswordVerdict;
 use crate::auth::session::{Device, PendingLogin};
 use crate::auth::stage::{Login, PasswordProof};
@@ -19,7 +20,7 @@ pub struct FirstFactorAttempt {
     /// The password as typed.
     pub password: Secret,
     /// Where it was typed.
-    pub device: Device,
+    pub caller: Caller,
     /// Where to go once signed in: a path and query on the same host.
     pub return_to: String,
 }
@@ -33,28 +34,28 @@ impl LoginService {
         attempt: FirstFactorAttempt,
     ) -> Result<FirstFactor, LoginError> {
         let name = LoginName::parse(&attempt.name).ok();
-        let budgets = self.first_factor_budgets(&attempt.device, name.as_ref());
-        if let Verdict::Wait(wait) = self.deps.attempts.count(&budgets, self.now()).await? {
-            count_failure("throttled");
-            tracing::warn!(event = "throttled", address = %attempt.device.address, "too many passwords");
+        let budgets = self.first_factor_budgets(&attempt.caller.device, name.as_ref());
+        let verdict = self.deps.attempts.count(&budgets, self.now()).await?;
+        let counted: Vec<AttemptKey> = budgets.into_iter().map(|(key, _)| key).collect();
+        let digest = |name: &LoginName| self.deps.keys.name_digest(name.as_str());
+        if let Verdict::Wait(wait) = verdict {
+            let event = throttled(Guess::Password, wait, name.as_ref().map(digest));
+            let context = Context::unknown(&attempt.caller);
+            self.record_throttled(&counted, event, wait, &context).await?;
             return Ok(FirstFactor::Wait(wait));
         }
         // Before the account is read: a password changed while this one is hashed ends this login.
         let asked_at = self.now();
-        let counted: Vec<AttemptKey> = budgets.into_iter().map(|(key, _)| key).collect();
         let checked = self.check_password(name.as_ref(), &attempt.password).await;
         match checked {
-            Ok(Some((account, proof))) => {
+            Ok((Some(account), Some(proof))) => {
                 self.deps.attempts.forgive(&counted).await?;
-                self.begin(app, &account, &proof, attempt.return_to, asked_at).await
+                self.begin(app, &account, &proof, attempt, asked_at).await
             }
-            Ok(None) => {
-                count_failure("password");
-                tracing::info!(
-                    event = "password_wrong",
-                    address = %attempt.device.address,
-                    "wrong name or password"
-                );
+            Ok((account, _)) => {
+                let known = account.as_ref().map(|a| &a.identity);
+                let digest = name.as_ref().map(digest).unwrap_or_default();
+                self.record_wrong_password(&attempt.caller, known, digest).await?;
                 Ok(FirstFactor::Wrong)
             }
             Err(error) => {
@@ -78,28 +79,29 @@ impl LoginService {
         keys
     }
 
+    /// The account of that name, and the proof where the password is right.
     async fn check_password(
         &self,
         name: Option<&LoginName>,
         password: &Secret,
-    ) -> Result<Option<(Account, PasswordProof)>, LoginError> {
+    ) -> Result<(Option<Account>, Option<PasswordProof>), LoginError> {
         let account = match name {
             Some(name) => self.deps.accounts.by_name(name).await?,
             None => None,
         };
         let stored = account.as_ref().and_then(|a| a.password.as_ref());
         let verdict = self.deps.passwords.verify(password, stored).await?;
-        let (Some(account), PasswordVerdict::Right { outdated }) = (account, verdict) else {
-            return Ok(None);
+        let (Some(known), PasswordVerdict::Right { outdated }) = (&account, verdict) else {
+            return Ok((account, None));
         };
-        if account.disabled {
-            return Ok(None);
+        if known.disabled {
+            return Ok((account, None));
         }
         if outdated {
-            self.rehash(&account, password).await?;
+            self.rehash(known, password).await?;
         }
-        let proof = PasswordProof::verified(account.id());
-        Ok(Some((account, proof)))
+        let proof = PasswordProof::verified(known.id());
+        Ok((account, Some(proof)))
     }
 
     /// Brings a stored hash up to the present parameters, now that the password is at hand.
@@ -114,7 +116,7 @@ impl LoginService {
         app: AppRef<'_>,
         account: &Account,
         proof: &PasswordProof,
-        return_to: String,
+        attempt: FirstFactorAttempt,
         asked_at: Timestamp,
     ) -> Result<FirstFactor, LoginError> {
         let login = Login::begin(proof);
@@ -124,12 +126,13 @@ impl LoginService {
             app: app.name.to_owned(),
             started_at: asked_at,
             expires_at: now.plus(self.pending_lives()),
-            return_to,
+            return_to: attempt.return_to,
             enrolment: None,
         };
         let token = PlainToken::generate(&self.deps.keys, self.random())?;
         self.deps.pending.begin(token.hashed(), &record, now).await?;
-        tracing::info!(event = "password_right", account = %login.account(), "second factor owed");
+        let context = Context::person(&attempt.caller, &account.identity);
+        self.record(Event::PasswordRight, &context).await?;
         Ok(FirstFactor::Begun { token, lives: self.pending_lives(), enrol: !account.ever_enrolled })
     }
 }

@@ -2,6 +2,7 @@
 //! render in one `match`; a store failure is [`LoginError`] and never looks like a wrong guess.
 
 mod enrol;
+mod events;
 mod first;
 mod second;
 mod service;

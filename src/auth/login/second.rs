@@ -1,10 +1,12 @@
 //! The second factor: a code from the authenticator, or a recovery code in its place.
 
+use super::events::throttled;
 use super::service::count_failure;
 use super::{AppRef, LoginError, LoginService, SecondFactor};
 use crate::auth::account::Account;
+use crate::auth::audit::{Caller, Context, Event, Guess as Guessed};
 use crate::auth::recovery::RecoveryCode;
-use crate::auth::session::{Device, PendingLogin};
+use crate::auth::session::PendingLogin;
 use crate::auth::stage::{Factor, Login, PasswordVerified, SecondFactorProof};
 use crate::auth::throttle::{AttemptKey, Verdict};
 use crate::auth::token::{PendingToken, PlainToken};
@@ -29,16 +31,18 @@ impl LoginService {
         &self,
         app: AppRef<'_>,
         token: &PlainToken<PendingToken>,
+        caller: &Caller,
     ) -> Result<Admitted, LoginError> {
         let again = Ok(Admitted::No(SecondFactor::StartAgain));
         let now = self.now();
         let Some(login) = self.pending(app, token).await? else { return again };
         let Some(account) = self.account_of(&login).await? else { return again };
         let key = AttemptKey::second_factor(account.id());
-        let budget = [(key, self.deps.budgets.second_factor)];
+        let budget = [(key.clone(), self.deps.budgets.second_factor)];
         if let Verdict::Wait(wait) = self.deps.attempts.count(&budget, now).await? {
-            count_failure("throttled");
-            tracing::warn!(event = "throttled", account = %account.id(), "too many codes");
+            let event = throttled(Guessed::SecondFactor, wait, None);
+            let context = Context::person(caller, &account.identity);
+            self.record_throttled(&[key], event, wait, &context).await?;
             return Ok(Admitted::No(SecondFactor::Wait(wait)));
         }
         let limit = self.deps.budgets.login;
@@ -57,15 +61,13 @@ impl LoginService {
         &self,
         guess: &Guess,
         token: &PlainToken<PendingToken>,
+        factor: Factor,
+        caller: &Caller,
     ) -> Result<SecondFactor, LoginError> {
         let tries_left = guess.tries_left;
         count_failure("second_factor");
-        tracing::warn!(
-            event = "second_factor_wrong",
-            account = %guess.account.id(),
-            tries_left,
-            "right password, wrong code"
-        );
+        let context = Context::person(caller, &guess.account.identity);
+        self.record(Event::SecondFactorWrong { factor, tries_left }, &context).await?;
         if tries_left == 0 {
             self.deps.pending.end(token.hashed()).await?;
         }
@@ -84,19 +86,19 @@ impl LoginService {
         app: AppRef<'_>,
         token: &PlainToken<PendingToken>,
         code: &Code,
-        device: Device,
+        caller: &Caller,
     ) -> Result<SecondFactor, LoginError> {
-        let guess = match self.admit_guess(app, token).await? {
+        let guess = match self.admit_guess(app, token, caller).await? {
             Admitted::Yes(guess) => guess,
             Admitted::No(answer) => return Ok(answer),
         };
         let Some(proof) = self.check_totp(&guess.account, code).await? else {
-            return self.wrong(&guess, token).await;
+            return self.wrong(&guess, token, Factor::Totp, caller).await;
         };
         self.right(&guess).await?;
         let codes = self.deps.factors.recovery_set(guess.account.id()).await?;
         let due = codes.is_none_or(|set| set.confirmed_at.is_none());
-        self.finish(*guess, proof, token, device, due).await
+        self.finish(*guess, proof, token, caller, due).await
     }
 
     async fn check_totp(
@@ -119,23 +121,24 @@ impl LoginService {
         app: AppRef<'_>,
         token: &PlainToken<PendingToken>,
         code: &RecoveryCode,
-        device: Device,
+        caller: &Caller,
     ) -> Result<SecondFactor, LoginError> {
-        let guess = match self.admit_guess(app, token).await? {
+        let guess = match self.admit_guess(app, token, caller).await? {
             Admitted::Yes(guess) => guess,
             Admitted::No(answer) => return Ok(answer),
         };
-        let Some(proof) = self.check_recovery(&guess.account, code).await? else {
-            return self.wrong(&guess, token).await;
+        let Some(proof) = self.check_recovery(&guess.account, code, caller).await? else {
+            return self.wrong(&guess, token, Factor::RecoveryCode, caller).await;
         };
         self.right(&guess).await?;
-        self.finish(*guess, proof, token, device, false).await
+        self.finish(*guess, proof, token, caller, false).await
     }
 
     async fn check_recovery(
         &self,
         account: &Account,
         code: &RecoveryCode,
+        caller: &Caller,
     ) -> Result<Option<SecondFactorProof>, LoginError> {
         let id = account.id();
         let set = self.deps.factors.recovery_set(id).await?;
@@ -145,7 +148,8 @@ impl LoginService {
         };
         let left = self.deps.factors.consume_recovery(id, &hash, self.now()).await?;
         if let Some(left) = left {
-            tracing::warn!(event = "recovery_code_used", account = %id, left, "recovery code used");
+            let event = Event::RecoveryCodeUsed { left, instead_of: Guessed::SecondFactor };
+            self.record(event, &Context::person(caller, &account.identity)).await?;
         }
         Ok(left.map(|_| SecondFactorProof::verified(id, Factor::RecoveryCode)))
     }
@@ -156,13 +160,13 @@ impl LoginService {
         guess: Guess,
         proof: SecondFactorProof,
         token: &PlainToken<PendingToken>,
-        device: Device,
+        caller: &Caller,
         recovery_codes_due: bool,
     ) -> Result<SecondFactor, LoginError> {
         let finished = Login::<PasswordVerified>::resume(&guess.login)
             .complete(proof)
             .map_err(|error| LoginError::Broken(error.to_string()))?;
         let Guess { login, account, .. } = guess;
-        self.promote(&finished, account, login, token, device, recovery_codes_due).await
+        self.promote(&finished, account, login, token, caller, recovery_codes_due).await
     }
 }

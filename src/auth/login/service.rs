@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::{AppRef, LoginError, Owed, Profile, SecondFactor, SignedIn};
 use crate::auth::account::Account;
+use crate::auth::audit::{Caller, Context, Ended, Event, Trail};
 use crate::auth::keys::KeyRing;
 use crate::auth::password::PasswordPool;
 use crate::auth::ports::{Accounts, Attempts, Factors, PendingLogins, Sessions};
-use crate::auth::session::{Device, PendingLogin, Session, SessionLimits};
+use crate::auth::session::{PendingLogin, Session, SessionLimits};
 use crate::auth::stage::{FullyAuthenticated, Login};
 use crate::auth::throttle::Budgets;
 use crate::auth::token::{PendingToken, PlainToken, SessionToken};
@@ -35,6 +36,8 @@ pub struct LoginDeps {
     pub sessions: Arc<dyn Sessions>,
     /// Counters of guesses.
     pub attempts: Arc<dyn Attempts>,
+    /// The audit trail.
+    pub trail: Arc<Trail>,
     /// The hashing pool.
     pub passwords: Arc<PasswordPool>,
     /// The key ring.
@@ -137,7 +140,7 @@ impl LoginService {
         account: Account,
         login: PendingLogin,
         token: &PlainToken<PendingToken>,
-        device: Device,
+        caller: &Caller,
         recovery_codes_due: bool,
     ) -> Result<SecondFactor, LoginError> {
         if finished.account() != account.id() {
@@ -152,7 +155,7 @@ impl LoginService {
             started_at: now,
             last_seen_at: now,
             expires_at: now.plus(self.deps.limits.absolute),
-            device,
+            device: caller.device.clone(),
             recovery_codes_due: recovery_codes_due.then(|| login.return_to.clone()),
         };
         let ttl = self.deps.limits.time_to_live(&session, now);
@@ -161,15 +164,15 @@ impl LoginService {
         if !won {
             return Ok(SecondFactor::StartAgain);
         }
-        let method = finished.method().as_str();
-        metrics::counter!("vestibule_sign_ins_total", "method" => method).increment(1);
-        tracing::info!(
-            event = "signed_in",
-            account = %session.identity.account,
-            session = %session.id,
-            method,
-            "signed in"
-        );
+        let factor = finished.method();
+        let event = Event::SignedIn { session: session.id, factor, app: session.app };
+        let recorded = self.record(event, &Context::person(caller, &session.identity)).await;
+        if let Err(error) = recorded {
+            // Nobody was given its token. Where it cannot be ended either, it lapses unused.
+            drop(self.deps.sessions.end(plain.hashed()).await);
+            return Err(error);
+        }
+        metrics::counter!("vestibule_sign_ins_total", "method" => factor.as_str()).increment(1);
         Ok(SecondFactor::SignedIn(SignedIn {
             token: plain,
             return_to: login.return_to,
@@ -209,11 +212,18 @@ impl LoginService {
         })
     }
 
-    /// Ends the session.
-    pub async fn sign_out(&self, token: &PlainToken<SessionToken>) -> Result<(), LoginError> {
+    /// Ends the session, if there is one.
+    pub async fn sign_out(
+        &self,
+        token: &PlainToken<SessionToken>,
+        caller: &Caller,
+        why: Ended,
+    ) -> Result<(), LoginError> {
+        let session = self.deps.sessions.load(token.hashed()).await?;
         self.deps.sessions.end(token.hashed()).await?;
-        tracing::info!(event = "signed_out", "signed out");
-        Ok(())
+        let Some(session) = session else { return Ok(()) };
+        let event = Event::SessionEnded { session: session.id, why };
+        self.record(event, &Context::person(caller, &session.identity)).await
     }
 
     /// Ends a login in progress.

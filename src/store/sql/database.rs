@@ -30,23 +30,20 @@ const OPENING: Duration = Duration::from_secs(15);
 /// A local file is not hung, only busy: one honest wait for the connection and one for the lock.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// The tables of a database.
-pub(super) struct Schema {
+/// One step in the making of the tables; steps are added, never changed.
+#[derive(Debug)]
+pub(super) struct Step {
     pub(super) version: i64,
     pub(super) name: &'static str,
     pub(super) sql: &'static str,
 }
 
-impl Schema {
-    fn migrator(&self) -> Migrator {
-        Migrator::with_migrations(vec![Migration::new(
-            self.version,
-            self.name.into(),
-            MigrationType::Simple,
-            self.sql.into_sql_str(),
-            false,
-        )])
-    }
+fn migrator(steps: &[Step]) -> Migrator {
+    let step = |step: &Step| {
+        let sql = step.sql.into_sql_str();
+        Migration::new(step.version, step.name.into(), MigrationType::Simple, sql, false)
+    };
+    Migrator::with_migrations(steps.iter().map(step).collect())
 }
 
 /// Connections to one database. Clones share them.
@@ -64,7 +61,7 @@ impl Database {
     pub(super) async fn sqlite(
         store: &'static str,
         path: &Path,
-        schema: Schema,
+        schema: &[Step],
         synchronous: &'static str,
     ) -> Stored<Self> {
         let io = |error: std::io::Error| StoreError {
@@ -74,7 +71,7 @@ impl Database {
         let path = file::prepare(path).map_err(io)?;
         let options = options(&file::url(&path)).map_err(|e| failure(store, &e))?;
         let preparing = file::lock(&path).await.map_err(io)?;
-        within(store, OPENING, prepare(&options, "PRAGMA journal_mode = WAL", &schema)).await?;
+        within(store, OPENING, prepare(&options, "PRAGMA journal_mode = WAL", schema)).await?;
         drop(preparing);
         let setup = format!(
             "PRAGMA busy_timeout = {}; PRAGMA foreign_keys = ON; PRAGMA synchronous = {synchronous}",
@@ -94,7 +91,7 @@ impl Database {
     pub(super) async fn postgres(
         store: &'static str,
         url: &Secret,
-        schema: Schema,
+        schema: &[Step],
     ) -> Stored<Self> {
         let invalid = || StoreError {
             store,
@@ -105,7 +102,7 @@ impl Database {
             return Err(invalid());
         }
         let options = options(url.reveal()).map_err(|_may_hold_the_address| invalid())?;
-        within(store, OPENING, prepare(&options, "SELECT 1", &schema)).await?;
+        within(store, OPENING, prepare(&options, "SELECT 1", schema)).await?;
         let setup = format!("SET statement_timeout = {}", PATIENCE.as_millis());
         let pool = pool(10, setup).connect_lazy_with(options);
         Ok(Self { store, begin: "BEGIN", limit: PATIENCE, readers: pool.clone(), writers: pool })
@@ -192,11 +189,11 @@ fn migration_failure(error: MigrateError) -> sqlx::Error {
 async fn prepare(
     options: &AnyConnectOptions,
     first: &'static str,
-    schema: &Schema,
+    schema: &[Step],
 ) -> sqlx::Result<()> {
     let mut connection = AnyConnection::connect_with(options).await?;
     connection.execute(first).await?;
-    let migrated = schema.migrator().run_direct(None, &mut connection, false).await;
+    let migrated = migrator(schema).run_direct(None, &mut connection, false).await;
     migrated.map_err(migration_failure)?;
     connection.close().await
 }

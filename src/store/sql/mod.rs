@@ -2,6 +2,7 @@
 //! and BIGINT columns). They know records, not what a password, a code or a session is worth.
 
 mod accounts;
+mod audit;
 mod database;
 pub mod ephemeral;
 mod factors;
@@ -13,10 +14,16 @@ use std::path::PathBuf;
 use crate::auth::ports::Stored;
 use crate::base::secret::Secret;
 
-use database::{Database, Schema};
+use database::{Database, Step};
 
 const SQLITE: &str = "the account database (SQLite)";
 const POSTGRES: &str = "the account database (PostgreSQL)";
+
+/// The tables, in the order they came to be.
+const SCHEMA: &[Step] = &[
+    Step { version: 1, name: "accounts", sql: include_str!("migrations/accounts_0001.sql") },
+    Step { version: 2, name: "audit", sql: include_str!("migrations/audit_0002.sql") },
+];
 
 /// Where the account database is.
 #[derive(Clone, Debug)]
@@ -29,7 +36,8 @@ pub enum SqlTarget {
     Postgres(Secret),
 }
 
-/// The durable store: [`crate::auth::ports::Accounts`] and [`crate::auth::ports::Factors`].
+/// The durable store: [`crate::auth::ports::Accounts`], [`crate::auth::ports::Factors`] and
+/// [`crate::auth::ports::Audit`].
 ///
 /// Clones share their connections.
 #[derive(Clone, Debug)]
@@ -41,14 +49,9 @@ impl SqlStore {
     /// Opens the database and brings its tables up to date; several openers at once are safe. Fails
     /// when it cannot be reached, or was made by a newer version of the product.
     pub async fn open(target: SqlTarget) -> Stored<Self> {
-        let schema = Schema {
-            version: 1,
-            name: "accounts",
-            sql: include_str!("migrations/accounts_0001.sql"),
-        };
         let db = match target {
-            SqlTarget::Embedded(path) => Database::sqlite(SQLITE, &path, schema, "FULL").await?,
-            SqlTarget::Postgres(url) => Database::postgres(POSTGRES, &url, schema).await?,
+            SqlTarget::Embedded(path) => Database::sqlite(SQLITE, &path, SCHEMA, "FULL").await?,
+            SqlTarget::Postgres(url) => Database::postgres(POSTGRES, &url, SCHEMA).await?,
         };
         Ok(Self { db })
     }

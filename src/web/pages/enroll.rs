@@ -76,7 +76,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         return page(&visit, &pending, &Complaint::wrong(WRONG)).await;
     };
     let service = &visit.service;
-    let outcome = service.confirm_enrolment(visit.app(), &pending, &code, visit.device()).await?;
+    let outcome = service.confirm_enrolment(visit.app(), &pending, &code, &visit.caller()).await?;
     visit.end_former_session(&outcome).await;
     match finished(&outcome, WRONG)? {
         Ok(response) => Ok(response),

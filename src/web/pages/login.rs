@@ -73,7 +73,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     let attempt = FirstFactorAttempt {
         name: form.username.clone(),
         password: form.password,
-        device: visit.device(),
+        caller: visit.caller(),
         return_to: return_to.as_str().to_owned(),
     };
     let complaint = match visit.service.first_factor(visit.app(), attempt).await? {

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
+use crate::auth::audit::Ended;
 use crate::web::cookies;
 use crate::web::failure::Failure;
 use crate::web::form::Nothing;
@@ -33,7 +34,7 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
     let _: Nothing = visit.form()?;
     if let Some(token) = visit.session_token() {
-        visit.service.sign_out(&token).await?;
+        visit.service.sign_out(&token, &visit.caller(), Ended::SignedOut).await?;
     }
     if let Some(token) = visit.pending() {
         visit.service.abandon(&token).await?;

@@ -55,7 +55,7 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     if !is_own_navigation(&visit.method, &visit.headers) {
         return ready(&visit, StatusCode::OK);
     }
-    let Some(codes) = visit.service.new_recovery_codes(&session).await? else {
+    let Some(codes) = visit.service.new_recovery_codes(&session, &visit.caller()).await? else {
         return Ok(Answer::see_other("/_auth/account").done());
     };
     let codes: Vec<_> = codes.iter().map(RecoveryCode::to_display).collect();
@@ -79,6 +79,6 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     if !form.confirmed {
         return ready(&visit, StatusCode::BAD_REQUEST);
     }
-    let next = visit.service.confirm_recovery_codes(&token, &session).await?;
+    let next = visit.service.confirm_recovery_codes(&token, &session, &visit.caller()).await?;
     Ok(Answer::see_other(ReturnTo::parse(&next).as_str()).done())
 }

@@ -95,7 +95,7 @@ pub(in crate::web) async fn send_otp(mut visit: Visit) -> Result<Response, Failu
     let Ok(code) = Code::parse(form.code.reveal()) else {
         return page(&visit, Means::App, &Complaint::wrong(WRONG)).await;
     };
-    let outcome = visit.service.totp(visit.app(), &pending, &code, visit.device()).await?;
+    let outcome = visit.service.totp(visit.app(), &pending, &code, &visit.caller()).await?;
     visit.end_former_session(&outcome).await;
     match finished(&outcome, WRONG)? {
         Ok(response) => Ok(response),
@@ -122,7 +122,7 @@ async fn with_recovery_code(
     pending: &Pending,
     code: &RecoveryCode,
 ) -> Result<SecondFactor, Failure> {
-    Ok(visit.service.recovery_code(visit.app(), pending, code, visit.device()).await?)
+    Ok(visit.service.recovery_code(visit.app(), pending, code, &visit.caller()).await?)
 }
 
 /// The answer to an outcome that ends this step, or what to complain about beside the field.

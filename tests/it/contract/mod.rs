@@ -4,6 +4,7 @@
 
 mod accounts;
 mod attempts;
+mod audit;
 mod factors;
 mod outages;
 mod pending;

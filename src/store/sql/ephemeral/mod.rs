@@ -14,8 +14,12 @@ use sqlx::query;
 use crate::auth::ports::Stored;
 use crate::base::clock::Timestamp;
 
-use super::database::{Database, Schema};
+use super::database::{Database, Step};
 use super::values::moment;
+
+/// The tables, in the order they came to be.
+const SCHEMA: &[Step] =
+    &[Step { version: 1, name: "sessions", sql: include_str!("../migrations/sessions_0001.sql") }];
 
 const STORE: &str = "the session store (SQLite)";
 
@@ -33,12 +37,7 @@ impl EmbeddedStore {
     /// missing (modes 0600 and 0700). Fails when it cannot be opened, or was made by a newer
     /// version of the product.
     pub async fn open(path: &Path) -> Stored<Self> {
-        let schema = Schema {
-            version: 1,
-            name: "sessions",
-            sql: include_str!("../migrations/sessions_0001.sql"),
-        };
-        Ok(Self { db: Database::sqlite(STORE, path, schema, "NORMAL").await? })
+        Ok(Self { db: Database::sqlite(STORE, path, SCHEMA, "NORMAL").await? })
     }
 
     /// Closes all connections, for an orderly stop. Operations after it fail.

@@ -1,0 +1,99 @@
+//! Who, from where, by whose hand.
+
+use crate::auth::account::{Identity, LoginName};
+use crate::auth::session::Device;
+use crate::base::address::ClientIp;
+use crate::base::id::{AccountId, RequestId};
+
+/// Who is at the other end of a request, known or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Where the request comes from.
+    pub device: Device,
+    /// What names the request in the log and on error pages.
+    pub reference: RequestId,
+}
+
+/// By whose hand something happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Somebody at a browser: the person, or whoever claims to be.
+    Person,
+    /// Somebody with access to the machine, by the name that the system knows.
+    Operator(String),
+}
+
+impl Actor {
+    /// "person" or "operator".
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Operator(_) => "operator",
+        }
+    }
+
+    /// The operator's name.
+    pub fn operator(&self) -> Option<&str> {
+        match self {
+            Self::Person => None,
+            Self::Operator(name) => Some(name),
+        }
+    }
+}
+
+/// What surrounds an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// The account concerned, where there is one.
+    pub account: Option<AccountId>,
+    /// Its login name at that moment.
+    pub name: Option<LoginName>,
+    /// Where its person gets mail.
+    pub email: Option<String>,
+    /// The address of the browser.
+    pub address: Option<ClientIp>,
+    /// What the browser calls itself.
+    pub user_agent: Option<String>,
+    /// The request.
+    pub reference: Option<RequestId>,
+    /// By whose hand.
+    pub actor: Actor,
+}
+
+impl Context {
+    /// A request that concerns no known account.
+    pub fn unknown(caller: &Caller) -> Self {
+        Self {
+            account: None,
+            name: None,
+            email: None,
+            address: Some(caller.device.address),
+            user_agent: Some(caller.device.user_agent.clone()),
+            reference: Some(caller.reference),
+            actor: Actor::Person,
+        }
+    }
+
+    /// A request that concerns this account.
+    pub fn person(caller: &Caller, who: &Identity) -> Self {
+        Self {
+            account: Some(who.account),
+            name: Some(who.name.clone()),
+            email: who.email.clone(),
+            ..Self::unknown(caller)
+        }
+    }
+
+    /// What an operator does to this account, or to no one in particular.
+    pub fn operator(operator: &str, who: Option<&Identity>) -> Self {
+        Self {
+            account: who.map(|w| w.account),
+            name: who.map(|w| w.name.clone()),
+            email: who.and_then(|w| w.email.clone()),
+            address: None,
+            user_agent: None,
+            reference: None,
+            actor: Actor::Operator(operator.to_owned()),
+        }
+    }
+}

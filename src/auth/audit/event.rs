@@ -1,0 +1,368 @@
+//! What can happen. `docs/audit.md` lists the same for operators; a test holds the two together.
+
+use serde_json::{Map, Value, json};
+
+use crate::auth::stage::Factor;
+use crate::base::clock::Timestamp;
+use crate::base::id::{FactorId, SessionId};
+
+/// Whether what was asked for was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was.
+    Done,
+    /// It was refused.
+    Refused,
+}
+
+impl Outcome {
+    /// "done" or "refused".
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What was guessed at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guess {
+    /// A password.
+    Password,
+    /// A second factor.
+    SecondFactor,
+    /// A recovery code in place of the password.
+    Recovery,
+    /// A fresh proof for a change.
+    StepUp,
+}
+
+impl Guess {
+    /// Its name in rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::SecondFactor => "second_factor",
+            Self::Recovery => "recovery",
+            Self::StepUp => "step_up",
+        }
+    }
+}
+
+/// What a ticket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// To set a password.
+    Password,
+    /// To set up a second factor.
+    SecondFactor,
+    /// Both.
+    Both,
+}
+
+impl Asked {
+    /// Its name in rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::SecondFactor => "second_factor",
+            Self::Both => "password_and_second_factor",
+        }
+    }
+}
+
+/// Why a session ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Its person signed out.
+    SignedOut,
+    /// The same browser signed in anew.
+    Replaced,
+    /// Its person ended it from another one.
+    ByPerson,
+    /// An operator ended it.
+    ByOperator,
+}
+
+impl Ended {
+    /// Its name in rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SignedOut => "signed_out",
+            Self::Replaced => "replaced",
+            Self::ByPerson => "by_person",
+            Self::ByOperator => "by_operator",
+        }
+    }
+}
+
+/// A security event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Name and password were right; the second factor is owed.
+    PasswordRight,
+    /// Name or password was wrong, or the account is disabled. The digest stands for the name as
+    /// typed: equal names have equal digests, and nobody can read a name from one.
+    PasswordWrong {
+        /// Keyed digest of the name.
+        name_digest: String,
+    },
+    /// Right password, wrong second factor.
+    SecondFactorWrong {
+        /// What was tried.
+        factor: Factor,
+        /// Tries left in this login.
+        tries_left: u32,
+    },
+    /// Guesses are refused unseen for a while. The first refusal only; the rest is counted.
+    Throttled {
+        /// Guesses at what.
+        guess: Guess,
+        /// For how many seconds.
+        seconds: u64,
+        /// Keyed digest of the name as typed, where one was.
+        name_digest: Option<String>,
+    },
+    /// So many rows of one event were written that the next are left out, and only counted.
+    RowsLeftOut {
+        /// Of which event.
+        event: &'static str,
+        /// For how many seconds.
+        seconds: u64,
+    },
+    /// Both proofs were given; a session began.
+    SignedIn {
+        /// The session.
+        session: SessionId,
+        /// The second factor.
+        factor: Factor,
+        /// The app.
+        app: String,
+    },
+    /// A session ended before its time.
+    SessionEnded {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        why: Ended,
+    },
+    /// All sessions of an account, or all there are, were ended.
+    SessionsEnded {
+        /// How many.
+        sessions: u64,
+        /// Why.
+        why: Ended,
+    },
+    /// The first second factor was confirmed.
+    SecondFactorEnrolled {
+        /// Which.
+        factor: FactorId,
+    },
+    /// A new second factor was confirmed in place of the former one.
+    SecondFactorReplaced {
+        /// Which.
+        factor: FactorId,
+    },
+    /// An operator took the second factor away.
+    SecondFactorReset {
+        /// Why, in the operator's words.
+        reason: String,
+    },
+    /// After too many wrong codes the second factor no longer counts.
+    FactorSuspended {
+        /// Consecutive failures.
+        failures: u64,
+    },
+    /// A set of recovery codes was made in place of the former one.
+    RecoveryCodesMade,
+    /// The person has kept the recovery codes.
+    RecoveryCodesKept,
+    /// A recovery code was used up.
+    RecoveryCodeUsed {
+        /// How many are left.
+        left: u32,
+        /// What it stood in for.
+        instead_of: Guess,
+    },
+    /// A recovery code given in place of a password was wrong. The digest is as for passwords.
+    RecoveryWrong {
+        /// Keyed digest of the name.
+        name_digest: String,
+    },
+    /// A fresh proof was given for a change.
+    SteppedUp {
+        /// By what.
+        guess: Guess,
+    },
+    /// A fresh proof was wrong.
+    StepUpWrong {
+        /// What was tried.
+        guess: Guess,
+    },
+    /// The person chose a new password.
+    PasswordChanged {
+        /// By what right: the former password, or a recovery code or ticket in its place.
+        by: &'static str,
+    },
+    /// An operator set a new password.
+    PasswordSet {
+        /// Sessions that ended with it.
+        sessions: u64,
+    },
+    /// A one-time link was made.
+    TicketMade {
+        /// For what.
+        asked: Asked,
+        /// Until when.
+        expires_at: Timestamp,
+    },
+    /// A one-time link was used up.
+    TicketUsed {
+        /// For what.
+        asked: Asked,
+    },
+    /// A browser is no longer known to an account.
+    DeviceRevoked {
+        /// How many browsers.
+        devices: u64,
+    },
+    /// The account was added.
+    AccountAdded,
+    /// The account was disabled.
+    AccountDisabled {
+        /// Sessions that ended with it.
+        sessions: u64,
+    },
+    /// The account was enabled.
+    AccountEnabled,
+    /// The account was removed.
+    AccountRemoved {
+        /// Sessions that ended with it.
+        sessions: u64,
+    },
+}
+
+impl Event {
+    /// Its name in rows, logs and JSON lines.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::PasswordRight => "password_right",
+            Self::PasswordWrong { .. } => "password_wrong",
+            Self::SecondFactorWrong { .. } => "second_factor_wrong",
+            Self::Throttled { .. } => "throttled",
+            Self::RowsLeftOut { .. } => "rows_left_out",
+            Self::SignedIn { .. } => "signed_in",
+            Self::SessionEnded { .. } => "session_ended",
+            Self::SessionsEnded { .. } => "sessions_ended",
+            Self::SecondFactorEnrolled { .. } => "second_factor_enrolled",
+            Self::SecondFactorReplaced { .. } => "second_factor_replaced",
+            Self::SecondFactorReset { .. } => "second_factor_reset",
+            Self::FactorSuspended { .. } => "factor_suspended",
+            Self::RecoveryCodesMade => "recovery_codes_made",
+            Self::RecoveryCodesKept => "recovery_codes_kept",
+            Self::RecoveryCodeUsed { .. } => "recovery_code_used",
+            Self::RecoveryWrong { .. } => "recovery_wrong",
+            Self::SteppedUp { .. } => "stepped_up",
+            Self::StepUpWrong { .. } => "step_up_wrong",
+            Self::PasswordChanged { .. } => "password_changed",
+            Self::PasswordSet { .. } => "password_set",
+            Self::TicketMade { .. } => "ticket_made",
+            Self::TicketUsed { .. } => "ticket_used",
+            Self::DeviceRevoked { .. } => "device_revoked",
+            Self::AccountAdded => "account_added",
+            Self::AccountDisabled { .. } => "account_disabled",
+            Self::AccountEnabled => "account_enabled",
+            Self::AccountRemoved { .. } => "account_removed",
+        }
+    }
+
+    /// Whether what was asked for was done.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "refusals are few; the rest was done")]
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::PasswordWrong { .. }
+            | Self::SecondFactorWrong { .. }
+            | Self::Throttled { .. }
+            | Self::RowsLeftOut { .. }
+            | Self::RecoveryWrong { .. }
+            | Self::StepUpWrong { .. }
+            | Self::FactorSuspended { .. } => Outcome::Refused,
+            _ => Outcome::Done,
+        }
+    }
+
+    /// The factor that was tried or used, where there is one.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events have nothing to do with one")]
+    pub fn factor(&self) -> Option<&'static str> {
+        match self {
+            Self::PasswordRight | Self::PasswordWrong { .. } => Some("password"),
+            Self::SecondFactorWrong { factor, .. } | Self::SignedIn { factor, .. } => {
+                Some(factor.as_str())
+            }
+            Self::RecoveryCodeUsed { .. } | Self::RecoveryWrong { .. } => {
+                Some(Factor::RecoveryCode.as_str())
+            }
+            Self::SecondFactorEnrolled { .. } | Self::SecondFactorReplaced { .. } => {
+                Some(Factor::Totp.as_str())
+            }
+            Self::SteppedUp { guess } | Self::StepUpWrong { guess } => Some(guess.as_str()),
+            _ => None,
+        }
+    }
+
+    /// The fields of its own.
+    pub fn detail(&self) -> Map<String, Value> {
+        let fields = match self {
+            Self::PasswordRight
+            | Self::RecoveryCodesMade
+            | Self::RecoveryCodesKept
+            | Self::SteppedUp { guess: _ }
+            | Self::StepUpWrong { guess: _ }
+            | Self::AccountAdded
+            | Self::AccountEnabled => json!({}),
+            Self::PasswordWrong { name_digest } | Self::RecoveryWrong { name_digest } => {
+                json!({ "name_digest": name_digest })
+            }
+            Self::SecondFactorWrong { factor: _, tries_left } => {
+                json!({ "tries_left": tries_left })
+            }
+            Self::Throttled { guess, seconds, name_digest } => {
+                json!({ "guess": guess.as_str(), "seconds": seconds, "name_digest": name_digest })
+            }
+            Self::RowsLeftOut { event, seconds } => json!({ "event": event, "seconds": seconds }),
+            Self::SignedIn { session, factor: _, app } => json!({ "session": session, "app": app }),
+            Self::SessionEnded { session, why } => {
+                json!({ "session": session, "why": why.as_str() })
+            }
+            Self::SessionsEnded { sessions, why } => {
+                json!({ "sessions": sessions, "why": why.as_str() })
+            }
+            Self::SecondFactorEnrolled { factor } | Self::SecondFactorReplaced { factor } => {
+                json!({ "factor_id": factor })
+            }
+            Self::SecondFactorReset { reason } => json!({ "reason": reason }),
+            Self::FactorSuspended { failures } => json!({ "failures": failures }),
+            Self::RecoveryCodeUsed { left, instead_of } => {
+                json!({ "left": left, "instead_of": instead_of.as_str() })
+            }
+            Self::PasswordChanged { by } => json!({ "by": by }),
+            Self::TicketMade { asked, expires_at } => {
+                json!({ "for": asked.as_str(), "expires_at": expires_at.rfc3339() })
+            }
+            Self::TicketUsed { asked } => json!({ "for": asked.as_str() }),
+            Self::DeviceRevoked { devices } => json!({ "devices": devices }),
+            Self::PasswordSet { sessions }
+            | Self::AccountDisabled { sessions }
+            | Self::AccountRemoved { sessions } => json!({ "sessions": sessions }),
+        };
+        match fields {
+            Value::Object(fields) => fields,
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => Map::new(),
+        }
+    }
+}

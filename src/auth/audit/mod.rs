@@ -1,0 +1,13 @@
+//! Security events: what happened, to whom, from where, by whose hand, and the trail they are
+//! written to. Nothing secret is in any of them: no password, code, token or hash of one, and no
+//! name that belongs to no account (somebody may have typed a password there).
+
+mod context;
+mod event;
+mod record;
+mod trail;
+
+pub use self::context::{Actor, Caller, Context};
+pub use self::event::{Asked, Ended, Event, Guess, Outcome};
+pub use self::record::{NewRecord, Record};
+pub use self::trail::{Observer, Trail};
