@@ -143,7 +143,7 @@ async fn add_user(
         email: Some("alice@example.com".to_owned()),
         display_name: Some("Alice Example".to_owned()),
         groups: vec!["scientists".to_owned()],
-        password: password.clone(),
+        password: Some(password.clone()),
     };
     match open_admin(settings).await?.add(user).await {
         Ok(_) => Ok(Some(password)),

@@ -14,11 +14,12 @@ pub use self::demo::{DemoOptions, demo};
 pub use self::sample::serve as serve_sample;
 pub use self::serve::serve;
 use self::stores::Stores;
-use crate::auth::admin::AccountAdmin;
+use crate::auth::admin::{AccountAdmin, AdminDeps};
 use crate::auth::audit::Trail;
 use crate::auth::keys::{KeyRing, SealError};
 use crate::auth::password::PasswordPool;
 use crate::auth::ports::StoreError;
+use crate::auth::ticket::TicketPrinter;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
 use crate::config::keys::{self, KeyFileError};
@@ -119,16 +120,23 @@ pub async fn open_admin(settings: &Settings) -> Result<AccountAdmin, AppError> {
     let base = Base::open(settings)?;
     let stores = Stores::open(settings).await?;
     let trail = base.trail(&stores);
-    Ok(AccountAdmin::new(
-        stores.accounts,
-        stores.factors,
-        stores.sessions,
-        base.passwords,
-        base.clock,
-        base.random,
+    Ok(AccountAdmin::new(AdminDeps {
+        accounts: stores.accounts,
+        factors: stores.factors,
+        tickets: stores.tickets,
+        sessions: stores.sessions,
+        passwords: base.passwords,
+        printer: TicketPrinter {
+            keys: base.keys,
+            public_url: settings.public_url.clone(),
+            lifetime: settings.ticket_lifetime,
+        },
+        enrolment: settings.enrolment,
+        clock: base.clock,
+        random: base.random,
         trail,
-        here::operator(),
-    ))
+        operator: here::operator(),
+    }))
 }
 
 /// Tries stores and upstreams once; what does not work, a sentence each.

@@ -78,6 +78,7 @@ fn login_service(
     Arc::new(LoginService::new(LoginDeps {
         accounts: Arc::clone(&stores.accounts),
         factors: Arc::clone(&stores.factors),
+        tickets: Arc::clone(&stores.tickets),
         pending: Arc::clone(&stores.pending),
         sessions,
         attempts: Arc::clone(&stores.attempts),
@@ -86,6 +87,7 @@ fn login_service(
         keys: Arc::clone(&base.keys),
         clock: Arc::clone(&base.clock),
         random: Arc::clone(&base.random),
+        enrolment: settings.enrolment,
         limits: settings.sessions,
         budgets: settings.budgets,
     }))

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::auth::ports::{Accounts, Attempts, Audit, Factors, PendingLogins, Sessions, StoreError};
+use crate::auth::ports::{
+    Accounts, Attempts, Audit, Factors, PendingLogins, Sessions, StoreError, Tickets,
+};
 use crate::config::settings::{Database, SessionStore, Settings};
 use crate::store::redis::RedisStore;
 use crate::store::sql::ephemeral::EmbeddedStore;
@@ -13,6 +15,7 @@ pub(super) struct Stores {
     pub(super) accounts: Arc<dyn Accounts>,
     pub(super) factors: Arc<dyn Factors>,
     pub(super) audit: Arc<dyn Audit>,
+    pub(super) tickets: Arc<dyn Tickets>,
     pub(super) pending: Arc<dyn PendingLogins>,
     pub(super) sessions: Arc<dyn Sessions>,
     pub(super) attempts: Arc<dyn Attempts>,
@@ -28,7 +31,9 @@ impl Stores {
         };
         let durable = Arc::new(SqlStore::open(target).await?);
         let accounts = Arc::<SqlStore>::clone(&durable);
-        let (factors, audit) = (Arc::<SqlStore>::clone(&durable), durable);
+        let (factors, tickets) =
+            (Arc::<SqlStore>::clone(&durable), Arc::<SqlStore>::clone(&durable));
+        let audit = durable;
         match &settings.session_store {
             SessionStore::Embedded(dir) => {
                 let store = Arc::new(EmbeddedStore::open(&dir.join("sessions.db")).await?);
@@ -36,6 +41,7 @@ impl Stores {
                     accounts,
                     factors,
                     audit,
+                    tickets,
                     pending: Arc::<EmbeddedStore>::clone(&store),
                     sessions: Arc::<EmbeddedStore>::clone(&store),
                     attempts: store,
@@ -47,6 +53,7 @@ impl Stores {
                     accounts,
                     factors,
                     audit,
+                    tickets,
                     pending: Arc::<RedisStore>::clone(&store),
                     sessions: Arc::<RedisStore>::clone(&store),
                     attempts: store,

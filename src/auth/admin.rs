@@ -4,14 +4,18 @@
 //! Where an account loses its sessions, the durable record is changed first: from then on the
 //! sessions are refused, even if the session store cannot be reached to forget them.
 
+mod tickets;
+
 use std::sync::Arc;
 
+pub use self::tickets::SecondFactorReset;
 use super::account::{Account, Identity, LoginName, NewAccount};
 use super::audit::{Context, Ended, Event, Trail};
 use super::password::{HashError, NotTaken, PasswordPool, PasswordRefused};
-use super::ports::{Accounts, Added, Factors, Sessions, StoreError};
+use super::ports::{Accounts, Added, Factors, Sessions, StoreError, Tickets};
 use super::recovery::RecoverySet;
 use super::session::Session;
+use super::ticket::{FirstEnrolment, Link, Ticket, TicketPrinter};
 use super::totp::TotpFactor;
 use crate::base::clock::Clock;
 use crate::base::id::{AccountId, SessionId};
@@ -35,7 +39,7 @@ pub enum AdminError {
     SessionsLeft {
         /// Whose sessions.
         name: LoginName,
-        /// "disabled", "removed" or "given a new password".
+        /// "disabled", "removed", "given a new password" and the like.
         done: &'static str,
         /// What the session store said.
         source: StoreError,
@@ -91,8 +95,8 @@ pub struct NewUser {
     pub email: Option<String>,
     /// The groups the person belongs to.
     pub groups: Vec<String>,
-    /// The first password.
-    pub password: Secret,
+    /// The first password; without one, the person sets it by a link.
+    pub password: Option<Secret>,
 }
 
 /// An account with what belongs to it.
@@ -104,20 +108,56 @@ pub struct UserDetails {
     pub totp: Option<TotpFactor>,
     /// The recovery codes, if there are any.
     pub recovery: Option<RecoverySet>,
+    /// The link that is still good for something, if there is one.
+    pub ticket: Option<Ticket>,
     /// The sessions, newest first.
     pub sessions: Vec<Session>,
 }
 
+/// An account that was added.
+#[derive(Debug)]
+pub struct AddedUser {
+    /// Who was added.
+    pub identity: Identity,
+    /// What the person needs to get in, where a password alone does not do.
+    pub link: Option<Link>,
+}
+
+/// What the use cases work with.
+pub struct AdminDeps {
+    /// Accounts.
+    pub accounts: Arc<dyn Accounts>,
+    /// Second factors and recovery codes.
+    pub factors: Arc<dyn Factors>,
+    /// One-time links.
+    pub tickets: Arc<dyn Tickets>,
+    /// Finished sessions.
+    pub sessions: Arc<dyn Sessions>,
+    /// The hashing pool.
+    pub passwords: Arc<PasswordPool>,
+    /// Makes one-time links.
+    pub printer: TicketPrinter,
+    /// What first enrolment takes.
+    pub enrolment: FirstEnrolment,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bytes.
+    pub random: Arc<dyn Random>,
+    /// The audit trail.
+    pub trail: Arc<Trail>,
+    /// Who does all this, by the name that the system knows.
+    pub operator: String,
+}
+
+impl std::fmt::Debug for AdminDeps {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AdminDeps(…)")
+    }
+}
+
 /// The use cases.
 pub struct AccountAdmin {
-    accounts: Arc<dyn Accounts>,
-    factors: Arc<dyn Factors>,
-    sessions: Arc<dyn Sessions>,
-    passwords: Arc<PasswordPool>,
-    clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
-    trail: Arc<Trail>,
-    operator: String,
+    deps: AdminDeps,
 }
 
 impl std::fmt::Debug for AccountAdmin {
@@ -127,55 +167,45 @@ impl std::fmt::Debug for AccountAdmin {
 }
 
 impl AccountAdmin {
-    #[expect(clippy::too_many_arguments, reason = "each is a port or a part of its own")]
-    /// The use cases over these stores, as done by `operator`.
-    pub fn new(
-        accounts: Arc<dyn Accounts>,
-        factors: Arc<dyn Factors>,
-        sessions: Arc<dyn Sessions>,
-        passwords: Arc<PasswordPool>,
-        clock: Arc<dyn Clock>,
-        random: Arc<dyn Random>,
-        trail: Arc<Trail>,
-        operator: String,
-    ) -> Self {
-        Self { accounts, factors, sessions, passwords, clock, random, trail, operator }
-    }
-
     /// Writes what was done to the audit trail.
     pub async fn record(&self, event: Event, who: Option<&Identity>) -> Result<(), AdminError> {
-        let context = Context::operator(&self.operator, who);
-        self.trail.record(event, &context).await.map_err(AdminError::NotRecorded)
+        let context = Context::operator(&self.deps.operator, who);
+        self.deps.trail.record(event, &context).await.map_err(AdminError::NotRecorded)
     }
 
-    /// Adds an account with a password; its second factor is set up at the first login.
-    pub async fn add(&self, user: NewUser) -> Result<Identity, AdminError> {
+    /// The use cases over these stores.
+    pub fn new(deps: AdminDeps) -> Self {
+        Self { deps }
+    }
+
+    /// Adds an account. Its second factor is set up at the first login or by a link; see
+    /// [`FirstEnrolment`].
+    pub async fn add(&self, user: NewUser) -> Result<AddedUser, AdminError> {
         check_fields(&user)?;
         let identity = Identity {
-            account: AccountId::random(&*self.random)?,
+            account: AccountId::random(&*self.deps.random)?,
             display_name: user.display_name.unwrap_or_else(|| user.name.to_string()),
             name: user.name,
             email: user.email,
             groups: user.groups,
         };
-        let password = self.passwords.hash_new(&user.password, &identity).await?;
-        let account = NewAccount {
-            identity: identity.clone(),
-            password: Some(password),
-            created_at: self.clock.now(),
+        let password = match &user.password {
+            Some(password) => Some(self.deps.passwords.hash_new(password, &identity).await?),
+            None => None,
         };
-        match self.accounts.add(&account).await? {
-            Added::Yes => {
-                self.record(Event::AccountAdded, Some(&identity)).await?;
-                Ok(identity)
-            }
-            Added::NameTaken => Err(AdminError::NameTaken(identity.name)),
+        let account =
+            NewAccount { identity: identity.clone(), password, created_at: self.deps.clock.now() };
+        if self.deps.accounts.add(&account).await? == Added::NameTaken {
+            return Err(AdminError::NameTaken(identity.name));
         }
+        self.record(Event::AccountAdded, Some(&identity)).await?;
+        let link = self.first_link(&identity, account.password.is_some()).await?;
+        Ok(AddedUser { identity, link })
     }
 
     /// All accounts, by name.
     pub async fn list(&self) -> Result<Vec<Account>, AdminError> {
-        Ok(self.accounts.list().await?)
+        Ok(self.deps.accounts.list().await?)
     }
 
     /// One account with its factors and sessions.
@@ -183,9 +213,10 @@ impl AccountAdmin {
         let account = self.find(name).await?;
         let id = account.id();
         Ok(UserDetails {
-            totp: self.factors.totp(id).await?,
-            recovery: self.factors.recovery_set(id).await?,
-            sessions: self.sessions.list(Some(id), self.clock.now()).await?,
+            totp: self.deps.factors.totp(id).await?,
+            recovery: self.deps.factors.recovery_set(id).await?,
+            ticket: self.deps.tickets.of_account(id, self.deps.clock.now()).await?,
+            sessions: self.deps.sessions.list(Some(id), self.deps.clock.now()).await?,
             account,
         })
     }
@@ -193,7 +224,8 @@ impl AccountAdmin {
     /// Keeps the account from signing in and ends its sessions. How many were ended.
     pub async fn disable(&self, name: &LoginName) -> Result<u64, AdminError> {
         let who = self.find(name).await?.identity;
-        let changed = self.accounts.set_disabled(who.account, true, self.clock.now()).await?;
+        let changed =
+            self.deps.accounts.set_disabled(who.account, true, self.deps.clock.now()).await?;
         let event = |sessions| Event::AccountDisabled { sessions };
         self.end_after(changed, &who, "disabled", event).await
     }
@@ -201,7 +233,7 @@ impl AccountAdmin {
     /// Lets the account sign in again.
     pub async fn enable(&self, name: &LoginName) -> Result<(), AdminError> {
         let who = self.find(name).await?.identity;
-        if !self.accounts.set_disabled(who.account, false, self.clock.now()).await? {
+        if !self.deps.accounts.set_disabled(who.account, false, self.deps.clock.now()).await? {
             return Err(AdminError::NoSuchUser(name.clone()));
         }
         self.record(Event::AccountEnabled, Some(&who)).await
@@ -211,7 +243,7 @@ impl AccountAdmin {
     /// were ended.
     pub async fn remove(&self, name: &LoginName) -> Result<u64, AdminError> {
         let who = self.find(name).await?.identity;
-        let changed = self.accounts.remove(who.account).await?;
+        let changed = self.deps.accounts.remove(who.account).await?;
         let event = |sessions| Event::AccountRemoved { sessions };
         self.end_after(changed, &who, "removed", event).await
     }
@@ -223,9 +255,9 @@ impl AccountAdmin {
         password: &Secret,
     ) -> Result<u64, AdminError> {
         let who = self.find(name).await?.identity;
-        let record = self.passwords.hash_new(password, &who).await?;
-        let now = self.clock.now();
-        let changed = self.accounts.set_password(who.account, &record, Some(now)).await?;
+        let record = self.deps.passwords.hash_new(password, &who).await?;
+        let now = self.deps.clock.now();
+        let changed = self.deps.accounts.set_password(who.account, &record, Some(now)).await?;
         let event = |sessions| Event::PasswordSet { sessions };
         self.end_after(changed, &who, "given a new password", event).await
     }
@@ -239,13 +271,13 @@ impl AccountAdmin {
             Some(name) => Some(self.find(name).await?.id()),
             None => None,
         };
-        Ok(self.sessions.list(account, self.clock.now()).await?)
+        Ok(self.deps.sessions.list(account, self.deps.clock.now()).await?)
     }
 
     /// Ends the session with this id.
     pub async fn end_session(&self, id: SessionId) -> Result<(), AdminError> {
-        let all = self.sessions.list(None, self.clock.now()).await?;
-        if !self.sessions.end_by_id(id).await? {
+        let all = self.deps.sessions.list(None, self.deps.clock.now()).await?;
+        if !self.deps.sessions.end_by_id(id).await? {
             return Err(AdminError::NoSuchSession(id));
         }
         let whose = all.iter().find(|s| s.id == id).map(|s| &s.identity);
@@ -256,7 +288,7 @@ impl AccountAdmin {
     /// Ends the sessions and logins of one account. How many sessions.
     pub async fn end_sessions_of(&self, name: &LoginName) -> Result<u64, AdminError> {
         let who = self.find(name).await?.identity;
-        let sessions = self.sessions.end_account(who.account).await?;
+        let sessions = self.deps.sessions.end_account(who.account).await?;
         let event = Event::SessionsEnded { sessions, why: Ended::ByOperator };
         self.record(event, Some(&who)).await?;
         Ok(sessions)
@@ -264,13 +296,13 @@ impl AccountAdmin {
 
     /// Ends all sessions and logins there are. How many sessions.
     pub async fn end_all_sessions(&self) -> Result<u64, AdminError> {
-        let sessions = self.sessions.end_all().await?;
+        let sessions = self.deps.sessions.end_all().await?;
         self.record(Event::SessionsEnded { sessions, why: Ended::ByOperator }, None).await?;
         Ok(sessions)
     }
 
     async fn find(&self, name: &LoginName) -> Result<Account, AdminError> {
-        let account = self.accounts.by_name(name).await?;
+        let account = self.deps.accounts.by_name(name).await?;
         account.ok_or_else(|| AdminError::NoSuchUser(name.clone()))
     }
 
@@ -285,7 +317,7 @@ impl AccountAdmin {
         if !changed {
             return Err(AdminError::NoSuchUser(who.name.clone()));
         }
-        let ended = self.sessions.end_account(who.account).await;
+        let ended = self.deps.sessions.end_account(who.account).await;
         self.record(event(*ended.as_ref().unwrap_or(&0)), Some(who)).await?;
         ended.map_err(|source| AdminError::SessionsLeft { name: who.name.clone(), done, source })
     }

@@ -10,7 +10,8 @@ use super::super::keys::testing::material;
 use super::super::password::{Cost, PasswordRecord, PasswordSettings};
 use super::super::ports::{Audit, AuditQuery, Stored};
 use super::super::recovery::{NewRecoverySet, RecoveryHash};
-use super::super::token::{HashedToken, PendingToken, SessionToken};
+use super::super::ticket::{LONGEST, NewTicket, Rights};
+use super::super::token::{HashedToken, PendingToken, SessionToken, TicketToken};
 use super::super::totp::{NewTotpFactor, TimeStep};
 use super::*;
 use crate::base::clock::{ManualClock, Timestamp};
@@ -21,6 +22,7 @@ use crate::base::random::OsRandom;
 #[derive(Default)]
 struct Memory {
     accounts: Mutex<Vec<Account>>,
+    tickets: Mutex<Vec<NewTicket>>,
     done: Mutex<Vec<&'static str>>,
     rows: Mutex<Vec<NewRecord>>,
     sessions_down: bool,
@@ -135,6 +137,40 @@ impl Factors for Memory {
 }
 
 #[async_trait]
+impl Tickets for Memory {
+    async fn issue(&self, new: &NewTicket) -> Stored<bool> {
+        self.tickets.lock().push(*new);
+        Ok(true)
+    }
+    async fn by_token(&self, _: &HashedToken<TicketToken>, _: Timestamp) -> Stored<Option<Ticket>> {
+        down()
+    }
+    async fn of_account(&self, id: AccountId, _: Timestamp) -> Stored<Option<Ticket>> {
+        let tickets = self.tickets.lock();
+        Ok(tickets.iter().rev().map(|new| new.ticket).find(|t| t.account == id))
+    }
+    async fn redeem_password(
+        &self,
+        _: &HashedToken<TicketToken>,
+        _: &PasswordRecord,
+        _: Timestamp,
+    ) -> Stored<Option<AccountId>> {
+        down()
+    }
+    async fn redeem_enrolment(
+        &self,
+        _: &HashedToken<TicketToken>,
+        _: &NewTotpFactor,
+    ) -> Stored<bool> {
+        down()
+    }
+    async fn reset_second_factor(&self, new: &NewTicket) -> Stored<bool> {
+        self.tickets.lock().push(*new);
+        Ok(self.change(new.ticket.account, "reset_second_factor", |_| {}))
+    }
+}
+
+#[async_trait]
 impl Sessions for Memory {
     async fn promote(
         &self,
@@ -200,7 +236,7 @@ fn admin(sessions_down: bool) -> (Arc<Memory>, AccountAdmin) {
     let cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
     let settings = PasswordSettings { cost, min_length: 8, threads: 1, queue: 1 };
     let random: Arc<dyn Random> = Arc::new(OsRandom::new());
-    let pool = PasswordPool::new(settings, keys, Arc::clone(&random));
+    let pool = PasswordPool::new(settings, Arc::clone(&keys), Arc::clone(&random));
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_millis(NOW)));
     let trail = Trail::new(
         Arc::<Memory>::clone(&memory),
@@ -208,16 +244,24 @@ fn admin(sessions_down: bool) -> (Arc<Memory>, AccountAdmin) {
         "node-1".to_owned(),
         Vec::new(),
     );
-    let admin = AccountAdmin::new(
-        Arc::<Memory>::clone(&memory),
-        Arc::<Memory>::clone(&memory),
-        Arc::<Memory>::clone(&memory),
-        Arc::new(pool),
+    let printer = TicketPrinter {
+        keys,
+        public_url: "https://gw.test".to_owned(),
+        lifetime: crate::auth::ticket::LIFETIME,
+    };
+    let admin = AccountAdmin::new(AdminDeps {
+        accounts: Arc::<Memory>::clone(&memory),
+        factors: Arc::<Memory>::clone(&memory),
+        tickets: Arc::<Memory>::clone(&memory),
+        sessions: Arc::<Memory>::clone(&memory),
+        passwords: Arc::new(pool),
+        printer,
+        enrolment: FirstEnrolment::FirstLogin,
         clock,
         random,
-        Arc::new(trail),
-        "ops".to_owned(),
-    );
+        trail: Arc::new(trail),
+        operator: "ops".to_owned(),
+    });
     (memory, admin)
 }
 
@@ -231,14 +275,14 @@ fn alice() -> NewUser {
         display_name: None,
         email: Some("alice@example.com".to_owned()),
         groups: vec!["staff".to_owned()],
-        password: Secret::new("correct horse".to_owned()),
+        password: Some(Secret::new("correct horse".to_owned())),
     }
 }
 
 #[tokio::test]
 async fn a_name_is_given_once() {
     let (_, admin) = admin(false);
-    assert_eq!(admin.add(alice()).await.unwrap().display_name, "alice");
+    assert_eq!(admin.add(alice()).await.unwrap().identity.display_name, "alice");
     assert!(matches!(admin.add(alice()).await, Err(AdminError::NameTaken(_))));
     assert_eq!(admin.list().await.unwrap().len(), 1);
 }
@@ -261,7 +305,7 @@ async fn what_cannot_stand_in_an_identity_header_is_refused() {
 #[tokio::test]
 async fn a_short_password_is_refused_before_anything_is_stored() {
     let (memory, admin) = admin(false);
-    let short = NewUser { password: Secret::new("short".to_owned()), ..alice() };
+    let short = NewUser { password: Some(Secret::new("short".to_owned())), ..alice() };
     assert!(matches!(admin.add(short).await, Err(AdminError::Password(_))));
     assert!(memory.accounts.lock().is_empty());
 }
@@ -296,7 +340,7 @@ async fn a_disabled_account_stays_so_when_the_session_store_is_down() {
 #[tokio::test]
 async fn what_an_operator_does_is_written_down_with_the_operators_name() {
     let (memory, admin) = admin(false);
-    let account = admin.add(alice()).await.unwrap().account;
+    let account = admin.add(alice()).await.unwrap().identity.account;
     admin.disable(&name()).await.unwrap();
     admin.enable(&name()).await.unwrap();
     admin.set_password(&name(), &Secret::new("battery staple".to_owned())).await.unwrap();
@@ -333,4 +377,53 @@ async fn who_and_what_is_not_there_is_said_to_be_so() {
     assert!(matches!(admin.end_sessions_of(&name()).await, Err(AdminError::NoSuchUser(_))));
     let id = SessionId::random(&OsRandom::new()).unwrap();
     assert!(matches!(admin.end_session(id).await, Err(AdminError::NoSuchSession(_))));
+}
+
+#[tokio::test]
+async fn a_link_names_the_gateway_and_carries_a_token_that_is_not_what_is_filed() {
+    let (memory, admin) = admin(false);
+    let added = admin.add(NewUser { password: None, ..alice() }).await.unwrap();
+    let link = added.link.unwrap();
+    let token = link.url.strip_prefix("https://gw.test/_auth/setup?ticket=").unwrap();
+    let filed = *memory.tickets.lock().first().unwrap();
+    assert_eq!(token.len(), 64);
+    assert!(!link.url.contains(&filed.id.to_hex()));
+    assert_eq!((filed.ticket.rights, link.rights), (Rights::SET_UP, Rights::SET_UP));
+    assert_eq!(filed.ticket.expires_at.as_millis(), NOW + 24 * 3_600_000);
+}
+
+#[tokio::test]
+async fn with_a_password_a_link_enrols_only_and_without_one_it_sets_it_too() {
+    let (_, admin) = admin(false);
+    assert!(admin.add(alice()).await.unwrap().link.is_none());
+    assert_eq!(admin.ticket(&name(), Rights::ENROL, None).await.unwrap().rights, Rights::ENROL);
+    let bob = LoginName::parse("bob").unwrap();
+    let without = NewUser { name: bob.clone(), password: None, ..alice() };
+    admin.add(without).await.unwrap();
+    assert_eq!(admin.ticket(&bob, Rights::ENROL, None).await.unwrap().rights, Rights::SET_UP);
+}
+
+#[tokio::test]
+async fn a_second_factor_is_reset_for_a_reason_only() {
+    let (memory, admin) = admin(false);
+    admin.add(alice()).await.unwrap();
+    for reason in ["", "  ", "two\nlines", &"x".repeat(257)] {
+        let refused = admin.reset_second_factor(&name(), reason, None).await;
+        assert!(matches!(refused, Err(AdminError::BadField { .. })), "{reason:?}");
+    }
+    assert!(memory.tickets.lock().is_empty());
+    let done = admin.reset_second_factor(&name(), "lost phone", None).await.unwrap();
+    assert_eq!((done.sessions_ended, done.link.rights), (2, Rights::ENROL));
+    assert_eq!(*memory.done.lock(), ["reset_second_factor", "end_account"]);
+}
+
+#[tokio::test]
+async fn a_link_that_would_live_for_ever_or_not_at_all_is_not_made() {
+    let (memory, admin) = admin(false);
+    admin.add(alice()).await.unwrap();
+    for time in [std::time::Duration::ZERO, LONGEST * 2] {
+        let refused = admin.ticket(&name(), Rights::ENROL, Some(time)).await;
+        assert!(matches!(refused, Err(AdminError::BadField { .. })), "{time:?}");
+    }
+    assert!(memory.tickets.lock().is_empty());
 }

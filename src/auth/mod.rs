@@ -15,5 +15,6 @@ pub mod recovery;
 pub mod session;
 pub mod stage;
 pub mod throttle;
+pub mod ticket;
 pub mod token;
 pub mod totp;

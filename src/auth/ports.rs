@@ -1,9 +1,9 @@
 //! What the domain needs stored. Every operation is atomic and returns the verdict: no adapter is
 //! ever asked to read, compare and write in three steps.
 //!
-//! Durable (`Accounts`, `Factors`, `Audit`) lives in SQL. Short-lived (`PendingLogins`, `Sessions`,
-//! `Attempts`) lives in Redis, or in the embedded store on one machine. Losing the short-lived
-//! store signs people out; it never loses a factor and never reopens a used code.
+//! Durable (`Accounts`, `Factors`, `Tickets`, `Audit`) lives in SQL. Short-lived (`PendingLogins`,
+//! `Sessions`, `Attempts`) lives in Redis, or in the embedded store on one machine. Losing the
+//! short-lived store signs people out; it never loses a factor and never reopens a used code.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use super::password::PasswordRecord;
 use super::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
 use super::session::{PendingLogin, ProvisionalTotp, Session};
 use super::throttle::{AttemptKey, Budget, Verdict};
-use super::token::{HashedToken, PendingToken, SessionToken};
+use super::ticket::{NewTicket, Ticket};
+use super::token::{HashedToken, PendingToken, SessionToken, TicketToken};
 use super::totp::{NewTotpFactor, TimeStep, TotpFactor};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId, SessionId};
@@ -71,10 +72,10 @@ pub trait Accounts: Send + Sync {
         old: &PasswordRecord,
         new: &PasswordRecord,
     ) -> Stored<()>;
-    /// Disables or enables; disabling ends every session that started before `now`. Whether the
-    /// account exists.
+    /// Disables or enables; disabling ends every session that started before `now` and takes the
+    /// account's ticket. Whether the account exists.
     async fn set_disabled(&self, id: AccountId, disabled: bool, now: Timestamp) -> Stored<bool>;
-    /// Removes the account with its factors and recovery codes. Whether it existed.
+    /// Removes the account with its factors, recovery codes and ticket. Whether it existed.
     async fn remove(&self, id: AccountId) -> Stored<bool>;
     /// Whether the store answers.
     async fn ping(&self) -> Stored<()>;
@@ -138,6 +139,43 @@ pub trait Audit: Send + Sync {
     async fn append(&self, record: &NewRecord) -> Stored<u64>;
     /// The rows asked for, newest first.
     async fn find(&self, asked: &AuditQuery) -> Stored<Vec<Record>>;
+}
+
+/// Tickets, durable as what they are for.
+#[async_trait]
+pub trait Tickets: Send + Sync {
+    /// Files a ticket; any other of the account is worth nothing from then on. False, and nothing
+    /// filed, when there is no such account or it is disabled.
+    async fn issue(&self, ticket: &NewTicket) -> Stored<bool>;
+    /// The ticket under this token, unless it has lapsed by `now` or is used up.
+    async fn by_token(
+        &self,
+        id: &HashedToken<TicketToken>,
+        now: Timestamp,
+    ) -> Stored<Option<Ticket>>;
+    /// The ticket of an account, unless it has lapsed by `now` or is used up.
+    async fn of_account(&self, account: AccountId, now: Timestamp) -> Stored<Option<Ticket>>;
+    /// Uses up the right to set a password and sets it; every session that started before `now`
+    /// ends. In one step: whose account it was for exactly one caller, `None` for everybody else.
+    async fn redeem_password(
+        &self,
+        id: &HashedToken<TicketToken>,
+        password: &PasswordRecord,
+        now: Timestamp,
+    ) -> Stored<Option<AccountId>>;
+    /// Uses up the right to enrol and makes `factor` the only authenticator of the account, with
+    /// the confirming step already used. The recovery codes and every session that started before
+    /// go with the former one; the account is marked as enrolled for ever. In one step: true for
+    /// exactly one caller, and false, with nothing changed, for everybody else.
+    async fn redeem_enrolment(
+        &self,
+        id: &HashedToken<TicketToken>,
+        factor: &NewTotpFactor,
+    ) -> Stored<bool>;
+    /// Removes authenticator and recovery codes of the account, ends every session that started
+    /// before the ticket was made, and files the ticket, in one step. It stays marked as enrolled.
+    /// False, and nothing changed, when there is no such account.
+    async fn reset_second_factor(&self, ticket: &NewTicket) -> Stored<bool>;
 }
 
 /// Logins that wait for their second factor.

@@ -21,14 +21,31 @@ pub struct Device {
     pub user_agent: String,
 }
 
-/// A login in progress: the password was right, the second factor is owed.
+/// What a login in progress was begun with. It is not how far it got: it does not change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BegunWith {
+    /// The password.
+    #[default]
+    Password,
+    /// The password, and a ticket that gives the right to enrol: what a store knows it by, as
+    /// hexadecimal digits.
+    PasswordAndTicket(String),
+    /// A recovery code in place of a forgotten password: no session before a new one is set.
+    RecoveryCode,
+}
+
+/// A login in progress: the first factor was right, the second is owed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingLogin {
     /// Whose login it is.
     pub account: AccountId,
     /// The name of the app it is for; it is worth nothing at another.
     pub app: String,
-    /// When the password was verified.
+    /// What proved the first factor.
+    #[serde(default)]
+    pub begun_with: BegunWith,
+    /// When the first factor was verified.
     pub started_at: Timestamp,
     /// When it lapses.
     pub expires_at: Timestamp,

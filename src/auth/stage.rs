@@ -57,6 +57,11 @@ pub struct PasswordProof {
 }
 
 impl PasswordProof {
+    /// Made where a ticket has just set the password: whoever holds it was named by an operator.
+    pub(super) fn set_by_ticket(account: AccountId) -> Self {
+        Self { account }
+    }
+
     /// Made by the password check only.
     pub(super) fn verified(account: AccountId) -> Self {
         Self { account }

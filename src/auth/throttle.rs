@@ -68,6 +68,11 @@ impl AttemptKey {
         Self(format!("second_factor:{account}"))
     }
 
+    /// Links that do not work, opened from the network of `ip`.
+    pub fn ticket(ip: ClientIp) -> Self {
+        Self(format!("ticket:{}", ip.network()))
+    }
+
     /// Sets of recovery codes made for `account`: each costs ten hashes.
     pub fn recovery_set(account: AccountId) -> Self {
         Self(format!("recovery_set:{account}"))

@@ -42,6 +42,13 @@ impl Kind for PendingToken {
     const PURPOSE: &'static [u8] = b"pending login";
 }
 
+/// The token of a ticket, in the link that an operator hands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TicketToken {}
+impl Kind for TicketToken {
+    const PURPOSE: &'static [u8] = b"ticket";
+}
+
 /// A token as the browser holds it.
 pub struct PlainToken<K> {
     text: Zeroizing<String>,

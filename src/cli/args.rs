@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -105,7 +106,7 @@ pub(super) struct UserArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum UserCommand {
-    /// Add a user; the second factor is set up at the first login
+    /// Add a user; without a password, print a one-time link to set one
     Add(AddArgs),
     /// List all users
     List,
@@ -137,6 +138,45 @@ pub(super) enum UserCommand {
         #[arg(long, required = true)]
         password_stdin: bool,
     },
+    /// Print a one-time link to enrol a (new) second factor; it replaces any link made before
+    Ticket(TicketArgs),
+    /// Take a user's second factor and recovery codes away, end the user's sessions, and print a
+    /// one-time link to enrol anew
+    #[command(name = "reset-2fa")]
+    ResetSecondFactor(ResetArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TicketArgs {
+    /// Login name
+    pub(super) name: String,
+    /// Let the link set a new password as well; whoever holds it then needs nothing else
+    #[arg(long, conflicts_with = "password_only")]
+    pub(super) password: bool,
+    /// Let the link set a new password and leave the second factor as it is
+    #[arg(long)]
+    pub(super) password_only: bool,
+    #[command(flatten)]
+    pub(super) expires: ExpiresArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ResetArgs {
+    /// Login name
+    pub(super) name: String,
+    /// Why; it is kept with the event
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: String,
+    #[command(flatten)]
+    pub(super) expires: ExpiresArgs,
+}
+
+/// How long a link works.
+#[derive(Debug, Args)]
+pub(super) struct ExpiresArgs {
+    /// How long the link works, such as 2h; at most 7days [default: tickets.lifetime, 24h]
+    #[arg(long = "expires", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(super) lifetime: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
@@ -152,7 +192,8 @@ pub(super) struct AddArgs {
     /// A group the person belongs to; may be repeated
     #[arg(long = "group", value_name = "GROUP")]
     pub(super) groups: Vec<String>,
-    /// Read the password from standard input, up to the end of the line
+    /// Read the password from standard input, up to the end of the line; otherwise a one-time link
+    /// to set it is printed
     #[arg(long)]
     pub(super) password_stdin: bool,
 }

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::table::visible;
 use super::{Streams, input};
 use crate::app;
+use crate::auth::ticket::FirstEnrolment;
 use crate::config::settings::{Database, LogFormat, SessionStore, Settings};
 use crate::gate::policy::Access;
 use crate::proxy::settings::{AppSettings, HostPattern, ListenerKind, UpstreamAddress};
@@ -117,6 +118,12 @@ fn limits(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
         line(out, key, &format!("{} in {}", budget.tries, time(budget.window)))?;
     }
     line(out, "throttle.per_login", &budgets.login.to_string())?;
+    let enrolment = match settings.enrolment {
+        FirstEnrolment::FirstLogin => "first_login",
+        FirstEnrolment::Ticket => "ticket",
+    };
+    line(out, "second_factor.enrolment", enrolment)?;
+    line(out, "tickets.lifetime", &time(settings.ticket_lifetime))?;
     line(out, "totp.issuer", settings.issuer.as_deref().unwrap_or("the app's title"))
 }
 

@@ -4,12 +4,13 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::args::{AddArgs, StateArgs, UserArgs, UserCommand};
+use super::args::{AddArgs, ResetArgs, StateArgs, TicketArgs, UserArgs, UserCommand};
 use super::failure::Failure;
 use super::table::{Table, visible};
 use super::{Streams, input, meta, session};
 use crate::auth::account::{Account, LoginName};
 use crate::auth::admin::{NewUser, UserDetails};
+use crate::auth::ticket::{Link, Rights};
 
 /// Runs the sub-command.
 pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
@@ -41,46 +42,106 @@ pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), 
             })?;
             changed(state, &name, "given a new password", Some(ended), streams.output)
         }
+        UserCommand::Ticket(ticket) => make_ticket(state, &ticket, streams.output),
+        UserCommand::ResetSecondFactor(reset) => reset_second_factor(state, &reset, streams.output),
     }
+}
+
+fn make_ticket(
+    state: &StateArgs,
+    wanted: &TicketArgs,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let name = LoginName::parse(&wanted.name)?;
+    let rights = match (wanted.password, wanted.password_only) {
+        (false, false) => Rights::ENROL,
+        (true, _) => Rights::SET_UP,
+        (false, true) => Rights::PASSWORD,
+    };
+    let link = input::with_admin(state, async |admin| {
+        Ok(admin.ticket(&name, rights, wanted.expires.lifetime).await?)
+    })?;
+    told(state, &Done { name: &name, what: "given a link", ended: None, link: Some(link) }, output)
+}
+
+fn reset_second_factor(
+    state: &StateArgs,
+    wanted: &ResetArgs,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let name = LoginName::parse(&wanted.name)?;
+    let done = input::with_admin(state, async |admin| {
+        Ok(admin.reset_second_factor(&name, &wanted.reason, wanted.expires.lifetime).await?)
+    })?;
+    let (ended, link) = (Some(done.sessions_ended), Some(done.link));
+    let what = "left without a second factor";
+    told(state, &Done { name: &name, what, ended, link }, output)
 }
 
 fn add(state: &StateArgs, user: AddArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let name = LoginName::parse(&user.name)?;
-    if !user.password_stdin {
-        return Err(Failure::usage(
-            "one-time set-up links are not available yet",
-            "use --password-stdin and write the first password on standard input",
-        ));
-    }
+    let password = if user.password_stdin { Some(input::password(streams.input)?) } else { None };
     let user = NewUser {
         name: name.clone(),
         display_name: user.display_name,
         email: user.email,
         groups: user.groups,
-        password: input::password(streams.input)?,
+        password,
     };
-    input::with_admin(state, async |admin| Ok(admin.add(user).await?))?;
-    changed(state, &name, "added", None, streams.output)
+    let added = input::with_admin(state, async |admin| Ok(admin.add(user).await?))?;
+    let done = Done { name: &name, what: "added", ended: None, link: added.link };
+    told(state, &done, streams.output)
+}
+
+/// What was done to a user.
+struct Done<'a> {
+    name: &'a LoginName,
+    what: &'static str,
+    ended: Option<u64>,
+    link: Option<Link>,
 }
 
 /// Says what was done, and how many sessions that ended.
 fn changed(
     state: &StateArgs,
     name: &LoginName,
-    done: &str,
+    what: &'static str,
     ended: Option<u64>,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
+    told(state, &Done { name, what, ended, link: None }, output)
+}
+
+fn told(state: &StateArgs, done: &Done<'_>, output: &mut dyn Write) -> Result<(), Failure> {
+    let Done { name, what, ended, link } = done;
     if state.json {
-        return meta::json(
-            &json!({ "name": name.as_str(), "done": done, "sessions_ended": ended.unwrap_or(0) }),
-            output,
-        );
+        let mut value = json!({
+            "name": name.as_str(),
+            "done": what,
+            "sessions_ended": ended.unwrap_or(0),
+        });
+        if let (Value::Object(object), Some(link)) = (&mut value, link) {
+            object.insert("link".to_owned(), json!(link.url.as_str()));
+            object.insert("link_for".to_owned(), json!(link.rights.as_str()));
+            object.insert("link_expires_at".to_owned(), json!(link.expires_at.rfc3339()));
+        }
+        return meta::json(&value, output);
     }
     match ended {
-        Some(ended) => writeln!(output, "{name} was {done}; sessions ended: {ended}")?,
-        None => writeln!(output, "{name} was {done}")?,
+        Some(ended) => writeln!(output, "{name} was {what}; sessions ended: {ended}")?,
+        None => writeln!(output, "{name} was {what}")?,
     }
+    let Some(link) = link else { return Ok(()) };
+    let use_of_it = match (link.rights.password, link.rights.second_factor) {
+        (true, true) => "sets a password and an authenticator app; whoever opens it needs no more",
+        (true, false) => "sets a new password; the second factor is asked for after it",
+        (false, _) => "sets up an authenticator app; the password is asked for with it",
+    };
+    writeln!(output)?;
+    writeln!(output, "{}", link.url.as_str())?;
+    writeln!(output)?;
+    writeln!(output, "This link works once, until {}.", link.expires_at.rfc3339())?;
+    writeln!(output, "It {use_of_it}.")?;
     Ok(())
 }
 
@@ -143,6 +204,7 @@ fn show(state: &StateArgs, name: &LoginName, output: &mut dyn Write) -> Result<(
         ("Password", password.to_owned()),
         ("Second factor", second_factor(&user)),
         ("Recovery codes", recovery_codes(&user)),
+        ("One-time link", ticket(&user)),
         ("Sessions", user.sessions.len().to_string()),
     ] {
         writeln!(output, "{label:<15} {}", visible(&value))?;
@@ -163,6 +225,20 @@ fn second_factor(user: &UserDetails) -> String {
         ),
         (None, true) => "none at present, enrolled before".to_owned(),
         (None, false) => "not yet: asked for at the first login".to_owned(),
+    }
+}
+
+fn ticket(user: &UserDetails) -> String {
+    match &user.ticket {
+        None => "none".to_owned(),
+        Some(ticket) => {
+            let what = match (ticket.rights.password, ticket.rights.second_factor) {
+                (true, true) => "password and second factor",
+                (true, false) => "password",
+                (false, _) => "second factor",
+            };
+            format!("for {what}, until {}", ticket.expires_at.rfc3339())
+        }
     }
 }
 
@@ -191,7 +267,12 @@ fn details_json(user: &UserDetails) -> Value {
             "confirmed_at": set.confirmed_at.map(crate::base::clock::Timestamp::rfc3339),
         })
     });
+    let ticket = user
+        .ticket
+        .as_ref()
+        .map(|t| json!({ "for": t.rights.as_str(), "expires_at": t.expires_at.rfc3339() }));
     if let Value::Object(object) = &mut value {
+        object.insert("ticket".to_owned(), json!(ticket));
         object.insert("totp".to_owned(), json!(totp));
         object.insert("recovery_codes".to_owned(), json!(recovery));
         let sessions = user.sessions.iter().map(session::session_json).collect();

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::auth::password::PasswordSettings;
 use crate::auth::session::SessionLimits;
 use crate::auth::throttle::Budgets;
+use crate::auth::ticket::FirstEnrolment;
 use crate::base::secret::Secret;
 use crate::proxy::settings::ProxySettings;
 pub use crate::telemetry::logs::{LogFormat, LogSettings};
@@ -33,6 +35,10 @@ pub struct Settings {
     pub session_store: SessionStore,
     /// Where accounts and second factors are kept.
     pub database: Database,
+    /// What the first enrolment of an account takes.
+    pub enrolment: FirstEnrolment,
+    /// How long one-time links work.
+    pub ticket_lifetime: Duration,
     /// What authenticator apps show; the app's title where it is not set.
     pub issuer: Option<String>,
     /// The hashing pool and what is asked of a password.

@@ -96,6 +96,17 @@ impl Form for CodeForm {
     }
 }
 
+/// A password alone.
+pub(super) struct PasswordForm {
+    pub(super) password: Secret,
+}
+
+impl Form for PasswordForm {
+    fn from_fields(mut fields: Fields) -> Self {
+        Self { password: Secret::new(fields.take("password")) }
+    }
+}
+
 /// A ticked box.
 pub(super) struct ConfirmForm {
     pub(super) confirmed: bool,

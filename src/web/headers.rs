@@ -27,11 +27,13 @@ const FIXED: [(HeaderName, &str); 10] = [
     (HeaderName::from_static("x-permitted-cross-domain-policies"), "none"),
 ];
 
-/// Adds the headers; `Cache-Control: no-store` unless the answer says otherwise. `https` is
+/// Adds the headers; `Cache-Control: no-store` and `Referrer-Policy` unless the answer says otherwise. `https` is
 /// whether the browser came by https.
 pub fn harden(headers: &mut HeaderMap, https: bool) {
     for (name, value) in FIXED {
-        headers.insert(name, HeaderValue::from_static(value));
+        if name != REFERRER_POLICY || !headers.contains_key(REFERRER_POLICY) {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
     }
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

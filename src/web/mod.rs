@@ -17,14 +17,18 @@ mod form;
 mod guard;
 pub mod headers;
 mod pages;
+mod recover;
 pub mod refusal;
 pub mod return_to;
 mod routes;
 mod service;
+mod ticket_cookie;
 mod view;
 mod visit;
 mod words;
 
+#[cfg(test)]
+mod recover_tests;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -38,6 +38,8 @@ enum Page {
     Logout,
     SendLogout,
     Session,
+    Setup,
+    SendSetup,
     Asset,
     Unknown,
     WrongMethod,
@@ -69,6 +71,8 @@ routes! {
     GET "/_auth/logout" => Logout,
     POST "/_auth/logout" => SendLogout,
     GET "/_auth/session" => Session,
+    GET "/_auth/setup" => Setup,
+    POST "/_auth/setup" => SendSetup,
     GET "/_auth/assets/{name}" => Asset,
 }
 
@@ -111,6 +115,8 @@ impl Page {
             | Self::Account
             | Self::Logout
             | Self::SendLogout
+            | Self::Setup
+            | Self::SendSetup
             | Self::Unknown
             | Self::WrongMethod => Kind::Page,
         }
@@ -177,6 +183,8 @@ async fn serve(
         | Page::Logout
         | Page::SendLogout
         | Page::Session
+        | Page::Setup
+        | Page::SendSetup
         | Page::Asset => {
             guard::check(page.kind(), request.method(), request.headers(), &context.origin)?;
         }
@@ -205,6 +213,8 @@ async fn pages_of(page: Page, visit: Visit) -> Result<Response, Failure> {
         Page::Logout => pages::logout::show(visit).await,
         Page::SendLogout => pages::logout::send(visit).await,
         Page::Session => pages::session::show(visit).await,
+        Page::Setup => pages::setup::show(visit).await,
+        Page::SendSetup => pages::setup::send(visit).await,
         Page::Asset | Page::Unknown | Page::WrongMethod => Err(not_found()),
     }
 }

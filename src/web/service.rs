@@ -15,12 +15,14 @@ use crate::auth::token::{PendingToken, PlainToken, SessionToken};
 use crate::auth::totp::Code;
 use crate::base::random::Random;
 
+use super::recover::Recover;
+
 pub(super) type Outcome<T> = Result<T, LoginError>;
 pub(super) type Pending = PlainToken<PendingToken>;
 pub(super) type Finished = PlainToken<SessionToken>;
 
 #[async_trait]
-pub(super) trait SignIn: Send + Sync {
+pub(super) trait SignIn: Recover + Send + Sync {
     async fn first_factor(
         &self,
         app: AppRef<'_>,

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tower::ServiceExt;
 use zeroize::Zeroizing;
 
+use super::recover::{Recover, TicketText};
 use super::routes::router_over;
 use super::service::{Finished, Outcome, Pending, SignIn};
 use super::{AppPages, RequestContext, cookies};
@@ -21,10 +22,10 @@ use crate::auth::audit::{Caller, Ended};
 use crate::auth::keys::KeyRing;
 use crate::auth::keys::testing::material;
 use crate::auth::login::{
-    AppRef, Enrolment, FirstFactor, FirstFactorAttempt, LoginError, Owed, Profile, SecondFactor,
-    SignedIn,
+    AppRef, Enrolment, FirstFactor, FirstFactorAttempt, LoginError, Owed, Profile, Redeemed,
+    SecondFactor, SignedIn, TicketView,
 };
-use crate::auth::password::PasswordRecord;
+use crate::auth::password::{PasswordRecord, PasswordRefused};
 use crate::auth::ports::StoreError;
 use crate::auth::recovery::{RecoveryCode, RecoverySet};
 use crate::auth::session::{Device, Session, SessionLimits};
@@ -35,6 +36,7 @@ use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId, RequestId, SessionId};
 use crate::base::random::{OsRandom, Random};
+use crate::base::secret::Secret;
 
 pub(super) const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 pub(super) const ORIGIN: &str = "https://gw.test";
@@ -55,6 +57,7 @@ pub(super) struct Script {
     pub(super) pending: Option<String>,
     pub(super) session: Option<String>,
     pub(super) return_to: String,
+    pub(super) ticket: Option<String>,
 }
 
 pub(super) struct Fake {
@@ -285,6 +288,48 @@ impl SignIn for Fake {
     }
     fn limits(&self) -> SessionLimits {
         SessionLimits::default()
+    }
+}
+
+#[async_trait]
+impl Recover for Fake {
+    async fn ticket(&self, token: Option<&TicketText>, _caller: &Caller) -> Outcome<TicketView> {
+        self.up()?;
+        let script = self.script.lock();
+        let name = Self::name();
+        Ok(match (token, script.wait) {
+            (_, Some(wait)) => TicketView::Wait(wait),
+            (Some(t), None) if script.ticket.as_deref() == Some(t.reveal()) => {
+                if script.enrolled {
+                    TicketView::Password { name }
+                } else {
+                    TicketView::NewPassword { name }
+                }
+            }
+            _ => TicketView::Worthless,
+        })
+    }
+    async fn redeem(
+        &self,
+        _app: AppRef<'_>,
+        token: Option<&TicketText>,
+        password: &Secret,
+        caller: &Caller,
+    ) -> Outcome<Redeemed> {
+        let name = Self::name();
+        Ok(match self.ticket(token, caller).await? {
+            TicketView::Worthless => Redeemed::Worthless,
+            TicketView::Wait(wait) => Redeemed::Wait { name: None, wait },
+            TicketView::NewPassword { .. } if password.reveal().len() < 8 => {
+                Redeemed::Unfit { name, why: PasswordRefused::TooShort(8) }
+            }
+            TicketView::Password { .. } if password.reveal() != "right" => Redeemed::Wrong { name },
+            TicketView::NewPassword { .. } | TicketView::Password { .. } => {
+                let token = PlainToken::<PendingToken>::generate(&self.keys, &self.random).unwrap();
+                self.script.lock().pending = Some(token.reveal().to_owned());
+                Redeemed::Begun { token, enrol: true }
+            }
+        })
     }
 }
 

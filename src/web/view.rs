@@ -6,7 +6,7 @@ use askama::Template;
 use axum::body::Body;
 use axum::response::Response;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE};
+use http::header::{CONTENT_TYPE, HeaderValue, LOCATION, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE};
 use qrcode::{Color, EcLevel, QrCode};
 
 use super::failure::Failure;
@@ -68,6 +68,14 @@ impl Answer {
         let kind = HeaderValue::from_static("application/json");
         response.headers_mut().insert(CONTENT_TYPE, kind);
         Ok(Self(response))
+    }
+
+    /// The address that was asked for holds a secret: nobody is told of it.
+    #[must_use]
+    pub(super) fn unreferred(mut self) -> Self {
+        let none = HeaderValue::from_static("no-referrer");
+        self.0.headers_mut().insert(REFERRER_POLICY, none);
+        self
     }
 
     #[must_use]

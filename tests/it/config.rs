@@ -323,10 +323,12 @@ const BREAKAGES: &[Breakage] = &[
     ("level = \"info\"", "format = \"jsn\"", "log.format", "did you mean \"json\"?"),
     (
         "[log]",
-        "[second_factor]\nenrolment = \"ticket\"\n[log]",
+        "[second_factor]\nenrolment = \"tickets\"\n[log]",
         "second_factor.enrolment",
-        "not available yet",
+        "did you mean \"ticket\"?",
     ),
+    ("[log]", "[tickets]\nlifetime = \"8days\"\n[log]", "tickets.lifetime", "7days"),
+    ("[log]", "[tickets]\nlifetime = \"0s\"\n[log]", "tickets.lifetime", "longer than nothing"),
     // Stores and keys.
     ("data_dir = \"data\"", "", "data_dir", "is missing: accounts are kept in it"),
     ("idle = \"30m\"", "store = \"redis\"", "redis", "needs [redis]"),

@@ -54,6 +54,8 @@ const TABLE: &[(&str, &str, [Expect; 3])] = &[
     ("POST", "/_auth/recovery-codes", [LOGIN, LOGIN, Status(400)]),
     ("GET", "/_auth/account", [LOGIN, LOGIN, Status(200)]),
     ("GET", "/_auth/session", [Status(401), Status(401), Status(200)]),
+    ("GET", "/_auth/setup", [Status(401), Status(401), Status(401)]),
+    ("POST", "/_auth/setup", [Status(401), Status(401), Status(401)]),
     ("GET", "/_auth/assets/{name}", [Status(404), Status(404), Status(404)]),
     ("GET", "/_auth/logout", [Status(200), Status(200), Status(200)]),
     ("POST", "/_auth/logout", [Leads("/_auth/logout"); 3]),

@@ -26,3 +26,4 @@ mod redirects;
 mod signin;
 mod streams;
 mod support;
+mod tickets;

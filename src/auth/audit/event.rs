@@ -36,6 +36,8 @@ pub enum Guess {
     Recovery,
     /// A fresh proof for a change.
     StepUp,
+    /// A one-time link.
+    Ticket,
 }
 
 impl Guess {
@@ -46,6 +48,7 @@ impl Guess {
             Self::SecondFactor => "second_factor",
             Self::Recovery => "recovery",
             Self::StepUp => "step_up",
+            Self::Ticket => "ticket",
         }
     }
 }

@@ -1,19 +1,20 @@
 //! First enrolment and recovery codes.
 
-use super::second::Admitted;
+use super::second::{Admitted, Guess};
 use super::{AppRef, Enrolment, LoginError, LoginService, SecondFactor};
-use crate::auth::audit::{Caller, Context, Event};
+use crate::auth::audit::{Asked, Caller, Context, Event};
 use crate::auth::recovery::{CODES_IN_SET, NewRecoverySet, RecoveryCode};
-use crate::auth::session::{ProvisionalTotp, Session};
+use crate::auth::session::{BegunWith, PendingLogin, ProvisionalTotp, Session};
 use crate::auth::stage::{Factor, SecondFactorProof};
 use crate::auth::throttle::{AttemptKey, RECOVERY_SETS, Verdict};
-use crate::auth::token::{PendingToken, PlainToken, SessionToken};
+use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
 use crate::auth::totp::{Code, NewTotpFactor, TotpSecret};
 use crate::base::id::FactorId;
 
 impl LoginService {
     /// The authenticator offered in this login: the same one however often the page is loaded.
-    /// `None` when the login is gone or the account was ever enrolled, whatever the stores lost.
+    /// `None` when the login is gone or may not enrol: an account that was ever enrolled only does
+    /// with a ticket, whatever the stores lost.
     pub async fn enrolment(
         &self,
         app: AppRef<'_>,
@@ -21,7 +22,7 @@ impl LoginService {
     ) -> Result<Option<Enrolment>, LoginError> {
         let Some(login) = self.pending(app, token).await? else { return Ok(None) };
         let Some(account) = self.account_of(&login).await? else { return Ok(None) };
-        if account.ever_enrolled {
+        if !self.may_enrol(&account, &login) {
             return Ok(None);
         }
         let id = account.id();
@@ -60,7 +61,7 @@ impl LoginService {
         let Some(offered) = guess.login.enrolment.clone() else {
             return Ok(SecondFactor::StartAgain);
         };
-        if guess.account.ever_enrolled {
+        if !self.may_enrol(&guess.account, &guess.login) {
             return Ok(SecondFactor::StartAgain);
         }
         let id = guess.account.id();
@@ -76,14 +77,53 @@ impl LoginService {
             confirmed_step: step,
             confirmed_at: now,
         };
-        if !self.deps.factors.enrol_first(&factor).await? {
+        if !self.file_factor(&guess.login, &factor).await? {
             return Ok(SecondFactor::StartAgain);
         }
-        let context = Context::person(caller, &guess.account.identity);
-        self.record(Event::SecondFactorEnrolled { factor: factor.id }, &context).await?;
+        self.record_enrolment(&guess, factor.id, caller).await?;
         self.right(&guess).await?;
         let proof = SecondFactorProof::verified(id, Factor::Totp);
-        self.finish(*guess, proof, token, caller, true).await
+        let by_ticket = guess.login.begun_with != BegunWith::Password;
+        let done = self.finish(*guess, proof, token, caller, true).await?;
+        if by_ticket {
+            self.end_sessions_before(id, now).await;
+        }
+        Ok(done)
+    }
+
+    async fn record_enrolment(
+        &self,
+        guess: &Guess,
+        factor: FactorId,
+        caller: &Caller,
+    ) -> Result<(), LoginError> {
+        let context = Context::person(caller, &guess.account.identity);
+        if guess.login.begun_with != BegunWith::Password {
+            self.record(Event::TicketUsed { asked: Asked::SecondFactor }, &context).await?;
+        }
+        let event = if guess.account.ever_enrolled {
+            Event::SecondFactorReplaced { factor }
+        } else {
+            Event::SecondFactorEnrolled { factor }
+        };
+        self.record(event, &context).await
+    }
+
+    /// Files the confirmed authenticator: the first one of the account, or any by its ticket, which
+    /// is used up in the same step. False when that may not be, or not any more.
+    async fn file_factor(
+        &self,
+        login: &PendingLogin,
+        factor: &NewTotpFactor,
+    ) -> Result<bool, LoginError> {
+        Ok(match &login.begun_with {
+            BegunWith::Password => self.deps.factors.enrol_first(factor).await?,
+            BegunWith::PasswordAndTicket(ticket) => {
+                let Some(ticket) = HashedToken::from_hex(ticket) else { return Ok(false) };
+                self.deps.tickets.redeem_enrolment(&ticket, factor).await?
+            }
+            BegunWith::RecoveryCode => false,
+        })
     }
 
     /// Makes a new set of recovery codes for a session in which they are due, in place of the

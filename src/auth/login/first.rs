@@ -5,10 +5,11 @@ use super::{AppRef, FirstFactor, LoginError, LoginService};
 use crate::auth::account::{Account, LoginName};
 use crate::auth::audit::{Caller, Context, Event, Guess};
 use crate::auth::password::PasswordVerdict;
-use crate::auth::session::{Device, PendingLogin};
+use crate::auth::session::{BegunWith, Device, PendingLogin};
 use crate::auth::stage::{Login, PasswordProof};
 use crate::auth::throttle::{AttemptKey, Budget, Verdict};
-use crate::auth::token::PlainToken;
+use crate::auth::ticket::FirstEnrolment;
+use crate::auth::token::{PendingToken, PlainToken};
 use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
 
@@ -50,7 +51,13 @@ impl LoginService {
         match checked {
             Ok((Some(account), Some(proof))) => {
                 self.deps.attempts.forgive(&counted).await?;
-                self.begin(app, &account, &proof, attempt, asked_at).await
+                let context = Context::person(&attempt.caller, &account.identity);
+                let login = self.begin(app, &proof, attempt.return_to, asked_at);
+                let enrol =
+                    !account.ever_enrolled && self.deps.enrolment == FirstEnrolment::FirstLogin;
+                let token = self.file_login(&login).await?;
+                self.record(Event::PasswordRight, &context).await?;
+                Ok(FirstFactor::Begun { token, lives: self.pending_lives(), enrol })
             }
             Ok((account, _)) => {
                 let known = account.as_ref().map(|a| &a.identity);
@@ -66,7 +73,7 @@ impl LoginService {
         }
     }
 
-    fn first_factor_budgets(
+    pub(super) fn first_factor_budgets(
         &self,
         device: &Device,
         name: Option<&LoginName>,
@@ -80,7 +87,7 @@ impl LoginService {
     }
 
     /// The account of that name, and the proof where the password is right.
-    async fn check_password(
+    pub(super) async fn check_password(
         &self,
         name: Option<&LoginName>,
         password: &Secret,
@@ -111,28 +118,32 @@ impl LoginService {
         Ok(self.deps.accounts.rehash_password(account.id(), old, &new).await?)
     }
 
-    async fn begin(
+    /// The record of a login that the first factor begins.
+    pub(super) fn begin(
         &self,
         app: AppRef<'_>,
-        account: &Account,
         proof: &PasswordProof,
-        attempt: FirstFactorAttempt,
+        return_to: String,
         asked_at: Timestamp,
-    ) -> Result<FirstFactor, LoginError> {
-        let login = Login::begin(proof);
-        let now = self.now();
-        let record = PendingLogin {
-            account: login.account(),
+    ) -> PendingLogin {
+        PendingLogin {
+            account: Login::begin(proof).account(),
             app: app.name.to_owned(),
+            begun_with: BegunWith::Password,
             started_at: asked_at,
-            expires_at: now.plus(self.pending_lives()),
-            return_to: attempt.return_to,
+            expires_at: self.now().plus(self.pending_lives()),
+            return_to,
             enrolment: None,
-        };
+        }
+    }
+
+    /// Files a login in progress under a new token.
+    pub(super) async fn file_login(
+        &self,
+        login: &PendingLogin,
+    ) -> Result<PlainToken<PendingToken>, LoginError> {
         let token = PlainToken::generate(&self.deps.keys, self.random())?;
-        self.deps.pending.begin(token.hashed(), &record, now).await?;
-        let context = Context::person(&attempt.caller, &account.identity);
-        self.record(Event::PasswordRight, &context).await?;
-        Ok(FirstFactor::Begun { token, lives: self.pending_lives(), enrol: !account.ever_enrolled })
+        self.deps.pending.begin(token.hashed(), login, self.now()).await?;
+        Ok(token)
     }
 }

@@ -6,6 +6,7 @@ mod events;
 mod first;
 mod second;
 mod service;
+mod setup;
 
 use std::fmt;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use zeroize::Zeroizing;
 
 pub use self::first::FirstFactorAttempt;
 pub use self::service::{LoginDeps, LoginService};
+pub use self::setup::{Redeemed, TicketView};
 use super::account::{Account, LoginName};
 use super::keys::SealError;
 use super::password::HashError;
@@ -140,13 +142,13 @@ pub enum Owed {
         /// Who is signing in.
         name: LoginName,
     },
-    /// Enrolment: the account never had a second factor.
+    /// Enrolment: the account never had a second factor, or a ticket gives the right to a new one.
     Enrolment {
         /// Who is signing in.
         name: LoginName,
     },
-    /// Nothing can be done here: the account was enrolled once and has no second factor now. An
-    /// administrator has to help.
+    /// Nothing can be done here: the account has no second factor, and the password alone does not
+    /// give the right to enrol one. An administrator has to help.
     Help {
         /// Who is signing in.
         name: LoginName,

@@ -9,10 +9,11 @@ use crate::auth::account::Account;
 use crate::auth::audit::{Caller, Context, Ended, Event, Trail};
 use crate::auth::keys::KeyRing;
 use crate::auth::password::PasswordPool;
-use crate::auth::ports::{Accounts, Attempts, Factors, PendingLogins, Sessions};
-use crate::auth::session::{PendingLogin, Session, SessionLimits};
+use crate::auth::ports::{Accounts, Attempts, Factors, PendingLogins, Sessions, Tickets};
+use crate::auth::session::{BegunWith, PendingLogin, Session, SessionLimits};
 use crate::auth::stage::{FullyAuthenticated, Login};
 use crate::auth::throttle::Budgets;
+use crate::auth::ticket::FirstEnrolment;
 use crate::auth::token::{PendingToken, PlainToken, SessionToken};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::SessionId;
@@ -30,6 +31,8 @@ pub struct LoginDeps {
     pub accounts: Arc<dyn Accounts>,
     /// Second factors and recovery codes.
     pub factors: Arc<dyn Factors>,
+    /// One-time links.
+    pub tickets: Arc<dyn Tickets>,
     /// Logins in progress.
     pub pending: Arc<dyn PendingLogins>,
     /// Finished sessions.
@@ -46,6 +49,8 @@ pub struct LoginDeps {
     pub clock: Arc<dyn Clock>,
     /// Random bytes.
     pub random: Arc<dyn Random>,
+    /// What the first enrolment of an account takes.
+    pub enrolment: FirstEnrolment,
     /// How long sessions and logins live.
     pub limits: SessionLimits,
     /// How many wrong guesses are borne.
@@ -123,13 +128,25 @@ impl LoginService {
         let Some(login) = self.pending(app, token).await? else { return Ok(None) };
         let Some(account) = self.account_of(&login).await? else { return Ok(None) };
         let name = account.identity.name.clone();
-        Ok(Some(if self.deps.factors.totp(account.id()).await?.is_some() {
-            Owed::SecondFactor { name }
-        } else if account.ever_enrolled {
-            Owed::Help { name }
-        } else {
+        Ok(Some(if self.may_enrol(&account, &login) {
             Owed::Enrolment { name }
+        } else if self.deps.factors.totp(account.id()).await?.is_some() {
+            Owed::SecondFactor { name }
+        } else {
+            Owed::Help { name }
         }))
+    }
+
+    /// Whether an authenticator may be enrolled in this login: with a ticket, or the first one of
+    /// an account where the password alone is enough for that.
+    pub(super) fn may_enrol(&self, account: &Account, login: &PendingLogin) -> bool {
+        match login.begun_with {
+            BegunWith::PasswordAndTicket(_) => true,
+            BegunWith::Password => {
+                !account.ever_enrolled && self.deps.enrolment == FirstEnrolment::FirstLogin
+            }
+            BegunWith::RecoveryCode => false,
+        }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a session, each from elsewhere")]

@@ -51,6 +51,8 @@ pub(super) struct RawConfig {
     pub(super) accounts: Option<RawAccounts>,
     /// The second factor.
     pub(super) second_factor: Option<RawSecondFactor>,
+    /// One-time links that set a password or enrol a second factor.
+    pub(super) tickets: Option<RawTickets>,
     /// Passwords: what is asked of them and what their hashes cost.
     pub(super) passwords: Option<RawPasswords>,
     /// How many wrong guesses are borne before somebody has to wait.
@@ -152,12 +154,21 @@ pub(super) struct RawAccounts {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawSecondFactor {
-    /// When an account that was never enrolled sets up its second factor. "ticket" is not
-    /// available yet.
+    /// When an account that was never enrolled sets up its second factor: at its first login, or
+    /// with a one-time link ("ticket") and the password.
     #[schemars(extend("default" = "first_login", "enum" = ["first_login", "ticket"]))]
     pub(super) enrolment: Option<String>,
     /// Codes from an authenticator app.
     pub(super) totp: Option<RawTotp>,
+}
+
+/// One-time links that set a password or enrol a second factor.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTickets {
+    /// How long a link works unless the command that makes it says otherwise; at most 7days.
+    #[schemars(extend("default" = "24h"))]
+    pub(super) lifetime: Option<String>,
 }
 
 /// Codes from an authenticator app.

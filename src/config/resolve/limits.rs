@@ -6,8 +6,9 @@ use super::cores;
 use crate::auth::password::{Cost, PasswordSettings};
 use crate::auth::session::SessionLimits;
 use crate::auth::throttle::{Budget, Budgets};
+use crate::auth::ticket;
 use crate::config::key_path::KeyPath;
-use crate::config::raw::{RawPasswords, RawSessions, RawThrottle};
+use crate::config::raw::{RawPasswords, RawSessions, RawThrottle, RawTickets};
 use crate::config::reader::Reader;
 use crate::config::units;
 
@@ -53,6 +54,16 @@ pub(super) fn sessions(raw: &RawSessions, r: &mut Reader<'_>) -> SessionLimits {
         r.fail(key, "sessions.idle is longer than sessions.absolute: it would never apply");
     }
     SessionLimits { idle, absolute, pending }
+}
+
+/// How long a one-time link works.
+pub(super) fn tickets(raw: &RawTickets, r: &mut Reader<'_>) -> Duration {
+    let key = KeyPath::of("tickets.lifetime");
+    let lifetime = r.some_time(&key, raw.lifetime.as_deref(), ticket::LIFETIME);
+    if lifetime > ticket::LONGEST {
+        r.fail(&key, "too long for a link that lets somebody in: write at most \"7days\"");
+    }
+    lifetime
 }
 
 /// What is asked of passwords and what their hashes cost.

@@ -16,6 +16,7 @@ use super::key_path::KeyPath;
 use super::raw::{RawConfig, RawLog, RawSecondFactor, RawServer};
 use super::reader::Reader;
 use super::settings::{LogFormat, LogSettings, Settings};
+use crate::auth::ticket::FirstEnrolment;
 use crate::proxy::settings::{AppSettings, HostPattern, ProxySettings};
 
 /// Most worker threads.
@@ -41,7 +42,9 @@ pub(super) fn settings(raw: &RawConfig, r: &mut Reader<'_>) -> Settings {
         sessions: limits::sessions(&raw.sessions.clone().unwrap_or_default(), r),
         session_store: stores.session_store,
         database: stores.database,
+        enrolment: enrolment(&raw.second_factor.clone().unwrap_or_default(), r),
         issuer: issuer(&raw.second_factor.clone().unwrap_or_default(), r),
+        ticket_lifetime: limits::tickets(&raw.tickets.clone().unwrap_or_default(), r),
         passwords: limits::passwords(&raw.passwords.clone().unwrap_or_default(), r),
         budgets: limits::budgets(&raw.throttle.clone().unwrap_or_default(), r),
         log: log(&raw.log.clone().unwrap_or_default(), r),
@@ -84,13 +87,15 @@ fn public_url(raw: Option<&str>, apps: &[AppSettings], r: &mut Reader<'_>) -> St
     }
 }
 
+fn enrolment(raw: &RawSecondFactor, r: &mut Reader<'_>) -> FirstEnrolment {
+    let key = KeyPath::of("second_factor.enrolment");
+    let choices = [("first_login", FirstEnrolment::FirstLogin), ("ticket", FirstEnrolment::Ticket)];
+    let word = raw.enrolment.as_deref().or(Some("first_login"));
+    r.choice(&key, word, &choices).unwrap_or_default()
+}
+
 fn issuer(raw: &RawSecondFactor, r: &mut Reader<'_>) -> Option<String> {
     let at = KeyPath::of("second_factor");
-    let choices = [("first_login", true), ("ticket", false)];
-    let word = raw.enrolment.as_deref().or(Some("first_login"));
-    if r.choice(&at.key("enrolment"), word, &choices) == Some(false) {
-        r.fail(&at.key("enrolment"), "\"ticket\" is not available yet: write \"first_login\"");
-    }
     let issuer = raw.totp.as_ref().and_then(|t| t.issuer.clone())?;
     let bad = issuer.trim().is_empty() || issuer.chars().any(|c| c == ':' || c.is_control());
     if bad {

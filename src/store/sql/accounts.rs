@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use sqlx::query;
+use sqlx::{Any, Transaction, query};
 
 use crate::auth::account::{Account, AccountStatus, Identity, LoginName, NewAccount};
 use crate::auth::password::PasswordRecord;
@@ -33,6 +33,28 @@ fn account(row: &AnyRow) -> sqlx::Result<Account> {
         sessions_valid_from: at(row, "sessions_valid_from")?,
         created_at: at(row, "created_at")?,
     })
+}
+
+/// Sets a password and ends every session that started before `now`. False when there is no such
+/// account or it is disabled.
+pub(super) async fn renew_password(
+    t: &mut Transaction<'static, Any>,
+    id: AccountId,
+    password: &PasswordRecord,
+    now: Timestamp,
+) -> sqlx::Result<bool> {
+    let done = query(
+        "UPDATE accounts SET password_phc = $2, password_pepper = $3, sessions_valid_from = \
+         CASE WHEN sessions_valid_from < $4 THEN $4 ELSE sessions_valid_from END \
+         WHERE id = $1 AND disabled = 0",
+    )
+    .bind(id.to_string())
+    .bind(password.phc.clone())
+    .bind(password.pepper_id.clone())
+    .bind(moment(now))
+    .execute(&mut **t)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 impl SqlStore {
@@ -132,14 +154,26 @@ impl Accounts for SqlStore {
 
     async fn set_disabled(&self, id: AccountId, disabled: bool, now: Timestamp) -> Stored<bool> {
         let valid_from = if disabled { now } else { Timestamp::EPOCH };
-        let statement = query(
-            "UPDATE accounts SET disabled = $2, sessions_valid_from = \
-             CASE WHEN sessions_valid_from < $3 THEN $3 ELSE sessions_valid_from END WHERE id = $1",
-        )
-        .bind(id.to_string())
-        .bind(i64::from(disabled))
-        .bind(moment(valid_from));
-        Ok(self.db.change(statement).await? == 1)
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                if disabled {
+                    let revoke = query("DELETE FROM tickets WHERE account_id = $1");
+                    revoke.bind(id.to_string()).execute(&mut *t).await?;
+                }
+                let done = query(
+                    "UPDATE accounts SET disabled = $2, sessions_valid_from = CASE WHEN \
+                     sessions_valid_from < $3 THEN $3 ELSE sessions_valid_from END WHERE id = $1",
+                )
+                .bind(id.to_string())
+                .bind(i64::from(disabled))
+                .bind(moment(valid_from))
+                .execute(&mut *t)
+                .await?;
+                t.commit().await?;
+                Ok(done.rows_affected() == 1)
+            })
+            .await
     }
 
     async fn remove(&self, id: AccountId) -> Stored<bool> {

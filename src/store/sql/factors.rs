@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use sqlx::query;
+use sqlx::{Any, Transaction, query};
 
 use crate::auth::ports::{Factors, Stored};
 use crate::auth::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
@@ -39,6 +39,25 @@ fn stored_step(step: TimeStep) -> i64 {
     i64::try_from(step.number()).unwrap_or(i64::MAX)
 }
 
+/// Files an authenticator with its confirming step used. The account has none.
+pub(super) async fn insert_factor(
+    t: &mut Transaction<'static, Any>,
+    new: &NewTotpFactor,
+) -> sqlx::Result<()> {
+    query(
+        "INSERT INTO totp_factors (id, account_id, sealed, last_step, confirmed_at, \
+         last_used_at) VALUES ($1, $2, $3, $4, $5, $5)",
+    )
+    .bind(new.id.to_string())
+    .bind(new.account.to_string())
+    .bind(new.sealed.as_str())
+    .bind(stored_step(new.confirmed_step))
+    .bind(moment(new.confirmed_at))
+    .execute(&mut **t)
+    .await?;
+    Ok(())
+}
+
 #[async_trait]
 impl Factors for SqlStore {
     async fn totp(&self, account: AccountId) -> Stored<Option<TotpFactor>> {
@@ -61,17 +80,7 @@ impl Factors for SqlStore {
                 if marked.rows_affected() != 1 {
                     return Ok(false);
                 }
-                query(
-                    "INSERT INTO totp_factors (id, account_id, sealed, last_step, confirmed_at, \
-                     last_used_at) VALUES ($1, $2, $3, $4, $5, $5)",
-                )
-                .bind(new.id.to_string())
-                .bind(account.as_str())
-                .bind(new.sealed.as_str())
-                .bind(stored_step(new.confirmed_step))
-                .bind(moment(new.confirmed_at))
-                .execute(&mut *t)
-                .await?;
+                insert_factor(&mut t, new).await?;
                 t.commit().await?;
                 Ok(true)
             })

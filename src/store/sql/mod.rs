@@ -7,6 +7,7 @@ mod database;
 pub mod ephemeral;
 mod factors;
 mod file;
+mod tickets;
 mod values;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ const POSTGRES: &str = "the account database (PostgreSQL)";
 const SCHEMA: &[Step] = &[
     Step { version: 1, name: "accounts", sql: include_str!("migrations/accounts_0001.sql") },
     Step { version: 2, name: "audit", sql: include_str!("migrations/audit_0002.sql") },
+    Step { version: 3, name: "tickets", sql: include_str!("migrations/tickets_0003.sql") },
 ];
 
 /// Where the account database is.
@@ -36,8 +38,8 @@ pub enum SqlTarget {
     Postgres(Secret),
 }
 
-/// The durable store: [`crate::auth::ports::Accounts`], [`crate::auth::ports::Factors`] and
-/// [`crate::auth::ports::Audit`].
+/// The durable store: [`crate::auth::ports::Accounts`], [`crate::auth::ports::Factors`],
+/// [`crate::auth::ports::Tickets`] and [`crate::auth::ports::Audit`].
 ///
 /// Clones share their connections.
 #[derive(Clone, Debug)]

@@ -8,3 +8,4 @@ pub(super) mod logout;
 pub(super) mod recovery_codes;
 pub(super) mod second_factor;
 pub(super) mod session;
+pub(super) mod setup;

@@ -11,6 +11,7 @@ mod pending;
 mod places;
 mod samples;
 mod sessions;
+mod tickets;
 
 /// Makes a test of each named function for both durable stores.
 macro_rules! on_both_databases {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use vestibule::auth::ports::{Accounts, Attempts, Audit, Factors, PendingLogins, Sessions};
+use vestibule::auth::ports::{
+    Accounts, Attempts, Audit, Factors, PendingLogins, Sessions, Tickets,
+};
 use vestibule::auth::session::{PendingLogin, Session};
 use vestibule::auth::token::{HashedToken, PendingToken, SessionToken};
 use vestibule::base::clock::Timestamp;
@@ -18,8 +20,11 @@ use super::samples::START;
 use crate::support::servers::{PostgresServer, RedisServer};
 
 /// What a durable store does.
-pub(crate) trait DurablePorts: Accounts + Factors + Audit + Clone + 'static {}
-impl<S: Accounts + Factors + Audit + Clone + 'static> DurablePorts for S {}
+pub(crate) trait DurablePorts:
+    Accounts + Factors + Tickets + Audit + Clone + 'static
+{
+}
+impl<S: Accounts + Factors + Tickets + Audit + Clone + 'static> DurablePorts for S {}
 
 /// What a short-lived store does. Where two ports have an operation of one name, each has a name of
 /// its own here.

@@ -6,7 +6,7 @@ use vestibule::auth::account::{Identity, LoginName, NewAccount};
 use vestibule::auth::keys::{KEY_LEN, Key, KeyMaterial, KeyRing};
 use vestibule::auth::password::PasswordRecord;
 use vestibule::auth::recovery::{NewRecoverySet, RecoveryHash};
-use vestibule::auth::session::{Device, PendingLogin, ProvisionalTotp, Session};
+use vestibule::auth::session::{BegunWith, Device, PendingLogin, ProvisionalTotp, Session};
 use vestibule::auth::stage::Factor;
 use vestibule::auth::token::{HashedToken, Kind, PlainToken};
 use vestibule::auth::totp::{NewTotpFactor, TimeStep};
@@ -91,6 +91,7 @@ pub(crate) fn login(account: AccountId, now: Timestamp) -> PendingLogin {
     PendingLogin {
         account,
         app: "cellengine".to_owned(),
+        begun_with: BegunWith::Password,
         started_at: now,
         expires_at: now.plus(std::time::Duration::from_mins(10)),
         return_to: "/experiments?open=7".to_owned(),

@@ -1,0 +1,240 @@
+//! Tickets: the one-time links with which somebody sets a password or enrols a second factor.
+//!
+//! Looking at a ticket changes nothing. A ticket that sets a password stands in for it once; what
+//! the ticket is good for beyond that asks for the password. Nobody gets in on a link alone: what
+//! it sets is asked for in the same login.
+
+use std::time::Duration;
+
+use super::events::throttled;
+use super::service::count_failure;
+use super::{AppRef, LoginError, LoginService};
+use crate::auth::account::{Account, LoginName};
+use crate::auth::audit::{Asked, Caller, Context, Event, Guess};
+use crate::auth::password::{NotTaken, PasswordRefused};
+use crate::auth::ports::StoreError;
+use crate::auth::session::{BegunWith, PendingLogin};
+use crate::auth::stage::PasswordProof;
+use crate::auth::throttle::{AttemptKey, Verdict};
+use crate::auth::ticket::Ticket;
+use crate::auth::token::{PendingToken, PlainToken, TicketToken};
+use crate::base::clock::Timestamp;
+use crate::base::id::AccountId;
+use crate::base::secret::Secret;
+
+/// What a ticket asks for.
+#[derive(Debug)]
+#[must_use]
+pub enum TicketView {
+    /// A new password.
+    NewPassword {
+        /// Whose account it is for.
+        name: LoginName,
+    },
+    /// The password there is.
+    Password {
+        /// Whose account it is for.
+        name: LoginName,
+    },
+    /// It is good for nothing: unknown, used, replaced or lapsed. One answer for every cause.
+    Worthless,
+    /// Too many worthless ones.
+    Wait(Duration),
+}
+
+/// What came of a password sent with a ticket.
+#[derive(Debug)]
+#[must_use]
+pub enum Redeemed {
+    /// A login has begun; enrolment comes next, or the second factor.
+    Begun {
+        /// The token of the login in progress.
+        token: PlainToken<PendingToken>,
+        /// Enrolment comes next.
+        enrol: bool,
+    },
+    /// The new password is not taken.
+    Unfit {
+        /// Whose account it is for.
+        name: LoginName,
+        /// Why.
+        why: PasswordRefused,
+    },
+    /// The password is not right.
+    Wrong {
+        /// Whose account it is for.
+        name: LoginName,
+    },
+    /// Too many tries.
+    Wait {
+        /// Whose account it is for; nobody's when the ticket was not looked at.
+        name: Option<LoginName>,
+        /// For this long.
+        wait: Duration,
+    },
+    /// As [`TicketView::Worthless`].
+    Worthless,
+}
+
+enum Found {
+    Ticket(Ticket, Box<Account>),
+    Nothing,
+    Wait(Duration),
+}
+
+impl LoginService {
+    /// What the ticket under `token` asks for. Changes nothing but the counter of worthless ones.
+    pub async fn ticket(
+        &self,
+        token: Option<&PlainToken<TicketToken>>,
+        caller: &Caller,
+    ) -> Result<TicketView, LoginError> {
+        Ok(match self.find_ticket(token, caller).await? {
+            Found::Nothing => TicketView::Worthless,
+            Found::Wait(wait) => TicketView::Wait(wait),
+            Found::Ticket(ticket, account) => {
+                let name = account.identity.name;
+                if ticket.rights.password {
+                    TicketView::NewPassword { name }
+                } else {
+                    TicketView::Password { name }
+                }
+            }
+        })
+    }
+
+    /// Sets the password, or checks it, whatever the ticket asks for, and begins a login.
+    pub async fn redeem(
+        &self,
+        app: AppRef<'_>,
+        token: Option<&PlainToken<TicketToken>>,
+        password: &Secret,
+        caller: &Caller,
+    ) -> Result<Redeemed, LoginError> {
+        let (ticket, account) = match self.find_ticket(token, caller).await? {
+            Found::Nothing => return Ok(Redeemed::Worthless),
+            Found::Wait(wait) => return Ok(Redeemed::Wait { name: None, wait }),
+            Found::Ticket(ticket, account) => (ticket, account),
+        };
+        let Some(token) = token else { return Ok(Redeemed::Worthless) };
+        let begun = if ticket.rights.password {
+            self.set_by_ticket(app, token, &account, password, caller).await?
+        } else {
+            self.check_with_ticket(app, &account, password, caller).await?
+        };
+        let mut login = match begun {
+            Ok(login) => login,
+            Err(answer) => return Ok(answer),
+        };
+        let enrol = ticket.rights.second_factor;
+        if enrol {
+            login.begun_with = BegunWith::PasswordAndTicket(token.hashed().to_hex());
+        }
+        Ok(Redeemed::Begun { token: self.file_login(&login).await?, enrol })
+    }
+
+    /// Every look at a ticket is counted first and taken back when there is one.
+    async fn find_ticket(
+        &self,
+        token: Option<&PlainToken<TicketToken>>,
+        caller: &Caller,
+    ) -> Result<Found, LoginError> {
+        let now = self.now();
+        let key = AttemptKey::ticket(caller.device.address);
+        let budget = [(key.clone(), self.deps.budgets.address)];
+        if let Verdict::Wait(wait) = self.deps.attempts.count(&budget, now).await? {
+            let event = throttled(Guess::Ticket, wait, None);
+            self.record_throttled(&[key], event, wait, &Context::unknown(caller)).await?;
+            return Ok(Found::Wait(wait));
+        }
+        let ticket = match token {
+            Some(token) => self.deps.tickets.by_token(token.hashed(), now).await?,
+            None => None,
+        };
+        let account = match &ticket {
+            Some(ticket) => self.deps.accounts.by_id(ticket.account).await?,
+            None => None,
+        };
+        let found = ticket.zip(account.filter(|a| !a.disabled));
+        let Some((ticket, account)) = found else {
+            count_failure("ticket");
+            tracing::info!(event = "ticket_refused", address = %caller.device.address, "no such link");
+            return Ok(Found::Nothing);
+        };
+        self.deps.attempts.forgive(&[key]).await?;
+        Ok(Found::Ticket(ticket, Box::new(account)))
+    }
+
+    async fn set_by_ticket(
+        &self,
+        app: AppRef<'_>,
+        token: &PlainToken<TicketToken>,
+        account: &Account,
+        password: &Secret,
+        caller: &Caller,
+    ) -> Result<Result<PendingLogin, Redeemed>, LoginError> {
+        let record = match self.deps.passwords.hash_new(password, &account.identity).await {
+            Ok(record) => record,
+            Err(NotTaken::Refused(why)) => {
+                return Ok(Err(Redeemed::Unfit { name: account.identity.name.clone(), why }));
+            }
+            Err(NotTaken::Hash(error)) => return Err(error.into()),
+        };
+        let now = self.now();
+        let used = self.deps.tickets.redeem_password(token.hashed(), &record, now).await?;
+        let Some(id) = used else { return Ok(Err(Redeemed::Worthless)) };
+        let context = Context::person(caller, &account.identity);
+        self.record(Event::TicketUsed { asked: Asked::Password }, &context).await?;
+        self.record(Event::PasswordChanged { by: "ticket" }, &context).await?;
+        self.end_sessions_before(id, now).await;
+        let proof = PasswordProof::set_by_ticket(id);
+        Ok(Ok(self.begin(app, &proof, "/".to_owned(), now)))
+    }
+
+    async fn check_with_ticket(
+        &self,
+        app: AppRef<'_>,
+        account: &Account,
+        password: &Secret,
+        caller: &Caller,
+    ) -> Result<Result<PendingLogin, Redeemed>, LoginError> {
+        let name = account.identity.name.clone();
+        let asked_at = self.now();
+        let context = Context::person(caller, &account.identity);
+        let digest = self.deps.keys.name_digest(name.as_str());
+        let budgets = self.first_factor_budgets(&caller.device, Some(&name));
+        let verdict = self.deps.attempts.count(&budgets, asked_at).await?;
+        let counted: Vec<AttemptKey> = budgets.into_iter().map(|(key, _)| key).collect();
+        if let Verdict::Wait(wait) = verdict {
+            let event = throttled(Guess::Password, wait, Some(digest));
+            self.record_throttled(&counted, event, wait, &context).await?;
+            return Ok(Err(Redeemed::Wait { name: Some(name), wait }));
+        }
+        let checked = self.check_password(Some(&name), password).await;
+        if !matches!(checked, Ok((_, None))) {
+            self.deps.attempts.forgive(&counted).await?;
+        }
+        let (_, Some(proof)) = checked? else {
+            self.record_wrong_password(caller, Some(&account.identity), digest).await?;
+            return Ok(Err(Redeemed::Wrong { name }));
+        };
+        self.record(Event::PasswordRight, &context).await?;
+        Ok(Ok(self.begin(app, &proof, "/".to_owned(), asked_at)))
+    }
+
+    /// Forgets the sessions of an account that started before `before`. They are refused already,
+    /// by the durable record; so a session store that does not answer is not the person's trouble.
+    pub(super) async fn end_sessions_before(&self, account: AccountId, before: Timestamp) {
+        let forget = async {
+            for session in self.deps.sessions.list(Some(account), before).await? {
+                if session.started_at < before {
+                    self.deps.sessions.end_by_id(session.id).await?;
+                }
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = forget.await {
+            tracing::warn!(%error, account = %account, "ended sessions could not be forgotten");
+        }
+    }
+}

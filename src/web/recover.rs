@@ -1,0 +1,40 @@
+//! The use cases of people who cannot sign in as usual, as our pages see them; see
+//! [`super::service`].
+
+use async_trait::async_trait;
+
+use super::service::Outcome;
+use crate::auth::audit::Caller;
+use crate::auth::login::{AppRef, LoginService, Redeemed, TicketView};
+use crate::auth::token::{PlainToken, TicketToken};
+use crate::base::secret::Secret;
+
+pub(super) type TicketText = PlainToken<TicketToken>;
+
+#[async_trait]
+pub(super) trait Recover: Send + Sync {
+    async fn ticket(&self, token: Option<&TicketText>, caller: &Caller) -> Outcome<TicketView>;
+    async fn redeem(
+        &self,
+        app: AppRef<'_>,
+        token: Option<&TicketText>,
+        password: &Secret,
+        caller: &Caller,
+    ) -> Outcome<Redeemed>;
+}
+
+#[async_trait]
+impl Recover for LoginService {
+    async fn ticket(&self, token: Option<&TicketText>, caller: &Caller) -> Outcome<TicketView> {
+        Self::ticket(self, token, caller).await
+    }
+    async fn redeem(
+        &self,
+        app: AppRef<'_>,
+        token: Option<&TicketText>,
+        password: &Secret,
+        caller: &Caller,
+    ) -> Outcome<Redeemed> {
+        Self::redeem(self, app, token, password, caller).await
+    }
+}

@@ -1,0 +1,212 @@
+//! Tickets, on every database.
+
+use std::time::Duration;
+
+use vestibule::auth::account::Account;
+use vestibule::auth::ports::Added;
+use vestibule::auth::ticket::{NewTicket, Rights, Ticket};
+use vestibule::auth::token::{HashedToken, TicketToken};
+use vestibule::base::clock::Timestamp;
+use vestibule::base::id::AccountId;
+
+use super::places::{Durable, DurablePorts};
+use super::samples::{account, account_id, at_once, factor, password, recovery, start, token};
+
+const DAY: Duration = Duration::from_hours(24);
+
+async fn somebody<S: DurablePorts>(place: &Durable<S>, name: &str) -> AccountId {
+    let new = account(name);
+    assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
+    new.identity.account
+}
+
+async fn account_of<S: DurablePorts>(place: &Durable<S>, id: AccountId) -> Account {
+    place.two.by_id(id).await.unwrap().unwrap()
+}
+
+fn phc(account: &Account) -> &str {
+    &account.password.as_ref().unwrap().phc
+}
+
+fn ticket(account: AccountId, rights: Rights) -> NewTicket {
+    let (created_at, expires_at) = (start(), start().plus(DAY));
+    NewTicket { id: token(), ticket: Ticket { account, rights, created_at, expires_at } }
+}
+
+async fn issued<S: DurablePorts>(
+    place: &Durable<S>,
+    account: AccountId,
+    rights: Rights,
+) -> HashedToken<TicketToken> {
+    let new = ticket(account, rights);
+    assert!(place.one.issue(&new).await.unwrap());
+    new.id
+}
+
+fn later() -> Timestamp {
+    start().plus(Duration::from_mins(1))
+}
+
+async fn a_ticket_is_found_as_it_was_filed_until_it_lapses<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "alice").await;
+    for rights in [Rights::SET_UP, Rights::PASSWORD, Rights::ENROL] {
+        let new = ticket(id, rights);
+        assert!(place.one.issue(&new).await.unwrap());
+        for _ in 0..2 {
+            assert_eq!(place.two.by_token(&new.id, later()).await.unwrap(), Some(new.ticket));
+        }
+        assert_eq!(place.two.of_account(id, later()).await.unwrap(), Some(new.ticket));
+        let end = start().plus(DAY);
+        assert_eq!(place.two.by_token(&new.id, end).await.unwrap(), None, "it has lapsed");
+        assert_eq!(place.two.of_account(id, end).await.unwrap(), None);
+        let set = place.two.redeem_password(&new.id, &password("$late"), end).await.unwrap();
+        assert_eq!(set, None);
+    }
+    assert_eq!(place.one.by_token(&token(), later()).await.unwrap(), None);
+    assert!(!place.one.issue(&ticket(account_id(), Rights::SET_UP)).await.unwrap(), "nobody's");
+}
+
+async fn a_newer_ticket_is_the_only_one<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "bob").await;
+    let old = issued(place, id, Rights::SET_UP).await;
+    let new = issued(place, id, Rights::PASSWORD).await;
+    assert_eq!(place.two.by_token(&old, later()).await.unwrap(), None);
+    assert_eq!(place.two.redeem_password(&old, &password("$old"), later()).await.unwrap(), None);
+    assert!(!place.two.redeem_enrolment(&old, &factor(id, 100)).await.unwrap());
+    let set = place.two.redeem_password(&new, &password("$new"), later()).await.unwrap();
+    assert_eq!(set, Some(id));
+    assert_eq!(phc(&account_of(place, id).await), "$new");
+}
+
+async fn a_password_is_set_by_one_of_fifty_at_once<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "carol").await;
+    let ticket = issued(place, id, Rights::SET_UP).await;
+    let set = at_once(50, |i| {
+        let store = place.either(i);
+        async move {
+            let record = password(&format!("$new{i}"));
+            store.redeem_password(&ticket, &record, later()).await.unwrap()
+        }
+    })
+    .await;
+    let winners: Vec<usize> =
+        set.iter().enumerate().filter(|(_, set)| set.is_some()).map(|(i, _)| i).collect();
+    assert_eq!(winners.len(), 1);
+    let account = account_of(place, id).await;
+    assert_eq!(phc(&account), format!("$new{}", winners[0]));
+    assert_eq!(account.sessions_valid_from, later(), "what was signed in before is over");
+    let left = place.one.by_token(&ticket, later()).await.unwrap().unwrap();
+    assert_eq!(left.rights, Rights::ENROL, "the other right is still there");
+}
+
+async fn a_second_factor_is_enrolled_by_one_of_fifty_at_once<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "dave").await;
+    let ticket = issued(place, id, Rights::ENROL).await;
+    let enrolled = at_once(50, |i| {
+        let store = place.either(i);
+        async move {
+            let new = factor(id, 100);
+            store.redeem_enrolment(&ticket, &new).await.unwrap().then_some(new.id)
+        }
+    })
+    .await;
+    let winners: Vec<_> = enrolled.into_iter().flatten().collect();
+    assert_eq!(winners.len(), 1);
+    assert_eq!(place.two.totp(id).await.unwrap().unwrap().id, winners[0]);
+    assert!(account_of(place, id).await.ever_enrolled);
+    assert_eq!(place.one.by_token(&ticket, later()).await.unwrap(), None, "it is used up");
+    assert_eq!(place.one.of_account(id, later()).await.unwrap(), None);
+}
+
+async fn a_new_authenticator_takes_the_place_of_all_that_was<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "erin").await;
+    let old = factor(id, 100);
+    assert!(place.one.enrol_first(&old).await.unwrap());
+    place.one.replace_recovery(&recovery(id, "salt")).await.unwrap();
+    let ticket = issued(place, id, Rights::SET_UP).await;
+    let mut new = factor(id, 200);
+    new.confirmed_at = later();
+    assert!(place.two.redeem_enrolment(&ticket, &new).await.unwrap());
+    let held = place.one.totp(id).await.unwrap().unwrap();
+    assert_eq!((held.id, held.confirmed_at), (new.id, later()));
+    assert!(place.one.recovery_set(id).await.unwrap().is_none(), "the codes went with it");
+    assert_eq!(account_of(place, id).await.sessions_valid_from, later());
+    let step = vestibule::auth::totp::TimeStep::from_number;
+    assert!(!place.one.consume_step(id, old.id, step(300), later()).await.unwrap(), "the old one");
+    assert!(
+        !place.one.consume_step(id, new.id, step(200), later()).await.unwrap(),
+        "used to confirm"
+    );
+    assert!(place.one.consume_step(id, new.id, step(201), later()).await.unwrap());
+    let set = place.one.redeem_password(&ticket, &password("$late"), later()).await.unwrap();
+    assert_eq!(set, None, "a ticket ends with the enrolment");
+}
+
+async fn a_ticket_is_worth_what_it_says_and_for_its_account_only<S: DurablePorts>(
+    place: &Durable<S>,
+) {
+    let (mine, theirs) = (somebody(place, "frank").await, somebody(place, "grace").await);
+    let sets = issued(place, mine, Rights::PASSWORD).await;
+    assert!(!place.one.redeem_enrolment(&sets, &factor(mine, 100)).await.unwrap());
+    let enrols = issued(place, mine, Rights::ENROL).await;
+    let set = place.one.redeem_password(&enrols, &password("$x"), later()).await.unwrap();
+    assert_eq!(set, None);
+    assert!(!place.one.redeem_enrolment(&enrols, &factor(theirs, 100)).await.unwrap());
+    let mut late = factor(mine, 100);
+    late.confirmed_at = start().plus(DAY);
+    assert!(!place.one.redeem_enrolment(&enrols, &late).await.unwrap(), "lapsed");
+    for id in [mine, theirs] {
+        let account = account_of(place, id).await;
+        assert_eq!((phc(&account), account.ever_enrolled), ("$one", false));
+        assert_eq!(account.sessions_valid_from, Timestamp::EPOCH);
+        assert!(place.one.totp(id).await.unwrap().is_none());
+    }
+}
+
+async fn a_disabled_or_removed_account_has_no_ticket<S: DurablePorts>(place: &Durable<S>) {
+    let (id, gone) = (somebody(place, "heidi").await, somebody(place, "ivan").await);
+    let (before, other) =
+        (issued(place, id, Rights::SET_UP).await, issued(place, gone, Rights::SET_UP).await);
+    assert!(place.one.set_disabled(id, true, start()).await.unwrap());
+    assert_eq!(place.two.by_token(&before, later()).await.unwrap(), None);
+    let during = issued(place, id, Rights::SET_UP).await;
+    let set = place.one.redeem_password(&during, &password("$x"), later()).await.unwrap();
+    assert_eq!(set, None, "not while it is disabled");
+    assert!(!place.one.redeem_enrolment(&during, &factor(id, 100)).await.unwrap());
+    assert!(place.one.set_disabled(id, false, start()).await.unwrap());
+    assert_eq!(place.two.by_token(&before, later()).await.unwrap(), None, "it does not come back");
+    let set = place.one.redeem_password(&during, &password("$x"), later()).await.unwrap();
+    assert_eq!(set, Some(id));
+    assert!(place.one.remove(gone).await.unwrap());
+    assert_eq!(place.two.by_token(&other, later()).await.unwrap(), None);
+}
+
+async fn a_reset_leaves_nothing_but_the_password_and_the_mark<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "judy").await;
+    assert!(place.one.enrol_first(&factor(id, 100)).await.unwrap());
+    place.one.replace_recovery(&recovery(id, "salt")).await.unwrap();
+    let old = issued(place, id, Rights::SET_UP).await;
+    let new = ticket(id, Rights::ENROL);
+    assert!(place.two.reset_second_factor(&new).await.unwrap());
+    assert!(place.one.totp(id).await.unwrap().is_none());
+    assert!(place.one.recovery_set(id).await.unwrap().is_none());
+    assert_eq!(place.one.by_token(&old, later()).await.unwrap(), None);
+    assert_eq!(place.one.by_token(&new.id, later()).await.unwrap(), Some(new.ticket));
+    let account = account_of(place, id).await;
+    assert_eq!((phc(&account), account.ever_enrolled), ("$one", true));
+    assert_eq!(account.sessions_valid_from, start());
+    assert!(!place.one.enrol_first(&factor(id, 200)).await.unwrap(), "never by password again");
+    let nobody = ticket(account_id(), Rights::ENROL);
+    assert!(!place.one.reset_second_factor(&nobody).await.unwrap());
+}
+
+super::on_both_databases!(
+    a_ticket_is_found_as_it_was_filed_until_it_lapses,
+    a_newer_ticket_is_the_only_one,
+    a_password_is_set_by_one_of_fifty_at_once,
+    a_second_factor_is_enrolled_by_one_of_fifty_at_once,
+    a_new_authenticator_takes_the_place_of_all_that_was,
+    a_ticket_is_worth_what_it_says_and_for_its_account_only,
+    a_disabled_or_removed_account_has_no_ticket,
+    a_reset_leaves_nothing_but_the_password_and_the_mark,
+);
