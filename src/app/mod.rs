@@ -92,7 +92,8 @@ impl Base {
     /// The audit trail of this node.
     fn trail(&self, stores: &Stores) -> Arc<Trail> {
         let (store, clock) = (Arc::clone(&stores.audit), Arc::clone(&self.clock));
-        Arc::new(Trail::new(store, clock, here::node(), Vec::new()))
+        let keys = Arc::clone(&self.keys);
+        Arc::new(Trail::new(store, keys, clock, here::node(), Vec::new()))
     }
 }
 

@@ -4,11 +4,11 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 
 use super::super::account::AccountStatus;
-use super::super::audit::{NewRecord, Record};
+use super::super::audit::{Checkpoint, Head, NewRecord, Record, chain};
 use super::super::keys::KeyRing;
 use super::super::keys::testing::material;
 use super::super::password::{Cost, PasswordRecord, PasswordSettings};
-use super::super::ports::{Audit, AuditQuery, Stored};
+use super::super::ports::{Audit, AuditQuery, Pruned, Stored};
 use super::super::recovery::{NewRecoverySet, RecoveryHash};
 use super::super::ticket::{LONGEST, NewTicket, Rights};
 use super::super::token::{HashedToken, PendingToken, SessionToken, TicketToken};
@@ -218,12 +218,23 @@ impl Sessions for Memory {
 
 #[async_trait]
 impl Audit for Memory {
-    async fn append(&self, record: &NewRecord) -> Stored<u64> {
-        let mut rows = self.rows.lock();
-        rows.push(record.clone());
-        Ok(rows.len().try_into().unwrap())
+    async fn append(&self, record: &NewRecord, keys: &KeyRing) -> Stored<Record> {
+        self.rows.lock().push(record.clone());
+        Ok(chain::append(keys, &Head::default(), record).0)
     }
     async fn find(&self, _: &AuditQuery) -> Stored<Vec<Record>> {
+        down()
+    }
+    async fn rows_after(&self, _: u64, _: u32) -> Stored<Vec<Record>> {
+        down()
+    }
+    async fn head(&self) -> Stored<Head> {
+        down()
+    }
+    async fn checkpoints(&self) -> Stored<Vec<Checkpoint>> {
+        down()
+    }
+    async fn prune(&self, _: Timestamp, _: &KeyRing) -> Stored<Option<Pruned>> {
         down()
     }
 }
@@ -240,6 +251,7 @@ fn admin(sessions_down: bool) -> (Arc<Memory>, AccountAdmin) {
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::at(Timestamp::from_millis(NOW)));
     let trail = Trail::new(
         Arc::<Memory>::clone(&memory),
+        Arc::clone(&keys),
         Arc::clone(&clock),
         "node-1".to_owned(),
         Vec::new(),

@@ -58,6 +58,18 @@ pub enum SealError {
     NoRandomness(#[from] NoRandomness),
 }
 
+/// What comes of checking a signature of the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Signed {
+    /// It is right.
+    Right,
+    /// It is not.
+    Wrong,
+    /// The key with this id is not in the key file.
+    UnknownKey(String),
+}
+
 /// A token key, ready for use: one HMAC key for each purpose.
 pub(super) struct TokenKey {
     /// Makes the stored hash.
@@ -71,6 +83,7 @@ pub struct KeyRing {
     pub(super) tokens: Vec<TokenKey>,
     csrf: Vec<hmac::Key>,
     names: hmac::Key,
+    trail: Vec<(String, hmac::Key)>,
     data: Vec<(String, LessSafeKey)>,
     peppers: Vec<Key>,
 }
@@ -115,6 +128,11 @@ impl KeyRing {
                 .collect(),
             csrf: material.token.iter().map(|k| derive(k, b"csrf")).collect(),
             names: derive(first, b"names in counters"),
+            trail: material
+                .token
+                .iter()
+                .map(|k| (k.id.clone(), derive(k, b"audit trail")))
+                .collect(),
             data,
             peppers: material.pepper.clone(),
         })
@@ -189,6 +207,28 @@ impl KeyRing {
     pub fn csrf_matches(&self, state: &str, token: &str) -> bool {
         let Ok(mac) = BASE64URL_NOPAD.decode(token.as_bytes()) else { return false };
         self.csrf.iter().any(|key| hmac::verify(key, state.as_bytes(), &mac).is_ok())
+    }
+
+    /// Signs a part of the audit trail; `part` keeps the kinds of part apart.
+    pub(super) fn sign_trail(&self, part: &str, text: &str) -> String {
+        let signature = self.trail.first().map(|(id, key)| {
+            let mac = hmac::sign(key, format!("{part}\n{text}").as_bytes());
+            format!("{id}.{}", BASE64URL_NOPAD.encode(mac.as_ref()))
+        });
+        signature.unwrap_or_default()
+    }
+
+    /// Checks what [`Self::sign_trail`] made of the same part and text, in constant time.
+    pub(super) fn check_trail(&self, part: &str, text: &str, signature: &str) -> Signed {
+        let Some((id, mac)) = signature.split_once('.') else { return Signed::Wrong };
+        let Some((_, key)) = self.trail.iter().find(|(known, _)| known == id) else {
+            return Signed::UnknownKey(id.to_owned());
+        };
+        let Ok(mac) = BASE64URL_NOPAD.decode(mac.as_bytes()) else { return Signed::Wrong };
+        match hmac::verify(key, format!("{part}\n{text}").as_bytes(), &mac) {
+            Ok(()) => Signed::Right,
+            Err(ring::error::Unspecified) => Signed::Wrong,
+        }
     }
 
     /// What stands for a typed name in counters: the same for one name, unreadable in a dump.

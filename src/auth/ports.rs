@@ -10,7 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::account::{Account, AccountStatus, LoginName, NewAccount};
-use super::audit::{NewRecord, Record};
+use super::audit::{Checkpoint, Head, NewRecord, Record};
+use super::keys::KeyRing;
 use super::password::PasswordRecord;
 use super::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
 use super::session::{PendingLogin, ProvisionalTotp, Session};
@@ -132,13 +133,32 @@ pub struct AuditQuery {
     pub limit: u32,
 }
 
+/// What was removed from the audit trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pruned {
+    /// How many rows.
+    pub rows: u64,
+    /// The newest of them.
+    pub through: u64,
+}
+
 /// The audit trail.
 #[async_trait]
 pub trait Audit: Send + Sync {
-    /// Adds a row at the end: its number, one more than that of the row before.
-    async fn append(&self, record: &NewRecord) -> Stored<u64>;
+    /// Adds a row after the head, as [`super::audit::chain::append`] makes it, and a checkpoint
+    /// where one is due.
+    async fn append(&self, record: &NewRecord, keys: &KeyRing) -> Stored<Record>;
     /// The rows asked for, newest first.
     async fn find(&self, asked: &AuditQuery) -> Stored<Vec<Record>>;
+    /// The rows with greater numbers than `seq`, oldest first, at most `limit`.
+    async fn rows_after(&self, seq: u64, limit: u32) -> Stored<Vec<Record>>;
+    /// The end of the trail.
+    async fn head(&self) -> Stored<Head>;
+    /// All checkpoints, oldest first.
+    async fn checkpoints(&self) -> Stored<Vec<Checkpoint>>;
+    /// Removes rows up to a checkpoint from before `before`, some thousand at most, and signs that
+    /// it did. `None` when there is nothing left to remove.
+    async fn prune(&self, before: Timestamp, keys: &KeyRing) -> Stored<Option<Pruned>>;
 }
 
 /// Tickets, durable as what they are for.

@@ -19,15 +19,18 @@ pub struct Caller {
 pub enum Actor {
     /// Somebody at a browser: the person, or whoever claims to be.
     Person,
+    /// Vestibule itself, by the clock.
+    System,
     /// Somebody with access to the machine, by the name that the system knows.
     Operator(String),
 }
 
 impl Actor {
-    /// "person" or "operator".
+    /// "person", "system" or "operator".
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Person => "person",
+            Self::System => "system",
             Self::Operator(_) => "operator",
         }
     }
@@ -35,7 +38,7 @@ impl Actor {
     /// The operator's name.
     pub fn operator(&self) -> Option<&str> {
         match self {
-            Self::Person => None,
+            Self::Person | Self::System => None,
             Self::Operator(name) => Some(name),
         }
     }
@@ -82,6 +85,11 @@ impl Context {
             email: who.email.clone(),
             ..Self::unknown(caller)
         }
+    }
+
+    /// What Vestibule does by itself.
+    pub fn system() -> Self {
+        Self { actor: Actor::System, ..Self::operator("", None) }
     }
 
     /// What an operator does to this account, or to no one in particular.

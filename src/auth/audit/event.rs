@@ -230,6 +230,13 @@ pub enum Event {
         /// How many browsers.
         devices: u64,
     },
+    /// Rows of the trail were removed because of their age.
+    TrailPruned {
+        /// How many.
+        rows: u64,
+        /// The newest of them.
+        through: u64,
+    },
     /// The account was added.
     AccountAdded,
     /// The account was disabled.
@@ -273,6 +280,7 @@ impl Event {
             Self::TicketMade { .. } => "ticket_made",
             Self::TicketUsed { .. } => "ticket_used",
             Self::DeviceRevoked { .. } => "device_revoked",
+            Self::TrailPruned { .. } => "trail_pruned",
             Self::AccountAdded => "account_added",
             Self::AccountDisabled { .. } => "account_disabled",
             Self::AccountEnabled => "account_enabled",
@@ -355,6 +363,7 @@ impl Event {
             }
             Self::TicketUsed { asked } => json!({ "for": asked.as_str() }),
             Self::DeviceRevoked { devices } => json!({ "devices": devices }),
+            Self::TrailPruned { rows, through } => json!({ "rows": rows, "through": through }),
             Self::PasswordSet { sessions }
             | Self::AccountDisabled { sessions }
             | Self::AccountRemoved { sessions } => json!({ "sessions": sessions }),

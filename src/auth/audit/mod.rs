@@ -2,12 +2,16 @@
 //! written to. Nothing secret is in any of them: no password, code, token or hash of one, and no
 //! name that belongs to no account (somebody may have typed a password there).
 
+pub mod chain;
 mod context;
 mod event;
 mod record;
 mod trail;
+mod verify;
 
+pub use self::chain::{Checkpoint, Head};
 pub use self::context::{Actor, Caller, Context};
 pub use self::event::{Asked, Ended, Event, Guess, Outcome};
-pub use self::record::{NewRecord, Record};
+pub use self::record::{Link, NewRecord, Record};
 pub use self::trail::{Observer, Trail};
+pub use self::verify::{Finding, Noted, Report, verify};

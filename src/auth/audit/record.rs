@@ -43,6 +43,19 @@ pub struct Record {
     pub seq: u64,
     /// What it says.
     pub content: NewRecord,
+    /// What holds it in its place.
+    pub link: Link,
+}
+
+/// What holds a row in its place: see [`super::chain`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The hash of the row before.
+    pub previous: String,
+    /// The signed head that stood when the row was written.
+    pub head: String,
+    /// The row's own keyed hash.
+    pub hash: String,
 }
 
 impl NewRecord {
@@ -86,6 +99,7 @@ impl Record {
             "reference": c.reference,
             "node": c.node,
             "detail": detail,
+            "hash": self.link.hash,
         })
     }
 }

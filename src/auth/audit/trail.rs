@@ -3,9 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Context, Event, NewRecord, Outcome, Record};
-use crate::auth::ports::{Audit, Stored};
-use crate::base::clock::Clock;
+use std::time::Duration;
+
+use super::{Context, Event, NewRecord, Noted, Outcome, Record, Report, verify};
+use crate::auth::keys::KeyRing;
+use crate::auth::ports::{Audit, AuditQuery, Stored};
+use crate::base::clock::{Clock, Timestamp};
 
 /// Hears of every event after its row is written. It must not wait.
 pub trait Observer: Send + Sync {
@@ -16,6 +19,7 @@ pub trait Observer: Send + Sync {
 /// The audit trail of this node.
 pub struct Trail {
     store: Arc<dyn Audit>,
+    keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     node: String,
     observers: Vec<Arc<dyn Observer>>,
@@ -31,18 +35,18 @@ impl Trail {
     /// A trail in `store`; `node` names this machine in its rows.
     pub fn new(
         store: Arc<dyn Audit>,
+        keys: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
         node: String,
         observers: Vec<Arc<dyn Observer>>,
     ) -> Self {
-        Self { store, clock, node, observers }
+        Self { store, keys, clock, node, observers }
     }
 
     /// Writes the row of `event`. A failure is a store's failure: whoever meets it denies.
     pub async fn record(&self, event: Event, context: &Context) -> Stored<()> {
         let content = NewRecord::of(&event, context, self.clock.now(), &self.node);
-        let seq = self.store.append(&content).await?;
-        let record = Record { seq, content };
+        let record = self.store.append(&content, &self.keys).await?;
         log(&event, &record.content);
         let (name, outcome) = (event.name(), event.outcome().as_str());
         metrics::counter!("vestibule_security_events_total", "event" => name, "outcome" => outcome)
@@ -51,6 +55,32 @@ impl Trail {
             observer.happened(&event, context, &record);
         }
         Ok(())
+    }
+
+    /// The rows asked for, newest first.
+    pub async fn find(&self, asked: &AuditQuery) -> Stored<Vec<Record>> {
+        self.store.find(asked).await
+    }
+
+    /// Whether the trail is as it was written, and as somebody `noted` it down earlier.
+    pub async fn verify(&self, noted: Option<&Noted>) -> Stored<Report> {
+        verify(&*self.store, &self.keys, noted).await
+    }
+
+    /// Removes rows older than `retention`, up to a checkpoint. How many.
+    pub async fn prune(&self, retention: Duration) -> Stored<u64> {
+        let now = self.clock.now().as_millis();
+        let kept = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
+        let before = Timestamp::from_millis(now.saturating_sub(kept));
+        let (mut rows, mut through) = (0, 0);
+        while let Some(pruned) = self.store.prune(before, &self.keys).await? {
+            rows += pruned.rows;
+            through = pruned.through;
+        }
+        if rows > 0 {
+            self.record(Event::TrailPruned { rows, through }, &Context::system()).await?;
+        }
+        Ok(rows)
     }
 }
 

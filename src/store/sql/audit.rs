@@ -3,14 +3,26 @@
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use sqlx::query;
+use sqlx::{AnyConnection, AssertSqlSafe, query};
 
 use crate::auth::account::LoginName;
-use crate::auth::audit::{NewRecord, Record};
-use crate::auth::ports::{Audit, AuditQuery, Stored};
+use crate::auth::audit::{Checkpoint, Head, Link, NewRecord, Record, chain};
+use crate::auth::keys::KeyRing;
+use crate::auth::ports::{Audit, AuditQuery, Pruned, Stored};
+use crate::base::clock::Timestamp;
 
 use super::SqlStore;
 use super::values::{at, moment, number, optional_text, text};
+
+/// Checkpoints up to which rows are removed at once.
+const PRUNE_STEPS: i64 = 16;
+
+/// Takes the head, and with it the lock.
+const TAKE_HEAD: &str = "UPDATE audit_head SET seq = seq WHERE id = 1 RETURNING *";
+
+fn stored(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
 
 fn record(row: &AnyRow) -> sqlx::Result<Record> {
     Ok(Record {
@@ -30,60 +42,194 @@ fn record(row: &AnyRow) -> sqlx::Result<Record> {
             node: text(row, "node")?,
             detail: text(row, "detail")?,
         },
+        link: Link {
+            previous: text(row, "previous")?,
+            head: text(row, "head")?,
+            hash: text(row, "hash")?,
+        },
     })
+}
+
+fn head(row: &AnyRow) -> sqlx::Result<Head> {
+    Ok(Head {
+        seq: number(row, "seq")?,
+        hash: text(row, "hash")?,
+        signature: text(row, "signature")?,
+        pruned: number(row, "pruned")?,
+        pruned_signature: text(row, "pruned_signature")?,
+    })
+}
+
+fn checkpoint(row: &AnyRow) -> sqlx::Result<Checkpoint> {
+    Ok(Checkpoint {
+        seq: number(row, "seq")?,
+        hash: text(row, "hash")?,
+        at: at(row, "at")?,
+        signature: text(row, "signature")?,
+    })
+}
+
+/// Files a row; the head names it already.
+async fn insert(t: &mut AnyConnection, row: &Record) -> sqlx::Result<()> {
+    let new = &row.content;
+    query(
+        "INSERT INTO audit (seq, at, event, outcome, factor, account_id, name, actor, operator, \
+         address, user_agent, reference, node, detail, previous, head, hash) VALUES \
+         ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+    )
+    .bind(stored(row.seq))
+    .bind(moment(new.at))
+    .bind(new.event.as_str())
+    .bind(new.outcome.as_str())
+    .bind(new.factor.as_deref())
+    .bind(new.account.as_deref())
+    .bind(new.name.as_deref())
+    .bind(new.actor.as_str())
+    .bind(new.operator.as_deref())
+    .bind(new.address.as_deref())
+    .bind(new.user_agent.as_deref())
+    .bind(new.reference.as_deref())
+    .bind(new.node.as_str())
+    .bind(new.detail.as_str())
+    .bind(row.link.previous.as_str())
+    .bind(row.link.head.as_str())
+    .bind(row.link.hash.as_str())
+    .execute(t)
+    .await?;
+    Ok(())
+}
+
+/// Notes a checkpoint.
+async fn mark(t: &mut AnyConnection, point: &Checkpoint) -> sqlx::Result<()> {
+    query("INSERT INTO audit_checkpoints (seq, hash, at, signature) VALUES ($1, $2, $3, $4)")
+        .bind(stored(point.seq))
+        .bind(point.hash.as_str())
+        .bind(moment(point.at))
+        .bind(point.signature.as_str())
+        .execute(t)
+        .await?;
+    Ok(())
+}
+
+/// The statement that finds what is asked for: only conditions that hold, so that indexes serve.
+fn find_statement(asked: &AuditQuery) -> String {
+    let given = [
+        ("name", asked.name.is_some()),
+        ("account_id", asked.account.is_some()),
+        ("event", asked.event.is_some()),
+    ];
+    let columns = given.into_iter().filter(|(_, given)| *given).map(|(column, _)| column);
+    let conditions: Vec<String> =
+        columns.zip(4..).map(|(column, place)| format!(" AND {column} = ${place}")).collect();
+    let conditions = conditions.concat();
+    format!(
+        "SELECT * FROM audit WHERE seq > $1 AND at >= $2{conditions} ORDER BY seq DESC LIMIT $3"
+    )
 }
 
 #[async_trait]
 impl Audit for SqlStore {
-    async fn append(&self, new: &NewRecord) -> Stored<u64> {
+    async fn append(&self, new: &NewRecord, keys: &KeyRing) -> Stored<Record> {
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
-                let head = query("UPDATE audit_head SET seq = seq + 1 WHERE id = 1 RETURNING seq")
-                    .fetch_one(&mut *t)
-                    .await?;
-                let seq: u64 = number(&head, "seq")?;
+                let taken = query(TAKE_HEAD).fetch_one(&mut *t).await?;
+                let (row, next) = chain::append(keys, &head(&taken)?, new);
+                let last = at(&taken, "checkpoint_at")?;
+                let point = chain::checkpoint(keys, &row, last);
                 query(
-                    "INSERT INTO audit (seq, at, event, outcome, factor, account_id, name, actor, \
-                     operator, address, user_agent, reference, node, detail) VALUES \
-                     ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                    "UPDATE audit_head SET seq = $1, hash = $2, signature = $3, \
+                     checkpoint_at = $4 WHERE id = 1",
                 )
-                .bind(i64::try_from(seq).unwrap_or(i64::MAX))
-                .bind(moment(new.at))
-                .bind(new.event.as_str())
-                .bind(new.outcome.as_str())
-                .bind(new.factor.as_deref())
-                .bind(new.account.as_deref())
-                .bind(new.name.as_deref())
-                .bind(new.actor.as_str())
-                .bind(new.operator.as_deref())
-                .bind(new.address.as_deref())
-                .bind(new.user_agent.as_deref())
-                .bind(new.reference.as_deref())
-                .bind(new.node.as_str())
-                .bind(new.detail.as_str())
+                .bind(stored(next.seq))
+                .bind(next.hash.as_str())
+                .bind(next.signature.as_str())
+                .bind(moment(point.as_ref().map_or(last, |p| p.at)))
                 .execute(&mut *t)
                 .await?;
+                insert(&mut t, &row).await?;
+                if let Some(point) = point {
+                    mark(&mut t, &point).await?;
+                }
                 t.commit().await?;
-                Ok(seq)
+                Ok(row)
             })
             .await
     }
 
     async fn find(&self, asked: &AuditQuery) -> Stored<Vec<Record>> {
-        let statement = query(
-            "SELECT * FROM audit WHERE seq > $1 AND at >= $2 AND (name = $3 OR $3 IS NULL) \
-             AND (account_id = $4 OR $4 IS NULL) AND (event = $5 OR $5 IS NULL) \
-             ORDER BY seq DESC LIMIT $6",
-        )
-        .bind(i64::try_from(asked.after).unwrap_or(i64::MAX))
-        .bind(moment(asked.since))
-        .bind(asked.name.as_ref().map(LoginName::as_str))
-        .bind(asked.account.map(|a| a.to_string()))
-        .bind(asked.event.as_deref())
-        .bind(i64::from(asked.limit));
+        let mut statement = query(AssertSqlSafe(find_statement(asked)))
+            .bind(stored(asked.after))
+            .bind(moment(asked.since))
+            .bind(i64::from(asked.limit));
+        if let Some(name) = asked.name.as_ref().map(LoginName::as_str) {
+            statement = statement.bind(name);
+        }
+        if let Some(account) = asked.account {
+            statement = statement.bind(account.to_string());
+        }
+        if let Some(event) = asked.event.as_deref() {
+            statement = statement.bind(event);
+        }
         let rows = self.db.fetch(statement).await?;
-        let found = rows.iter().map(record).collect::<sqlx::Result<Vec<_>>>();
+        self.read(&rows, record)
+    }
+
+    async fn rows_after(&self, seq: u64, limit: u32) -> Stored<Vec<Record>> {
+        let statement = query("SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2")
+            .bind(stored(seq))
+            .bind(i64::from(limit));
+        let rows = self.db.fetch(statement).await?;
+        self.read(&rows, record)
+    }
+
+    async fn head(&self) -> Stored<Head> {
+        let row = self.db.fetch_one(query("SELECT * FROM audit_head WHERE id = 1")).await?;
+        let found = row.map(|row| head(&row)).transpose();
+        found.ok().flatten().ok_or_else(|| self.db.damaged("the end of the audit trail"))
+    }
+
+    async fn checkpoints(&self) -> Stored<Vec<Checkpoint>> {
+        let rows = self.db.fetch(query("SELECT * FROM audit_checkpoints ORDER BY seq")).await?;
+        self.read(&rows, checkpoint)
+    }
+
+    async fn prune(&self, before: Timestamp, keys: &KeyRing) -> Stored<Option<Pruned>> {
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                let from = head(&query(TAKE_HEAD).fetch_one(&mut *t).await?)?;
+                let points = query(
+                    "SELECT * FROM audit_checkpoints WHERE seq > $1 AND at < $2 \
+                     ORDER BY seq LIMIT $3",
+                )
+                .bind(stored(from.pruned))
+                .bind(moment(before))
+                .bind(PRUNE_STEPS)
+                .fetch_all(&mut *t)
+                .await?;
+                let Some(to) = points.last().map(checkpoint).transpose()? else { return Ok(None) };
+                query("UPDATE audit_head SET pruned = $1, pruned_signature = $2 WHERE id = 1")
+                    .bind(stored(to.seq))
+                    .bind(chain::sign_pruned(keys, &to))
+                    .execute(&mut *t)
+                    .await?;
+                query("DELETE FROM audit_checkpoints WHERE seq < $1")
+                    .bind(stored(to.seq))
+                    .execute(&mut *t)
+                    .await?;
+                let gone = query("DELETE FROM audit WHERE seq <= $1").bind(stored(to.seq));
+                let rows = gone.execute(&mut *t).await?.rows_affected();
+                t.commit().await?;
+                Ok(Some(Pruned { rows, through: to.seq }))
+            })
+            .await
+    }
+}
+
+impl SqlStore {
+    fn read<T>(&self, rows: &[AnyRow], one: fn(&AnyRow) -> sqlx::Result<T>) -> Stored<Vec<T>> {
+        let found = rows.iter().map(one).collect::<sqlx::Result<Vec<T>>>();
         found.map_err(|_values| self.db.damaged("the audit trail"))
     }
 }

@@ -21,11 +21,15 @@ const SQLITE: &str = "the account database (SQLite)";
 const POSTGRES: &str = "the account database (PostgreSQL)";
 
 /// The tables, in the order they came to be.
-const SCHEMA: &[Step] = &[
-    Step { version: 1, name: "accounts", sql: include_str!("migrations/accounts_0001.sql") },
-    Step { version: 2, name: "audit", sql: include_str!("migrations/audit_0002.sql") },
-    Step { version: 3, name: "tickets", sql: include_str!("migrations/tickets_0003.sql") },
-];
+///
+/// What guards the audit trail is written differently for each kind of database: `audit`.
+fn schema(audit: &'static str) -> Vec<Step> {
+    vec![
+        Step { version: 1, name: "accounts", sql: include_str!("migrations/accounts_0001.sql") },
+        Step { version: 2, name: "audit", sql: audit },
+        Step { version: 3, name: "tickets", sql: include_str!("migrations/tickets_0003.sql") },
+    ]
+}
 
 /// Where the account database is.
 #[derive(Clone, Debug)]
@@ -52,8 +56,20 @@ impl SqlStore {
     /// when it cannot be reached, or was made by a newer version of the product.
     pub async fn open(target: SqlTarget) -> Stored<Self> {
         let db = match target {
-            SqlTarget::Embedded(path) => Database::sqlite(SQLITE, &path, SCHEMA, "FULL").await?,
-            SqlTarget::Postgres(url) => Database::postgres(POSTGRES, &url, SCHEMA).await?,
+            SqlTarget::Embedded(path) => {
+                let steps = schema(concat!(
+                    include_str!("migrations/audit_0002.sql"),
+                    include_str!("migrations/audit_0002_sqlite.sql")
+                ));
+                Database::sqlite(SQLITE, &path, &steps, "FULL").await?
+            }
+            SqlTarget::Postgres(url) => {
+                let steps = schema(concat!(
+                    include_str!("migrations/audit_0002.sql"),
+                    include_str!("migrations/audit_0002_postgres.sql")
+                ));
+                Database::postgres(POSTGRES, &url, &steps).await?
+            }
         };
         Ok(Self { db })
     }

@@ -64,6 +64,8 @@ impl<S: PendingLogins + Sessions + Attempts + Clone + 'static> ShortLivedPorts f
 pub(crate) struct Durable<S> {
     pub(crate) one: S,
     pub(crate) two: S,
+    /// What an intruder would open.
+    pub(crate) url: String,
     _kept: Box<dyn Any + Send + Sync>,
 }
 
@@ -76,21 +78,22 @@ impl<S: Clone> Durable<S> {
 
 impl Durable<SqlStore> {
     /// Opened by two at the same moment, before there is anything.
-    async fn opened(target: SqlTarget, kept: Box<dyn Any + Send + Sync>) -> Self {
+    async fn opened(target: SqlTarget, url: String, kept: Box<dyn Any + Send + Sync>) -> Self {
         let (one, two) = tokio::join!(SqlStore::open(target.clone()), SqlStore::open(target));
-        Self { one: one.unwrap(), two: two.unwrap(), _kept: kept }
+        Self { one: one.unwrap(), two: two.unwrap(), url, _kept: kept }
     }
 
     pub(crate) async fn sqlite() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("data dir/accounts.db");
-        Self::opened(SqlTarget::Embedded(file), Box::new(dir)).await
+        let url = format!("sqlite:{}", file.display());
+        Self::opened(SqlTarget::Embedded(file), url, Box::new(dir)).await
     }
 
     pub(crate) async fn postgresql() -> Self {
         let server = tokio::task::spawn_blocking(PostgresServer::shared).await.unwrap();
-        let url = Secret::new(server.database().await);
-        Self::opened(SqlTarget::Postgres(url), Box::new(server)).await
+        let url = server.database().await;
+        Self::opened(SqlTarget::Postgres(Secret::new(url.clone())), url, Box::new(server)).await
     }
 }
 

@@ -79,6 +79,13 @@ pub(crate) fn keys() -> KeyRing {
         .unwrap()
 }
 
+/// Those of another key file.
+pub(crate) fn other_keys() -> KeyRing {
+    let key = |n: u8| Key { id: format!("k{n}"), bytes: Zeroizing::new([n; KEY_LEN]) };
+    KeyRing::new(&KeyMaterial { token: vec![key(7)], data: vec![key(8)], pepper: vec![key(9)] })
+        .unwrap()
+}
+
 pub(crate) fn plain_token<K: Kind>() -> PlainToken<K> {
     PlainToken::generate(&keys(), &OsRandom::new()).unwrap()
 }
