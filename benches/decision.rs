@@ -12,7 +12,7 @@ use vestibule::auth::account::{Account, AccountStatus, Identity, LoginName, NewA
 use vestibule::auth::keys::{KEY_LEN, Key, KeyMaterial, KeyRing};
 use vestibule::auth::password::PasswordRecord;
 use vestibule::auth::ports::{Accounts, Added, Sessions, StoreError, Stored};
-use vestibule::auth::session::{Device, Session, SessionLimits};
+use vestibule::auth::session::{Device, Offer, Offers, Session, SessionLimits};
 use vestibule::auth::stage::Factor;
 use vestibule::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
 use vestibule::base::address::ClientIp;
@@ -153,6 +153,9 @@ fn session(now: Timestamp) -> Result<Session, Failure> {
         app: APP.to_owned(),
         method: Factor::Totp,
         started_at: now,
+        renewed_since: None,
+        second_factor_at: now,
+        password_at: now,
         last_seen_at: now,
         expires_at: now.plus(Duration::from_hours(12)),
         device: Device {
@@ -160,6 +163,7 @@ fn session(now: Timestamp) -> Result<Session, Failure> {
             user_agent: "a browser".to_owned(),
         },
         recovery_codes_due: None,
+        offers: Offers::default(),
     })
 }
 
@@ -188,6 +192,29 @@ impl Sessions for Memory {
         _: &Session,
         _: Duration,
     ) -> Stored<bool> {
+        never()
+    }
+    async fn renew(
+        &self,
+        _: &HashedToken<SessionToken>,
+        _: &HashedToken<SessionToken>,
+        _: &Session,
+        _: Duration,
+    ) -> Stored<bool> {
+        never()
+    }
+    async fn offer(
+        &self,
+        _: &HashedToken<SessionToken>,
+        _: Offer,
+        _: &str,
+    ) -> Stored<Option<String>> {
+        never()
+    }
+    async fn withdraw(&self, _: &HashedToken<SessionToken>, _: Offer) -> Stored<bool> {
+        never()
+    }
+    async fn end_others(&self, _: AccountId, _: &HashedToken<SessionToken>) -> Stored<u64> {
         never()
     }
     async fn recovery_codes_done(&self, _: &HashedToken<SessionToken>) -> Stored<()> {
@@ -235,6 +262,15 @@ impl Accounts for Memory {
         _: AccountId,
         _: &PasswordRecord,
         _: Option<Timestamp>,
+    ) -> Stored<bool> {
+        never()
+    }
+    async fn change_password(
+        &self,
+        _: AccountId,
+        _: &PasswordRecord,
+        _: Timestamp,
+        _: Timestamp,
     ) -> Stored<bool> {
         never()
     }

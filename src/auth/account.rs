@@ -73,6 +73,8 @@ pub struct Account {
     pub identity: Identity,
     /// The password, if one is set.
     pub password: Option<PasswordRecord>,
+    /// When the password was set, if one is set and that is known.
+    pub password_set_at: Option<Timestamp>,
     /// A disabled account cannot sign in and has no sessions.
     pub disabled: bool,
     /// Whether a second factor was ever confirmed. Never goes back to false.

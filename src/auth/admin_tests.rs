@@ -10,6 +10,7 @@ use super::super::keys::testing::material;
 use super::super::password::{Cost, PasswordRecord, PasswordSettings};
 use super::super::ports::{Audit, AuditQuery, Pruned, Stored};
 use super::super::recovery::{NewRecoverySet, RecoveryHash};
+use super::super::session::Offer;
 use super::super::ticket::{LONGEST, NewTicket, Rights};
 use super::super::token::{HashedToken, PendingToken, SessionToken, TicketToken};
 use super::super::totp::{NewTotpFactor, TimeStep};
@@ -49,6 +50,7 @@ impl Accounts for Memory {
         accounts.push(Account {
             identity: new.identity.clone(),
             password: new.password.clone(),
+            password_set_at: None,
             disabled: false,
             ever_enrolled: false,
             sessions_valid_from: Timestamp::EPOCH,
@@ -79,6 +81,15 @@ impl Accounts for Memory {
             a.sessions_valid_from = from.unwrap_or(a.sessions_valid_from);
         }))
     }
+    async fn change_password(
+        &self,
+        _: AccountId,
+        _: &PasswordRecord,
+        _: Timestamp,
+        _: Timestamp,
+    ) -> Stored<bool> {
+        down()
+    }
     async fn rehash_password(
         &self,
         _: AccountId,
@@ -106,6 +117,22 @@ impl Factors for Memory {
         Ok(None)
     }
     async fn enrol_first(&self, _: &NewTotpFactor) -> Stored<bool> {
+        down()
+    }
+    async fn replace_totp(
+        &self,
+        _: &NewTotpFactor,
+        _: &NewRecoverySet,
+        _: Timestamp,
+    ) -> Stored<bool> {
+        down()
+    }
+    async fn confirm_recovery_by(
+        &self,
+        _: AccountId,
+        _: &RecoveryHash,
+        _: Timestamp,
+    ) -> Stored<bool> {
         down()
     }
     async fn consume_step(
@@ -172,6 +199,29 @@ impl Tickets for Memory {
 
 #[async_trait]
 impl Sessions for Memory {
+    async fn renew(
+        &self,
+        _: &HashedToken<SessionToken>,
+        _: &HashedToken<SessionToken>,
+        _: &Session,
+        _: std::time::Duration,
+    ) -> Stored<bool> {
+        down()
+    }
+    async fn offer(
+        &self,
+        _: &HashedToken<SessionToken>,
+        _: Offer,
+        _: &str,
+    ) -> Stored<Option<String>> {
+        down()
+    }
+    async fn withdraw(&self, _: &HashedToken<SessionToken>, _: Offer) -> Stored<bool> {
+        down()
+    }
+    async fn end_others(&self, _: AccountId, _: &HashedToken<SessionToken>) -> Stored<u64> {
+        down()
+    }
     async fn promote(
         &self,
         _: &HashedToken<PendingToken>,

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod admin;
 pub mod audit;
+pub mod fresh;
 pub mod keys;
 pub mod login;
 pub mod password;

@@ -14,7 +14,7 @@ use super::audit::{Checkpoint, Head, NewRecord, Record};
 use super::keys::KeyRing;
 use super::password::PasswordRecord;
 use super::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
-use super::session::{PendingLogin, ProvisionalTotp, Session};
+use super::session::{Offer, PendingLogin, ProvisionalTotp, Session};
 use super::throttle::{AttemptKey, Budget, Verdict};
 use super::ticket::{NewTicket, Ticket};
 use super::token::{HashedToken, PendingToken, SessionToken, TicketToken};
@@ -66,6 +66,16 @@ pub trait Accounts: Send + Sync {
         password: &PasswordRecord,
         sessions_valid_from: Option<Timestamp>,
     ) -> Stored<bool>;
+    /// Sets the password its owner chose and ends every session that started before `now`; only
+    /// while the account is enabled and honours sessions that started at `since`. Whether it was
+    /// done.
+    async fn change_password(
+        &self,
+        id: AccountId,
+        password: &PasswordRecord,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Stored<bool>;
     /// Replaces the password hash after a change of parameters, only if it is still `old`.
     async fn rehash_password(
         &self,
@@ -91,6 +101,15 @@ pub trait Factors: Send + Sync {
     /// confirming step already used, and marks the account as enrolled for ever. False, and
     /// nothing changed, when it was ever enrolled before.
     async fn enrol_first(&self, factor: &NewTotpFactor) -> Stored<bool>;
+    /// Puts `factor` in place of the authenticator and `codes` in place of the recovery codes, in
+    /// one step, and ends every session that started before the factor was confirmed; only while
+    /// the account is enabled and honours sessions that started at `since`. Whether it was done.
+    async fn replace_totp(
+        &self,
+        factor: &NewTotpFactor,
+        codes: &NewRecoverySet,
+        since: Timestamp,
+    ) -> Stored<bool>;
     /// Uses up `step`: true for exactly one caller, and only when `step` lies after every step
     /// used before (RFC 6238 §5.2).
     async fn consume_step(
@@ -102,8 +121,16 @@ pub trait Factors: Send + Sync {
     ) -> Stored<bool>;
     /// The recovery codes of an account, as far as they may be told.
     async fn recovery_set(&self, account: AccountId) -> Stored<Option<RecoverySet>>;
-    /// Replaces all recovery codes of an account by `set`, not yet confirmed.
+    /// Replaces all recovery codes of an account by `set`.
     async fn replace_recovery(&self, set: &NewRecoverySet) -> Stored<()>;
+    /// Notes that the person has kept the codes, as `code` shows: whether it is one of the
+    /// account's that is not used yet. It stays good.
+    async fn confirm_recovery_by(
+        &self,
+        account: AccountId,
+        code: &RecoveryHash,
+        now: Timestamp,
+    ) -> Stored<bool>;
     /// Notes that the person has kept the codes. Whether there are any.
     async fn confirm_recovery(&self, account: AccountId, now: Timestamp) -> Stored<bool>;
     /// Uses up a recovery code of this account: how many are left for exactly one caller, `None`
@@ -246,6 +273,25 @@ pub trait Sessions: Send + Sync {
         session: &Session,
         ttl: Duration,
     ) -> Stored<bool>;
+    /// Ends the session `old` and files `session` under `new` in one step: true for exactly one
+    /// caller, and false, with nothing filed, when the old one is gone.
+    async fn renew(
+        &self,
+        old: &HashedToken<SessionToken>,
+        new: &HashedToken<SessionToken>,
+        session: &Session,
+        ttl: Duration,
+    ) -> Stored<bool>;
+    /// Keeps what is offered in the session, unless something of that kind is offered already: what
+    /// is offered now. `None` when the session is gone.
+    async fn offer(
+        &self,
+        id: &HashedToken<SessionToken>,
+        offer: Offer,
+        sealed: &str,
+    ) -> Stored<Option<String>>;
+    /// Takes back what is offered: true for exactly one caller.
+    async fn withdraw(&self, id: &HashedToken<SessionToken>, offer: Offer) -> Stored<bool>;
     /// The session under this token. May return one that has just expired: ask
     /// [`super::session::SessionLimits::is_alive`].
     async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>>;
@@ -264,6 +310,9 @@ pub trait Sessions: Send + Sync {
     async fn end_by_id(&self, id: SessionId) -> Stored<bool>;
     /// Ends all sessions and pending logins of an account. How many sessions.
     async fn end_account(&self, account: AccountId) -> Stored<u64>;
+    /// Ends all sessions and pending logins of an account but the session `keep`. How many sessions.
+    async fn end_others(&self, account: AccountId, keep: &HashedToken<SessionToken>)
+    -> Stored<u64>;
     /// Ends all sessions and pending logins there are. How many sessions.
     async fn end_all(&self) -> Stored<u64>;
     /// The sessions of one account or of all, newest first.

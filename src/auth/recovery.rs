@@ -84,6 +84,8 @@ pub struct NewRecoverySet {
     pub hashes: Vec<RecoveryHash>,
     /// When.
     pub created_at: Timestamp,
+    /// When the person showed to have kept them, if that is so already.
+    pub confirmed_at: Option<Timestamp>,
 }
 
 fn crockford() -> Option<Encoding> {
@@ -144,6 +146,11 @@ impl RecoveryCode {
             out.push(c);
         }
         out
+    }
+
+    /// Whether the other is the same code.
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
     }
 
     /// What is hashed.

@@ -75,8 +75,17 @@ pub struct Session {
     pub app: String,
     /// The second factor that finished the login.
     pub method: Factor,
-    /// When the second factor was verified.
+    /// When it began under its present id.
     pub started_at: Timestamp,
+    /// When the person signed in, where the session has had another id since.
+    #[serde(default)]
+    pub renewed_since: Option<Timestamp>,
+    /// When the second factor was last proved.
+    #[serde(default = "never")]
+    pub second_factor_at: Timestamp,
+    /// When the password was last proved.
+    #[serde(default = "never")]
+    pub password_at: Timestamp,
     /// When it was last used, to within the touch interval.
     pub last_seen_at: Timestamp,
     /// When it ends, used or not.
@@ -85,6 +94,45 @@ pub struct Session {
     pub device: Device,
     /// Set while new recovery codes wait to be shown and confirmed: where to go after that.
     pub recovery_codes_due: Option<String>,
+    /// What is offered in it and not yet confirmed.
+    #[serde(default)]
+    pub offers: Offers,
+}
+
+/// What a session that was filed before there were such proofs is worth.
+fn never() -> Timestamp {
+    Timestamp::EPOCH
+}
+
+impl Session {
+    /// When the person signed in.
+    pub fn signed_in_at(&self) -> Timestamp {
+        self.renewed_since.unwrap_or(self.started_at)
+    }
+}
+
+/// What a session offers its person until it is confirmed; each sealed.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offers {
+    /// A new authenticator.
+    pub authenticator: Option<String>,
+    /// New recovery codes.
+    pub recovery_codes: Option<String>,
+}
+
+impl std::fmt::Debug for Offers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Offers(…)")
+    }
+}
+
+/// One of the things a session may offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// A new authenticator.
+    Authenticator,
+    /// New recovery codes.
+    RecoveryCodes,
 }
 
 /// How long sessions and logins live.
@@ -123,5 +171,53 @@ impl SessionLimits {
     /// How long a store may keep a session last seen at `now`.
     pub fn time_to_live(&self, session: &Session, now: Timestamp) -> Duration {
         self.idle.min(session.expires_at.since(now))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::auth::account::LoginName;
+    use crate::base::random::OsRandom;
+
+    /// A session of somebody called alice, which began at the epoch.
+    pub(crate) fn session() -> Session {
+        let random = OsRandom::new();
+        Session {
+            id: SessionId::random(&random).unwrap(),
+            identity: Identity {
+                account: AccountId::random(&random).unwrap(),
+                name: LoginName::parse("alice").unwrap(),
+                display_name: "Alice".to_owned(),
+                email: None,
+                groups: Vec::new(),
+            },
+            app: "app".to_owned(),
+            method: Factor::Totp,
+            started_at: Timestamp::EPOCH,
+            renewed_since: None,
+            second_factor_at: Timestamp::EPOCH,
+            password_at: Timestamp::EPOCH,
+            last_seen_at: Timestamp::EPOCH,
+            expires_at: Timestamp::EPOCH.plus(Duration::from_hours(12)),
+            device: Device {
+                address: ClientIp::new([192, 0, 2, 7].into()),
+                user_agent: String::new(),
+            },
+            recovery_codes_due: None,
+            offers: Offers::default(),
+        }
+    }
+
+    #[test]
+    fn a_session_filed_without_times_of_proofs_has_no_fresh_ones() {
+        let mut filed = serde_json::to_value(session()).unwrap();
+        let fields = filed.as_object_mut().unwrap();
+        for new in ["renewed_since", "second_factor_at", "password_at", "offers"] {
+            fields.remove(new).unwrap();
+        }
+        let read: Session = serde_json::from_value(filed).unwrap();
+        assert_eq!((read.second_factor_at, read.password_at), (Timestamp::EPOCH, Timestamp::EPOCH));
+        assert_eq!(read.signed_in_at(), read.started_at);
     }
 }

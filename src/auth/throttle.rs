@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::account::LoginName;
 use super::keys::KeyRing;
 use crate::base::address::ClientIp;
-use crate::base::id::AccountId;
+use crate::base::id::{AccountId, SessionId};
 
 /// How many tries in which time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,11 @@ impl AttemptKey {
     /// Links that do not work, opened from the network of `ip`.
     pub fn ticket(ip: ClientIp) -> Self {
         Self(format!("ticket:{}", ip.network()))
+    }
+
+    /// Wrong passwords and codes typed within one session.
+    pub fn within_session(session: SessionId) -> Self {
+        Self(format!("session:{session}"))
     }
 
     /// Sets of recovery codes made for `account`: each costs ten hashes.

@@ -16,7 +16,7 @@ use quick_cache::sync::Cache;
 
 use crate::auth::account::{AccountStatus, Identity};
 use crate::auth::ports::{Accounts, Sessions, Stored};
-use crate::auth::session::{Session, SessionLimits};
+use crate::auth::session::{Offer, Session, SessionLimits};
 use crate::auth::token::{HashedToken, PendingToken, SessionToken};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{AccountId, SessionId};
@@ -254,6 +254,31 @@ impl Sessions for CachedSessions {
         self.store.promote(login, id, session, ttl).await
     }
 
+    async fn renew(
+        &self,
+        old: &HashedToken<SessionToken>,
+        new: &HashedToken<SessionToken>,
+        session: &Session,
+        ttl: Duration,
+    ) -> Stored<bool> {
+        let renewed = self.store.renew(old, new, session, ttl).await;
+        self.forget(old);
+        renewed
+    }
+
+    async fn offer(
+        &self,
+        id: &HashedToken<SessionToken>,
+        offer: Offer,
+        sealed: &str,
+    ) -> Stored<Option<String>> {
+        self.store.offer(id, offer, sealed).await
+    }
+
+    async fn withdraw(&self, id: &HashedToken<SessionToken>, offer: Offer) -> Stored<bool> {
+        self.store.withdraw(id, offer).await
+    }
+
     async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
         self.store.load(id).await
     }
@@ -287,6 +312,16 @@ impl Sessions for CachedSessions {
 
     async fn end_account(&self, account: AccountId) -> Stored<u64> {
         let ended = self.store.end_account(account).await;
+        self.forget_all();
+        ended
+    }
+
+    async fn end_others(
+        &self,
+        account: AccountId,
+        keep: &HashedToken<SessionToken>,
+    ) -> Stored<u64> {
+        let ended = self.store.end_others(account, keep).await;
         self.forget_all();
         ended
     }

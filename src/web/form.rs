@@ -96,6 +96,23 @@ impl Form for CodeForm {
     }
 }
 
+/// A code and, where it is asked for, the password before it.
+pub(super) struct StepUpForm {
+    pub(super) password: Secret,
+    pub(super) code: Secret,
+    pub(super) return_to: String,
+}
+
+impl Form for StepUpForm {
+    fn from_fields(mut fields: Fields) -> Self {
+        Self {
+            password: Secret::new(fields.take("password")),
+            code: Secret::new(fields.take("code")),
+            return_to: fields.take("return_to"),
+        }
+    }
+}
+
 /// A password alone.
 pub(super) struct PasswordForm {
     pub(super) password: Secret,
@@ -104,6 +121,32 @@ pub(super) struct PasswordForm {
 impl Form for PasswordForm {
     fn from_fields(mut fields: Fields) -> Self {
         Self { password: Secret::new(fields.take("password")) }
+    }
+}
+
+/// The present password and a new one.
+pub(super) struct PasswordChangeForm {
+    pub(super) current: Secret,
+    pub(super) password: Secret,
+}
+
+impl Form for PasswordChangeForm {
+    fn from_fields(mut fields: Fields) -> Self {
+        Self {
+            current: Secret::new(fields.take("current")),
+            password: Secret::new(fields.take("password")),
+        }
+    }
+}
+
+/// The public id of a session.
+pub(super) struct SessionForm {
+    pub(super) id: String,
+}
+
+impl Form for SessionForm {
+    fn from_fields(mut fields: Fields) -> Self {
+        Self { id: fields.take("id") }
     }
 }
 

@@ -16,6 +16,7 @@ mod failure;
 mod form;
 mod guard;
 pub mod headers;
+mod own_account;
 mod pages;
 mod recover;
 pub mod refusal;
@@ -32,7 +33,11 @@ mod recover_tests;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
+mod testing_account;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_account;
 
 pub use routes::{ROUTES, router};
 

@@ -34,7 +34,16 @@ enum Page {
     SendEnroll,
     RecoveryCodes,
     SendRecoveryCodes,
+    StepUp,
+    SendStepUp,
     Account,
+    Authenticator,
+    SendAuthenticator,
+    NewCodes,
+    SendNewCodes,
+    Password,
+    SendPassword,
+    SendSessions,
     Logout,
     SendLogout,
     Session,
@@ -67,7 +76,16 @@ routes! {
     POST "/_auth/enroll" => SendEnroll,
     GET "/_auth/recovery-codes" => RecoveryCodes,
     POST "/_auth/recovery-codes" => SendRecoveryCodes,
+    GET "/_auth/step-up" => StepUp,
+    POST "/_auth/step-up" => SendStepUp,
     GET "/_auth/account" => Account,
+    GET "/_auth/account/authenticator" => Authenticator,
+    POST "/_auth/account/authenticator" => SendAuthenticator,
+    GET "/_auth/account/recovery-codes" => NewCodes,
+    POST "/_auth/account/recovery-codes" => SendNewCodes,
+    GET "/_auth/account/password" => Password,
+    POST "/_auth/account/password" => SendPassword,
+    POST "/_auth/account/sessions" => SendSessions,
     GET "/_auth/logout" => Logout,
     POST "/_auth/logout" => SendLogout,
     GET "/_auth/session" => Session,
@@ -112,7 +130,16 @@ impl Page {
             | Self::SendEnroll
             | Self::RecoveryCodes
             | Self::SendRecoveryCodes
+            | Self::StepUp
+            | Self::SendStepUp
             | Self::Account
+            | Self::Authenticator
+            | Self::SendAuthenticator
+            | Self::NewCodes
+            | Self::SendNewCodes
+            | Self::Password
+            | Self::SendPassword
+            | Self::SendSessions
             | Self::Logout
             | Self::SendLogout
             | Self::Setup
@@ -149,8 +176,12 @@ async fn answer(page: Page, service: Arc<dyn SignIn>, request: Request) -> Respo
 }
 
 fn allowed(path: &str) -> &'static str {
-    let posts = ROUTES.iter().any(|(method, known)| method == Method::POST && *known == path);
-    if posts { "GET, HEAD, POST" } else { "GET, HEAD" }
+    let takes = |wanted| ROUTES.iter().any(|(method, known)| method == wanted && *known == path);
+    match (takes(Method::GET), takes(Method::POST)) {
+        (true, true) => "GET, HEAD, POST",
+        (false, true) => "POST",
+        (_, false) => "GET, HEAD",
+    }
 }
 
 async fn serve(
@@ -179,7 +210,16 @@ async fn serve(
         | Page::SendEnroll
         | Page::RecoveryCodes
         | Page::SendRecoveryCodes
+        | Page::StepUp
+        | Page::SendStepUp
         | Page::Account
+        | Page::Authenticator
+        | Page::SendAuthenticator
+        | Page::NewCodes
+        | Page::SendNewCodes
+        | Page::Password
+        | Page::SendPassword
+        | Page::SendSessions
         | Page::Logout
         | Page::SendLogout
         | Page::Session
@@ -209,7 +249,16 @@ async fn pages_of(page: Page, visit: Visit) -> Result<Response, Failure> {
         Page::SendEnroll => pages::enroll::send(visit).await,
         Page::RecoveryCodes => pages::recovery_codes::show(visit).await,
         Page::SendRecoveryCodes => pages::recovery_codes::send(visit).await,
+        Page::StepUp => pages::step_up::show(visit).await,
+        Page::SendStepUp => pages::step_up::send(visit).await,
         Page::Account => pages::account::show(visit).await,
+        Page::Authenticator => pages::authenticator::show(visit).await,
+        Page::SendAuthenticator => pages::authenticator::send(visit).await,
+        Page::NewCodes => pages::new_codes::show(visit).await,
+        Page::SendNewCodes => pages::new_codes::send(visit).await,
+        Page::Password => pages::password::show(visit).await,
+        Page::SendPassword => pages::password::send(visit).await,
+        Page::SendSessions => pages::sessions::send(visit).await,
         Page::Logout => pages::logout::show(visit).await,
         Page::SendLogout => pages::logout::send(visit).await,
         Page::Session => pages::session::show(visit).await,

@@ -3,6 +3,8 @@
 
 use async_trait::async_trait;
 
+use super::own_account::OwnAccount;
+
 use crate::auth::audit::{Caller, Ended};
 use crate::auth::keys::KeyRing;
 use crate::auth::login::{
@@ -22,7 +24,7 @@ pub(super) type Pending = PlainToken<PendingToken>;
 pub(super) type Finished = PlainToken<SessionToken>;
 
 #[async_trait]
-pub(super) trait SignIn: Recover + Send + Sync {
+pub(super) trait SignIn: OwnAccount + Recover + Send + Sync {
     async fn first_factor(
         &self,
         app: AppRef<'_>,

@@ -28,7 +28,7 @@ use crate::auth::login::{
 use crate::auth::password::{PasswordRecord, PasswordRefused};
 use crate::auth::ports::StoreError;
 use crate::auth::recovery::{RecoveryCode, RecoverySet};
-use crate::auth::session::{Device, Session, SessionLimits};
+use crate::auth::session::{Device, Offers, Session, SessionLimits};
 use crate::auth::stage::Factor;
 use crate::auth::token::{PendingToken, PlainToken, SessionToken};
 use crate::auth::totp::{Code, TotpFactor};
@@ -58,6 +58,10 @@ pub(super) struct Script {
     pub(super) session: Option<String>,
     pub(super) return_to: String,
     pub(super) ticket: Option<String>,
+    /// The proofs of the session are older than counts as fresh.
+    pub(super) stale: bool,
+    pub(super) in_force: bool,
+    pub(super) ended: Vec<String>,
 }
 
 pub(super) struct Fake {
@@ -69,7 +73,7 @@ pub(super) struct Fake {
 }
 
 impl Fake {
-    fn up(&self) -> Outcome<()> {
+    pub(super) fn up(&self) -> Outcome<()> {
         let script = self.script.lock();
         if script.busy {
             return Err(LoginError::Busy);
@@ -81,7 +85,7 @@ impl Fake {
         Ok(())
     }
 
-    fn name() -> LoginName {
+    pub(super) fn name() -> LoginName {
         LoginName::parse("alice").unwrap()
     }
 
@@ -95,7 +99,7 @@ impl Fake {
         }
     }
 
-    fn at() -> Timestamp {
+    pub(super) fn at() -> Timestamp {
         Timestamp::from_millis(NOW)
     }
 
@@ -107,6 +111,9 @@ impl Fake {
             app: "app".to_owned(),
             method: Factor::Totp,
             started_at: Self::at(),
+            renewed_since: None,
+            second_factor_at: Self::at(),
+            password_at: Self::at(),
             last_seen_at: Self::at(),
             expires_at: Self::at().plus(Duration::from_hours(12)),
             device: Device {
@@ -114,7 +121,15 @@ impl Fake {
                 user_agent: "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Firefox/128.0".to_owned(),
             },
             recovery_codes_due: due.then(|| "/app?q=1".to_owned()),
+            offers: Offers::default(),
         }
+    }
+
+    pub(super) fn new_session(&self) -> Outcome<PlainToken<SessionToken>> {
+        let token = PlainToken::<SessionToken>::generate(&self.keys, &self.random)
+            .map_err(|e| LoginError::Broken(e.to_string()))?;
+        self.script.lock().session = Some(token.reveal().to_owned());
+        Ok(token)
     }
 
     fn second(&self, right: bool) -> Outcome<SecondFactor> {
@@ -129,10 +144,10 @@ impl Fake {
         if !right {
             return Ok(SecondFactor::Wrong { tries_left: script.tries_left });
         }
-        let token = PlainToken::<SessionToken>::generate(&self.keys, &self.random)
-            .map_err(|e| LoginError::Broken(e.to_string()))?;
         script.pending = None;
-        script.session = Some(token.reveal().to_owned());
+        drop(script);
+        let token = self.new_session()?;
+        let script = self.script.lock();
         Ok(SecondFactor::SignedIn(SignedIn {
             token,
             return_to: script.return_to.clone(),
@@ -249,6 +264,7 @@ impl SignIn for Fake {
             account: Account {
                 identity: self.identity(),
                 password: Some(PasswordRecord { phc: String::new(), pepper_id: String::new() }),
+                password_set_at: Some(Self::at()),
                 disabled: false,
                 ever_enrolled: true,
                 sessions_valid_from: Timestamp::EPOCH,
@@ -335,7 +351,7 @@ impl Recover for Fake {
 
 /// Whether this is the code 287082, the one of step 1 of the secret `12345678901234567890`
 /// (RFC 6238 appendix B): the only way in from outside to look into a [`Code`].
-fn is_right(code: &Code) -> bool {
+pub(super) fn is_right(code: &Code) -> bool {
     use crate::auth::totp::TotpSecret;
     let keys = KeyRing::new(&material()).unwrap();
     let random = OsRandom::new();

@@ -17,14 +17,21 @@ enum Expect {
     Status(u16),
     /// A redirect to this page.
     Leads(&'static str),
+    /// A redirect to the step-up, and from there to this page.
+    Proves(&'static str),
 }
 
-use Expect::{Leads, Status};
+use Expect::{Leads, Proves, Status};
 
 impl Expect {
     fn holds(self, answer: &Answer) -> bool {
         match self {
             Status(status) => answer.status == status,
+            Proves(page) => {
+                let target = page.replace('/', "%2F");
+                answer.status == 303
+                    && answer.location() == format!("/_auth/step-up?return_to={target}")
+            }
             Leads(page) => {
                 answer.status == 303 && answer.location().split('?').next() == Some(page)
             }
@@ -35,40 +42,53 @@ impl Expect {
 const LOGIN: Expect = Leads("/_auth/login");
 const ENROLL: Expect = Leads("/_auth/enroll");
 const ACCOUNT: Expect = Leads("/_auth/account");
+const AUTHENTICATOR: &str = "/_auth/account/authenticator";
+const CODES: &str = "/_auth/account/recovery-codes";
+const PASSWORD: &str = "/_auth/account/password";
 
-/// Method, path, and what the three visitors get: nobody, somebody whose account still owes its
-/// enrolment, somebody with both factors. A POST carries a good token and an otherwise empty form.
+/// Method, path, and what the four visitors get: nobody, somebody whose account still owes its
+/// enrolment, somebody who proved both factors a moment ago, and somebody who did longer ago. A POST carries a good token and an otherwise empty form.
 /// Signing out stands last, because it works.
-const TABLE: &[(&str, &str, [Expect; 3])] = &[
-    ("GET", "/_auth", [ACCOUNT, ACCOUNT, ACCOUNT]),
-    ("GET", "/_auth/", [ACCOUNT, ACCOUNT, ACCOUNT]),
-    ("GET", "/_auth/login", [Status(200), Status(200), ACCOUNT]),
-    ("POST", "/_auth/login", [Status(401), Status(401), Status(401)]),
-    ("GET", "/_auth/otp", [LOGIN, ENROLL, LOGIN]),
-    ("POST", "/_auth/otp", [LOGIN, ENROLL, LOGIN]),
-    ("GET", "/_auth/recovery", [LOGIN, ENROLL, LOGIN]),
-    ("POST", "/_auth/recovery", [LOGIN, ENROLL, LOGIN]),
-    ("GET", "/_auth/enroll", [LOGIN, Status(200), LOGIN]),
-    ("POST", "/_auth/enroll", [LOGIN, Status(401), LOGIN]),
-    ("GET", "/_auth/recovery-codes", [LOGIN, LOGIN, ACCOUNT]),
-    ("POST", "/_auth/recovery-codes", [LOGIN, LOGIN, Status(400)]),
-    ("GET", "/_auth/account", [LOGIN, LOGIN, Status(200)]),
-    ("GET", "/_auth/session", [Status(401), Status(401), Status(200)]),
-    ("GET", "/_auth/setup", [Status(401), Status(401), Status(401)]),
-    ("POST", "/_auth/setup", [Status(401), Status(401), Status(401)]),
-    ("GET", "/_auth/assets/{name}", [Status(404), Status(404), Status(404)]),
-    ("GET", "/_auth/logout", [Status(200), Status(200), Status(200)]),
-    ("POST", "/_auth/logout", [Leads("/_auth/logout"); 3]),
+const TABLE: &[(&str, &str, [Expect; 4])] = &[
+    ("GET", "/_auth", [ACCOUNT, ACCOUNT, ACCOUNT, ACCOUNT]),
+    ("GET", "/_auth/", [ACCOUNT, ACCOUNT, ACCOUNT, ACCOUNT]),
+    ("GET", "/_auth/login", [Status(200), Status(200), ACCOUNT, ACCOUNT]),
+    ("POST", "/_auth/login", [Status(401), Status(401), Status(401), Status(401)]),
+    ("GET", "/_auth/otp", [LOGIN, ENROLL, LOGIN, LOGIN]),
+    ("POST", "/_auth/otp", [LOGIN, ENROLL, LOGIN, LOGIN]),
+    ("GET", "/_auth/recovery", [LOGIN, ENROLL, LOGIN, LOGIN]),
+    ("POST", "/_auth/recovery", [LOGIN, ENROLL, LOGIN, LOGIN]),
+    ("GET", "/_auth/enroll", [LOGIN, Status(200), LOGIN, LOGIN]),
+    ("POST", "/_auth/enroll", [LOGIN, Status(401), LOGIN, LOGIN]),
+    ("GET", "/_auth/recovery-codes", [LOGIN, LOGIN, ACCOUNT, ACCOUNT]),
+    ("POST", "/_auth/recovery-codes", [LOGIN, LOGIN, Status(400), Status(400)]),
+    ("GET", "/_auth/account", [LOGIN, LOGIN, Status(200), Status(200)]),
+    ("GET", "/_auth/step-up", [LOGIN, LOGIN, ACCOUNT, Status(200)]),
+    ("POST", "/_auth/step-up", [LOGIN, LOGIN, Status(401), Status(401)]),
+    ("GET", AUTHENTICATOR, [LOGIN, LOGIN, Status(200), Proves(AUTHENTICATOR)]),
+    ("POST", AUTHENTICATOR, [LOGIN, LOGIN, Status(401), Proves(AUTHENTICATOR)]),
+    ("GET", CODES, [LOGIN, LOGIN, Status(200), Proves(CODES)]),
+    ("POST", CODES, [LOGIN, LOGIN, Status(401), Proves(CODES)]),
+    ("GET", PASSWORD, [LOGIN, LOGIN, Status(200), Proves(PASSWORD)]),
+    ("POST", PASSWORD, [LOGIN, LOGIN, Status(401), Proves(PASSWORD)]),
+    ("POST", "/_auth/account/sessions", [LOGIN, LOGIN, ACCOUNT, Proves("/_auth/account")]),
+    ("GET", "/_auth/session", [Status(401), Status(401), Status(200), Status(200)]),
+    ("GET", "/_auth/setup", [Status(401); 4]),
+    ("POST", "/_auth/setup", [Status(401); 4]),
+    ("GET", "/_auth/assets/{name}", [Status(404), Status(404), Status(404), Status(404)]),
+    ("GET", "/_auth/logout", [Status(200), Status(200), Status(200), Status(200)]),
+    ("POST", "/_auth/logout", [Leads("/_auth/logout"); 4]),
 ];
 
 /// What the app may be asked, on a path under two factors.
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
-async fn visitors(gateway: &Gateway) -> [Visitor; 3] {
+async fn visitors(gateway: &Gateway) -> [Visitor; 4] {
     [
         Visitor::anonymous(gateway),
         Visitor::pending(gateway, "halfway").await,
         Visitor::full(gateway, "alice").await,
+        Visitor::stale(gateway, "anthony").await,
     ]
 }
 
@@ -140,6 +160,7 @@ fn who(visitor: &Visitor) -> &'static str {
         Visitor::Anonymous(_) => "nobody",
         Visitor::Pending(_) => "somebody halfway",
         Visitor::Full(_) => "somebody signed in",
+        Visitor::Stale(_) => "somebody signed in for long",
     }
 }
 
@@ -181,7 +202,7 @@ async fn the_app_is_asked_for_people_with_both_factors_and_for_public_paths_only
     let start = app.mark();
     let mut wrong = Vec::new();
     for visitor in &mut visitors {
-        let full = matches!(visitor, Visitor::Full(_));
+        let full = matches!(visitor, Visitor::Full(_) | Visitor::Stale(_));
         let who = who(visitor);
         for path in ["/", "/app", "/admin/x?y", "/publicity", "/public/x", "/public"] {
             let passes = full || path == "/public" || path.starts_with("/public/");

@@ -86,6 +86,8 @@ pub enum Ended {
     ByPerson,
     /// An operator ended it.
     ByOperator,
+    /// Too many wrong proofs were given in it.
+    TooManyTries,
 }
 
 impl Ended {
@@ -96,6 +98,7 @@ impl Ended {
             Self::Replaced => "replaced",
             Self::ByPerson => "by_person",
             Self::ByOperator => "by_operator",
+            Self::TooManyTries => "too_many_tries",
         }
     }
 }

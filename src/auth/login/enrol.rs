@@ -3,10 +3,9 @@
 use super::second::{Admitted, Guess};
 use super::{AppRef, Enrolment, LoginError, LoginService, SecondFactor};
 use crate::auth::audit::{Asked, Caller, Context, Event};
-use crate::auth::recovery::{CODES_IN_SET, NewRecoverySet, RecoveryCode};
+use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::{BegunWith, PendingLogin, ProvisionalTotp, Session};
 use crate::auth::stage::{Factor, SecondFactorProof};
-use crate::auth::throttle::{AttemptKey, RECOVERY_SETS, Verdict};
 use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
 use crate::auth::totp::{Code, NewTotpFactor, TotpSecret};
 use crate::base::id::FactorId;
@@ -137,16 +136,8 @@ impl LoginService {
             return Ok(None);
         }
         let account = session.identity.account;
-        let budget = [(AttemptKey::recovery_set(account), RECOVERY_SETS)];
-        if let Verdict::Wait(_) = self.deps.attempts.count(&budget, self.now()).await? {
-            return Err(LoginError::Busy);
-        }
-        let codes = (0..CODES_IN_SET)
-            .map(|_| RecoveryCode::generate(self.random()))
-            .collect::<Result<Vec<_>, _>>()?;
-        let (salt, pepper_id, hashes) = self.deps.passwords.hash_recovery_set(&codes).await?;
-        let created_at = self.now();
-        let set = NewRecoverySet { account, salt, pepper_id, hashes, created_at };
+        let codes = self.generate_codes(account).await?;
+        let set = self.hashed_set(account, &codes, None).await?;
         self.deps.factors.replace_recovery(&set).await?;
         self.record(Event::RecoveryCodesMade, &Context::person(caller, &session.identity)).await?;
         Ok(Some(codes))

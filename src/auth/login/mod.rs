@@ -1,21 +1,27 @@
 //! The use cases of signing in and out. Each returns an [`Outcome`]-like value that the pages
 //! render in one `match`; a store failure is [`LoginError`] and never looks like a wrong guess.
 
+mod change;
 mod enrol;
 mod events;
 mod first;
+mod replace;
 mod second;
 mod service;
 mod setup;
+mod step_up;
 
 use std::fmt;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+pub use self::change::{PasswordChange, PasswordChanged};
 pub use self::first::FirstFactorAttempt;
+pub use self::replace::{KeptCodes, OfferedCodes, Replaced};
 pub use self::service::{LoginDeps, LoginService};
 pub use self::setup::{Redeemed, TicketView};
+pub use self::step_up::{StepUp, TypedCode};
 use super::account::{Account, LoginName};
 use super::keys::SealError;
 use super::password::HashError;
@@ -116,6 +122,15 @@ pub struct SignedIn {
     pub return_to: String,
     /// New recovery codes are to be shown and confirmed first.
     pub recovery_codes_due: bool,
+}
+
+/// A session that goes on under a new id.
+#[derive(Debug)]
+pub struct Renewed {
+    /// Its token, for the cookie.
+    pub token: PlainToken<SessionToken>,
+    /// As it is from now on.
+    pub session: Session,
 }
 
 /// What enrolment shows.

@@ -101,7 +101,7 @@ impl LoginService {
         self.finish(*guess, proof, token, caller, due).await
     }
 
-    async fn check_totp(
+    pub(super) async fn check_totp(
         &self,
         account: &Account,
         code: &Code,
@@ -134,7 +134,7 @@ impl LoginService {
         self.finish(*guess, proof, token, caller, false).await
     }
 
-    async fn check_recovery(
+    pub(super) async fn check_recovery(
         &self,
         account: &Account,
         code: &RecoveryCode,

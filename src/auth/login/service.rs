@@ -10,7 +10,7 @@ use crate::auth::audit::{Caller, Context, Ended, Event, Trail};
 use crate::auth::keys::KeyRing;
 use crate::auth::password::PasswordPool;
 use crate::auth::ports::{Accounts, Attempts, Factors, PendingLogins, Sessions, Tickets};
-use crate::auth::session::{BegunWith, PendingLogin, Session, SessionLimits};
+use crate::auth::session::{BegunWith, Offers, PendingLogin, Session, SessionLimits};
 use crate::auth::stage::{FullyAuthenticated, Login};
 use crate::auth::throttle::Budgets;
 use crate::auth::ticket::FirstEnrolment;
@@ -88,6 +88,11 @@ impl LoginService {
     /// Random bytes.
     pub fn random(&self) -> &dyn Random {
         &*self.deps.random
+    }
+
+    /// Fewest characters of a new password.
+    pub fn password_length(&self) -> usize {
+        self.deps.passwords.policy().min_length()
     }
 
     /// How long sessions and logins live.
@@ -170,10 +175,17 @@ impl LoginService {
             app: login.app,
             method: finished.method(),
             started_at: now,
+            renewed_since: None,
+            second_factor_at: now,
+            password_at: match login.begun_with {
+                BegunWith::Password | BegunWith::PasswordAndTicket(_) => login.started_at,
+                BegunWith::RecoveryCode => Timestamp::EPOCH,
+            },
             last_seen_at: now,
             expires_at: now.plus(self.deps.limits.absolute),
             device: caller.device.clone(),
             recovery_codes_due: recovery_codes_due.then(|| login.return_to.clone()),
+            offers: Offers::default(),
         };
         let ttl = self.deps.limits.time_to_live(&session, now);
         let plain = PlainToken::<SessionToken>::generate(&self.deps.keys, self.random())?;

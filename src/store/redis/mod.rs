@@ -4,7 +4,7 @@
 //! | key | holds |
 //! |---|---|
 //! | `{prefix}:p:<hash of the token>` | a login in progress: record, enrolment, guesses |
-//! | `{prefix}:s:<hash of the token>` | a session: record, last use, codes due |
+//! | `{prefix}:s:<hash of the token>` | a session: record, last use, codes due, offers |
 //! | `{prefix}:i:<public id>` | the hash of the session's token |
 //! | `{prefix}:a:<account>` | which of the first two are the account's, by the time they lapse |
 //! | `{prefix}:c:<what is counted>` | a counter of guesses |

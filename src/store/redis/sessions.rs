@@ -6,22 +6,34 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::auth::ports::{Sessions, StoreError, Stored};
-use crate::auth::session::Session;
+use crate::auth::session::{Offer, Offers, Session};
 use crate::auth::token::{HashedToken, PendingToken, SessionToken};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, SessionId};
 
 use super::{RedisStore, STORE, damaged, lifetime};
 
-/// A session as a script tells it: record, last use in milliseconds, codes due.
-type Told = (Option<String>, Option<u64>, Option<String>);
+/// A session as a script tells it: record, last use in milliseconds, codes due, offers.
+type Told = (Option<String>, Option<u64>, Option<String>, Option<String>, Option<String>);
+/// The fields of a session that a script tells.
+const FIELDS: [&str; 5] = ["record", "seen", "due", AUTHENTICATOR, RECOVERY_CODES];
+const AUTHENTICATOR: &str = "authenticator";
+const RECOVERY_CODES: &str = "recovery_codes";
+
+fn field(offer: Offer) -> &'static str {
+    match offer {
+        Offer::Authenticator => AUTHENTICATOR,
+        Offer::RecoveryCodes => RECOVERY_CODES,
+    }
+}
 
 /// The session, or nothing when it ended between two commands.
-fn session((record, seen, due): Told) -> Stored<Option<Session>> {
+fn session((record, seen, due, authenticator, recovery_codes): Told) -> Stored<Option<Session>> {
     let Some((record, seen)) = record.zip(seen) else { return Ok(None) };
     let mut session: Session = serde_json::from_str(&record).map_err(|_json| damaged("session"))?;
     session.last_seen_at = Timestamp::from_millis(seen);
     session.recovery_codes_due = due;
+    session.offers = Offers { authenticator, recovery_codes };
     Ok(Some(session))
 }
 
@@ -32,7 +44,7 @@ impl RedisStore {
             let (next, names) = self.scan("s", cursor).await?;
             let mut batch = redis::pipe();
             for name in &names {
-                batch.cmd("HMGET").arg(self.key("s", name)).arg(&["record", "seen", "due"]);
+                batch.cmd("HMGET").arg(self.key("s", name)).arg(&FIELDS);
             }
             if !names.is_empty() {
                 let batch = &batch;
@@ -93,6 +105,44 @@ impl Sessions for RedisStore {
         self.run(&call).await
     }
 
+    async fn renew(
+        &self,
+        old: &HashedToken<SessionToken>,
+        new: &HashedToken<SessionToken>,
+        session: &Session,
+        ttl: Duration,
+    ) -> Stored<bool> {
+        let mut call = self.call(|s| &s.renew);
+        call.arg(old.to_hex())
+            .arg(new.to_hex())
+            .arg(session.id.to_string())
+            .arg(session.identity.account.to_string())
+            .arg(serde_json::json!(session).to_string())
+            .arg(session.last_seen_at.as_millis())
+            .arg(lifetime(ttl))
+            .arg(session.recovery_codes_due.as_deref().unwrap_or_default())
+            .arg(session.offers.authenticator.as_deref().unwrap_or_default())
+            .arg(session.offers.recovery_codes.as_deref().unwrap_or_default());
+        self.run(&call).await
+    }
+
+    async fn offer(
+        &self,
+        id: &HashedToken<SessionToken>,
+        offer: Offer,
+        sealed: &str,
+    ) -> Stored<Option<String>> {
+        let mut call = self.call(|s| &s.offer);
+        call.arg(id.to_hex()).arg(field(offer)).arg(sealed);
+        self.run(&call).await
+    }
+
+    async fn withdraw(&self, id: &HashedToken<SessionToken>, offer: Offer) -> Stored<bool> {
+        let mut call = self.call(|s| &s.withdraw);
+        call.arg(id.to_hex()).arg(field(offer));
+        self.run(&call).await
+    }
+
     async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
         let mut call = self.call(|s| &s.load_session);
         call.arg(id.to_hex());
@@ -132,6 +182,16 @@ impl Sessions for RedisStore {
     async fn end_account(&self, account: AccountId) -> Stored<u64> {
         let mut call = self.call(|s| &s.end_account);
         call.arg(account.to_string());
+        self.run(&call).await
+    }
+
+    async fn end_others(
+        &self,
+        account: AccountId,
+        keep: &HashedToken<SessionToken>,
+    ) -> Stored<u64> {
+        let mut call = self.call(|s| &s.end_account);
+        call.arg(account.to_string()).arg(keep.to_hex());
         self.run(&call).await
     }
 

@@ -11,7 +11,7 @@ use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
 use super::SqlStore;
-use super::values::{at, flag, json, moment, optional_text, parsed, text};
+use super::values::{at, flag, json, moment, optional_at, optional_text, parsed, text};
 
 fn account(row: &AnyRow) -> sqlx::Result<Account> {
     let name = LoginName::parse(&text(row, "name")?).map_err(|source| {
@@ -28,6 +28,7 @@ fn account(row: &AnyRow) -> sqlx::Result<Account> {
             groups: json(row, "group_names")?,
         },
         password: phc.zip(pepper).map(|(phc, pepper_id)| PasswordRecord { phc, pepper_id }),
+        password_set_at: optional_at(row, "password_set_at")?,
         disabled: flag(row, "disabled")?,
         ever_enrolled: flag(row, "ever_enrolled")?,
         sessions_valid_from: at(row, "sessions_valid_from")?,
@@ -70,8 +71,9 @@ impl Accounts for SqlStore {
         let password = account.password.as_ref();
         let statement = query(
             "INSERT INTO accounts (id, name, display_name, email, group_names, password_phc, \
-             password_pepper, disabled, ever_enrolled, sessions_valid_from, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, $8) ON CONFLICT (name) DO NOTHING",
+             password_pepper, disabled, ever_enrolled, sessions_valid_from, created_at, \
+             password_set_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, $8, $9) ON CONFLICT (name) DO NOTHING",
         )
         .bind(account.identity.account.to_string())
         .bind(account.identity.name.as_str())
@@ -80,7 +82,8 @@ impl Accounts for SqlStore {
         .bind(groups)
         .bind(password.map(|p| p.phc.as_str()))
         .bind(password.map(|p| p.pepper_id.as_str()))
-        .bind(moment(account.created_at));
+        .bind(moment(account.created_at))
+        .bind(password.map(|_set| moment(account.created_at)));
         Ok(if self.db.change(statement).await? == 1 { Added::Yes } else { Added::NameTaken })
     }
 
@@ -123,13 +126,35 @@ impl Accounts for SqlStore {
         sessions_valid_from: Option<Timestamp>,
     ) -> Stored<bool> {
         let statement = query(
-            "UPDATE accounts SET password_phc = $2, password_pepper = $3, sessions_valid_from = \
+            "UPDATE accounts SET password_phc = $2, password_pepper = $3, \
+             password_set_at = COALESCE($5, password_set_at), sessions_valid_from = \
              CASE WHEN sessions_valid_from < $4 THEN $4 ELSE sessions_valid_from END WHERE id = $1",
         )
         .bind(id.to_string())
         .bind(password.phc.as_str())
         .bind(password.pepper_id.as_str())
-        .bind(moment(sessions_valid_from.unwrap_or(Timestamp::EPOCH)));
+        .bind(moment(sessions_valid_from.unwrap_or(Timestamp::EPOCH)))
+        .bind(sessions_valid_from.map(moment));
+        Ok(self.db.change(statement).await? == 1)
+    }
+
+    async fn change_password(
+        &self,
+        id: AccountId,
+        password: &PasswordRecord,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Stored<bool> {
+        let statement = query(
+            "UPDATE accounts SET password_phc = $2, password_pepper = $3, password_set_at = $5, \
+             sessions_valid_from = $5 \
+             WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $4",
+        )
+        .bind(id.to_string())
+        .bind(password.phc.as_str())
+        .bind(password.pepper_id.as_str())
+        .bind(moment(since))
+        .bind(moment(now.max(since)));
         Ok(self.db.change(statement).await? == 1)
     }
 

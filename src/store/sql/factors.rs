@@ -58,6 +58,36 @@ pub(super) async fn insert_factor(
     Ok(())
 }
 
+async fn replace_codes(
+    t: &mut Transaction<'static, Any>,
+    new: &NewRecoverySet,
+) -> sqlx::Result<()> {
+    let account = new.account.to_string();
+    // The set's row is the lock: everything about an account's codes takes it first.
+    query(
+        "INSERT INTO recovery_sets (account_id, salt, pepper_id, created_at, confirmed_at) \
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (account_id) DO UPDATE SET salt = $2, \
+         pepper_id = $3, created_at = $4, confirmed_at = $5, last_used_at = NULL",
+    )
+    .bind(account.as_str())
+    .bind(new.salt.as_str())
+    .bind(new.pepper_id.as_str())
+    .bind(moment(new.created_at))
+    .bind(new.confirmed_at.map(moment))
+    .execute(&mut **t)
+    .await?;
+    let forget = query("DELETE FROM recovery_codes WHERE account_id = $1");
+    forget.bind(account.as_str()).execute(&mut **t).await?;
+    for hash in &new.hashes {
+        query("INSERT INTO recovery_codes (account_id, hash) VALUES ($1, $2)")
+            .bind(account.as_str())
+            .bind(hash.as_str())
+            .execute(&mut **t)
+            .await?;
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl Factors for SqlStore {
     async fn totp(&self, account: AccountId) -> Stored<Option<TotpFactor>> {
@@ -118,34 +148,62 @@ impl Factors for SqlStore {
     }
 
     async fn replace_recovery(&self, new: &NewRecoverySet) -> Stored<()> {
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                replace_codes(&mut t, new).await?;
+                t.commit().await
+            })
+            .await
+    }
+
+    async fn replace_totp(
+        &self,
+        new: &NewTotpFactor,
+        codes: &NewRecoverySet,
+        since: Timestamp,
+    ) -> Stored<bool> {
         let account = new.account.to_string();
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
-                // The set's row is the lock: everything about an account's codes takes it first.
-                query(
-                    "INSERT INTO recovery_sets (account_id, salt, pepper_id, created_at) \
-                     VALUES ($1, $2, $3, $4) ON CONFLICT (account_id) DO UPDATE SET salt = $2, \
-                     pepper_id = $3, created_at = $4, confirmed_at = NULL, last_used_at = NULL",
+                let claim = query(
+                    "UPDATE accounts SET sessions_valid_from = $2, ever_enrolled = 1 \
+                     WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $3",
                 )
                 .bind(account.as_str())
-                .bind(new.salt.as_str())
-                .bind(new.pepper_id.as_str())
-                .bind(moment(new.created_at))
+                .bind(moment(new.confirmed_at.max(since)))
+                .bind(moment(since))
                 .execute(&mut *t)
                 .await?;
-                let forget = query("DELETE FROM recovery_codes WHERE account_id = $1");
-                forget.bind(account.as_str()).execute(&mut *t).await?;
-                for hash in &new.hashes {
-                    query("INSERT INTO recovery_codes (account_id, hash) VALUES ($1, $2)")
-                        .bind(account.as_str())
-                        .bind(hash.as_str())
-                        .execute(&mut *t)
-                        .await?;
+                if claim.rows_affected() != 1 {
+                    return Ok(false);
                 }
-                t.commit().await
+                let forget = query("DELETE FROM totp_factors WHERE account_id = $1");
+                forget.bind(account.as_str()).execute(&mut *t).await?;
+                insert_factor(&mut t, new).await?;
+                replace_codes(&mut t, codes).await?;
+                t.commit().await?;
+                Ok(true)
             })
             .await
+    }
+
+    async fn confirm_recovery_by(
+        &self,
+        account: AccountId,
+        code: &RecoveryHash,
+        now: Timestamp,
+    ) -> Stored<bool> {
+        let statement = query(
+            "UPDATE recovery_sets SET confirmed_at = COALESCE(confirmed_at, $3) \
+             WHERE account_id = $1 AND EXISTS (SELECT 1 FROM recovery_codes c \
+             WHERE c.account_id = $1 AND c.hash = $2 AND c.used_at IS NULL)",
+        )
+        .bind(account.to_string())
+        .bind(code.as_str())
+        .bind(moment(now));
+        Ok(self.db.change(statement).await? == 1)
     }
 
     async fn confirm_recovery(&self, account: AccountId, now: Timestamp) -> Stored<bool> {

@@ -28,6 +28,7 @@ fn schema(audit: &'static str) -> Vec<Step> {
         Step { version: 1, name: "accounts", sql: include_str!("migrations/accounts_0001.sql") },
         Step { version: 2, name: "audit", sql: audit },
         Step { version: 3, name: "tickets", sql: include_str!("migrations/tickets_0003.sql") },
+        Step { version: 4, name: "passwords", sql: include_str!("migrations/passwords_0004.sql") },
     ]
 }
 

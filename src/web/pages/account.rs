@@ -8,6 +8,8 @@ use super::second_factor::to_login;
 use crate::auth::login::Profile;
 use crate::auth::session::Session;
 use crate::web::failure::Failure;
+use crate::web::form::Fields;
+use crate::web::guard::is_own_navigation;
 use crate::web::view::{Answer, Frame};
 use crate::web::visit::Visit;
 use crate::web::words::{self, Moment};
@@ -24,7 +26,10 @@ struct Page<'a> {
     display_name: &'a str,
     email: Option<&'a str>,
     groups: String,
+    told: Option<&'static str>,
     password: bool,
+    password_set: Option<Moment>,
+    others: bool,
     totp: Option<(Moment, Moment)>,
     codes: Option<Codes>,
     codes_due: bool,
@@ -38,11 +43,55 @@ struct Codes {
 }
 
 struct Row {
+    id: String,
     device: String,
     address: String,
     started: Moment,
     seen: Moment,
     this: bool,
+}
+
+/// What was just done, told on the account page.
+#[derive(Clone, Copy)]
+pub(super) enum Done {
+    PasswordChanged,
+    CodesKept,
+    SessionEnded,
+    SessionGone,
+    OthersEnded,
+    Nothing,
+}
+
+/// Each by its name in the address, and what is told.
+const TOLD: [(&str, &str); 5] = [
+    ("password", "Your password was changed, and every other browser was signed out."),
+    ("codes", "Your new recovery codes are in force. The ones you had before no longer work."),
+    ("session", "That browser was signed out."),
+    ("gone", "That browser was signed out already."),
+    ("others", "Every other browser was signed out."),
+];
+
+/// Back to the account, which says what was done.
+pub(super) fn done_with(what: Done) -> Answer {
+    Answer::see_other(match what {
+        Done::PasswordChanged => "/_auth/account?done=password",
+        Done::CodesKept => "/_auth/account?done=codes",
+        Done::SessionEnded => "/_auth/account?done=session",
+        Done::SessionGone => "/_auth/account?done=gone",
+        Done::OthersEnded => "/_auth/account?done=others",
+        Done::Nothing => "/_auth/account",
+    })
+}
+
+pub(super) fn done(what: Done) -> Response {
+    done_with(what).done()
+}
+
+/// What to tell; nothing when another site wrote the address.
+fn told(visit: &Visit) -> Result<Option<&'static str>, Failure> {
+    let done = Fields::of_query(&visit.uri)?.take("done");
+    let known = TOLD.iter().find(|(name, _)| *name == done).map(|(_, text)| *text);
+    Ok(known.filter(|_| is_own_navigation(&visit.method, &visit.headers)))
 }
 
 /// `/_auth/` leads to the account.
@@ -54,11 +103,17 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     let Some((_, session)) = visit.session().await? else { return Ok(to_login()) };
     let profile = visit.service.profile(&session).await?;
     let (csrf, cookie) = visit.csrf()?;
-    let page = page(visit.frame(), csrf, &profile, &session);
+    let page = page(visit.frame(), csrf, told(&visit)?, &profile, &session);
     Ok(Answer::page(StatusCode::OK, &page)?.cookie(cookie).done())
 }
 
-fn page<'a>(frame: Frame, csrf: String, profile: &'a Profile, current: &Session) -> Page<'a> {
+fn page<'a>(
+    frame: Frame,
+    csrf: String,
+    told: Option<&'static str>,
+    profile: &'a Profile,
+    current: &Session,
+) -> Page<'a> {
     let identity = &profile.account.identity;
     let totp = profile.totp.as_ref();
     Page {
@@ -68,7 +123,10 @@ fn page<'a>(frame: Frame, csrf: String, profile: &'a Profile, current: &Session)
         display_name: &identity.display_name,
         email: identity.email.as_deref(),
         groups: identity.groups.join(", "),
+        told,
         password: profile.account.password.is_some(),
+        password_set: profile.account.password_set_at.map(Moment::new),
+        others: profile.sessions.iter().any(|s| s.id != current.id),
         totp: totp.map(|t| (Moment::new(t.confirmed_at), Moment::new(t.last_used_at))),
         codes: profile.recovery.as_ref().map(|set| Codes {
             left: set.left,
@@ -82,9 +140,10 @@ fn page<'a>(frame: Frame, csrf: String, profile: &'a Profile, current: &Session)
 
 fn row(session: &Session, current: &Session) -> Row {
     Row {
+        id: session.id.to_string(),
         device: words::device(&session.device.user_agent),
         address: session.device.address.to_string(),
-        started: Moment::new(session.started_at),
+        started: Moment::new(session.signed_in_at()),
         seen: Moment::new(session.last_seen_at),
         this: session.id == current.id,
     }

@@ -34,7 +34,7 @@ struct Ready {
 }
 
 /// The codes as a text file, for the download.
-fn file(visit: &Visit, name: &str, codes: &[Zeroizing<String>]) -> String {
+pub(super) fn file(visit: &Visit, name: &str, codes: &[Zeroizing<String>]) -> String {
     let frame = visit.frame();
     let mut text = format!(
         "Recovery codes for {} at {} ({})\r\nEach code works once.\r\n\r\n",

@@ -40,7 +40,7 @@ fn told<'a>(visit: &Visit, session: &'a Session) -> SignedIn<'a> {
         email: session.identity.email.as_deref(),
         groups: &session.identity.groups,
         method: session.method.as_str(),
-        signed_in_at: session.started_at.rfc3339(),
+        signed_in_at: session.signed_in_at().rfc3339(),
         idle_expires_at: idle.min(session.expires_at).rfc3339(),
         expires_at: session.expires_at.rfc3339(),
     }

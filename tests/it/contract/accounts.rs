@@ -126,7 +126,34 @@ async fn two_processes_write_at_once_without_error<S: DurablePorts>(place: &Dura
     assert_eq!(place.one.list().await.unwrap().len(), 60);
 }
 
+async fn a_password_is_changed_once_and_only_by_a_session_that_is_honoured<S: DurablePorts>(
+    place: &Durable<S>,
+) {
+    let new = account("rupert");
+    let id = new.identity.account;
+    assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
+    let since = start();
+    let later = start().plus(Duration::from_mins(1));
+    let changed = at_once(20, |i| {
+        let (store, record) = (place.either(i), password(&format!("$new{i}")));
+        async move { store.change_password(id, &record, since, later).await.unwrap() }
+    })
+    .await;
+    assert_eq!(changed.iter().filter(|c| **c).count(), 1);
+    let won = changed.iter().position(|c| *c).unwrap();
+    let held = place.two.by_id(id).await.unwrap().unwrap();
+    assert_eq!(held.password, Some(password(&format!("$new{won}"))));
+    assert_eq!((held.sessions_valid_from, held.password_set_at), (later, Some(later)));
+    let after = later.plus(Duration::from_secs(1));
+    assert!(!place.one.change_password(id, &password("$x"), since, after).await.unwrap());
+    assert!(!place.one.change_password(account_id(), &password("$x"), after, after).await.unwrap());
+    assert!(place.one.set_disabled(id, true, start()).await.unwrap());
+    assert!(!place.one.change_password(id, &password("$x"), later, after).await.unwrap());
+    assert_eq!(place.two.by_id(id).await.unwrap().unwrap().password, held.password);
+}
+
 super::on_both_databases!(
+    a_password_is_changed_once_and_only_by_a_session_that_is_honoured,
     an_account_comes_back_as_it_was_added,
     a_name_is_given_to_one_of_many_at_once,
     accounts_are_listed_by_name,

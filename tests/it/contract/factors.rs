@@ -142,7 +142,79 @@ async fn codes_replaced_by_many_at_once_are_one_whole_set<S: DurablePorts>(place
     );
 }
 
+async fn an_authenticator_is_replaced_at_once_with_all_that_hangs_on_it<S: DurablePorts>(
+    place: &Durable<S>,
+) {
+    let id = somebody(place, "sybil").await;
+    let old = factor(id, 100);
+    assert!(place.one.enrol_first(&old).await.unwrap());
+    place.one.replace_recovery(&recovery(id, "old")).await.unwrap();
+    let at = start().plus(Duration::from_hours(1));
+    let replaced = at_once(20, |i| {
+        let (store, mut new, mut codes) = (place.either(i), factor(id, 300), recovery(id, "new"));
+        new.confirmed_at = at;
+        new.sealed = format!("v1.new.{i}");
+        codes.hashes = vec![code(100 + i)];
+        async move { store.replace_totp(&new, &codes, start()).await.unwrap() }
+    })
+    .await;
+    assert_eq!(replaced.iter().filter(|r| **r).count(), 1);
+    let won = replaced.iter().position(|r| *r).unwrap();
+    let held = place.two.totp(id).await.unwrap().unwrap();
+    assert_eq!((held.sealed, held.confirmed_at), (format!("v1.new.{won}"), at));
+    assert!(!place.one.consume_step(id, old.id, step(301), at).await.unwrap(), "the old one");
+    assert!(!place.one.consume_step(id, held.id, step(300), at).await.unwrap(), "is used");
+    assert!(place.one.consume_step(id, held.id, step(301), at).await.unwrap());
+    let set = place.two.recovery_set(id).await.unwrap().unwrap();
+    assert_eq!((set.salt.as_str(), set.left, set.confirmed_at), ("new", 1, None));
+    assert_eq!(place.one.consume_recovery(id, &code(1), at).await.unwrap(), None, "an old code");
+    let status = place.two.status(id).await.unwrap().unwrap();
+    assert!(!status.honours(start()) && status.honours(at), "older sessions are over");
+}
+
+async fn no_authenticator_is_replaced_by_a_session_that_is_over<S: DurablePorts>(
+    place: &Durable<S>,
+) {
+    let id = somebody(place, "trent").await;
+    assert!(place.one.enrol_first(&factor(id, 100)).await.unwrap());
+    let (new, codes) = (factor(id, 200), recovery(id, "new"));
+    let later = start().plus(Duration::from_secs(1));
+    assert!(place.one.set_disabled(id, true, later).await.unwrap());
+    assert!(!place.two.replace_totp(&new, &codes, later).await.unwrap(), "disabled");
+    assert!(place.one.set_disabled(id, false, later).await.unwrap());
+    assert!(!place.two.replace_totp(&new, &codes, start()).await.unwrap(), "ended");
+    assert!(place.two.recovery_set(id).await.unwrap().is_none(), "nothing was changed");
+    assert_ne!(place.two.totp(id).await.unwrap().unwrap().id, new.id);
+    let stranger = account_id();
+    assert!(!place.two.replace_totp(&factor(stranger, 1), &codes, later).await.unwrap());
+    assert!(place.two.replace_totp(&new, &codes, later).await.unwrap());
+}
+
+async fn a_code_shows_that_its_set_was_kept_and_stays_good<S: DurablePorts>(place: &Durable<S>) {
+    let (id, other) = (somebody(place, "uma").await, somebody(place, "vera").await);
+    let show = |who, n| {
+        let store = place.one.clone();
+        async move { store.confirm_recovery_by(who, &code(n), start()).await.unwrap() }
+    };
+    assert!(!show(id, 1).await, "there is no set");
+    place.two.replace_recovery(&recovery(id, "salt")).await.unwrap();
+    assert!(!show(id, 99).await && !show(other, 1).await, "none of theirs");
+    assert_eq!(place.two.recovery_set(id).await.unwrap().unwrap().confirmed_at, None);
+    assert_eq!(place.two.consume_recovery(id, &code(2), start()).await.unwrap(), Some(9));
+    assert!(!show(id, 2).await, "a used one shows nothing");
+    assert!(show(id, 1).await);
+    assert_eq!(place.two.recovery_set(id).await.unwrap().unwrap().confirmed_at, Some(start()));
+    assert_eq!(place.two.consume_recovery(id, &code(1), start()).await.unwrap(), Some(8));
+    let mut kept = recovery(id, "kept");
+    kept.confirmed_at = Some(start());
+    place.one.replace_recovery(&kept).await.unwrap();
+    assert_eq!(place.two.recovery_set(id).await.unwrap().unwrap().confirmed_at, Some(start()));
+}
+
 super::on_both_databases!(
+    an_authenticator_is_replaced_at_once_with_all_that_hangs_on_it,
+    no_authenticator_is_replaced_by_a_session_that_is_over,
+    a_code_shows_that_its_set_was_kept_and_stays_good,
     the_first_authenticator_is_the_only_first,
     a_step_is_used_by_one_of_fifty_at_once,
     a_step_not_after_the_last_is_refused,

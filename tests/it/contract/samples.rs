@@ -6,7 +6,7 @@ use vestibule::auth::account::{Identity, LoginName, NewAccount};
 use vestibule::auth::keys::{KEY_LEN, Key, KeyMaterial, KeyRing};
 use vestibule::auth::password::PasswordRecord;
 use vestibule::auth::recovery::{NewRecoverySet, RecoveryHash};
-use vestibule::auth::session::{BegunWith, Device, PendingLogin, ProvisionalTotp, Session};
+use vestibule::auth::session::{BegunWith, Device, Offers, PendingLogin, ProvisionalTotp, Session};
 use vestibule::auth::stage::Factor;
 use vestibule::auth::token::{HashedToken, Kind, PlainToken};
 use vestibule::auth::totp::{NewTotpFactor, TimeStep};
@@ -70,6 +70,7 @@ pub(crate) fn recovery(account: AccountId, salt: &str) -> NewRecoverySet {
         pepper_id: "p1".to_owned(),
         hashes: (0..10).map(code).collect(),
         created_at: start(),
+        confirmed_at: None,
     }
 }
 
@@ -117,6 +118,9 @@ pub(crate) fn session(identity: Identity, now: Timestamp) -> Session {
         app: "cellengine".to_owned(),
         method: Factor::Totp,
         started_at: now,
+        renewed_since: None,
+        second_factor_at: now,
+        password_at: now,
         last_seen_at: now,
         expires_at: now.plus(std::time::Duration::from_hours(12)),
         device: Device {
@@ -124,6 +128,7 @@ pub(crate) fn session(identity: Identity, now: Timestamp) -> Session {
             user_agent: "Mozilla/5.0 (\"test\")".to_owned(),
         },
         recovery_codes_due: Some("/experiments".to_owned()),
+        offers: Offers::default(),
     }
 }
 

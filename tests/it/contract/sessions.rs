@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use vestibule::auth::account::Identity;
-use vestibule::auth::session::Session;
+use vestibule::auth::session::{Offer, Offers, Session};
 use vestibule::auth::token::{HashedToken, PendingToken, SessionToken};
+use vestibule::base::clock::Timestamp;
 
 use super::places::{ShortLived, ShortLivedPorts};
 use super::samples::{account_id, at_once, identity, login, session, token};
@@ -175,7 +176,110 @@ async fn sessions_are_listed_newest_first<S: ShortLivedPorts>(place: &ShortLived
     assert!(place.two.list(Some(who.account), place.now()).await.unwrap().is_empty());
 }
 
+/// The session as it goes on under a new id.
+fn renewed(former: &Session, now: Timestamp) -> Session {
+    Session {
+        id: session(former.identity.clone(), now).id,
+        renewed_since: Some(former.signed_in_at()),
+        started_at: now,
+        last_seen_at: now,
+        second_factor_at: now,
+        ..former.clone()
+    }
+}
+
+async fn a_session_goes_on_under_one_new_id_only<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let (old, filed) = signed_in(place, &identity("olga")).await;
+    place.pass(Duration::from_mins(5)).await;
+    let (ids, now) = ((0..20).map(|_| token()).collect::<Vec<_>>(), place.now());
+    let won = at_once(20, |i| {
+        let (store, id, next) = (place.either(i), ids[i], renewed(&filed, now));
+        async move { store.renew(&old, &id, &next, IDLE).await.unwrap() }
+    })
+    .await;
+    assert_eq!(won.iter().filter(|w| **w).count(), 1);
+    for (id, won) in ids.iter().zip(&won) {
+        let found = S::load_session(&place.two, id).await;
+        assert_eq!(found.is_some(), *won);
+        if let Some(found) = found {
+            assert_eq!(found, Session { id: found.id, ..renewed(&filed, now) });
+        }
+    }
+    assert_eq!(S::load_session(&place.one, &old).await, None, "the old one is over");
+    assert!(!place.one.end_by_id(filed.id).await.unwrap(), "and its public id with it");
+    let listed = place.two.list(Some(filed.identity.account), now).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    assert!(place.one.end_by_id(listed[0].id).await.unwrap());
+}
+
+async fn an_ended_or_lapsed_session_is_not_renewed<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let who = identity("peggy");
+    let (ended, filed) = signed_in(place, &who).await;
+    let (lapsed, _) = signed_in(place, &who).await;
+    S::end_session(&place.one, &ended).await;
+    place.pass(IDLE).await;
+    for old in [ended, lapsed, token()] {
+        let new = token();
+        assert!(!place.two.renew(&old, &new, &renewed(&filed, place.now()), IDLE).await.unwrap());
+        assert_eq!(S::load_session(&place.one, &new).await, None);
+    }
+}
+
+async fn the_first_offer_holds_until_it_is_taken_once<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let (id, filed) = signed_in(place, &identity("quinn")).await;
+    let (other, _) = signed_in(place, &identity("quinn")).await;
+    let offered = at_once(20, |i| {
+        let store = place.either(i);
+        async move {
+            store.offer(&id, Offer::Authenticator, &format!("sealed {i}")).await.unwrap().unwrap()
+        }
+    })
+    .await;
+    assert!(offered.iter().all(|o| o == &offered[0]), "{offered:?}");
+    let held = place.two.offer(&id, Offer::RecoveryCodes, "codes").await.unwrap();
+    assert_eq!(held.as_deref(), Some("codes"));
+    let found = S::load_session(&place.two, &id).await.unwrap();
+    assert_eq!(found.offers.authenticator.as_ref(), Some(&offered[0]));
+    assert_eq!(found.offers.recovery_codes.as_deref(), Some("codes"));
+    assert_eq!(S::load_session(&place.two, &other).await.unwrap().offers, Offers::default());
+
+    let (next, renewal) = (token(), renewed(&found, place.now()));
+    assert!(place.one.renew(&id, &next, &renewal, IDLE).await.unwrap());
+    assert_eq!(S::load_session(&place.two, &next).await, Some(renewal), "offers go along");
+    let taken = at_once(20, |i| {
+        let store = place.either(i);
+        async move { store.withdraw(&next, Offer::Authenticator).await.unwrap() }
+    })
+    .await;
+    assert_eq!(taken.iter().filter(|t| **t).count(), 1);
+    let left = S::load_session(&place.one, &next).await.unwrap().offers;
+    assert_eq!((left.authenticator, left.recovery_codes.as_deref()), (None, Some("codes")));
+    assert_eq!(place.one.offer(&id, Offer::Authenticator, "x").await.unwrap(), None);
+    assert!(!place.one.withdraw(&token(), Offer::RecoveryCodes).await.unwrap());
+    assert_eq!(filed.offers, Offers::default());
+}
+
+async fn all_others_of_an_account_end_and_one_stays<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let (who, neighbour) = (identity("rosa"), identity("sven"));
+    let (mine, _) = signed_in(place, &who).await;
+    let (other, _) = signed_in(place, &who).await;
+    let waiting = pending(place, &who).await;
+    let (theirs, _) = signed_in(place, &neighbour).await;
+    assert_eq!(place.two.end_others(who.account, &mine).await.unwrap(), 1);
+    assert!(S::load_session(&place.one, &mine).await.is_some());
+    assert_eq!(S::load_session(&place.one, &other).await, None);
+    assert_eq!(S::load_login(&place.one, &waiting, place.now()).await, None);
+    assert!(S::load_session(&place.one, &theirs).await.is_some());
+    let listed = place.one.list(Some(who.account), place.now()).await.unwrap();
+    assert_eq!(listed.len(), 1, "the one that stays is still found");
+    assert_eq!(place.two.end_account(who.account).await.unwrap(), 1);
+}
+
 super::on_both_session_stores!(
+    a_session_goes_on_under_one_new_id_only,
+    an_ended_or_lapsed_session_is_not_renewed,
+    the_first_offer_holds_until_it_is_taken_once,
+    all_others_of_an_account_end_and_one_stays,
     a_login_becomes_a_session_once,
     a_login_that_is_over_becomes_no_session,
     a_session_comes_back_as_it_was_filed,

@@ -1,5 +1,15 @@
 //! Visitors by how far they got, made by walking through the real pages.
 
+use std::time::Duration;
+
+use vestibule::auth::keys::KeyRing;
+use vestibule::auth::ports::Sessions;
+use vestibule::auth::session::Session;
+use vestibule::auth::token::{PlainToken, SessionToken};
+use vestibule::base::clock::Timestamp;
+use vestibule::base::random::OsRandom;
+use vestibule::store::sql::ephemeral::EmbeddedStore;
+
 use super::client::Browser;
 use super::codes::Codes;
 use super::gateway::{Gateway, PASSWORD};
@@ -29,8 +39,10 @@ pub(crate) enum Visitor {
     Anonymous(Browser),
     /// The password proved; an account that is not enrolled yet.
     Pending(Browser),
-    /// Both factors proved.
+    /// Both factors proved, a moment ago.
     Full(Browser),
+    /// Both factors proved, longer ago than counts as fresh.
+    Stale(Browser),
 }
 
 impl Visitor {
@@ -53,10 +65,21 @@ impl Visitor {
         Self::Full(join(Browser::new(gateway), name).await.0)
     }
 
+    /// The same as [`Visitor::full`], six minutes later.
+    pub(crate) async fn stale(gateway: &Gateway, name: &str) -> Self {
+        gateway.add_user(name);
+        let mut browser = join(Browser::new(gateway), name).await.0;
+        let_proofs_age(gateway, &mut browser).await;
+        Self::Stale(browser)
+    }
+
     /// The browser.
     pub(crate) fn browser(&mut self) -> &mut Browser {
         match self {
-            Self::Anonymous(browser) | Self::Pending(browser) | Self::Full(browser) => browser,
+            Self::Anonymous(browser)
+            | Self::Pending(browser)
+            | Self::Full(browser)
+            | Self::Stale(browser) => browser,
         }
     }
 }
@@ -65,6 +88,26 @@ impl Visitor {
 pub(crate) async fn signed_in(gateway: &Gateway, name: &str) -> (Browser, Person) {
     gateway.add_user(name);
     join(Browser::new(gateway), name).await
+}
+
+/// Makes the proofs of a browser's session six minutes older, in the embedded store of a gateway.
+pub(crate) async fn let_proofs_age(gateway: &Gateway, browser: &mut Browser) {
+    let data = gateway.config.parent().unwrap().join("data");
+    let keys = vestibule::config::keys::load(&data.join("keys.toml")).unwrap();
+    let keys = KeyRing::new(&keys).unwrap();
+    let store = EmbeddedStore::open(&data.join("sessions.db")).await.unwrap();
+    let held = PlainToken::<SessionToken>::parse(&browser.jar[SESSION], &keys).unwrap();
+    let session = Sessions::load(&store, held.hashed()).await.unwrap().unwrap();
+    let before = |at: Timestamp| Timestamp::from_millis(at.as_millis() - 6 * 60 * 1000);
+    let older = Session {
+        second_factor_at: before(session.second_factor_at),
+        password_at: before(session.password_at),
+        ..session
+    };
+    let token = PlainToken::<SessionToken>::generate(&keys, &OsRandom::new()).unwrap();
+    let ttl = Duration::from_mins(30);
+    assert!(store.renew(held.hashed(), token.hashed(), &older, ttl).await.unwrap());
+    browser.jar.insert(SESSION.to_owned(), token.reveal().to_owned());
 }
 
 /// Proves the password; the answer that leads on.

@@ -1,12 +1,15 @@
-local key = index_key(ARGV[2])
+-- ARGV from the second: the account; the hash of the one session that stays, if any.
+local key, keep = index_key(ARGV[2]), ARGV[3]
 local ended = 0
 for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
   local hash = string.sub(member, 3)
-  if string.sub(member, 1, 2) == 's:' then
-    ended = ended + end_session(hash)
-  else
+  if string.sub(member, 1, 2) ~= 's:' then
     end_pending(hash)
+  elseif hash ~= keep then
+    ended = ended + end_session(hash)
   end
 end
-redis.call('DEL', key)
+if not keep then
+  redis.call('DEL', key)
+end
 return ended

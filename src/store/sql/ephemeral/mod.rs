@@ -18,8 +18,10 @@ use super::database::{Database, Step};
 use super::values::moment;
 
 /// The tables, in the order they came to be.
-const SCHEMA: &[Step] =
-    &[Step { version: 1, name: "sessions", sql: include_str!("../migrations/sessions_0001.sql") }];
+const SCHEMA: &[Step] = &[
+    Step { version: 1, name: "sessions", sql: include_str!("../migrations/sessions_0001.sql") },
+    Step { version: 4, name: "offers", sql: include_str!("../migrations/offers_0004.sql") },
+];
 
 const STORE: &str = "the session store (SQLite)";
 

@@ -5,27 +5,74 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use sqlx::query;
+use sqlx::{Any, Transaction, query};
 
 use crate::auth::ports::{Sessions, Stored};
-use crate::auth::session::Session;
+use crate::auth::session::{Offer, Offers, Session};
 use crate::auth::token::{HashedToken, PendingToken, SessionToken};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, SessionId};
 
-use super::super::values::{at, json, moment, optional_text};
+use super::super::values::{at, json, moment, optional_text, text};
 use super::EmbeddedStore;
+
+const RECORD: &str = "the record of a session";
 
 fn session(row: &AnyRow) -> sqlx::Result<Session> {
     let mut session: Session = json(row, "record")?;
     session.last_seen_at = at(row, "last_seen_at")?;
     session.recovery_codes_due = optional_text(row, "recovery_codes_due")?;
+    session.offers = Offers {
+        authenticator: optional_text(row, "offered_authenticator")?,
+        recovery_codes: optional_text(row, "offered_recovery_codes")?,
+    };
     Ok(session)
+}
+
+async fn file(
+    t: &mut Transaction<'static, Any>,
+    id: &HashedToken<SessionToken>,
+    session: &Session,
+    ttl: Duration,
+) -> sqlx::Result<()> {
+    query(
+        "INSERT INTO sessions (id, public_id, account_id, record, last_seen_at, \
+         recovery_codes_due, keep_until, offered_authenticator, offered_recovery_codes) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(id.to_hex())
+    .bind(session.id.to_string())
+    .bind(session.identity.account.to_string())
+    .bind(serde_json::json!(session).to_string())
+    .bind(moment(session.last_seen_at))
+    .bind(session.recovery_codes_due.as_deref())
+    .bind(moment(session.last_seen_at.plus(ttl)))
+    .bind(session.offers.authenticator.as_deref())
+    .bind(session.offers.recovery_codes.as_deref())
+    .execute(&mut **t)
+    .await?;
+    Ok(())
 }
 
 impl EmbeddedStore {
     fn session(&self, row: &AnyRow) -> Stored<Session> {
-        session(row).map_err(|_values| self.db.damaged("the record of a session"))
+        session(row).map_err(|_values| self.db.damaged(RECORD))
+    }
+
+    /// Ends everything of an account but the session filed under `keep`.
+    async fn end_all_of(&self, account: AccountId, keep: &str) -> Stored<u64> {
+        let account = account.to_string();
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                let logins = query("DELETE FROM pending_logins WHERE account_id = $1");
+                logins.bind(account.as_str()).execute(&mut *t).await?;
+                let sessions = query("DELETE FROM sessions WHERE account_id = $1 AND id <> $2");
+                let ended = sessions.bind(account.as_str()).bind(keep).execute(&mut *t).await?;
+                t.commit().await?;
+                Ok(ended.rows_affected())
+            })
+            .await
     }
 }
 
@@ -51,29 +98,76 @@ impl Sessions for EmbeddedStore {
                 if ended.rows_affected() != 1 {
                     return Ok(false);
                 }
-                query(
-                    "INSERT INTO sessions (id, public_id, account_id, record, last_seen_at, \
-                     recovery_codes_due, keep_until) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-                )
-                .bind(id.to_hex())
-                .bind(session.id.to_string())
-                .bind(session.identity.account.to_string())
-                .bind(serde_json::json!(session).to_string())
-                .bind(moment(session.last_seen_at))
-                .bind(session.recovery_codes_due.as_deref())
-                .bind(moment(session.last_seen_at.plus(ttl)))
-                .execute(&mut *t)
-                .await?;
+                file(&mut t, id, session, ttl).await?;
                 t.commit().await?;
                 Ok(true)
             })
             .await
     }
 
+    async fn renew(
+        &self,
+        old: &HashedToken<SessionToken>,
+        new: &HashedToken<SessionToken>,
+        session: &Session,
+        ttl: Duration,
+    ) -> Stored<bool> {
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                let ended = query("DELETE FROM sessions WHERE id = $1 AND keep_until > $2")
+                    .bind(old.to_hex())
+                    .bind(moment(session.last_seen_at))
+                    .execute(&mut *t)
+                    .await?;
+                if ended.rows_affected() != 1 {
+                    return Ok(false);
+                }
+                file(&mut t, new, session, ttl).await?;
+                t.commit().await?;
+                Ok(true)
+            })
+            .await
+    }
+
+    async fn offer(
+        &self,
+        id: &HashedToken<SessionToken>,
+        offer: Offer,
+        sealed: &str,
+    ) -> Stored<Option<String>> {
+        let statement = query(match offer {
+            Offer::Authenticator => {
+                "UPDATE sessions SET offered_authenticator = COALESCE(offered_authenticator, $2) \
+                 WHERE id = $1 RETURNING offered_authenticator AS held"
+            }
+            Offer::RecoveryCodes => {
+                "UPDATE sessions SET offered_recovery_codes = \
+                 COALESCE(offered_recovery_codes, $2) WHERE id = $1 \
+                 RETURNING offered_recovery_codes AS held"
+            }
+        });
+        let row = self.db.change_returning(statement.bind(id.to_hex()).bind(sealed)).await?;
+        let held = row.map(|row| text(&row, "held")).transpose();
+        held.map_err(|_values| self.db.damaged(RECORD))
+    }
+
+    async fn withdraw(&self, id: &HashedToken<SessionToken>, offer: Offer) -> Stored<bool> {
+        let statement = query(match offer {
+            Offer::Authenticator => {
+                "UPDATE sessions SET offered_authenticator = NULL \
+                 WHERE id = $1 AND offered_authenticator IS NOT NULL"
+            }
+            Offer::RecoveryCodes => {
+                "UPDATE sessions SET offered_recovery_codes = NULL \
+                 WHERE id = $1 AND offered_recovery_codes IS NOT NULL"
+            }
+        });
+        Ok(self.db.change(statement.bind(id.to_hex())).await? == 1)
+    }
+
     async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
-        let statement =
-            query("SELECT record, last_seen_at, recovery_codes_due FROM sessions WHERE id = $1")
-                .bind(id.to_hex());
+        let statement = query("SELECT * FROM sessions WHERE id = $1").bind(id.to_hex());
         self.db.fetch_one(statement).await?.map(|row| self.session(&row)).transpose()
     }
 
@@ -114,18 +208,15 @@ impl Sessions for EmbeddedStore {
     }
 
     async fn end_account(&self, account: AccountId) -> Stored<u64> {
-        let account = account.to_string();
-        self.db
-            .timed(async {
-                let mut t = self.db.begin().await?;
-                let logins = query("DELETE FROM pending_logins WHERE account_id = $1");
-                logins.bind(account.as_str()).execute(&mut *t).await?;
-                let sessions = query("DELETE FROM sessions WHERE account_id = $1");
-                let ended = sessions.bind(account.as_str()).execute(&mut *t).await?;
-                t.commit().await?;
-                Ok(ended.rows_affected())
-            })
-            .await
+        self.end_all_of(account, "").await
+    }
+
+    async fn end_others(
+        &self,
+        account: AccountId,
+        keep: &HashedToken<SessionToken>,
+    ) -> Stored<u64> {
+        self.end_all_of(account, &keep.to_hex()).await
     }
 
     async fn end_all(&self) -> Stored<u64> {
@@ -141,12 +232,10 @@ impl Sessions for EmbeddedStore {
     }
 
     async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>> {
-        let statement = query(
-            "SELECT record, last_seen_at, recovery_codes_due FROM sessions \
-             WHERE keep_until > $1 AND ($2 = '' OR account_id = $2)",
-        )
-        .bind(moment(now))
-        .bind(account.map(|a| a.to_string()).unwrap_or_default());
+        let statement =
+            query("SELECT * FROM sessions WHERE keep_until > $1 AND ($2 = '' OR account_id = $2)")
+                .bind(moment(now))
+                .bind(account.map(|a| a.to_string()).unwrap_or_default());
         let rows = self.db.fetch(statement).await?;
         let mut sessions =
             rows.iter().map(|row| self.session(row)).collect::<Stored<Vec<Session>>>()?;

@@ -1,0 +1,110 @@
+//! What a person does with the password and with the sessions of the account.
+
+use std::time::Duration;
+
+use super::step_up::Proved;
+use super::{LoginError, LoginService};
+use crate::auth::audit::{Caller, Context, Ended, Event};
+use crate::auth::fresh::FreshSecondFactor;
+use crate::auth::password::{NotTaken, PasswordRefused};
+use crate::auth::session::Session;
+use crate::auth::token::{PlainToken, SessionToken};
+use crate::base::id::SessionId;
+use crate::base::secret::Secret;
+
+/// What was typed to change the password.
+#[derive(Debug)]
+pub struct PasswordChange {
+    /// The present password.
+    pub current: Secret,
+    /// The new one.
+    pub new: Secret,
+    /// Where they were typed.
+    pub caller: Caller,
+}
+
+/// What comes of a change of the password.
+#[derive(Debug)]
+#[must_use]
+pub enum PasswordChanged {
+    /// Done: this session goes on under this token, every other is over.
+    Done(PlainToken<SessionToken>),
+    /// The present password is wrong.
+    WrongCurrent,
+    /// The new one is not taken.
+    Refused(PasswordRefused),
+    /// Too many tries.
+    Wait(Duration),
+    /// The session is over.
+    Ended,
+}
+
+impl LoginService {
+    /// Changes the password: the present one is proved again, the second factor was a moment ago.
+    /// Every other session and every login in progress ends.
+    pub async fn change_password(
+        &self,
+        token: &PlainToken<SessionToken>,
+        fresh: FreshSecondFactor<'_>,
+        change: PasswordChange,
+    ) -> Result<PasswordChanged, LoginError> {
+        let session = fresh.session();
+        let proved = self.prove_password(token, session, &change.current, &change.caller).await?;
+        match proved {
+            Proved::Yes(_) => {}
+            Proved::Wrong => return Ok(PasswordChanged::WrongCurrent),
+            Proved::Wait(wait) => return Ok(PasswordChanged::Wait(wait)),
+            Proved::Ended => return Ok(PasswordChanged::Ended),
+        }
+        let record = match self.deps.passwords.hash_new(&change.new, &session.identity).await {
+            Ok(record) => record,
+            Err(NotTaken::Refused(refused)) => return Ok(PasswordChanged::Refused(refused)),
+            Err(NotTaken::Hash(error)) => return Err(error.into()),
+        };
+        let (account, since) = (session.identity.account, session.started_at);
+        let now = self.now().max(since);
+        if !self.deps.accounts.change_password(account, &record, since, now).await? {
+            return Ok(PasswordChanged::Ended);
+        }
+        let context = Context::person(&change.caller, &session.identity);
+        self.record(Event::PasswordChanged { by: "password" }, &context).await?;
+        let next = Session { password_at: now, ..session.clone() };
+        let Some(renewed) = self.renew(token, &next, now).await? else {
+            return Ok(PasswordChanged::Ended);
+        };
+        self.deps.sessions.end_others(account, renewed.token.hashed()).await?;
+        Ok(PasswordChanged::Done(renewed.token))
+    }
+
+    /// Ends another session of the same account. Whether there was one.
+    pub async fn end_session(
+        &self,
+        fresh: FreshSecondFactor<'_>,
+        id: SessionId,
+        caller: &Caller,
+    ) -> Result<bool, LoginError> {
+        let identity = &fresh.session().identity;
+        let own = self.deps.sessions.list(Some(identity.account), self.now()).await?;
+        // A session never passes to another account, so the list cannot be outrun.
+        if !own.iter().any(|s| s.id == id) || !self.deps.sessions.end_by_id(id).await? {
+            return Ok(false);
+        }
+        let event = Event::SessionEnded { session: id, why: Ended::ByPerson };
+        self.record(event, &Context::person(caller, identity)).await?;
+        Ok(true)
+    }
+
+    /// Ends every other session and every login in progress of the account. How many sessions.
+    pub async fn end_other_sessions(
+        &self,
+        token: &PlainToken<SessionToken>,
+        fresh: FreshSecondFactor<'_>,
+        caller: &Caller,
+    ) -> Result<u64, LoginError> {
+        let identity = &fresh.session().identity;
+        let ended = self.deps.sessions.end_others(identity.account, token.hashed()).await?;
+        let event = Event::SessionsEnded { sessions: ended, why: Ended::ByPerson };
+        self.record(event, &Context::person(caller, identity)).await?;
+        Ok(ended)
+    }
+}

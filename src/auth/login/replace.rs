@@ -1,0 +1,281 @@
+//! Configuring the second factor anew, and new recovery codes. What is new is offered in the
+//! session, sealed, and the same however often it is looked at; what was before stays good until
+//! the new is confirmed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{AppRef, Enrolment, LoginError, LoginService};
+use crate::auth::audit::{Caller, Context, Event};
+use crate::auth::fresh::FreshFactors;
+use crate::auth::recovery::{CODES_IN_SET, NewRecoverySet, RecoveryCode};
+use crate::auth::session::{Offer, Offers, ProvisionalTotp, Session};
+use crate::auth::stage::Factor;
+use crate::auth::throttle::{AttemptKey, RECOVERY_SETS, Verdict};
+use crate::auth::token::{PlainToken, SessionToken};
+use crate::auth::totp::{Code, NewTotpFactor, TotpSecret};
+use crate::base::clock::Timestamp;
+use crate::base::id::{AccountId, FactorId};
+
+/// What comes of confirming a new authenticator.
+#[derive(Debug)]
+#[must_use]
+pub enum Replaced {
+    /// Done: this session goes on under this token and offers the new recovery codes.
+    Done(PlainToken<SessionToken>),
+    /// The code is none of the new authenticator.
+    Wrong,
+    /// Nothing is offered: look again first.
+    NothingOffered,
+    /// The session is over.
+    Ended,
+}
+
+/// New recovery codes, until one is typed back.
+pub struct OfferedCodes {
+    /// As they are shown.
+    pub codes: Vec<Zeroizing<String>>,
+    /// They are in force already, because the authenticator was replaced with them.
+    pub in_force: bool,
+}
+
+impl fmt::Debug for OfferedCodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OfferedCodes(***)")
+    }
+}
+
+/// What comes of typing a code back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum KeptCodes {
+    /// The codes are in force.
+    Done,
+    /// That is none of them.
+    Wrong,
+    /// Nothing is offered any more, or it was overtaken by another set.
+    NothingOffered,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SealedCodes {
+    sealed: String,
+    in_force: bool,
+}
+
+fn context(account: AccountId) -> Vec<u8> {
+    [b"offered recovery codes".as_slice(), account.as_bytes()].concat()
+}
+
+fn unreadable() -> LoginError {
+    LoginError::Broken("what a session offers does not read".to_owned())
+}
+
+impl LoginService {
+    /// The new authenticator offered in this session.
+    pub async fn offered_authenticator(
+        &self,
+        app: AppRef<'_>,
+        token: &PlainToken<SessionToken>,
+        fresh: FreshFactors<'_>,
+    ) -> Result<Option<Enrolment>, LoginError> {
+        let identity = &fresh.session().identity;
+        let account = identity.account;
+        let factor = FactorId::random(self.random())?;
+        let new = TotpSecret::generate(self.random())?;
+        let sealed = new.seal(&self.deps.keys, self.random(), account, factor)?;
+        let new = serde_json::json!(ProvisionalTotp { factor, sealed }).to_string();
+        let held = self.deps.sessions.offer(token.hashed(), Offer::Authenticator, &new).await?;
+        let Some(held) = held else { return Ok(None) };
+        let offered: ProvisionalTotp = serde_json::from_str(&held).map_err(|_json| unreadable())?;
+        let secret = TotpSecret::open(&self.deps.keys, account, offered.factor, &offered.sealed)?;
+        let uri = secret.to_uri(app.issuer, identity.name.as_str());
+        Ok(Some(Enrolment { secret: secret.to_base32(), uri, name: identity.name.clone() }))
+    }
+
+    /// Puts the offered authenticator in place of the present one, by a code of it, which counts as
+    /// used. In the same step the recovery codes are replaced by new ones, and every other session
+    /// is over; this one goes on under a new id.
+    pub async fn replace_authenticator(
+        &self,
+        token: &PlainToken<SessionToken>,
+        fresh: FreshFactors<'_>,
+        code: &Code,
+        caller: &Caller,
+    ) -> Result<Replaced, LoginError> {
+        let session = fresh.session();
+        let (account, since) = (session.identity.account, session.started_at);
+        let Some(held) = &session.offers.authenticator else {
+            return Ok(Replaced::NothingOffered);
+        };
+        let offered: ProvisionalTotp = serde_json::from_str(held).map_err(|_json| unreadable())?;
+        let secret = TotpSecret::open(&self.deps.keys, account, offered.factor, &offered.sealed)?;
+        let Some(step) = secret.matching_step(code, self.now()) else {
+            return Ok(Replaced::Wrong);
+        };
+        let codes = self.generate_codes(account).await?;
+        let set = self.hashed_set(account, &codes, None).await?;
+        let now = self.now().max(since);
+        let factor = NewTotpFactor {
+            account,
+            id: offered.factor,
+            sealed: offered.sealed,
+            confirmed_step: step,
+            confirmed_at: now,
+        };
+        if !self.deps.factors.replace_totp(&factor, &set, since).await? {
+            return Ok(Replaced::Ended);
+        }
+        let context = Context::person(caller, &session.identity);
+        self.record(Event::SecondFactorReplaced { factor: factor.id }, &context).await?;
+        self.record(Event::RecoveryCodesMade, &context).await?;
+        let offers = Offers {
+            authenticator: None,
+            recovery_codes: Some(self.seal_codes(account, &codes, true)?),
+        };
+        let next = Session {
+            second_factor_at: now,
+            method: Factor::Totp,
+            recovery_codes_due: None,
+            offers,
+            ..session.clone()
+        };
+        let Some(renewed) = self.renew(token, &next, now).await? else {
+            return Ok(Replaced::Ended);
+        };
+        self.deps.sessions.end_others(account, renewed.token.hashed()).await?;
+        Ok(Replaced::Done(renewed.token))
+    }
+
+    /// The new recovery codes offered in this session. The present ones stay good until one of the
+    /// new is typed back.
+    pub async fn offered_codes(
+        &self,
+        token: &PlainToken<SessionToken>,
+        fresh: FreshFactors<'_>,
+    ) -> Result<Option<OfferedCodes>, LoginError> {
+        let session = fresh.session();
+        let account = session.identity.account;
+        let held = if let Some(held) = &session.offers.recovery_codes {
+            held.clone()
+        } else {
+            let codes = self.generate_codes(account).await?;
+            let sealed = self.seal_codes(account, &codes, false)?;
+            let offer = self.deps.sessions.offer(token.hashed(), Offer::RecoveryCodes, &sealed);
+            let Some(held) = offer.await? else { return Ok(None) };
+            held
+        };
+        let (codes, in_force) = self.open_codes(account, &held)?;
+        let codes = codes.iter().map(RecoveryCode::to_display).collect();
+        Ok(Some(OfferedCodes { codes, in_force }))
+    }
+
+    /// Brings the offered codes into force by one of them, which shows that they were kept and
+    /// stays good.
+    pub async fn keep_codes(
+        &self,
+        token: &PlainToken<SessionToken>,
+        fresh: FreshFactors<'_>,
+        typed: &RecoveryCode,
+        caller: &Caller,
+    ) -> Result<KeptCodes, LoginError> {
+        let account = fresh.session().identity.account;
+        let Some(held) = &fresh.session().offers.recovery_codes else {
+            return Ok(KeptCodes::NothingOffered);
+        };
+        let (codes, in_force) = self.open_codes(account, held)?;
+        if !codes.iter().any(|code| code.is(typed)) {
+            return Ok(KeptCodes::Wrong);
+        }
+        let hash = if in_force { self.hash_in_force(account, typed).await? } else { None };
+        let set = if in_force {
+            None
+        } else {
+            Some(self.hashed_set(account, &codes, Some(self.now())).await?)
+        };
+        // Whoever takes the offer back brings it into force: a code used meanwhile never comes back.
+        if !self.deps.sessions.withdraw(token.hashed(), Offer::RecoveryCodes).await? {
+            return Ok(KeptCodes::NothingOffered);
+        }
+        let context = Context::person(caller, &fresh.session().identity);
+        let kept = match (set, hash) {
+            (Some(set), _) => {
+                self.deps.factors.replace_recovery(&set).await?;
+                self.record(Event::RecoveryCodesMade, &context).await?;
+                true
+            }
+            (None, Some(hash)) => {
+                self.deps.factors.confirm_recovery_by(account, &hash, self.now()).await?
+            }
+            (None, None) => false,
+        };
+        if kept {
+            self.record(Event::RecoveryCodesKept, &context).await?;
+        }
+        Ok(if kept { KeptCodes::Done } else { KeptCodes::NothingOffered })
+    }
+
+    async fn hash_in_force(
+        &self,
+        account: AccountId,
+        code: &RecoveryCode,
+    ) -> Result<Option<crate::auth::recovery::RecoveryHash>, LoginError> {
+        let set = self.deps.factors.recovery_set(account).await?;
+        let salted = set.as_ref().map(|s| (s.salt.as_str(), s.pepper_id.as_str()));
+        Ok(self.deps.passwords.hash_recovery_code(code, salted).await?)
+    }
+
+    /// Makes a set of codes, as often as the budget of the account allows.
+    pub(super) async fn generate_codes(
+        &self,
+        account: AccountId,
+    ) -> Result<Vec<RecoveryCode>, LoginError> {
+        let budget = [(AttemptKey::recovery_set(account), RECOVERY_SETS)];
+        if let Verdict::Wait(_) = self.deps.attempts.count(&budget, self.now()).await? {
+            return Err(LoginError::Busy);
+        }
+        let codes = (0..CODES_IN_SET).map(|_| RecoveryCode::generate(self.random()));
+        Ok(codes.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    pub(super) async fn hashed_set(
+        &self,
+        account: AccountId,
+        codes: &[RecoveryCode],
+        confirmed_at: Option<Timestamp>,
+    ) -> Result<NewRecoverySet, LoginError> {
+        let (salt, pepper_id, hashes) = self.deps.passwords.hash_recovery_set(codes).await?;
+        let created_at = self.now();
+        Ok(NewRecoverySet { account, salt, pepper_id, hashes, created_at, confirmed_at })
+    }
+
+    fn seal_codes(
+        &self,
+        account: AccountId,
+        codes: &[RecoveryCode],
+        in_force: bool,
+    ) -> Result<String, LoginError> {
+        let mut plain = Zeroizing::new(String::with_capacity(256));
+        for code in codes {
+            plain.push_str(&code.to_display());
+            plain.push('\n');
+        }
+        let keys = &self.deps.keys;
+        let sealed = keys.seal(self.random(), &context(account), plain.as_bytes())?;
+        Ok(serde_json::json!(SealedCodes { sealed, in_force }).to_string())
+    }
+
+    fn open_codes(
+        &self,
+        account: AccountId,
+        held: &str,
+    ) -> Result<(Vec<RecoveryCode>, bool), LoginError> {
+        let held: SealedCodes = serde_json::from_str(held).map_err(|_json| unreadable())?;
+        let plain = self.deps.keys.open(&context(account), &held.sealed)?;
+        let text = std::str::from_utf8(&plain).map_err(|_utf8| unreadable())?;
+        let codes = text.lines().map(RecoveryCode::parse).collect::<Result<Vec<_>, _>>();
+        Ok((codes.map_err(|_code| unreadable())?, held.in_force))
+    }
+}

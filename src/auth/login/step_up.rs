@@ -1,0 +1,233 @@
+//! Step-up: proving again, within a session, who one is. It gives the session a new id, so that a
+//! token stolen before is worth nothing after.
+
+use std::time::Duration;
+
+use super::events::throttled;
+use super::service::count_failure;
+use super::{LoginError, LoginService, Renewed};
+use crate::auth::account::Account;
+use crate::auth::audit::{Caller, Context, Ended, Event, Guess};
+use crate::auth::recovery::RecoveryCode;
+use crate::auth::session::Session;
+use crate::auth::stage::{PasswordProof, SecondFactorProof};
+use crate::auth::throttle::{AttemptKey, Budget, Verdict};
+use crate::auth::token::{PlainToken, SessionToken};
+use crate::auth::totp::Code;
+use crate::base::clock::Timestamp;
+use crate::base::id::SessionId;
+use crate::base::secret::Secret;
+
+/// What was typed as the second factor.
+#[derive(Debug)]
+pub enum TypedCode {
+    /// Six digits of the authenticator.
+    App(Code),
+    /// A recovery code.
+    Recovery(RecoveryCode),
+    /// Neither: a typo, which costs no try.
+    Neither,
+}
+
+impl TypedCode {
+    /// What this is.
+    pub fn parse(typed: &str) -> Self {
+        match (Code::parse(typed), RecoveryCode::parse(typed)) {
+            (Ok(code), _) => Self::App(code),
+            (Err(_), Ok(code)) => Self::Recovery(code),
+            (Err(_), Err(_)) => Self::Neither,
+        }
+    }
+}
+
+/// What comes of a step-up.
+#[derive(Debug)]
+#[must_use]
+pub enum StepUp {
+    /// Right: the session goes on under this token.
+    Done(PlainToken<SessionToken>),
+    /// The password is wrong. The code was not looked at.
+    WrongPassword,
+    /// The code is wrong or was used before.
+    WrongCode,
+    /// Too many tries for this account.
+    Wait(Duration),
+    /// The session is over: it ended meanwhile, or had too many wrong tries.
+    Ended,
+}
+
+/// Whether one may guess.
+pub(super) enum MayGuess {
+    Yes,
+    Wait(Duration),
+    Ended,
+}
+
+impl LoginService {
+    /// Proves the second factor again and, where one is typed, the password before it.
+    pub async fn step_up(
+        &self,
+        token: &PlainToken<SessionToken>,
+        session: &Session,
+        password: Option<&Secret>,
+        code: &TypedCode,
+        caller: &Caller,
+    ) -> Result<StepUp, LoginError> {
+        let asked_at = self.now();
+        let Some(account) = self.owner(session).await? else { return Ok(StepUp::Ended) };
+        let mut password_at = session.password_at;
+        if let Some(password) = password {
+            match self.prove_password(token, session, password, caller).await? {
+                Proved::Yes(_) => password_at = asked_at,
+                Proved::Wrong => return Ok(StepUp::WrongPassword),
+                Proved::Wait(wait) => return Ok(StepUp::Wait(wait)),
+                Proved::Ended => return Ok(StepUp::Ended),
+            }
+        }
+        match self.prove_second_factor(token, session, &account, code, caller).await? {
+            Proved::Yes(_) => {}
+            Proved::Wrong => return Ok(StepUp::WrongCode),
+            Proved::Wait(wait) => return Ok(StepUp::Wait(wait)),
+            Proved::Ended => return Ok(StepUp::Ended),
+        }
+        let next = Session { second_factor_at: asked_at, password_at, ..session.clone() };
+        let Some(renewed) = self.renew(token, &next, asked_at).await? else {
+            return Ok(StepUp::Ended);
+        };
+        let guess = if password.is_some() { Guess::StepUp } else { Guess::SecondFactor };
+        let context = Context::person(caller, &account.identity);
+        self.record(Event::SteppedUp { guess }, &context).await?;
+        Ok(StepUp::Done(renewed.token))
+    }
+
+    /// The account of a session, unless it was disabled, removed, or its sessions ended.
+    pub(super) async fn owner(&self, session: &Session) -> Result<Option<Account>, LoginError> {
+        let account = self.deps.accounts.by_id(session.identity.account).await?;
+        Ok(account.filter(|a| !a.disabled && session.started_at >= a.sessions_valid_from))
+    }
+
+    /// The session goes on under a new id and token, as `next` says. It counts as begun at
+    /// `started_at`, so that an end of all sessions after that moment still ends it. `None` when the
+    /// session is over.
+    pub(super) async fn renew(
+        &self,
+        token: &PlainToken<SessionToken>,
+        next: &Session,
+        started_at: Timestamp,
+    ) -> Result<Option<Renewed>, LoginError> {
+        let now = self.now();
+        let session = Session {
+            id: SessionId::random(self.random())?,
+            renewed_since: Some(next.signed_in_at()),
+            started_at,
+            last_seen_at: now,
+            ..next.clone()
+        };
+        let ttl = self.deps.limits.time_to_live(&session, now);
+        let new = PlainToken::<SessionToken>::generate(&self.deps.keys, self.random())?;
+        let won = self.deps.sessions.renew(token.hashed(), new.hashed(), &session, ttl).await?;
+        Ok(won.then_some(Renewed { token: new, session }))
+    }
+
+    /// Checks the password of the session's own account, counted like one typed at sign-in.
+    pub(super) async fn prove_password(
+        &self,
+        token: &PlainToken<SessionToken>,
+        session: &Session,
+        password: &Secret,
+        caller: &Caller,
+    ) -> Result<Proved<PasswordProof>, LoginError> {
+        let name = &session.identity.name;
+        let budgets = self.first_factor_budgets(&caller.device, Some(name));
+        match self.may_guess(token, session, Guess::Password, &budgets, caller).await? {
+            MayGuess::Yes => {}
+            MayGuess::Wait(wait) => return Ok(Proved::Wait(wait)),
+            MayGuess::Ended => return Ok(Proved::Ended),
+        }
+        let mut counted: Vec<AttemptKey> = budgets.into_iter().map(|(key, _)| key).collect();
+        counted.push(AttemptKey::within_session(session.id));
+        let checked = self.check_password(Some(name), password).await;
+        if !matches!(checked, Ok((_, None))) {
+            self.deps.attempts.forgive(&counted).await?;
+        }
+        let (account, proof) = checked?;
+        // The name may have been given to another account since: that password proves nothing here.
+        let own = account.is_some_and(|a| a.id() == session.identity.account);
+        let Some(proof) = proof.filter(|_| own) else {
+            count_failure("password");
+            let context = Context::person(caller, &session.identity);
+            self.record(Event::StepUpWrong { guess: Guess::Password }, &context).await?;
+            return Ok(Proved::Wrong);
+        };
+        Ok(Proved::Yes(proof))
+    }
+
+    async fn prove_second_factor(
+        &self,
+        token: &PlainToken<SessionToken>,
+        session: &Session,
+        account: &Account,
+        code: &TypedCode,
+        caller: &Caller,
+    ) -> Result<Proved<SecondFactorProof>, LoginError> {
+        if matches!(code, TypedCode::Neither) {
+            return Ok(Proved::Wrong);
+        }
+        let key = AttemptKey::second_factor(account.id());
+        let budget = [(key.clone(), self.deps.budgets.second_factor)];
+        match self.may_guess(token, session, Guess::SecondFactor, &budget, caller).await? {
+            MayGuess::Yes => {}
+            MayGuess::Wait(wait) => return Ok(Proved::Wait(wait)),
+            MayGuess::Ended => return Ok(Proved::Ended),
+        }
+        let proof = match code {
+            TypedCode::App(code) => self.check_totp(account, code).await?,
+            TypedCode::Recovery(code) => self.check_recovery(account, code, caller).await?,
+            TypedCode::Neither => None,
+        };
+        let Some(proof) = proof else {
+            count_failure("second_factor");
+            let context = Context::person(caller, &session.identity);
+            self.record(Event::StepUpWrong { guess: Guess::SecondFactor }, &context).await?;
+            return Ok(Proved::Wrong);
+        };
+        self.deps.attempts.clear(&key).await?;
+        Ok(Proved::Yes(proof))
+    }
+
+    /// Counts a guess within a session before anything is compared: on the counters that signing in
+    /// has, and on the session's own, which ends it when it is used up.
+    async fn may_guess(
+        &self,
+        token: &PlainToken<SessionToken>,
+        session: &Session,
+        guess: Guess,
+        budgets: &[(AttemptKey, Budget)],
+        caller: &Caller,
+    ) -> Result<MayGuess, LoginError> {
+        let now = self.now();
+        let own = AttemptKey::within_session(session.id);
+        let tries = self.deps.budgets.login;
+        let budget = [(own.clone(), Budget { tries, window: self.deps.limits.absolute })];
+        if let Verdict::Wait(_) = self.deps.attempts.count(&budget, now).await? {
+            self.sign_out(token, caller, Ended::TooManyTries).await?;
+            return Ok(MayGuess::Ended);
+        }
+        if let Verdict::Wait(wait) = self.deps.attempts.count(budgets, now).await? {
+            self.deps.attempts.forgive(&[own]).await?;
+            let counted: Vec<_> = budgets.iter().map(|(key, _)| key.clone()).collect();
+            let context = Context::person(caller, &session.identity);
+            self.record_throttled(&counted, throttled(guess, wait, None), wait, &context).await?;
+            return Ok(MayGuess::Wait(wait));
+        }
+        Ok(MayGuess::Yes)
+    }
+}
+
+/// What comes of one proof within a session.
+pub(super) enum Proved<P> {
+    Yes(P),
+    Wrong,
+    Wait(Duration),
+    Ended,
+}

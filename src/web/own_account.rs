@@ -1,0 +1,153 @@
+//! What a person does with their own account, as our pages see it: the other half of
+//! [`super::service`].
+
+use async_trait::async_trait;
+
+use super::service::{Finished, Outcome};
+use crate::auth::audit::Caller;
+use crate::auth::fresh::{FreshFactors, FreshSecondFactor};
+use crate::auth::login::{
+    AppRef, Enrolment, KeptCodes, LoginService, OfferedCodes, PasswordChange, PasswordChanged,
+    Replaced, StepUp, TypedCode,
+};
+use crate::auth::recovery::RecoveryCode;
+use crate::auth::session::Session;
+use crate::auth::totp::Code;
+use crate::base::clock::Timestamp;
+use crate::base::id::SessionId;
+use crate::base::secret::Secret;
+
+#[async_trait]
+pub(super) trait OwnAccount: Send + Sync {
+    async fn step_up(
+        &self,
+        token: &Finished,
+        session: &Session,
+        password: Option<&Secret>,
+        code: &TypedCode,
+        caller: &Caller,
+    ) -> Outcome<StepUp>;
+    async fn change_password(
+        &self,
+        token: &Finished,
+        fresh: FreshSecondFactor<'_>,
+        change: PasswordChange,
+    ) -> Outcome<PasswordChanged>;
+    async fn end_session(
+        &self,
+        fresh: FreshSecondFactor<'_>,
+        id: SessionId,
+        caller: &Caller,
+    ) -> Outcome<bool>;
+    async fn end_other_sessions(
+        &self,
+        token: &Finished,
+        fresh: FreshSecondFactor<'_>,
+        caller: &Caller,
+    ) -> Outcome<u64>;
+    async fn offered_authenticator(
+        &self,
+        app: AppRef<'_>,
+        token: &Finished,
+        fresh: FreshFactors<'_>,
+    ) -> Outcome<Option<Enrolment>>;
+    async fn replace_authenticator(
+        &self,
+        token: &Finished,
+        fresh: FreshFactors<'_>,
+        code: &Code,
+        caller: &Caller,
+    ) -> Outcome<Replaced>;
+    async fn offered_codes(
+        &self,
+        token: &Finished,
+        fresh: FreshFactors<'_>,
+    ) -> Outcome<Option<OfferedCodes>>;
+    async fn keep_codes(
+        &self,
+        token: &Finished,
+        fresh: FreshFactors<'_>,
+        typed: &RecoveryCode,
+        caller: &Caller,
+    ) -> Outcome<KeptCodes>;
+    /// Fewest characters of a new password.
+    fn password_length(&self) -> usize;
+    fn now(&self) -> Timestamp;
+}
+
+#[async_trait]
+impl OwnAccount for LoginService {
+    async fn step_up(
+        &self,
+        token: &Finished,
+        session: &Session,
+        password: Option<&Secret>,
+        code: &TypedCode,
+        caller: &Caller,
+    ) -> Outcome<StepUp> {
+        Self::step_up(self, token, session, password, code, caller).await
+    }
+    async fn change_password(
+        &self,
+        token: &Finished,
+        fresh: FreshSecondFactor<'_>,
+        change: PasswordChange,
+    ) -> Outcome<PasswordChanged> {
+        Self::change_password(self, token, fresh, change).await
+    }
+    async fn end_session(
+        &self,
+        fresh: FreshSecondFactor<'_>,
+        id: SessionId,
+        caller: &Caller,
+    ) -> Outcome<bool> {
+        Self::end_session(self, fresh, id, caller).await
+    }
+    async fn end_other_sessions(
+        &self,
+        token: &Finished,
+        fresh: FreshSecondFactor<'_>,
+        caller: &Caller,
+    ) -> Outcome<u64> {
+        Self::end_other_sessions(self, token, fresh, caller).await
+    }
+    async fn offered_authenticator(
+        &self,
+        app: AppRef<'_>,
+        token: &Finished,
+        fresh: FreshFactors<'_>,
+    ) -> Outcome<Option<Enrolment>> {
+        Self::offered_authenticator(self, app, token, fresh).await
+    }
+    async fn replace_authenticator(
+        &self,
+        token: &Finished,
+        fresh: FreshFactors<'_>,
+        code: &Code,
+        caller: &Caller,
+    ) -> Outcome<Replaced> {
+        Self::replace_authenticator(self, token, fresh, code, caller).await
+    }
+    async fn offered_codes(
+        &self,
+        token: &Finished,
+        fresh: FreshFactors<'_>,
+    ) -> Outcome<Option<OfferedCodes>> {
+        Self::offered_codes(self, token, fresh).await
+    }
+    async fn keep_codes(
+        &self,
+        token: &Finished,
+        fresh: FreshFactors<'_>,
+        typed: &RecoveryCode,
+        caller: &Caller,
+    ) -> Outcome<KeptCodes> {
+        Self::keep_codes(self, token, fresh, typed, caller).await
+    }
+    fn password_length(&self) -> usize {
+        Self::password_length(self)
+    }
+    fn now(&self) -> Timestamp {
+        Self::now(self)
+    }
+}

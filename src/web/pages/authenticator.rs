@@ -1,0 +1,93 @@
+//! Configuring the authenticator anew.
+
+use askama::Template;
+use axum::response::Response;
+
+use super::fresh;
+use super::second_factor::to_login;
+use super::step_up::Target;
+use crate::auth::fresh::FreshFactors;
+use crate::auth::login::Replaced;
+use crate::auth::session::Session;
+use crate::auth::totp::Code;
+use crate::web::cookies;
+use crate::web::failure::Failure;
+use crate::web::form::CodeForm;
+use crate::web::service::Finished;
+use crate::web::view::{Answer, Complaint, Frame, Qr};
+use crate::web::visit::Visit;
+use crate::web::words;
+
+const WRONG: &str = "This code is not right. Check that it comes from the entry you just scanned, \
+                     not from the old one, and that the clock of your phone is right.";
+
+#[derive(Template)]
+#[template(path = "authenticator.html")]
+struct Page<'a> {
+    frame: Frame,
+    csrf: String,
+    name: &'a str,
+    secret: &'a str,
+    grouped: String,
+    uri: &'a str,
+    qr: Qr,
+    complaint: &'a Complaint,
+}
+
+pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
+    match fresh::with_both(&visit, &Target::Authenticator).await? {
+        Ok((token, session)) => page(&visit, &token, &session, &Complaint::none()).await,
+        Err(elsewhere) => Ok(*elsewhere),
+    }
+}
+
+async fn page(
+    visit: &Visit,
+    token: &Finished,
+    session: &Session,
+    complaint: &Complaint,
+) -> Result<Response, Failure> {
+    let Some(proof) = FreshFactors::of(session, visit.service.now()) else {
+        return Ok(fresh::to_step_up(&Target::Authenticator));
+    };
+    let offer = visit.service.offered_authenticator(visit.app(), token, proof).await?;
+    let Some(offer) = offer else { return Ok(to_login()) };
+    let (csrf, cookie) = visit.csrf()?;
+    let page = Page {
+        frame: visit.frame(),
+        csrf,
+        name: offer.name.as_str(),
+        secret: &offer.secret,
+        grouped: words::in_fours(&offer.secret),
+        uri: &offer.uri,
+        qr: Qr::new(&offer.uri)?,
+        complaint,
+    };
+    Ok(Answer::page(complaint.status(), &page)?.cookie(cookie).done())
+}
+
+pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
+    let form: CodeForm = visit.form()?;
+    let (token, session) = match fresh::with_both(&visit, &Target::Authenticator).await? {
+        Ok(asked) => asked,
+        Err(elsewhere) => return Ok(*elsewhere),
+    };
+    let Some(proof) = FreshFactors::of(&session, visit.service.now()) else {
+        return Ok(fresh::to_step_up(&Target::Authenticator));
+    };
+    let outcome = match Code::parse(form.code.reveal()) {
+        Ok(code) => {
+            visit.service.replace_authenticator(&token, proof, &code, &visit.caller()).await?
+        }
+        Err(_) => Replaced::Wrong,
+    };
+    match outcome {
+        Replaced::Done(token) => {
+            let cookie = cookies::set(cookies::SESSION, token.reveal());
+            Ok(Answer::see_other(Target::RecoveryCodes.path()).cookie(cookie).done())
+        }
+        Replaced::Wrong => page(&visit, &token, &session, &Complaint::wrong(WRONG)).await,
+        Replaced::NothingOffered => Ok(Answer::see_other(Target::Authenticator.path()).done()),
+        Replaced::Ended => Ok(to_login()),
+    }
+}

@@ -1,0 +1,104 @@
+//! Changing the password.
+
+use askama::Template;
+use axum::response::Response;
+use http::StatusCode;
+
+use super::account::{Done, done_with};
+use super::fresh;
+use super::second_factor::to_login;
+use super::step_up::Target;
+use crate::auth::fresh::FreshSecondFactor;
+use crate::auth::login::{PasswordChange, PasswordChanged};
+use crate::auth::password::{MAX_LENGTH, PasswordRefused};
+use crate::auth::session::Session;
+use crate::web::cookies;
+use crate::web::failure::Failure;
+use crate::web::form::PasswordChangeForm;
+use crate::web::view::{Answer, Complaint, Frame};
+use crate::web::visit::Visit;
+
+const WRONG: &str = "Your present password is not right. Please try again.";
+
+#[derive(Template)]
+#[template(path = "password.html")]
+struct Page<'a> {
+    frame: Frame,
+    csrf: String,
+    name: &'a str,
+    min_length: usize,
+    current: &'a Complaint,
+    new: &'a Complaint,
+}
+
+/// What is wrong with a new password, said to its owner.
+pub(in crate::web) fn refused(why: &PasswordRefused) -> String {
+    match why {
+        PasswordRefused::TooShort(least) => {
+            format!("This is too short. Use at least {least} characters.")
+        }
+        PasswordRefused::TooLong => {
+            format!("This is too long. Use at most {MAX_LENGTH} characters.")
+        }
+        PasswordRefused::NamesThePerson => {
+            "This contains your name or e-mail address, which is what others try first. Choose one \
+             without them."
+                .to_owned()
+        }
+        PasswordRefused::NamesTheService => {
+            "This contains the name of this service, which is what others try first. Choose one \
+             without it."
+                .to_owned()
+        }
+        PasswordRefused::TooEasy(why) => format!("This is easy to guess. {why}"),
+    }
+}
+
+pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
+    match fresh::with_second_factor(&visit, &Target::Password).await? {
+        Ok((_, session)) => {
+            page(&visit, &session, StatusCode::OK, &Complaint::none(), &Complaint::none())
+        }
+        Err(elsewhere) => Ok(*elsewhere),
+    }
+}
+
+fn page(
+    visit: &Visit,
+    session: &Session,
+    status: StatusCode,
+    current: &Complaint,
+    new: &Complaint,
+) -> Result<Response, Failure> {
+    let (csrf, cookie) = visit.csrf()?;
+    let name = session.identity.name.as_str();
+    let min_length = visit.service.password_length();
+    let page = Page { frame: visit.frame(), csrf, name, min_length, current, new };
+    Ok(Answer::page(status, &page)?.cookie(cookie).retry_after(current.wait).done())
+}
+
+pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
+    let form: PasswordChangeForm = visit.form()?;
+    let (token, session) = match fresh::with_second_factor(&visit, &Target::Password).await? {
+        Ok(asked) => asked,
+        Err(elsewhere) => return Ok(*elsewhere),
+    };
+    let Some(proof) = FreshSecondFactor::of(&session, visit.service.now()) else {
+        return Ok(fresh::to_step_up(&Target::Password));
+    };
+    let change =
+        PasswordChange { current: form.current, new: form.password, caller: visit.caller() };
+    let (current, new) = match visit.service.change_password(&token, proof, change).await? {
+        PasswordChanged::Done(token) => {
+            let cookie = cookies::set(cookies::SESSION, token.reveal());
+            return Ok(done_with(Done::PasswordChanged).cookie(cookie).done());
+        }
+        PasswordChanged::Ended => return Ok(to_login()),
+        PasswordChanged::WrongCurrent => (Complaint::wrong(WRONG), Complaint::none()),
+        PasswordChanged::Wait(wait) => (Complaint::wait(wait), Complaint::none()),
+        PasswordChanged::Refused(why) => (Complaint::none(), Complaint::wrong(refused(&why))),
+    };
+    let status =
+        if new.text.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { current.status() };
+    page(&visit, &session, status, &current, &new)
+}

@@ -1,0 +1,203 @@
+//! Proving again who one is, before something that matters.
+
+use askama::Template;
+use axum::response::Response;
+
+use super::fresh;
+use super::second_factor::to_login;
+use crate::auth::fresh::{FreshFactors, FreshSecondFactor};
+use crate::auth::login::{StepUp, TypedCode};
+use crate::auth::session::Session;
+use crate::base::secret::Secret;
+use crate::web::cookies;
+use crate::web::failure::Failure;
+use crate::web::form::{Fields, StepUpForm};
+use crate::web::return_to::ReturnTo;
+use crate::web::view::{Answer, Complaint, Frame};
+use crate::web::visit::Visit;
+
+const WRONG_CODE: &str = "This code is not right or was used before. Wait for the next one and try \
+                          again.";
+const WRONG_RECOVERY: &str = "This recovery code is not right or was used before. Please check it \
+                              and try again.";
+const WRONG_PASSWORD: &str = "The password is not right. Please try again.";
+
+/// Where a step-up leads: one of our pages, or a page of the app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::web) enum Target {
+    Account,
+    Authenticator,
+    RecoveryCodes,
+    Password,
+    App(ReturnTo),
+}
+
+impl Target {
+    const OWN: [Self; 4] =
+        [Self::Account, Self::Authenticator, Self::RecoveryCodes, Self::Password];
+
+    /// One of our own pages by its very path, a harmless address of the app, else the account.
+    pub(super) fn parse(text: &str) -> Self {
+        let own = Self::OWN.into_iter().find(|page| page.path() == text);
+        own.unwrap_or_else(|| match ReturnTo::parse(text) {
+            app if app.is_root() && text != "/" => Self::Account,
+            app => Self::App(app),
+        })
+    }
+
+    pub(super) fn path(&self) -> &str {
+        match self {
+            Self::Account => "/_auth/account",
+            Self::Authenticator => "/_auth/account/authenticator",
+            Self::RecoveryCodes => "/_auth/account/recovery-codes",
+            Self::Password => "/_auth/account/password",
+            Self::App(path) => path.as_str(),
+        }
+    }
+
+    /// What can let somebody else in for good needs both factors; the page for the password asks for
+    /// the present one itself.
+    fn needs_password(&self) -> bool {
+        match self {
+            Self::Authenticator | Self::RecoveryCodes => true,
+            Self::Account | Self::Password | Self::App(_) => false,
+        }
+    }
+
+    pub(super) fn step_up_path(&self) -> String {
+        let path = form_urlencoded::byte_serialize(self.path().as_bytes());
+        format!("/_auth/step-up?return_to={}", path.collect::<String>())
+    }
+
+    fn is_served(&self, session: &Session, visit: &Visit) -> bool {
+        let now = visit.service.now();
+        if self.needs_password() {
+            FreshFactors::of(session, now).is_some()
+        } else {
+            FreshSecondFactor::of(session, now).is_some()
+        }
+    }
+}
+
+/// Which code is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Means {
+    App,
+    RecoveryCode,
+}
+
+#[derive(Template)]
+#[template(path = "step_up.html")]
+struct Page<'a> {
+    frame: Frame,
+    csrf: String,
+    name: &'a str,
+    return_to: &'a str,
+    needs_password: bool,
+    recovery: bool,
+    /// Beside the password.
+    password: &'a Complaint,
+    /// Beside the code.
+    code: &'a Complaint,
+}
+
+fn asked(visit: &Visit) -> Result<(Option<Target>, Means), Failure> {
+    let mut query = Fields::of_query(&visit.uri)?;
+    let target = query.take("return_to");
+    let recovery = query.take("with") == "recovery";
+    let target = if target.is_empty() { None } else { Some(Target::parse(&target)) };
+    Ok((target, if recovery { Means::RecoveryCode } else { Means::App }))
+}
+
+pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
+    let (_, session) = match fresh::session(&visit).await? {
+        Ok(asked) => asked,
+        Err(elsewhere) => return Ok(*elsewhere),
+    };
+    let (target, means) = asked(&visit)?;
+    let target = target.unwrap_or(Target::Account);
+    if target.is_served(&session, &visit) {
+        return Ok(Answer::see_other(target.path()).done());
+    }
+    page(&visit, &session, &target, means, &Complaint::none(), &Complaint::none())
+}
+
+fn page(
+    visit: &Visit,
+    session: &Session,
+    target: &Target,
+    means: Means,
+    password: &Complaint,
+    code: &Complaint,
+) -> Result<Response, Failure> {
+    let (csrf, cookie) = visit.csrf()?;
+    let page = Page {
+        frame: visit.frame(),
+        csrf,
+        name: session.identity.name.as_str(),
+        return_to: target.path(),
+        needs_password: target.needs_password(),
+        recovery: means == Means::RecoveryCode,
+        password,
+        code,
+    };
+    let status = if password.text.is_some() { password.status() } else { code.status() };
+    let answer = Answer::page(status, &page)?.cookie(cookie);
+    Ok(answer.retry_after(password.wait.or(code.wait)).done())
+}
+
+pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
+    let form: StepUpForm = visit.form()?;
+    let (token, session) = match fresh::session(&visit).await? {
+        Ok(asked) => asked,
+        Err(elsewhere) => return Ok(*elsewhere),
+    };
+    let (target, means) = asked(&visit)?;
+    let target = match form.return_to.as_str() {
+        "" => target.unwrap_or(Target::Account),
+        text => Target::parse(text),
+    };
+    let typed: Option<&Secret> = target.needs_password().then_some(&form.password);
+    let code = TypedCode::parse(form.code.reveal());
+    let none = Complaint::none;
+    let service = &visit.service;
+    let (password, code) =
+        match service.step_up(&token, &session, typed, &code, &visit.caller()).await? {
+            StepUp::Done(token) => {
+                let cookie = cookies::set(cookies::SESSION, token.reveal());
+                return Ok(Answer::see_other(target.path()).cookie(cookie).done());
+            }
+            StepUp::Ended => return Ok(to_login()),
+            StepUp::WrongPassword => (Complaint::wrong(WRONG_PASSWORD), none()),
+            StepUp::WrongCode if means == Means::App => (none(), Complaint::wrong(WRONG_CODE)),
+            StepUp::WrongCode => (none(), Complaint::wrong(WRONG_RECOVERY)),
+            StepUp::Wait(wait) => (none(), Complaint::wait(wait)),
+        };
+    page(&visit, &session, &target, means, &password, &code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_up_leads_to_our_own_changes_or_into_the_app_only() {
+        for own in Target::OWN {
+            assert_eq!(Target::parse(own.path()), own);
+            assert!(own.step_up_path().starts_with("/_auth/step-up?return_to=%2F_auth%2Faccount"));
+        }
+        assert_eq!(Target::parse("/a?b=c").path(), "/a?b=c");
+        assert_eq!(Target::parse("/").path(), "/");
+        for bad in [
+            "",
+            "/_auth/logout",
+            "/_auth/account/",
+            "/_auth/account/password?x",
+            "/_auth/account/../logout",
+            "//evil.example",
+            "https://evil.example/",
+        ] {
+            assert_eq!(Target::parse(bad), Target::Account, "{bad}");
+        }
+    }
+}
