@@ -47,8 +47,8 @@ const CODES: &str = "/_auth/account/recovery-codes";
 const PASSWORD: &str = "/_auth/account/password";
 
 /// Method, path, and what the four visitors get: nobody, somebody whose account still owes its
-/// enrolment, somebody who proved both factors a moment ago, and somebody who did longer ago. A POST carries a good token and an otherwise empty form.
-/// Signing out stands last, because it works.
+/// enrolment, somebody who proved both factors a moment ago, and somebody who did longer ago. A POST
+/// carries a good token and an otherwise empty form. Signing out stands last, because it works.
 const TABLE: &[(&str, &str, [Expect; 4])] = &[
     ("GET", "/_auth", [ACCOUNT, ACCOUNT, ACCOUNT, ACCOUNT]),
     ("GET", "/_auth/", [ACCOUNT, ACCOUNT, ACCOUNT, ACCOUNT]),

@@ -45,7 +45,8 @@ pub(super) async fn renew_password(
     now: Timestamp,
 ) -> sqlx::Result<bool> {
     let done = query(
-        "UPDATE accounts SET password_phc = $2, password_pepper = $3, sessions_valid_from = \
+        "UPDATE accounts SET password_phc = $2, password_pepper = $3, password_set_at = $4, \
+         sessions_valid_from = \
          CASE WHEN sessions_valid_from < $4 THEN $4 ELSE sessions_valid_from END \
          WHERE id = $1 AND disabled = 0",
     )
