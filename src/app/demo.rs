@@ -145,7 +145,7 @@ async fn add_user(
         groups: vec!["scientists".to_owned()],
         password: Some(password.clone()),
     };
-    match open_admin(settings).await?.add(user).await {
+    match open_admin(settings).await?.0.add(user).await {
         Ok(_) => Ok(Some(password)),
         Err(AdminError::NameTaken(_)) => Ok(None),
         Err(error) => Err(AppError::Other(error.to_string())),

@@ -3,6 +3,7 @@
 
 mod demo;
 mod here;
+mod outlets;
 mod sample;
 mod serve;
 mod stores;
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::demo::{DemoOptions, demo};
+pub use self::outlets::Outlets;
+use self::outlets::Process;
 pub use self::sample::serve as serve_sample;
 pub use self::serve::serve;
 use self::stores::Stores;
@@ -88,13 +91,6 @@ impl Base {
         let passwords = Arc::new(passwords);
         Ok(Self { keys, clock: Arc::new(SystemClock::new()), random, passwords })
     }
-
-    /// The audit trail of this node.
-    fn trail(&self, stores: &Stores) -> Arc<Trail> {
-        let (store, clock) = (Arc::clone(&stores.audit), Arc::clone(&self.clock));
-        let keys = Arc::clone(&self.keys);
-        Arc::new(Trail::new(store, keys, clock, here::node(), Vec::new()))
-    }
 }
 
 /// What nobody's password may contain: what everybody sees on the sign-in page.
@@ -117,11 +113,11 @@ fn make_private_dir(dir: &PathBuf) -> Result<(), AppError> {
 }
 
 /// What the command line does with accounts and sessions.
-pub async fn open_admin(settings: &Settings) -> Result<AccountAdmin, AppError> {
+pub async fn open_admin(settings: &Settings) -> Result<(AccountAdmin, Outlets), AppError> {
     let base = Base::open(settings)?;
     let stores = Stores::open(settings).await?;
-    let trail = base.trail(&stores);
-    Ok(AccountAdmin::new(AdminDeps {
+    let outlets = Outlets::open(settings, &base, &stores, Process::Command)?;
+    let admin = AccountAdmin::new(AdminDeps {
         accounts: stores.accounts,
         factors: stores.factors,
         tickets: stores.tickets,
@@ -135,9 +131,17 @@ pub async fn open_admin(settings: &Settings) -> Result<AccountAdmin, AppError> {
         enrolment: settings.enrolment,
         clock: base.clock,
         random: base.random,
-        trail,
+        trail: Arc::clone(&outlets.trail),
         operator: here::operator(),
-    }))
+    });
+    Ok((admin, outlets))
+}
+
+/// The audit trail, to be read.
+pub async fn open_trail(settings: &Settings) -> Result<Arc<Trail>, AppError> {
+    let base = Base::open(settings)?;
+    let stores = Stores::open(settings).await?;
+    Ok(Outlets::open(settings, &base, &stores, Process::Command)?.trail)
 }
 
 /// Tries stores and upstreams once; what does not work, a sentence each.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::outlets::{Outlets, Process, prune_for_ever};
 use super::stores::Stores;
 use super::{AppError, Base};
+use crate::auth::audit::Trail;
 use crate::auth::login::{LoginDeps, LoginService};
 use crate::auth::ports::Sessions;
 use crate::config::Config;
@@ -28,13 +30,16 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
         install_metrics().map_err(|e| AppError::Other(format!("metrics cannot be set up: {e}")))?;
     let base = Base::open(&settings)?;
     let stores = Stores::open(&settings).await?;
+    let outlets = Outlets::open(&settings, &base, &stores, Process::Gateway)?;
+    tokio::spawn(prune_for_ever(Arc::clone(&outlets.trail), settings.audit.retention));
     let sessions = Arc::new(CachedSessions::new(
         Arc::clone(&stores.sessions),
         Arc::clone(&stores.accounts),
         Arc::clone(&base.clock),
         settings.sessions,
     ));
-    let service = login_service(&settings, &base, &stores, Arc::<CachedSessions>::clone(&sessions));
+    let known = Arc::<CachedSessions>::clone(&sessions);
+    let service = login_service(&settings, &base, &stores, known, Arc::clone(&outlets.trail));
     let deps = ProxyDeps {
         pages: crate::web::router(service),
         sessions,
@@ -65,6 +70,7 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
     let shutdown = shutdown_signal()?;
     tracing::info!("ready");
     proxy.run(shutdown).await;
+    outlets.close().await;
     tracing::info!("stopped");
     Ok(())
 }
@@ -74,6 +80,7 @@ fn login_service(
     base: &Base,
     stores: &Stores,
     sessions: Arc<dyn Sessions>,
+    trail: Arc<Trail>,
 ) -> Arc<LoginService> {
     Arc::new(LoginService::new(LoginDeps {
         accounts: Arc::clone(&stores.accounts),
@@ -82,7 +89,7 @@ fn login_service(
         pending: Arc::clone(&stores.pending),
         sessions,
         attempts: Arc::clone(&stores.attempts),
-        trail: base.trail(stores),
+        trail,
         passwords: Arc::clone(&base.passwords),
         keys: Arc::clone(&base.keys),
         clock: Arc::clone(&base.clock),

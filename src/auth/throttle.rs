@@ -20,9 +20,9 @@ pub struct Budget {
 /// Sets of recovery codes that one account may have made, before it must wait.
 pub const RECOVERY_SETS: Budget = Budget { tries: 10, window: Duration::from_mins(10) };
 
-/// Wrong passwords that are written to the audit trail, over all names and addresses, before the
-/// rest is only counted: a flood of guesses must not fill the disk.
-pub const WRONG_PASSWORD_ROWS: Budget = Budget { tries: 1000, window: Duration::from_mins(10) };
+/// Rows of the audit trail about guesses without a right password, of each kind and over all names
+/// and addresses, before the rest is only counted: a flood of guesses must not fill the disk.
+pub const GUESS_ROWS: Budget = Budget { tries: 300, window: Duration::from_mins(10) };
 
 /// The budgets in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

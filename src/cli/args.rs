@@ -35,6 +35,8 @@ pub(super) enum Command {
     User(UserArgs),
     /// List and end sessions
     Session(SessionArgs),
+    /// Read the audit trail and check that it is whole
+    Audit(AuditArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -229,6 +231,44 @@ pub(super) struct EndArgs {
     /// All sessions there are
     #[arg(long)]
     pub(super) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AuditArgs {
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+    #[command(subcommand)]
+    pub(super) command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// List security events, newest first
+    List(AuditListArgs),
+    /// Check every row against its hash and the rows around it; exit 1 when something was changed,
+    /// removed or inserted
+    Verify {
+        /// The last row as an earlier `verify` printed it, kept where nobody can change it: proves
+        /// that nothing up to that row was undone
+        #[arg(long, value_name = "ROW:HASH")]
+        noted: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AuditListArgs {
+    /// Only this user's, also of one who was removed
+    #[arg(long, value_name = "NAME")]
+    pub(super) user: Option<String>,
+    /// Only from then on: a date, a time, or how long ago (7d)
+    #[arg(long, value_name = "WHEN")]
+    pub(super) since: Option<String>,
+    /// Only this event, such as signed_in
+    #[arg(long, value_name = "EVENT")]
+    pub(super) event: Option<String>,
+    /// No more than this many
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub(super) limit: u32,
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::table::visible;
 use super::{Streams, input};
 use crate::app;
 use crate::auth::ticket::FirstEnrolment;
-use crate::config::settings::{Database, LogFormat, SessionStore, Settings};
+use crate::config::settings::{Database, LinesTarget, LogFormat, SessionStore, Settings};
 use crate::gate::policy::Access;
 use crate::proxy::settings::{AppSettings, HostPattern, ListenerKind, UpstreamAddress};
 
@@ -89,6 +89,15 @@ fn stores(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
     line(out, "sessions.store", &sessions)?;
     line(out, "accounts.database", &database)?;
     line(out, "keys.file", &format!("{}{made}", settings.keys_file.display()))?;
+    let audit = &settings.audit;
+    line(out, "audit.retention", &time(audit.retention))?;
+    let lines = match &audit.lines {
+        None => "nowhere".to_owned(),
+        Some(LinesTarget::Stdout) => "stdout".to_owned(),
+        Some(LinesTarget::File(path)) => path.display().to_string(),
+    };
+    line(out, "audit.file", &lines)?;
+    line(out, "audit.node", audit.node.as_deref().unwrap_or("the host name"))?;
     let format = match settings.log.format {
         LogFormat::Text => "text",
         LogFormat::Json => "json",

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use crate::app::AppError;
 use crate::auth::account::NotAName;
 use crate::auth::admin::AdminError;
+use crate::auth::ports::StoreError;
 use crate::config::ConfigError;
 use crate::config::keys::KeyFileError;
 
@@ -92,6 +93,13 @@ impl From<AppError> for Failure {
 impl From<KeyFileError> for Failure {
     fn from(error: KeyFileError) -> Self {
         Self::failed(error, None)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let hint = "`vestibule check --online` tells what does not answer";
+        Self::failed(error, Some(hint))
     }
 }
 

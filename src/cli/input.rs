@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::{BufRead, Read};
 use std::path::Path;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -10,6 +11,7 @@ use super::args::StateArgs;
 use super::failure::Failure;
 use crate::app;
 use crate::auth::admin::AccountAdmin;
+use crate::auth::audit::Trail;
 use crate::base::secret::Secret;
 use crate::config::Config;
 use crate::config::settings::Settings;
@@ -52,17 +54,38 @@ pub(super) fn with_admin<T, F>(
 where
     F: Future<Output = Result<T, Failure>>,
 {
-    let Some(file) = &state.config else {
-        return Err(Failure::usage(
+    let settings = state_settings(state)?;
+    runtime(1)?.block_on(async {
+        let (admin, outlets) = Box::pin(app::open_admin(&settings)).await?;
+        let done = Box::pin(command(admin)).await;
+        outlets.close().await;
+        done
+    })
+}
+
+/// Opens the audit trail and runs `command` on it.
+pub(super) fn with_trail<T, F>(
+    state: &StateArgs,
+    command: impl FnOnce(Arc<Trail>) -> F,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let settings = state_settings(state)?;
+    runtime(1)?.block_on(async {
+        let trail = Box::pin(app::open_trail(&settings)).await?;
+        Box::pin(command(trail)).await
+    })
+}
+
+fn state_settings(state: &StateArgs) -> Result<Settings, Failure> {
+    let file = state.config.as_ref().ok_or_else(|| {
+        Failure::usage(
             "it is not said which configuration",
             "use --config FILE or the environment variable VESTIBULE_CONFIG",
-        ));
-    };
-    let settings = settings(file)?;
-    runtime(1)?.block_on(async {
-        let admin = Box::pin(app::open_admin(&settings)).await?;
-        Box::pin(command(admin)).await
-    })
+        )
+    })?;
+    settings(file)
 }
 
 /// A runtime with this many worker threads.

@@ -3,6 +3,7 @@
 //! [`crate::auth::admin`]'s business, what a configuration means is [`crate::config`]'s.
 
 mod args;
+mod audit;
 mod check;
 mod failure;
 mod input;
@@ -93,6 +94,7 @@ fn dispatch(command: Command, streams: &mut Streams<'_>) -> Result<(), Failure> 
             )?)
         }
         Command::User(arguments) => user::run(arguments, streams),
+        Command::Audit(arguments) => audit::run(&arguments, streams),
         Command::Session(arguments) => session::run(&arguments, streams),
         Command::Completions { shell } => meta::completions(shell, streams.output),
         Command::Man => meta::man(streams.output),

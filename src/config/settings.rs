@@ -10,6 +10,7 @@ use crate::auth::throttle::Budgets;
 use crate::auth::ticket::FirstEnrolment;
 use crate::base::secret::Secret;
 use crate::proxy::settings::ProxySettings;
+pub use crate::telemetry::lines::LinesTarget;
 pub use crate::telemetry::logs::{LogFormat, LogSettings};
 
 /// Everything an operator can set, in effect.
@@ -45,10 +46,23 @@ pub struct Settings {
     pub passwords: PasswordSettings,
     /// How many wrong guesses are borne.
     pub budgets: Budgets,
+    /// The audit trail.
+    pub audit: AuditSettings,
     /// The log.
     pub log: LogSettings,
     /// What is allowed but may not be meant, each a sentence that starts with its key.
     pub warnings: Vec<String>,
+}
+
+/// How the audit trail is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditSettings {
+    /// How long rows are kept.
+    pub retention: Duration,
+    /// Where rows are also written as JSON lines.
+    pub lines: Option<LinesTarget>,
+    /// What this machine is called in rows; its host name where it is not set.
+    pub node: Option<String>,
 }
 
 /// Where sessions, logins and counters are kept.

@@ -44,6 +44,10 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
         "vestibule_security_events_total",
         "Rows of the audit trail written by this node, by event and outcome."
     );
+    metrics::describe_counter!(
+        "vestibule_audit_lines_lost_total",
+        "Rows of the audit trail that are in SQL but could not be written as JSON lines."
+    );
     metrics::describe_gauge!("vestibule_ready", "1 while every store answers, else 0.");
     Ok(handle)
 }

@@ -1,5 +1,6 @@
-//! What operators see: logs, metrics and the admin listener. It knows the ports it asks for
+//! What operators see: logs, metrics, the lines of the audit trail and the admin listener. It knows the ports it asks for
 //! readiness, but no adapter.
 
 pub mod admin;
+pub mod lines;
 pub mod logs;

@@ -28,6 +28,9 @@ fn every_command_has_help() {
         &["session"],
         &["session", "list"],
         &["session", "end"],
+        &["audit"],
+        &["audit", "list"],
+        &["audit", "verify"],
         &["completions"],
         &["man"],
     ] {
@@ -50,6 +53,7 @@ fn bad_usage_is_exit_code_2_on_standard_error() {
         &["user", "reset-2fa", "alice"],
         &["user", "ticket", "alice", "--expires", "soon"],
         &["user", "ticket", "alice", "--password", "--password-only"],
+        &["audit", "list"],
         &["session", "end"],
         &["session", "end", "--all", "--user", "alice"],
         &["session", "end", "not-an-id"],

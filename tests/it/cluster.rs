@@ -1,53 +1,15 @@
 //! Two gateways on one Redis and one PostgreSQL: what one knows the other knows, and nothing that
 //! opens a door lies in Redis.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::support::client::{self, Browser, PATIENCE};
+use super::support::cluster::Cluster;
 use super::support::codes::Codes;
-use super::support::gateway::{self, Gateway, Plan};
-use super::support::servers::{PostgresServer, RedisServer};
-use super::support::upstream::Recorder;
 use super::support::visitor::{self, SESSION};
 use super::support::{html, within};
-
-struct Cluster {
-    redis: RedisServer,
-    app: Recorder,
-    one: Gateway,
-    two: Gateway,
-    _postgres: Arc<PostgresServer>,
-    _keys: TempDir,
-}
-
-fn plan(app: &Recorder, redis: &RedisServer, database: &str, keys: &Path) -> Plan {
-    let mut plan = Plan::new(app).extra(&format!(
-        "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n[accounts]\ndatabase = \"{database}\"\n",
-        redis.url()
-    ));
-    plan.keys = Some(keys.to_owned());
-    plan
-}
-
-impl Cluster {
-    async fn start() -> Self {
-        let app = Recorder::start().await;
-        let (redis, postgres) = (RedisServer::start(), PostgresServer::shared());
-        let database = postgres.database().await;
-        let dir = tempfile::tempdir().unwrap();
-        let keys = dir.path().join("keys.toml");
-        gateway::make_keys(&keys);
-        let plan = plan(&app, &redis, &database, &keys);
-        let one = Gateway::start(&plan).await;
-        let two = Gateway::start(&plan).await;
-        Self { redis, app, one, two, _postgres: postgres, _keys: dir }
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signed_in_on_one_is_signed_in_on_the_other_and_signed_out_as_well() {

@@ -113,6 +113,7 @@ fn the_defaults_that_the_example_shows_are_the_defaults() {
     assert_eq!(implied.sessions, written.sessions);
     assert_eq!(implied.budgets, written.budgets);
     assert_eq!(implied.log, written.log);
+    assert_eq!(implied.audit.retention, written.audit.retention);
     assert_eq!(implied.keys_file, written.keys_file);
     assert_eq!(implied.public_url, written.public_url);
     assert_eq!(implied.passwords.cost, written.passwords.cost);
@@ -147,6 +148,9 @@ const BREAKAGES: &[Breakage] = &[
     ("idle = \"30m\"", "idle = \"30\"", "sessions.idle", "not a duration"),
     ("min_length = 8", "min_length = -8", "passwords.min_length", "out of range"),
     ("min_length = 8", "memory = \"19MB\"", "passwords.memory", "not a size"),
+    ("[log]", "[audit]\nretention = \"1h\"\n[log]", "audit.retention", "at least \"1d\""),
+    ("[log]", "[audit]\nnode = \"a b\"\n[log]", "audit.node", "is not a name"),
+    ("[log]", "[audit]\nfile = \"\"\n[log]", "audit.file", "write \"stdout\" or a file"),
     // Listeners and network.
     ("kind = \"https\"", "kind = \"htps\"", "listeners[0].kind", "did you mean \"https\"?"),
     ("kind = \"https\"", "", "listeners[0].kind", "is missing"),

@@ -13,6 +13,7 @@
 )]
 
 mod attacks;
+mod audit;
 mod browser;
 mod cli;
 mod cluster;

@@ -1,10 +1,12 @@
 //! What the use cases write to the audit trail, and what keeps a flood of guesses from filling it.
 
+use std::time::Duration;
+
 use super::service::count_failure;
 use super::{LoginError, LoginService};
 use crate::auth::account::Identity;
 use crate::auth::audit::{Caller, Context, Event, Guess};
-use crate::auth::throttle::{AttemptKey, Budget, Verdict, WRONG_PASSWORD_ROWS};
+use crate::auth::throttle::{AttemptKey, Budget, GUESS_ROWS, Verdict};
 
 impl LoginService {
     /// Writes an event to the audit trail. What cannot be written down must not happen.
@@ -23,14 +25,15 @@ impl LoginService {
         count_failure("password");
         let context =
             known.map_or_else(|| Context::unknown(caller), |who| Context::person(caller, who));
-        let rows = [(AttemptKey::rows("password_wrong"), WRONG_PASSWORD_ROWS)];
+        let rows = [(AttemptKey::rows("password_wrong"), GUESS_ROWS)];
         match self.deps.attempts.count(&rows, self.now()).await? {
             Verdict::Go => self.record(Event::PasswordWrong { name_digest }, &context).await,
             Verdict::Wait(wait) => {
-                let key = [AttemptKey::rows("rows_left_out")];
+                let key = AttemptKey::rows("rows_left_out");
                 let left_out =
                     Event::RowsLeftOut { event: "password_wrong", seconds: wait.as_secs() };
-                self.record_first(&key, wait, left_out, &Context::unknown(caller)).await
+                let context = Context::unknown(caller);
+                self.record_within(&[(key, once(wait))], left_out, &context).await
             }
         }
     }
@@ -41,36 +44,34 @@ impl LoginService {
         &self,
         counted: &[AttemptKey],
         event: Event,
-        wait: std::time::Duration,
+        wait: Duration,
         context: &Context,
     ) -> Result<(), LoginError> {
         count_failure("throttled");
-        let keys: Vec<_> = counted.iter().map(AttemptKey::refused).collect();
-        self.record_first(&keys, wait, event, context).await
+        let mut keys: Vec<_> = counted.iter().map(|key| (key.refused(), once(wait))).collect();
+        keys.push((AttemptKey::rows(event.name()), GUESS_ROWS));
+        self.record_within(&keys, event, context).await
     }
 
-    /// Writes `event` unless one was written under one of `keys` within `window`.
-    async fn record_first(
+    /// Writes `event` unless one of the budgets is used up.
+    async fn record_within(
         &self,
-        keys: &[AttemptKey],
-        window: std::time::Duration,
+        budgets: &[(AttemptKey, Budget)],
         event: Event,
         context: &Context,
     ) -> Result<(), LoginError> {
-        let once = Budget { tries: 1, window };
-        let keys: Vec<_> = keys.iter().map(|key| (key.clone(), once)).collect();
-        match self.deps.attempts.count(&keys, self.now()).await? {
+        match self.deps.attempts.count(budgets, self.now()).await? {
             Verdict::Go => self.record(event, context).await,
             Verdict::Wait(_) => Ok(()),
         }
     }
 }
 
+fn once(window: Duration) -> Budget {
+    Budget { tries: 1, window }
+}
+
 /// The event of a refusal.
-pub(super) fn throttled(
-    guess: Guess,
-    wait: std::time::Duration,
-    name_digest: Option<String>,
-) -> Event {
+pub(super) fn throttled(guess: Guess, wait: Duration, name_digest: Option<String>) -> Event {
     Event::Throttled { guess, seconds: wait.as_secs(), name_digest }
 }

@@ -6,6 +6,7 @@
 )]
 
 mod app;
+mod audit;
 mod limits;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(super) use self::app::{RawApp, RawRule};
+pub(super) use self::audit::RawAudit;
 pub(super) use self::limits::{RawPasswords, RawSessions, RawThrottle};
 use super::secret_ref::SecretRef;
 
@@ -57,6 +59,8 @@ pub(super) struct RawConfig {
     pub(super) passwords: Option<RawPasswords>,
     /// How many wrong guesses are borne before somebody has to wait.
     pub(super) throttle: Option<RawThrottle>,
+    /// The audit trail: what happened to accounts, and for how long that is kept.
+    pub(super) audit: Option<RawAudit>,
     /// The log.
     pub(super) log: Option<RawLog>,
     /// The apps to be protected. At least one.

@@ -2,6 +2,7 @@
 //! the form of one value.
 
 mod app;
+mod audit;
 mod certificates;
 mod host;
 mod limits;
@@ -47,6 +48,7 @@ pub(super) fn settings(raw: &RawConfig, r: &mut Reader<'_>) -> Settings {
         ticket_lifetime: limits::tickets(&raw.tickets.clone().unwrap_or_default(), r),
         passwords: limits::passwords(&raw.passwords.clone().unwrap_or_default(), r),
         budgets: limits::budgets(&raw.throttle.clone().unwrap_or_default(), r),
+        audit: audit::audit(&raw.audit.clone().unwrap_or_default(), r),
         log: log(&raw.log.clone().unwrap_or_default(), r),
         warnings: Vec::new(),
     }

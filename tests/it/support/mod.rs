@@ -4,6 +4,7 @@
 pub(crate) mod app;
 pub(crate) mod certs;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod codes;
 pub(crate) mod frames;
 pub(crate) mod gateway;

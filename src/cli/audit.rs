@@ -1,0 +1,137 @@
+//! `vestibule audit …`
+
+use std::io::Write;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use super::args::{AuditArgs, AuditCommand, AuditListArgs, StateArgs};
+use super::failure::Failure;
+use super::table::Table;
+use super::{Streams, input, meta};
+use crate::auth::account::LoginName;
+use crate::auth::audit::{Noted, Record, Report};
+use crate::auth::ports::AuditQuery;
+use crate::base::clock::{Clock, SystemClock, Timestamp};
+
+/// Runs the sub-command.
+pub(super) fn run(arguments: &AuditArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    match &arguments.command {
+        AuditCommand::List(which) => list(&arguments.state, which, streams.output),
+        AuditCommand::Verify { noted } => {
+            verify(&arguments.state, noted.as_deref(), streams.output)
+        }
+    }
+}
+
+fn list(state: &StateArgs, which: &AuditListArgs, output: &mut dyn Write) -> Result<(), Failure> {
+    let asked = AuditQuery {
+        after: 0,
+        since: which.since.as_deref().map_or(Ok(Timestamp::EPOCH), moment)?,
+        name: which.user.as_deref().map(LoginName::parse).transpose()?,
+        account: None,
+        event: which.event.clone(),
+        limit: which.limit,
+    };
+    let rows = input::with_trail(state, async |trail| Ok(trail.find(&asked).await?))?;
+    if state.json {
+        return meta::json(&rows.iter().map(Record::json).collect(), output);
+    }
+    let mut table = Table::new([
+        "ROW",
+        "TIME",
+        "EVENT",
+        "OUTCOME",
+        "USER",
+        "BY",
+        "ADDRESS",
+        "REFERENCE",
+        "NODE",
+        "DETAIL",
+    ]);
+    for row in rows {
+        let (seq, c) = (row.seq, row.content);
+        table.row([
+            seq.to_string(),
+            c.at.rfc3339(),
+            c.event,
+            c.outcome,
+            c.name.unwrap_or_default(),
+            c.operator.unwrap_or(c.actor),
+            c.address.unwrap_or_default(),
+            c.reference.unwrap_or_default(),
+            c.node,
+            c.detail,
+        ]);
+    }
+    Ok(table.write(output)?)
+}
+
+/// A moment as it is typed: a date, a time, or how long ago.
+fn moment(text: &str) -> Result<Timestamp, Failure> {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_millis(SystemClock::new().now().as_millis());
+    let ago = |ago: Duration| now.checked_sub(ago);
+    let date = || humantime::parse_rfc3339_weak(&format!("{text} 00:00:00")).ok();
+    let at = humantime::parse_duration(text)
+        .ok()
+        .and_then(ago)
+        .or_else(|| humantime::parse_rfc3339_weak(text).ok())
+        .or_else(date);
+    let since = at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let millis = since.and_then(|since| u64::try_from(since.as_millis()).ok());
+    millis.map(Timestamp::from_millis).ok_or_else(|| {
+        Failure::usage(
+            format_args!("{text:?} is no moment"),
+            "write a date (2026-11-24), a time (2026-11-24T19:00:00Z) or how long ago (7d)",
+        )
+    })
+}
+
+fn verify(state: &StateArgs, noted: Option<&str>, output: &mut dyn Write) -> Result<(), Failure> {
+    let noted = noted.map(parse_noted).transpose()?;
+    let report = input::with_trail(state, async |trail| Ok(trail.verify(noted.as_ref()).await?))?;
+    if state.json {
+        meta::json(&report_json(&report), output)?;
+    } else {
+        for finding in &report.findings {
+            writeln!(output, "{finding}")?;
+        }
+        if report.more > 0 {
+            writeln!(output, "and {} more of the kind", report.more)?;
+        }
+        writeln!(output, "rows read: {}, checkpoints: {}", report.rows, report.checkpoints)?;
+        writeln!(output, "last row:  {}:{}", report.last, report.hash)?;
+    }
+    if report.findings.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::failed(
+        "the audit trail is not as it was written",
+        Some("compare with the JSON lines, the log and backups of the database"),
+    ))
+}
+
+fn parse_noted(text: &str) -> Result<Noted, Failure> {
+    let parsed = text
+        .split_once(':')
+        .and_then(|(seq, hash)| Some(Noted { seq: seq.parse().ok()?, hash: hash.to_owned() }));
+    parsed.ok_or_else(|| {
+        Failure::usage(
+            format_args!("{text:?} names no row"),
+            "write what `audit verify` printed as last row, such as 120:k1.Zm9v",
+        )
+    })
+}
+
+fn report_json(report: &Report) -> Value {
+    let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+    json!({
+        "intact": report.findings.is_empty(),
+        "rows": report.rows,
+        "checkpoints": report.checkpoints,
+        "last": report.last,
+        "hash": report.hash,
+        "findings": findings,
+        "more": report.more,
+    })
+}

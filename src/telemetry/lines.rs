@@ -1,0 +1,125 @@
+//! Security events as JSON lines, in a file or on standard output. The audit trail in SQL is what
+//! counts; these lines are for whoever collects logs. A thread of its own writes them, so that no
+//! request waits for a disk or a pipe.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use crate::auth::audit::{Context, Event, Observer, Record};
+
+/// Lines that may wait for the disk; what comes beyond is lost, and counted.
+const QUEUE: usize = 4096;
+/// Lines that are written at once.
+const BATCH: usize = 256;
+
+/// Where the lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinesTarget {
+    /// Standard output.
+    Stdout,
+    /// A file, made with mode 0600 and only ever appended to. It is opened anew for every batch, so
+    /// that it can be moved away at any time.
+    File(PathBuf),
+}
+
+enum Message {
+    Line(String),
+    Flush(SyncSender<()>),
+}
+
+/// The writer.
+pub struct JsonLines {
+    sender: SyncSender<Message>,
+}
+
+impl fmt::Debug for JsonLines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JsonLines")
+    }
+}
+
+impl JsonLines {
+    /// Starts writing; fails when the file cannot be opened.
+    pub fn start(target: LinesTarget) -> io::Result<Self> {
+        if let LinesTarget::File(path) = &target {
+            open(path)?;
+        }
+        let (sender, receiver) = sync_channel(QUEUE);
+        std::thread::Builder::new()
+            .name("audit-lines".to_owned())
+            .spawn(move || run(&receiver, &target))?;
+        Ok(Self { sender })
+    }
+
+    /// Waits until what was handed over is written, but not longer than `patience`.
+    pub fn flush(&self, patience: Duration) {
+        let (done, written) = sync_channel(1);
+        let asked = self.sender.try_send(Message::Flush(done)).is_ok();
+        if !asked || written.recv_timeout(patience).is_err() {
+            tracing::warn!("not all lines of the audit trail were written in time");
+        }
+    }
+}
+
+impl Observer for JsonLines {
+    fn happened(&self, _event: &Event, _context: &Context, record: &Record) {
+        let mut line = record.json().to_string();
+        line.push('\n');
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
+            self.sender.try_send(Message::Line(line))
+        {
+            lost(1, "too many lines wait to be written");
+        }
+    }
+}
+
+fn lost(lines: usize, why: &str) {
+    let count = u64::try_from(lines).unwrap_or(u64::MAX);
+    metrics::counter!("vestibule_audit_lines_lost_total").increment(count);
+    tracing::error!(lines, why, "lines of the audit trail were not written to audit.file");
+}
+
+fn open(path: &Path) -> io::Result<std::fs::File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+fn run(receiver: &Receiver<Message>, target: &LinesTarget) {
+    while let Ok(first) = receiver.recv() {
+        let mut batch = Vec::new();
+        let mut flushed = Vec::new();
+        for message in std::iter::once(first).chain(receiver.try_iter().take(BATCH)) {
+            match message {
+                Message::Line(line) => batch.push(line),
+                Message::Flush(done) => flushed.push(done),
+            }
+        }
+        if let Err(error) = write(&batch, target) {
+            lost(batch.len(), &error.to_string());
+        }
+        for done in flushed {
+            if done.send(()).is_err() {
+                tracing::debug!("nobody waits for the lines any more");
+            }
+        }
+    }
+}
+
+fn write(batch: &[String], target: &LinesTarget) -> io::Result<()> {
+    if batch.is_empty() {
+        return Ok(());
+    }
+    let text = batch.concat();
+    match target {
+        LinesTarget::Stdout => {
+            let mut out = io::stdout().lock();
+            out.write_all(text.as_bytes())?;
+            out.flush()
+        }
+        LinesTarget::File(path) => open(path)?.write_all(text.as_bytes()),
+    }
+}

@@ -1,0 +1,188 @@
+//! The audit trail of running gateways: every event of an account's life once and in order over two
+//! nodes, as a command tells it and as lines of JSON; and nothing secret in it.
+
+use serde_json::Value;
+
+use super::support::client::Browser;
+use super::support::cluster::Cluster;
+use super::support::gateway::{Gateway, PASSWORD, Plan};
+use super::support::upstream::Recorder;
+use super::support::visitor;
+
+fn list(gateway: &Gateway, more: &[&str]) -> Vec<Value> {
+    let args = [&["audit", "list", "--json", "--limit", "1000"], more].concat();
+    let output = gateway.command(&args, "");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "audit list: {said}");
+    let mut rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    rows.reverse();
+    rows
+}
+
+fn events(rows: &[Value]) -> Vec<&str> {
+    rows.iter().map(|row| row["event"].as_str().unwrap()).collect()
+}
+
+fn verified(gateway: &Gateway) -> Value {
+    let output = gateway.command(&["audit", "verify", "--json"], "");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.success(), report["intact"] == true, "{report}");
+    report
+}
+
+/// What happens in the life below.
+const LIFE: [&str; 19] = [
+    "account_added",
+    "password_right",
+    "second_factor_enrolled",
+    "signed_in",
+    "recovery_codes_made",
+    "recovery_codes_kept",
+    "session_ended",
+    "password_wrong",
+    "password_right",
+    "second_factor_wrong",
+    "signed_in",
+    "password_right",
+    "recovery_code_used",
+    "signed_in",
+    "session_ended",
+    "sessions_ended",
+    "account_disabled",
+    "account_enabled",
+    "account_removed",
+];
+
+/// Leads a life over two nodes; the secrets that were typed.
+async fn live(cluster: &Cluster) -> Vec<String> {
+    let (one, two) = (&cluster.one, &cluster.two);
+    let (mut here, mut person) = visitor::signed_in(one, "alice").await;
+    here.submit("/_auth/logout", &[]).await;
+    let mut there = Browser::new(two);
+    let guess = "not-the-password-at-all";
+    let wrong = [("username", "alice"), ("password", guess)];
+    assert_eq!(there.submit("/_auth/login", &wrong).await.status, 401);
+    visitor::prove_password(&mut there, "alice").await;
+    let unlucky = person.codes.of_step(1);
+    assert_eq!(there.submit("/_auth/otp", &[("code", &unlucky)]).await.status, 401);
+    let code = person.codes.next().await;
+    assert_eq!(there.submit("/_auth/otp", &[("code", &code)]).await.status, 303);
+    let mut back = Browser::new(one);
+    visitor::prove_password(&mut back, "alice").await;
+    let recovery = person.recovery.first().unwrap().clone();
+    assert_eq!(back.submit("/_auth/recovery", &[("code", &recovery)]).await.status, 303);
+    back.at(two).submit("/_auth/logout", &[]).await;
+    for args in [
+        &["session", "end", "--user", "alice"][..],
+        &["user", "disable", "alice"],
+        &["user", "enable", "alice"],
+        &["user", "remove", "alice"],
+    ] {
+        assert!(two.command(args, "").status.success(), "{args:?}");
+    }
+    vec![PASSWORD.to_owned(), guess.to_owned(), unlucky, code, recovery]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_event_of_a_life_is_told_once_and_in_order_over_two_nodes() {
+    let cluster = Cluster::start().await;
+    let secrets = live(&cluster).await;
+    let (one, two) = (&cluster.one, &cluster.two);
+    let rows = list(one, &["--user", "alice"]);
+    assert_eq!(events(&rows), LIFE);
+    let numbers: Vec<_> = rows.iter().map(|row| row["seq"].as_u64().unwrap()).collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]), "{numbers:?}");
+    assert!(rows.iter().all(|row| row["account"] == rows[0]["account"]));
+    let at_the_browser = |row: &&Value| row["actor"] == "person";
+    for row in rows.iter().filter(at_the_browser) {
+        assert_eq!(row["address"], "127.0.0.1", "{row}");
+        assert_eq!(row["reference"].as_str().map(str::len), Some(24), "{row}");
+    }
+    assert_eq!(rows.iter().filter(at_the_browser).count(), 14);
+    assert_eq!(rows[14]["detail"]["why"], "signed_out");
+    assert_eq!(rows[14]["detail"]["session"], rows[13]["detail"]["session"]);
+    assert_eq!(rows[12]["detail"]["left"], 9);
+    assert_eq!(verified(two)["intact"], true);
+    // Nothing that opens a door, or helps to guess one, is in it.
+    let all = Value::from(list(two, &[])).to_string();
+    for secret in &secrets {
+        assert!(!all.contains(secret), "{secret} is in the trail");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_nobody_has_is_not_written_down() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let mut browser = Browser::new(&gateway);
+    for _ in 0..2 {
+        let form = [("username", "my-secret-passphrase"), ("password", "alice")];
+        assert_eq!(browser.submit("/_auth/login", &form).await.status, 401);
+    }
+    let rows = list(&gateway, &[]);
+    assert_eq!(events(&rows), ["password_wrong", "password_wrong"]);
+    assert_eq!(rows[0]["name"], Value::Null);
+    assert_eq!(rows[0]["detail"]["name_digest"], rows[1]["detail"]["name_digest"]);
+    assert!(!Value::from(rows).to_string().contains("my-secret"));
+    assert!(!gateway.log.text().contains("my-secret"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_refusals_one_row_tells() {
+    let app = Recorder::start().await;
+    let plan = Plan::new(&app).extra("[throttle]\nper_name = 3");
+    let gateway = Gateway::start(&plan).await;
+    gateway.add_user("alice");
+    let mut browser = Browser::new(&gateway);
+    let form = [("username", "alice"), ("password", "not-the-password-at-all")];
+    for attempt in 0..9 {
+        let status = browser.submit("/_auth/login", &form).await.status;
+        assert_eq!(status, if attempt < 3 { 401 } else { 429 });
+    }
+    let rows = list(&gateway, &[]);
+    assert_eq!(
+        events(&rows),
+        ["account_added", "password_wrong", "password_wrong", "password_wrong", "throttled"]
+    );
+    assert_eq!(rows[4]["detail"]["name_digest"], rows[3]["detail"]["name_digest"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_are_lines_of_json_too() {
+    let app = Recorder::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("audit.jsonl");
+    let plan = Plan::new(&app)
+        .extra(&format!("[audit]\nnode = \"gate-1\"\nfile = \"{}\"", file.display()));
+    let gateway = Gateway::start(&plan).await;
+    let (mut browser, _person) = visitor::signed_in(&gateway, "alice").await;
+    browser.submit("/_auth/logout", &[]).await;
+    gateway.signal("TERM");
+    gateway.ended().await;
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut lines: Vec<Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines.sort_by_key(|line| line["seq"].as_u64());
+    assert_eq!(lines, list(&gateway, &[]));
+    assert!(lines.iter().all(|line| line["node"] == "gate-1"));
+    assert_eq!(events(&lines).last(), Some(&"session_ended"));
+}
+
+#[test]
+fn the_documentation_names_every_event_and_its_fields() {
+    let source = include_str!("../../src/auth/audit/event.rs");
+    let names = source.split("pub fn name").nth(1).unwrap().split("}\n\n").next().unwrap();
+    let names: Vec<&str> = names.split('"').skip(1).step_by(2).collect();
+    assert!(names.len() > 20, "{names:?}");
+    let text = include_str!("../../docs/audit.md");
+    for name in names {
+        assert!(text.contains(&format!("`{name}`")), "docs/audit.md does not name {name}");
+    }
+    let detail = source.split("pub fn detail").nth(1).unwrap();
+    for field in detail.split("json!({").skip(1).flat_map(|object| {
+        let object = object.split("})").next().unwrap_or_default();
+        object.split('"').skip(1).step_by(2)
+    }) {
+        assert!(text.contains(&format!("`{field}`")), "docs/audit.md does not name {field}");
+    }
+}

@@ -1,0 +1,49 @@
+//! Two gateways on one Redis and one PostgreSQL.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+
+use super::gateway::{self, Gateway, Plan};
+use super::servers::{PostgresServer, RedisServer};
+use super::upstream::Recorder;
+
+/// Two gateways that share all there is.
+pub(crate) struct Cluster {
+    /// Sessions.
+    pub(crate) redis: RedisServer,
+    /// The app behind them.
+    pub(crate) app: Recorder,
+    /// A gateway.
+    pub(crate) one: Gateway,
+    /// Another one.
+    pub(crate) two: Gateway,
+    _postgres: Arc<PostgresServer>,
+    _keys: TempDir,
+}
+
+fn plan(app: &Recorder, redis: &RedisServer, database: &str, keys: &Path) -> Plan {
+    let mut plan = Plan::new(app).extra(&format!(
+        "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n[accounts]\ndatabase = \"{database}\"\n",
+        redis.url()
+    ));
+    plan.keys = Some(keys.to_owned());
+    plan
+}
+
+impl Cluster {
+    /// Starts it all.
+    pub(crate) async fn start() -> Self {
+        let app = Recorder::start().await;
+        let (redis, postgres) = (RedisServer::start(), PostgresServer::shared());
+        let database = postgres.database().await;
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("keys.toml");
+        gateway::make_keys(&keys);
+        let plan = plan(&app, &redis, &database, &keys);
+        let one = Gateway::start(&plan).await;
+        let two = Gateway::start(&plan).await;
+        Self { redis, app, one, two, _postgres: postgres, _keys: dir }
+    }
+}
