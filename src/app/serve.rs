@@ -86,6 +86,7 @@ fn login_service(
         accounts: Arc::clone(&stores.accounts),
         factors: Arc::clone(&stores.factors),
         tickets: Arc::clone(&stores.tickets),
+        resets: Arc::clone(&stores.resets),
         pending: Arc::clone(&stores.pending),
         sessions,
         attempts: Arc::clone(&stores.attempts),

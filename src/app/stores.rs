@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::auth::ports::{
-    Accounts, Attempts, Audit, Factors, PendingLogins, Sessions, StoreError, Tickets,
+    Accounts, Attempts, Audit, Factors, PasswordResets, PendingLogins, Sessions, StoreError,
+    Tickets,
 };
 use crate::config::settings::{Database, SessionStore, Settings};
 use crate::store::redis::RedisStore;
@@ -16,6 +17,7 @@ pub(super) struct Stores {
     pub(super) factors: Arc<dyn Factors>,
     pub(super) audit: Arc<dyn Audit>,
     pub(super) tickets: Arc<dyn Tickets>,
+    pub(super) resets: Arc<dyn PasswordResets>,
     pub(super) pending: Arc<dyn PendingLogins>,
     pub(super) sessions: Arc<dyn Sessions>,
     pub(super) attempts: Arc<dyn Attempts>,
@@ -33,6 +35,7 @@ impl Stores {
         let accounts = Arc::<SqlStore>::clone(&durable);
         let (factors, tickets) =
             (Arc::<SqlStore>::clone(&durable), Arc::<SqlStore>::clone(&durable));
+        let resets = Arc::<SqlStore>::clone(&durable);
         let audit = durable;
         match &settings.session_store {
             SessionStore::Embedded(dir) => {
@@ -42,6 +45,7 @@ impl Stores {
                     factors,
                     audit,
                     tickets,
+                    resets,
                     pending: Arc::<EmbeddedStore>::clone(&store),
                     sessions: Arc::<EmbeddedStore>::clone(&store),
                     attempts: store,
@@ -54,6 +58,7 @@ impl Stores {
                     factors,
                     audit,
                     tickets,
+                    resets,
                     pending: Arc::<RedisStore>::clone(&store),
                     sessions: Arc::<RedisStore>::clone(&store),
                     attempts: store,

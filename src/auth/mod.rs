@@ -13,6 +13,7 @@ pub mod password;
 pub mod password_policy;
 pub mod ports;
 pub mod recovery;
+pub mod reset;
 pub mod session;
 pub mod stage;
 pub mod throttle;

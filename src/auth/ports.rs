@@ -1,9 +1,9 @@
 //! What the domain needs stored. Every operation is atomic and returns the verdict: no adapter is
 //! ever asked to read, compare and write in three steps.
 //!
-//! Durable (`Accounts`, `Factors`, `Tickets`, `Audit`) lives in SQL. Short-lived (`PendingLogins`,
-//! `Sessions`, `Attempts`) lives in Redis, or in the embedded store on one machine. Losing the
-//! short-lived store signs people out; it never loses a factor and never reopens a used code.
+//! Durable (`Accounts`, `Factors`, `Tickets`, `PasswordResets`, `Audit`) lives in SQL. Short-lived
+//! (`PendingLogins`, `Sessions`, `Attempts`) lives in Redis, or in the embedded store on one
+//! machine. Losing the short-lived store signs people out; it never loses a factor and never reopens a used code.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::audit::{Checkpoint, Head, NewRecord, Record};
 use super::keys::KeyRing;
 use super::password::PasswordRecord;
 use super::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
+use super::reset::PasswordReset;
 use super::session::{Offer, PendingLogin, ProvisionalTotp, Session};
 use super::throttle::{AttemptKey, Budget, Verdict};
 use super::ticket::{NewTicket, Ticket};
@@ -223,6 +224,29 @@ pub trait Tickets: Send + Sync {
     /// before the ticket was made, and files the ticket, in one step. It stays marked as enrolled.
     /// False, and nothing changed, when there is no such account.
     async fn reset_second_factor(&self, ticket: &NewTicket) -> Stored<bool>;
+}
+
+/// The rights of logins to set a new password in place of a forgotten one; durable, because setting
+/// it is.
+#[async_trait]
+pub trait PasswordResets: Send + Sync {
+    /// Files the right of a login.
+    async fn grant_reset(&self, reset: &PasswordReset, now: Timestamp) -> Stored<()>;
+    /// The right of this login, unless it has lapsed by `now` or was used.
+    async fn granted_reset(
+        &self,
+        login: &HashedToken<PendingToken>,
+        now: Timestamp,
+    ) -> Stored<Option<PasswordReset>>;
+    /// Uses up the right and sets the password; every session and login that started before `now`
+    /// ends. In one step: the right for exactly one caller, `None` for everybody else, and where
+    /// the account is disabled or has ended what started when this login did.
+    async fn reset_password(
+        &self,
+        login: &HashedToken<PendingToken>,
+        password: &PasswordRecord,
+        now: Timestamp,
+    ) -> Stored<Option<PasswordReset>>;
 }
 
 /// Logins that wait for their second factor.

@@ -45,6 +45,11 @@ impl fmt::Debug for RecoveryHash {
 }
 
 impl RecoveryHash {
+    /// The hash of no code.
+    pub(super) fn of_nothing() -> Self {
+        Self(String::new())
+    }
+
     /// Its text, for the store.
     pub fn as_str(&self) -> &str {
         &self.0

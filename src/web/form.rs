@@ -85,6 +85,23 @@ impl Form for LoginForm {
     }
 }
 
+/// A name and a recovery code in place of the password.
+pub(super) struct ForgotForm {
+    pub(super) username: String,
+    pub(super) code: Secret,
+    pub(super) return_to: String,
+}
+
+impl Form for ForgotForm {
+    fn from_fields(mut fields: Fields) -> Self {
+        Self {
+            username: fields.take("username"),
+            code: Secret::new(fields.take("code")),
+            return_to: fields.take("return_to"),
+        }
+    }
+}
+
 /// A code of some kind.
 pub(super) struct CodeForm {
     pub(super) code: Secret,

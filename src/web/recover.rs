@@ -3,9 +3,11 @@
 
 use async_trait::async_trait;
 
-use super::service::Outcome;
+use super::service::{Outcome, Pending};
 use crate::auth::audit::Caller;
-use crate::auth::login::{AppRef, LoginService, Redeemed, TicketView};
+use crate::auth::login::{
+    AppRef, FirstFactor, ForgotAttempt, LoginService, NewPasswordSet, Redeemed, TicketView,
+};
 use crate::auth::token::{PlainToken, TicketToken};
 use crate::base::secret::Secret;
 
@@ -21,6 +23,14 @@ pub(super) trait Recover: Send + Sync {
         password: &Secret,
         caller: &Caller,
     ) -> Outcome<Redeemed>;
+    async fn forgot(&self, app: AppRef<'_>, attempt: ForgotAttempt) -> Outcome<FirstFactor>;
+    async fn set_forgotten_password(
+        &self,
+        app: AppRef<'_>,
+        token: &Pending,
+        password: &Secret,
+        caller: &Caller,
+    ) -> Outcome<NewPasswordSet>;
 }
 
 #[async_trait]
@@ -36,5 +46,17 @@ impl Recover for LoginService {
         caller: &Caller,
     ) -> Outcome<Redeemed> {
         Self::redeem(self, app, token, password, caller).await
+    }
+    async fn forgot(&self, app: AppRef<'_>, attempt: ForgotAttempt) -> Outcome<FirstFactor> {
+        Self::forgot(self, app, attempt).await
+    }
+    async fn set_forgotten_password(
+        &self,
+        app: AppRef<'_>,
+        token: &Pending,
+        password: &Secret,
+        caller: &Caller,
+    ) -> Outcome<NewPasswordSet> {
+        Self::set_forgotten_password(self, app, token, password, caller).await
     }
 }

@@ -1,4 +1,4 @@
-//! The pages of one-time links as a browser meets them.
+//! The pages of one-time links and of forgotten passwords as a browser meets them.
 
 use http::{Method, StatusCode};
 
@@ -6,6 +6,7 @@ use super::testing::{Browser, RIGHT_CODE, Script};
 use super::{cookies, ticket_cookie};
 use crate::auth::keys::KeyRing;
 use crate::auth::keys::testing::material;
+use crate::auth::recovery::RecoveryCode;
 use crate::auth::token::{PlainToken, TicketToken};
 use crate::base::random::OsRandom;
 
@@ -87,4 +88,65 @@ async fn a_worthless_ticket_is_forgotten() {
     assert_eq!(got.status, StatusCode::UNAUTHORIZED);
     assert!(!browser.jar.contains_key(TICKET));
     assert!(ticket_cookie::clear().unwrap().to_str().unwrap().contains("Max-Age=0"));
+}
+
+fn code() -> String {
+    RecoveryCode::generate(&OsRandom::new()).unwrap().to_display().to_string()
+}
+
+fn forgetful() -> Browser {
+    Browser::new(Script { enrolled: true, tries_left: 4, ..Script::default() })
+}
+
+#[tokio::test]
+async fn the_way_back_from_a_forgotten_password_ends_where_one_wanted_to_go() {
+    let mut browser = forgetful();
+    let page = browser.get("/_auth/login?return_to=/app?q=1").await;
+    assert!(page.body.contains("href=\"/_auth/forgot?return_to=%2Fapp%3Fq%3D1\""));
+    let form = format!("username=alice&code={}&return_to=/app?q=1", code());
+    let got = browser.fill("/_auth/forgot?return_to=/app?q=1", &form).await;
+    assert_eq!((got.status, got.location()), (StatusCode::SEE_OTHER, "/_auth/otp"));
+    let early = browser.get("/_auth/forgot/password").await;
+    assert_eq!(early.location(), "/_auth/otp", "the second factor comes first");
+    let got = browser.fill("/_auth/otp", &format!("code={RIGHT_CODE}")).await;
+    assert_eq!(got.location(), "/_auth/forgot/password");
+    assert!(!browser.jar.contains_key(cookies::SESSION), "no session before the new password");
+    assert_eq!(browser.get("/_auth/otp").await.location(), "/_auth/forgot/password");
+    let got = browser.fill("/_auth/forgot/password", "password=short").await;
+    assert_eq!(got.status, StatusCode::BAD_REQUEST);
+    assert!(got.body.contains("autocomplete=\"new-password\"") && got.body.contains("too short"));
+    let got = browser.fill("/_auth/forgot/password", "password=long-enough").await;
+    assert_eq!((got.status, got.location()), (StatusCode::SEE_OTHER, "/app?q=1"));
+    assert!(browser.jar.contains_key(cookies::SESSION));
+    assert!(!browser.jar.contains_key(cookies::PENDING));
+}
+
+#[tokio::test]
+async fn a_typo_in_a_recovery_code_is_told_without_asking_the_service() {
+    let mut browser = forgetful();
+    let csrf = browser.get("/_auth/forgot").await.csrf();
+    browser.fake.script.lock().down = true;
+    for name in ["alice", "nobody"] {
+        let form = format!("csrf={csrf}&username={name}&code=0000-0000-0000-00001");
+        let got = browser.post("/_auth/forgot", form).await;
+        assert_eq!(got.status, StatusCode::UNAUTHORIZED);
+        assert!(got.body.contains("typo") && !got.body.contains("0000-0000"));
+    }
+    let form = format!("csrf={csrf}&username=alice&code={}", code());
+    let got = browser.post("/_auth/forgot", form).await;
+    assert_eq!(got.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn a_new_password_is_not_asked_for_before_both_proofs() {
+    let mut browser = forgetful();
+    assert_eq!(browser.get("/_auth/forgot/password").await.location(), "/_auth/login");
+    let csrf = browser.get("/_auth/forgot").await.csrf();
+    let form = format!("csrf={csrf}&password=long-enough");
+    let got = browser.post("/_auth/forgot/password", form).await;
+    assert_eq!(got.location(), "/_auth/login");
+    browser.fill("/_auth/login", "username=alice&password=right").await;
+    assert_eq!(browser.get("/_auth/forgot/password").await.location(), "/_auth/otp");
+    let got = browser.fill("/_auth/otp", &format!("code={RIGHT_CODE}")).await;
+    assert_eq!(got.location(), "/");
 }

@@ -49,6 +49,10 @@ enum Page {
     Session,
     Setup,
     SendSetup,
+    Forgot,
+    SendForgot,
+    ForgotPassword,
+    SendForgotPassword,
     Asset,
     Unknown,
     WrongMethod,
@@ -89,6 +93,10 @@ routes! {
     GET "/_auth/logout" => Logout,
     POST "/_auth/logout" => SendLogout,
     GET "/_auth/session" => Session,
+    GET "/_auth/forgot" => Forgot,
+    POST "/_auth/forgot" => SendForgot,
+    GET "/_auth/forgot/password" => ForgotPassword,
+    POST "/_auth/forgot/password" => SendForgotPassword,
     GET "/_auth/setup" => Setup,
     POST "/_auth/setup" => SendSetup,
     GET "/_auth/assets/{name}" => Asset,
@@ -144,6 +152,10 @@ impl Page {
             | Self::SendLogout
             | Self::Setup
             | Self::SendSetup
+            | Self::Forgot
+            | Self::SendForgot
+            | Self::ForgotPassword
+            | Self::SendForgotPassword
             | Self::Unknown
             | Self::WrongMethod => Kind::Page,
         }
@@ -225,6 +237,10 @@ async fn serve(
         | Page::Session
         | Page::Setup
         | Page::SendSetup
+        | Page::Forgot
+        | Page::SendForgot
+        | Page::ForgotPassword
+        | Page::SendForgotPassword
         | Page::Asset => {
             guard::check(page.kind(), request.method(), request.headers(), &context.origin)?;
         }
@@ -262,6 +278,10 @@ async fn pages_of(page: Page, visit: Visit) -> Result<Response, Failure> {
         Page::Logout => pages::logout::show(visit).await,
         Page::SendLogout => pages::logout::send(visit).await,
         Page::Session => pages::session::show(visit).await,
+        Page::Forgot => pages::forgot::show(&visit),
+        Page::SendForgot => pages::forgot::send(visit).await,
+        Page::ForgotPassword => pages::forgot::show_password(visit).await,
+        Page::SendForgotPassword => pages::forgot::send_password(visit).await,
         Page::Setup => pages::setup::show(visit).await,
         Page::SendSetup => pages::setup::send(visit).await,
         Page::Asset | Page::Unknown | Page::WrongMethod => Err(not_found()),

@@ -1,5 +1,7 @@
 //! A service that answers what a test wants, and a browser that keeps cookies.
 
+mod recover;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,6 @@ use parking_lot::Mutex;
 use tower::ServiceExt;
 use zeroize::Zeroizing;
 
-use super::recover::{Recover, TicketText};
 use super::routes::router_over;
 use super::service::{Finished, Outcome, Pending, SignIn};
 use super::{AppPages, RequestContext, cookies};
@@ -22,10 +23,10 @@ use crate::auth::audit::{Caller, Ended};
 use crate::auth::keys::KeyRing;
 use crate::auth::keys::testing::material;
 use crate::auth::login::{
-    AppRef, Enrolment, FirstFactor, FirstFactorAttempt, LoginError, Owed, Profile, Redeemed,
-    SecondFactor, SignedIn, TicketView,
+    AppRef, Enrolment, FirstFactor, FirstFactorAttempt, LoginError, Owed, Profile, SecondFactor,
+    SignedIn,
 };
-use crate::auth::password::{PasswordRecord, PasswordRefused};
+use crate::auth::password::PasswordRecord;
 use crate::auth::ports::StoreError;
 use crate::auth::recovery::{RecoveryCode, RecoverySet};
 use crate::auth::session::{Device, Offers, Session, SessionLimits};
@@ -36,7 +37,6 @@ use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId, RequestId, SessionId};
 use crate::base::random::{OsRandom, Random};
-use crate::base::secret::Secret;
 
 pub(super) const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 pub(super) const ORIGIN: &str = "https://gw.test";
@@ -62,6 +62,10 @@ pub(super) struct Script {
     pub(super) stale: bool,
     pub(super) in_force: bool,
     pub(super) ended: Vec<String>,
+    /// The pending login was begun with a recovery code.
+    pub(super) forgotten: bool,
+    /// … and has proved its second factor.
+    pub(super) reset: bool,
 }
 
 pub(super) struct Fake {
@@ -144,6 +148,10 @@ impl Fake {
         if !right {
             return Ok(SecondFactor::Wrong { tries_left: script.tries_left });
         }
+        if script.forgotten && !script.reset {
+            script.reset = true;
+            return Ok(SecondFactor::NewPasswordOwed);
+        }
         script.pending = None;
         drop(script);
         let token = self.new_session()?;
@@ -183,6 +191,9 @@ impl SignIn for Fake {
         let name = Self::name();
         if script.pending.as_deref() != Some(token.reveal()) {
             return Ok(None);
+        }
+        if script.reset {
+            return Ok(Some(Owed::NewPassword { name }));
         }
         Ok(Some(match (script.help, script.enrolled) {
             (true, _) => Owed::Help { name },
@@ -304,48 +315,6 @@ impl SignIn for Fake {
     }
     fn limits(&self) -> SessionLimits {
         SessionLimits::default()
-    }
-}
-
-#[async_trait]
-impl Recover for Fake {
-    async fn ticket(&self, token: Option<&TicketText>, _caller: &Caller) -> Outcome<TicketView> {
-        self.up()?;
-        let script = self.script.lock();
-        let name = Self::name();
-        Ok(match (token, script.wait) {
-            (_, Some(wait)) => TicketView::Wait(wait),
-            (Some(t), None) if script.ticket.as_deref() == Some(t.reveal()) => {
-                if script.enrolled {
-                    TicketView::Password { name }
-                } else {
-                    TicketView::NewPassword { name }
-                }
-            }
-            _ => TicketView::Worthless,
-        })
-    }
-    async fn redeem(
-        &self,
-        _app: AppRef<'_>,
-        token: Option<&TicketText>,
-        password: &Secret,
-        caller: &Caller,
-    ) -> Outcome<Redeemed> {
-        let name = Self::name();
-        Ok(match self.ticket(token, caller).await? {
-            TicketView::Worthless => Redeemed::Worthless,
-            TicketView::Wait(wait) => Redeemed::Wait { name: None, wait },
-            TicketView::NewPassword { .. } if password.reveal().len() < 8 => {
-                Redeemed::Unfit { name, why: PasswordRefused::TooShort(8) }
-            }
-            TicketView::Password { .. } if password.reveal() != "right" => Redeemed::Wrong { name },
-            TicketView::NewPassword { .. } | TicketView::Password { .. } => {
-                let token = PlainToken::<PendingToken>::generate(&self.keys, &self.random).unwrap();
-                self.script.lock().pending = Some(token.reveal().to_owned());
-                Redeemed::Begun { token, enrol: true }
-            }
-        })
     }
 }
 

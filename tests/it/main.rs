@@ -20,6 +20,7 @@ mod cluster;
 mod config;
 mod contract;
 mod coverage;
+mod forgot;
 mod headers;
 mod layers;
 mod operation;

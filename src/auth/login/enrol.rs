@@ -85,7 +85,7 @@ impl LoginService {
         let by_ticket = guess.login.begun_with != BegunWith::Password;
         let done = self.finish(*guess, proof, token, caller, true).await?;
         if by_ticket {
-            self.end_sessions_before(id, now).await;
+            self.forget_others(id, Some(&done)).await;
         }
         Ok(done)
     }

@@ -23,15 +23,35 @@ impl LoginService {
         name_digest: String,
     ) -> Result<(), LoginError> {
         count_failure("password");
+        self.record_capped(caller, known, Event::PasswordWrong { name_digest }).await
+    }
+
+    /// A wrong recovery code in place of a password; as for passwords.
+    pub(super) async fn record_wrong_recovery(
+        &self,
+        caller: &Caller,
+        known: Option<&Identity>,
+        name_digest: String,
+    ) -> Result<(), LoginError> {
+        count_failure("recovery");
+        self.record_capped(caller, known, Event::RecoveryWrong { name_digest }).await
+    }
+
+    async fn record_capped(
+        &self,
+        caller: &Caller,
+        known: Option<&Identity>,
+        event: Event,
+    ) -> Result<(), LoginError> {
+        let name = event.name();
         let context =
             known.map_or_else(|| Context::unknown(caller), |who| Context::person(caller, who));
-        let rows = [(AttemptKey::rows("password_wrong"), GUESS_ROWS)];
+        let rows = [(AttemptKey::rows(name), GUESS_ROWS)];
         match self.deps.attempts.count(&rows, self.now()).await? {
-            Verdict::Go => self.record(Event::PasswordWrong { name_digest }, &context).await,
+            Verdict::Go => self.record(event, &context).await,
             Verdict::Wait(wait) => {
                 let key = AttemptKey::rows("rows_left_out");
-                let left_out =
-                    Event::RowsLeftOut { event: "password_wrong", seconds: wait.as_secs() };
+                let left_out = Event::RowsLeftOut { event: name, seconds: wait.as_secs() };
                 let context = Context::unknown(caller);
                 self.record_within(&[(key, once(wait))], left_out, &context).await
             }

@@ -5,6 +5,7 @@ mod change;
 mod enrol;
 mod events;
 mod first;
+mod forgot;
 mod replace;
 mod second;
 mod service;
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 
 pub use self::change::{PasswordChange, PasswordChanged};
 pub use self::first::FirstFactorAttempt;
+pub use self::forgot::{ForgotAttempt, NewPasswordSet};
 pub use self::replace::{KeptCodes, OfferedCodes, Replaced};
 pub use self::service::{LoginDeps, LoginService};
 pub use self::setup::{Redeemed, TicketView};
@@ -102,6 +104,8 @@ pub enum FirstFactor {
 pub enum SecondFactor {
     /// Right: a session has begun.
     SignedIn(SignedIn),
+    /// Right, in a login that a recovery code began: a new password is owed before anything else.
+    NewPasswordOwed,
     /// Wrong, used before, or not this account's. How many tries this login has left.
     Wrong {
         /// Before the password is asked for again.
@@ -159,6 +163,12 @@ pub enum Owed {
     },
     /// Enrolment: the account never had a second factor, or a ticket gives the right to a new one.
     Enrolment {
+        /// Who is signing in.
+        name: LoginName,
+    },
+    /// A new password: a recovery code stood in for the forgotten one, and the second factor is
+    /// proved.
+    NewPassword {
         /// Who is signing in.
         name: LoginName,
     },

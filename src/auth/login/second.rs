@@ -141,12 +141,7 @@ impl LoginService {
         caller: &Caller,
     ) -> Result<Option<SecondFactorProof>, LoginError> {
         let id = account.id();
-        let set = self.deps.factors.recovery_set(id).await?;
-        let salted = set.as_ref().map(|s| (s.salt.as_str(), s.pepper_id.as_str()));
-        let Some(hash) = self.deps.passwords.hash_recovery_code(code, salted).await? else {
-            return Ok(None);
-        };
-        let left = self.deps.factors.consume_recovery(id, &hash, self.now()).await?;
+        let left = self.use_recovery_code(Some(id), code).await?;
         if let Some(left) = left {
             let event = Event::RecoveryCodeUsed { left, instead_of: Guessed::SecondFactor };
             self.record(event, &Context::person(caller, &account.identity)).await?;
@@ -154,7 +149,8 @@ impl LoginService {
         Ok(left.map(|_| SecondFactorProof::verified(id, Factor::RecoveryCode)))
     }
 
-    /// Brings both proofs together and begins the session.
+    /// Brings both proofs together and begins the session; where the password is forgotten, a new
+    /// one is owed first.
     pub(super) async fn finish(
         &self,
         guess: Guess,
@@ -163,10 +159,12 @@ impl LoginService {
         caller: &Caller,
         recovery_codes_due: bool,
     ) -> Result<SecondFactor, LoginError> {
-        let finished = Login::<PasswordVerified>::resume(&guess.login)
-            .complete(proof)
-            .map_err(|error| LoginError::Broken(error.to_string()))?;
         let Guess { login, account, .. } = guess;
+        let Some(waits) = Login::<PasswordVerified>::resume(&login) else {
+            return self.grant_reset(&login, &proof, token).await;
+        };
+        let finished =
+            waits.complete(proof).map_err(|error| LoginError::Broken(error.to_string()))?;
         self.promote(&finished, account, login, token, caller, recovery_codes_due).await
     }
 }

@@ -9,7 +9,9 @@ use crate::auth::account::Account;
 use crate::auth::audit::{Caller, Context, Ended, Event, Trail};
 use crate::auth::keys::KeyRing;
 use crate::auth::password::PasswordPool;
-use crate::auth::ports::{Accounts, Attempts, Factors, PendingLogins, Sessions, Tickets};
+use crate::auth::ports::{
+    Accounts, Attempts, Factors, PasswordResets, PendingLogins, Sessions, Tickets,
+};
 use crate::auth::session::{BegunWith, Offers, PendingLogin, Session, SessionLimits};
 use crate::auth::stage::{FullyAuthenticated, Login};
 use crate::auth::throttle::Budgets;
@@ -33,6 +35,8 @@ pub struct LoginDeps {
     pub factors: Arc<dyn Factors>,
     /// One-time links.
     pub tickets: Arc<dyn Tickets>,
+    /// Rights to set a new password in place of a forgotten one.
+    pub resets: Arc<dyn PasswordResets>,
     /// Logins in progress.
     pub pending: Arc<dyn PendingLogins>,
     /// Finished sessions.
@@ -133,6 +137,11 @@ impl LoginService {
         let Some(login) = self.pending(app, token).await? else { return Ok(None) };
         let Some(account) = self.account_of(&login).await? else { return Ok(None) };
         let name = account.identity.name.clone();
+        if login.begun_with == BegunWith::RecoveryCode
+            && self.deps.resets.granted_reset(token.hashed(), self.now()).await?.is_some()
+        {
+            return Ok(Some(Owed::NewPassword { name }));
+        }
         Ok(Some(if self.may_enrol(&account, &login) {
             Owed::Enrolment { name }
         } else if self.deps.factors.totp(account.id()).await?.is_some() {

@@ -8,17 +8,15 @@ use std::time::Duration;
 
 use super::events::throttled;
 use super::service::count_failure;
-use super::{AppRef, LoginError, LoginService};
+use super::{AppRef, LoginError, LoginService, SecondFactor};
 use crate::auth::account::{Account, LoginName};
 use crate::auth::audit::{Asked, Caller, Context, Event, Guess};
 use crate::auth::password::{NotTaken, PasswordRefused};
-use crate::auth::ports::StoreError;
 use crate::auth::session::{BegunWith, PendingLogin};
 use crate::auth::stage::PasswordProof;
 use crate::auth::throttle::{AttemptKey, Verdict};
 use crate::auth::ticket::Ticket;
 use crate::auth::token::{PendingToken, PlainToken, TicketToken};
-use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 use crate::base::secret::Secret;
 
@@ -186,7 +184,7 @@ impl LoginService {
         let context = Context::person(caller, &account.identity);
         self.record(Event::TicketUsed { asked: Asked::Password }, &context).await?;
         self.record(Event::PasswordChanged { by: "ticket" }, &context).await?;
-        self.end_sessions_before(id, now).await;
+        self.forget_others(id, None).await;
         let proof = PasswordProof::set_by_ticket(id);
         Ok(Ok(self.begin(app, &proof, "/".to_owned(), now)))
     }
@@ -222,18 +220,18 @@ impl LoginService {
         Ok(Ok(self.begin(app, &proof, "/".to_owned(), asked_at)))
     }
 
-    /// Forgets the sessions of an account that started before `before`. They are refused already,
-    /// by the durable record; so a session store that does not answer is not the person's trouble.
-    pub(super) async fn end_sessions_before(&self, account: AccountId, before: Timestamp) {
-        let forget = async {
-            for session in self.deps.sessions.list(Some(account), before).await? {
-                if session.started_at < before {
-                    self.deps.sessions.end_by_id(session.id).await?;
-                }
+    /// Forgets what is signed in as the account beside what has just begun. The durable record
+    /// refuses all that already, so a session store that does not answer is not the person's trouble.
+    pub(super) async fn forget_others(&self, account: AccountId, begun: Option<&SecondFactor>) {
+        let sessions = &self.deps.sessions;
+        let forgotten = match begun {
+            Some(SecondFactor::SignedIn(done)) => {
+                sessions.end_others(account, done.token.hashed()).await
             }
-            Ok::<_, StoreError>(())
+            Some(_) => return,
+            None => sessions.end_account(account).await,
         };
-        if let Err(error) = forget.await {
+        if let Err(error) = forgotten {
             tracing::warn!(%error, account = %account, "ended sessions could not be forgotten");
         }
     }

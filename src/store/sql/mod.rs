@@ -7,6 +7,7 @@ mod database;
 pub mod ephemeral;
 mod factors;
 mod file;
+mod resets;
 mod tickets;
 mod values;
 

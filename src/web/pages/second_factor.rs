@@ -62,6 +62,9 @@ async fn page(visit: &Visit, means: Means, complaint: &Complaint) -> Result<Resp
     let Some(pending) = visit.pending() else { return Ok(to_login()) };
     let name = match visit.service.owed(visit.app(), &pending).await? {
         None => return Ok(to_login()),
+        Some(Owed::NewPassword { .. }) => {
+            return Ok(Answer::see_other("/_auth/forgot/password").done());
+        }
         Some(Owed::Enrolment { .. }) => return Ok(Answer::see_other("/_auth/enroll").done()),
         Some(Owed::Help { name }) => return help(visit, name.as_str()),
         Some(Owed::SecondFactor { name }) => name,
@@ -132,6 +135,7 @@ pub(in crate::web) fn finished(
 ) -> Result<Result<Response, Complaint>, Failure> {
     Ok(match outcome {
         SecondFactor::SignedIn(done) => Ok(signed_in(done)?.done()),
+        SecondFactor::NewPasswordOwed => Ok(Answer::see_other("/_auth/forgot/password").done()),
         // The cookie stays: the login page finds the login gone and says so.
         SecondFactor::StartAgain => Ok(to_login()),
         SecondFactor::Wait(wait) => Err(Complaint::wait(*wait)),

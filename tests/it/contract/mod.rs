@@ -9,6 +9,7 @@ mod factors;
 mod outages;
 mod pending;
 mod places;
+mod resets;
 mod samples;
 mod sessions;
 mod tickets;

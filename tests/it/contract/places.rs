@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use vestibule::auth::ports::{
-    Accounts, Attempts, Audit, Factors, PendingLogins, Sessions, Tickets,
+    Accounts, Attempts, Audit, Factors, PasswordResets, PendingLogins, Sessions, Tickets,
 };
 use vestibule::auth::session::{PendingLogin, Session};
 use vestibule::auth::token::{HashedToken, PendingToken, SessionToken};
@@ -21,10 +21,13 @@ use crate::support::servers::{PostgresServer, RedisServer};
 
 /// What a durable store does.
 pub(crate) trait DurablePorts:
-    Accounts + Factors + Tickets + Audit + Clone + 'static
+    Accounts + Factors + Tickets + PasswordResets + Audit + Clone + 'static
 {
 }
-impl<S: Accounts + Factors + Tickets + Audit + Clone + 'static> DurablePorts for S {}
+impl<S: Accounts + Factors + Tickets + PasswordResets + Audit + Clone + 'static> DurablePorts
+    for S
+{
+}
 
 /// What a short-lived store does. Where two ports have an operation of one name, each has a name of
 /// its own here.

@@ -35,13 +35,18 @@ fn plan(app: &Recorder, redis: &RedisServer, database: &str, keys: &Path) -> Pla
 impl Cluster {
     /// Starts it all.
     pub(crate) async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// Starts it all with further tables in the configuration.
+    pub(crate) async fn with(extra: &str) -> Self {
         let app = Recorder::start().await;
         let (redis, postgres) = (RedisServer::start(), PostgresServer::shared());
         let database = postgres.database().await;
         let dir = tempfile::tempdir().unwrap();
         let keys = dir.path().join("keys.toml");
         gateway::make_keys(&keys);
-        let plan = plan(&app, &redis, &database, &keys);
+        let plan = plan(&app, &redis, &database, &keys).extra(extra);
         let one = Gateway::start(&plan).await;
         let two = Gateway::start(&plan).await;
         Self { redis, app, one, two, _postgres: postgres, _keys: dir }

@@ -14,5 +14,6 @@ CREATE TABLE password_resets (
     login_hash TEXT NOT NULL PRIMARY KEY,
     account_id TEXT NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,
     method TEXT NOT NULL,
+    started_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 );

@@ -1,0 +1,192 @@
+//! A forgotten password: a recovery code in its place, then the second factor, then a new password.
+//!
+//! No session begins before the new password is set. A recovery code is counted and told like a
+//! password: known, unknown and disabled names, with codes and without, take the same path.
+
+use super::events::throttled;
+use super::{AppRef, FirstFactor, LoginError, LoginService, SecondFactor};
+use crate::auth::account::{Account, LoginName};
+use crate::auth::audit::{Caller, Context, Event, Guess as Guessed};
+use crate::auth::password::{NotTaken, PasswordRefused};
+use crate::auth::recovery::{RecoveryCode, RecoveryHash};
+use crate::auth::reset::PasswordReset;
+use crate::auth::session::{BegunWith, PendingLogin};
+use crate::auth::stage::{Login, NewPassword, PasswordForgotten, RecoveryProof, SecondFactorProof};
+use crate::auth::throttle::{AttemptKey, Verdict};
+use crate::auth::token::{PendingToken, PlainToken};
+use crate::base::clock::Timestamp;
+use crate::base::id::AccountId;
+use crate::base::secret::Secret;
+
+/// What somebody typed who forgot the password.
+#[derive(Debug)]
+pub struct ForgotAttempt {
+    /// The name as typed.
+    pub name: String,
+    /// A recovery code without a typo.
+    pub code: RecoveryCode,
+    /// Where it was typed.
+    pub caller: Caller,
+    /// Where to go once signed in: a path and query on the same host.
+    pub return_to: String,
+}
+
+/// What came of a new password in place of a forgotten one.
+#[derive(Debug)]
+#[must_use]
+pub enum NewPasswordSet {
+    /// It was set, and a session began; or the login has no right to set one and starts again.
+    Login(SecondFactor),
+    /// It is not taken.
+    Unfit(PasswordRefused),
+}
+
+impl LoginService {
+    /// Checks a recovery code in place of the password, uses it up, and begins a login.
+    pub async fn forgot(
+        &self,
+        app: AppRef<'_>,
+        attempt: ForgotAttempt,
+    ) -> Result<FirstFactor, LoginError> {
+        let name = LoginName::parse(&attempt.name).ok();
+        let budgets = self.first_factor_budgets(&attempt.caller.device, name.as_ref());
+        let asked_at = self.now();
+        let verdict = self.deps.attempts.count(&budgets, asked_at).await?;
+        let counted: Vec<AttemptKey> = budgets.into_iter().map(|(key, _)| key).collect();
+        let digest = name.as_ref().map(|name| self.deps.keys.name_digest(name.as_str()));
+        if let Verdict::Wait(wait) = verdict {
+            let event = throttled(Guessed::Recovery, wait, digest);
+            let context = Context::unknown(&attempt.caller);
+            self.record_throttled(&counted, event, wait, &context).await?;
+            return Ok(FirstFactor::Wait(wait));
+        }
+        let (account, used) = match self.check_forgotten(name.as_ref(), &attempt.code).await {
+            Ok(checked) => checked,
+            Err(error) => {
+                // No verdict was reached: this was no wrong guess.
+                self.deps.attempts.forgive(&counted).await?;
+                return Err(error);
+            }
+        };
+        let Some((account, (proof, left))) = account.as_ref().zip(used) else {
+            let known = account.as_ref().map(|a| &a.identity);
+            self.record_wrong_recovery(&attempt.caller, known, digest.unwrap_or_default()).await?;
+            return Ok(FirstFactor::Wrong);
+        };
+        self.deps.attempts.forgive(&counted).await?;
+        let context = Context::person(&attempt.caller, &account.identity);
+        let event = Event::RecoveryCodeUsed { left, instead_of: Guessed::Password };
+        self.record(event, &context).await?;
+        let token =
+            self.file_login(&self.forgotten(app, &proof, attempt.return_to, asked_at)).await?;
+        Ok(FirstFactor::Begun { token, lives: self.pending_lives(), enrol: false })
+    }
+
+    fn forgotten(
+        &self,
+        app: AppRef<'_>,
+        proof: &RecoveryProof,
+        return_to: String,
+        asked_at: Timestamp,
+    ) -> PendingLogin {
+        PendingLogin {
+            account: Login::forgotten(proof).account(),
+            app: app.name.to_owned(),
+            begun_with: BegunWith::RecoveryCode,
+            started_at: asked_at,
+            expires_at: self.now().plus(self.pending_lives()),
+            return_to,
+            enrolment: None,
+        }
+    }
+
+    /// The account of that name, and the proof where the code is one of its own.
+    async fn check_forgotten(
+        &self,
+        name: Option<&LoginName>,
+        code: &RecoveryCode,
+    ) -> Result<(Option<Account>, Option<(RecoveryProof, u32)>), LoginError> {
+        let account = match name {
+            Some(name) => self.deps.accounts.by_name(name).await?,
+            None => None,
+        };
+        let able = account.as_ref().filter(|a| !a.disabled).map(Account::id);
+        let left = self.use_recovery_code(able, code).await?;
+        let proof = able.zip(left).map(|(id, left)| (RecoveryProof::used(id), left));
+        Ok((account, proof))
+    }
+
+    /// Uses up a recovery code of the account: how many are left, or `None` when it is not one of
+    /// its own. Where there is no account, or it has no codes, the same work is done for nothing.
+    pub(super) async fn use_recovery_code(
+        &self,
+        account: Option<AccountId>,
+        code: &RecoveryCode,
+    ) -> Result<Option<u32>, LoginError> {
+        let nobody = AccountId::random(self.random())?;
+        let id = account.unwrap_or(nobody);
+        let set = self.deps.factors.recovery_set(id).await?;
+        let salted = set.as_ref().map(|s| (s.salt.as_str(), s.pepper_id.as_str()));
+        let hash = self.deps.passwords.hash_recovery_code(code, salted).await?;
+        let hash = hash.unwrap_or_else(RecoveryHash::of_nothing);
+        Ok(self.deps.factors.consume_recovery(id, &hash, self.now()).await?)
+    }
+
+    /// Gives a login that a recovery code began, and that has proved its second factor, the right
+    /// to set a new password.
+    pub(super) async fn grant_reset(
+        &self,
+        login: &PendingLogin,
+        proof: &SecondFactorProof,
+        token: &PlainToken<PendingToken>,
+    ) -> Result<SecondFactor, LoginError> {
+        let waits = Login::<PasswordForgotten>::resume(login);
+        if waits.is_none_or(|login| login.account() != proof.account()) {
+            return Err(LoginError::Broken("a second factor of another account".to_owned()));
+        }
+        let reset = PasswordReset {
+            login: *token.hashed(),
+            account: login.account,
+            method: proof.method(),
+            started_at: login.started_at,
+            expires_at: login.expires_at,
+        };
+        self.deps.resets.grant_reset(&reset, self.now()).await?;
+        Ok(SecondFactor::NewPasswordOwed)
+    }
+
+    /// Sets the new password, ends every other session of the account, and begins one.
+    pub async fn set_forgotten_password(
+        &self,
+        app: AppRef<'_>,
+        token: &PlainToken<PendingToken>,
+        password: &Secret,
+        caller: &Caller,
+    ) -> Result<NewPasswordSet, LoginError> {
+        let again = Ok(NewPasswordSet::Login(SecondFactor::StartAgain));
+        let Some(login) = self.pending(app, token).await? else { return again };
+        let Some(account) = self.account_of(&login).await? else { return again };
+        let Some(waits) = Login::<PasswordForgotten>::resume(&login) else { return again };
+        if self.deps.resets.granted_reset(token.hashed(), self.now()).await?.is_none() {
+            return again;
+        }
+        let record = match self.deps.passwords.hash_new(password, &account.identity).await {
+            Ok(record) => record,
+            Err(NotTaken::Refused(why)) => return Ok(NewPasswordSet::Unfit(why)),
+            Err(NotTaken::Hash(error)) => return Err(error.into()),
+        };
+        let now = self.now();
+        let used = self.deps.resets.reset_password(token.hashed(), &record, now).await?;
+        let Some(reset) = used else { return again };
+        let event = Event::PasswordChanged { by: "recovery_code" };
+        self.record(event, &Context::person(caller, &account.identity)).await?;
+        let second = SecondFactorProof::verified(reset.account, reset.method);
+        let finished = waits
+            .complete(second, NewPassword::set(reset.account))
+            .map_err(|error| LoginError::Broken(error.to_string()))?;
+        let id = account.id();
+        let done = self.promote(&finished, account, login, token, caller, false).await?;
+        self.forget_others(id, Some(&done)).await;
+        Ok(NewPasswordSet::Login(done))
+    }
+}

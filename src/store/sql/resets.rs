@@ -1,0 +1,99 @@
+//! The rights of logins to set a new password, in SQL: what uses one up is the transaction that
+//! sets the password.
+
+use async_trait::async_trait;
+use sqlx::any::AnyRow;
+use sqlx::query;
+
+use crate::auth::password::PasswordRecord;
+use crate::auth::ports::{PasswordResets, Stored};
+use crate::auth::reset::PasswordReset;
+use crate::auth::token::{HashedToken, PendingToken};
+use crate::base::clock::Timestamp;
+
+use super::SqlStore;
+use super::values::{at, moment, parsed};
+
+const RECORD: &str = "the record of a forgotten password";
+
+fn reset(row: &AnyRow, login: HashedToken<PendingToken>) -> sqlx::Result<PasswordReset> {
+    Ok(PasswordReset {
+        login,
+        account: parsed(row, "account_id")?,
+        method: parsed(row, "method")?,
+        started_at: at(row, "started_at")?,
+        expires_at: at(row, "expires_at")?,
+    })
+}
+
+#[async_trait]
+impl PasswordResets for SqlStore {
+    async fn grant_reset(&self, new: &PasswordReset, now: Timestamp) -> Stored<()> {
+        let sweep = query("DELETE FROM password_resets WHERE expires_at <= $1").bind(moment(now));
+        self.db.change(sweep).await?;
+        let file = query(
+            "INSERT INTO password_resets (login_hash, account_id, method, started_at, expires_at) \
+             SELECT $2, id, $3, $4, $5 FROM accounts WHERE id = $1 \
+             ON CONFLICT (login_hash) DO UPDATE SET method = excluded.method",
+        )
+        .bind(new.account.to_string())
+        .bind(new.login.to_hex())
+        .bind(new.method.as_str())
+        .bind(moment(new.started_at))
+        .bind(moment(new.expires_at));
+        self.db.change(file).await?;
+        Ok(())
+    }
+
+    async fn granted_reset(
+        &self,
+        login: &HashedToken<PendingToken>,
+        now: Timestamp,
+    ) -> Stored<Option<PasswordReset>> {
+        let statement =
+            query("SELECT * FROM password_resets WHERE login_hash = $1 AND expires_at > $2")
+                .bind(login.to_hex())
+                .bind(moment(now));
+        let found = self.db.fetch_one(statement).await?.map(|row| reset(&row, *login)).transpose();
+        found.map_err(|_values| self.db.damaged(RECORD))
+    }
+
+    async fn reset_password(
+        &self,
+        login: &HashedToken<PendingToken>,
+        password: &PasswordRecord,
+        now: Timestamp,
+    ) -> Stored<Option<PasswordReset>> {
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                let used = query(
+                    "DELETE FROM password_resets WHERE login_hash = $1 AND expires_at > $2 \
+                     RETURNING account_id, method, started_at, expires_at",
+                )
+                .bind(login.to_hex())
+                .bind(moment(now))
+                .fetch_optional(&mut *t)
+                .await?;
+                let Some(row) = used else { return Ok(None) };
+                let reset = reset(&row, *login)?;
+                let set = query(
+                    "UPDATE accounts SET password_phc = $2, password_pepper = $3, \
+                     sessions_valid_from = CASE WHEN sessions_valid_from < $4 THEN $4 \
+                     ELSE sessions_valid_from END \
+                     WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $5",
+                )
+                .bind(reset.account.to_string())
+                .bind(password.phc.as_str())
+                .bind(password.pepper_id.as_str())
+                .bind(moment(now))
+                .bind(moment(reset.started_at))
+                .execute(&mut *t)
+                .await?;
+                // The right is gone either way: a login older than the account allows has none.
+                t.commit().await?;
+                Ok((set.rows_affected() == 1).then_some(reset))
+            })
+            .await
+    }
+}
