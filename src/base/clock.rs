@@ -119,6 +119,15 @@ impl ManualClock {
     }
 }
 
+impl ManualClock {
+    /// Sets the wall clock back, as a time server may; the monotonic time stands.
+    pub fn set_back(&self, by: Duration) {
+        let mut now = self.now.lock();
+        let since_epoch = Duration::from_millis(now.0.as_millis());
+        now.0 = Timestamp(millis(since_epoch.saturating_sub(by)));
+    }
+}
+
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         self.now.lock().0

@@ -29,3 +29,4 @@ mod signin;
 mod streams;
 mod support;
 mod tickets;
+mod timelapse;
