@@ -13,6 +13,7 @@ need chromium chromium
 need chromedriver chromium-driver
 need oathtool oathtool
 need zbarimg zbar-tools
+need aiosmtpd python3-aiosmtpd
 # The server itself is kept out of the way by Debian, under its version.
 if ! command -v initdb >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
     needed_packages+=(postgresql)

@@ -12,6 +12,8 @@ pub mod store;
 
 pub mod telemetry;
 
+pub mod notice;
+
 pub mod web;
 
 pub mod proxy;

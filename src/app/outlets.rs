@@ -8,12 +8,18 @@ use super::stores::Stores;
 use super::{AppError, Base, here};
 use crate::auth::audit::{Observer, Trail};
 use crate::config::settings::Settings;
+use crate::notice::Notices;
 use crate::telemetry::lines::{JsonLines, LinesTarget};
 
 /// How often old rows are looked for.
 const PRUNING: Duration = Duration::from_hours(1);
 /// How long the lines may take to be written at the end.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a mail server may take when a gateway stops.
+const MAIL_AT_THE_END: Duration = Duration::from_secs(5);
+/// How long a command waits for a mail server: nobody else will send its notices.
+const MAIL_OF_A_COMMAND: Duration = Duration::from_secs(15);
 
 /// What runs for whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +34,8 @@ pub(super) enum Process {
 pub struct Outlets {
     pub(super) trail: Arc<Trail>,
     lines: Option<Arc<JsonLines>>,
+    notices: Option<Arc<Notices>>,
+    process: Process,
 }
 
 impl fmt::Debug for Outlets {
@@ -50,6 +58,12 @@ impl Outlets {
         if let Some(lines) = &lines {
             observers.push(Arc::<JsonLines>::clone(lines));
         }
+        let start = |mail| Notices::start(mail, Arc::clone(&stores.audit));
+        let notices = settings.mail.as_ref().map(start).transpose().map_err(AppError::Other)?;
+        let notices = notices.map(Arc::new);
+        if let Some(notices) = &notices {
+            observers.push(Arc::<Notices>::clone(notices));
+        }
         let trail = Trail::new(
             Arc::clone(&stores.audit),
             Arc::clone(&base.keys),
@@ -57,14 +71,21 @@ impl Outlets {
             settings.audit.node.clone().unwrap_or_else(here::node),
             observers,
         );
-        Ok(Self { trail: Arc::new(trail), lines })
+        Ok(Self { trail: Arc::new(trail), lines, notices, process })
     }
 
-    /// Lets what is under way be finished.
-    pub async fn close(&self) {
+    /// Lets what is under way be finished. How many notices could not be sent.
+    pub async fn close(&self) -> usize {
         if let Some(lines) = self.lines.clone() {
             // The runtime is about to end: if this fails there is nothing left to be done.
             drop(tokio::task::spawn_blocking(move || lines.flush(PATIENCE)).await);
+        }
+        match &self.notices {
+            None => 0,
+            Some(notices) => {
+                let command = self.process == Process::Command;
+                notices.close(if command { MAIL_OF_A_COMMAND } else { MAIL_AT_THE_END }).await
+            }
         }
     }
 }

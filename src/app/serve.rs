@@ -70,7 +70,10 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
     let shutdown = shutdown_signal()?;
     tracing::info!("ready");
     proxy.run(shutdown).await;
-    outlets.close().await;
+    let unsent = outlets.close().await;
+    if unsent > 0 {
+        tracing::error!(unsent, "notices were not sent");
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -98,6 +98,11 @@ fn stores(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
     };
     line(out, "audit.file", &lines)?;
     line(out, "audit.node", audit.node.as_deref().unwrap_or("the host name"))?;
+    let mail = settings.mail.as_ref().map_or_else(
+        || "off".to_owned(),
+        |mail| format!("{}:{}, from {}", mail.host, mail.port, mail.from),
+    );
+    line(out, "mail", &mail)?;
     let format = match settings.log.format {
         LogFormat::Text => "text",
         LogFormat::Json => "json",

@@ -1,7 +1,7 @@
 //! What commands read: the configuration, a password, a name. And the runtime they run on.
 
 use std::future::Future;
-use std::io::{BufRead, Read};
+use std::io::{BufRead, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,7 +58,11 @@ where
     runtime(1)?.block_on(async {
         let (admin, outlets) = Box::pin(app::open_admin(&settings)).await?;
         let done = Box::pin(command(admin)).await;
-        outlets.close().await;
+        let unsent = outlets.close().await;
+        if unsent > 0 {
+            let mut errors = std::io::stderr().lock();
+            writeln!(errors, "warning: notices that could not be sent by mail: {unsent}")?;
+        }
         done
     })
 }

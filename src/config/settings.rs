@@ -9,6 +9,7 @@ use crate::auth::session::SessionLimits;
 use crate::auth::throttle::Budgets;
 use crate::auth::ticket::FirstEnrolment;
 use crate::base::secret::Secret;
+pub use crate::notice::{MailSettings, MailTls};
 use crate::proxy::settings::ProxySettings;
 pub use crate::telemetry::lines::LinesTarget;
 pub use crate::telemetry::logs::{LogFormat, LogSettings};
@@ -48,6 +49,8 @@ pub struct Settings {
     pub budgets: Budgets,
     /// The audit trail.
     pub audit: AuditSettings,
+    /// The mail server for notices, if there is one.
+    pub mail: Option<MailSettings>,
     /// The log.
     pub log: LogSettings,
     /// What is allowed but may not be meant, each a sentence that starts with its key.

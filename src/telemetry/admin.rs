@@ -48,6 +48,10 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
         "vestibule_audit_lines_lost_total",
         "Rows of the audit trail that are in SQL but could not be written as JSON lines."
     );
+    metrics::describe_counter!(
+        "vestibule_notices_total",
+        "Notices by mail by result: sent, put_off (to be tried again), failed, lost."
+    );
     metrics::describe_gauge!("vestibule_ready", "1 while every store answers, else 0.");
     Ok(handle)
 }

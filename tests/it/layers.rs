@@ -15,15 +15,20 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("web", &["base", "auth"]),
     ("store", &["base", "auth"]),
     ("telemetry", &["base", "auth"]),
+    ("notice", &["base", "auth"]),
     ("proxy", &["base", "auth", "gate", "web"]),
-    ("config", &["base", "auth", "gate", "web", "store", "telemetry", "proxy"]),
-    ("app", &["base", "auth", "gate", "web", "store", "telemetry", "proxy", "config"]),
+    ("config", &["base", "auth", "gate", "web", "store", "telemetry", "notice", "proxy"]),
+    ("app", &["base", "auth", "gate", "web", "store", "telemetry", "notice", "proxy", "config"]),
     ("cli", &["base", "auth", "gate", "web", "store", "telemetry", "proxy", "config", "app"]),
 ];
 
 /// Crates that only one module may name. `app` starts the server, which is Pingora's.
-const ONLY_IN: &[(&str, &str)] =
-    &[("pingora", "proxy"), ("redis::", "store/redis"), ("sqlx::", "store/sql")];
+const ONLY_IN: &[(&str, &str)] = &[
+    ("pingora", "proxy"),
+    ("redis::", "store/redis"),
+    ("sqlx::", "store/sql"),
+    ("lettre::", "notice"),
+];
 
 struct Source {
     /// Relative to `src`, with forward slashes.

@@ -23,6 +23,7 @@ mod coverage;
 mod forgot;
 mod headers;
 mod layers;
+mod notices;
 mod operation;
 mod redirects;
 mod signin;

@@ -8,6 +8,7 @@
 mod app;
 mod audit;
 mod limits;
+mod mail;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ use serde::Deserialize;
 pub(super) use self::app::{RawApp, RawRule};
 pub(super) use self::audit::RawAudit;
 pub(super) use self::limits::{RawPasswords, RawSessions, RawThrottle};
+pub(super) use self::mail::RawMail;
 use super::secret_ref::SecretRef;
 
 /// The configuration of Vestibule. Durations are written like "30m", sizes like "16KiB". Relative
@@ -61,6 +63,8 @@ pub(super) struct RawConfig {
     pub(super) throttle: Option<RawThrottle>,
     /// The audit trail: what happened to accounts, and for how long that is kept.
     pub(super) audit: Option<RawAudit>,
+    /// The mail server through which people are told what happens to their accounts. Default: none.
+    pub(super) mail: Option<RawMail>,
     /// The log.
     pub(super) log: Option<RawLog>,
     /// The apps to be protected. At least one.

@@ -7,6 +7,7 @@ mod certificates;
 mod host;
 mod limits;
 mod listeners;
+mod mail;
 mod rules;
 mod stores;
 mod upstream;
@@ -32,10 +33,15 @@ pub(super) fn settings(raw: &RawConfig, r: &mut Reader<'_>) -> Settings {
     let certificates = certificates::certificates(&raw.certificates, &listeners, &apps, r);
     let stores = stores::stores(raw, r);
     let (workers, drain) = server(&raw.server.clone().unwrap_or_default(), r);
+    let public_url = public_url(raw.public_url.as_deref(), &apps, r);
+    let issuer = issuer(&raw.second_factor.clone().unwrap_or_default(), r);
+    let service = issuer.clone().or_else(|| apps.first().map(|app| app.title.clone()));
+    let service = service.unwrap_or_default();
+    let mail = raw.mail.as_ref().and_then(|raw| mail::mail(raw, service, &public_url, r));
     Settings {
         source: std::path::PathBuf::new(),
         data_dir: stores.data_dir,
-        public_url: public_url(raw.public_url.as_deref(), &apps, r),
+        public_url,
         proxy: ProxySettings { listeners, certificates, network, apps, workers, drain },
         admin,
         keys_file: stores.keys_file,
@@ -44,11 +50,12 @@ pub(super) fn settings(raw: &RawConfig, r: &mut Reader<'_>) -> Settings {
         session_store: stores.session_store,
         database: stores.database,
         enrolment: enrolment(&raw.second_factor.clone().unwrap_or_default(), r),
-        issuer: issuer(&raw.second_factor.clone().unwrap_or_default(), r),
+        issuer,
         ticket_lifetime: limits::tickets(&raw.tickets.clone().unwrap_or_default(), r),
         passwords: limits::passwords(&raw.passwords.clone().unwrap_or_default(), r),
         budgets: limits::budgets(&raw.throttle.clone().unwrap_or_default(), r),
         audit: audit::audit(&raw.audit.clone().unwrap_or_default(), r),
+        mail,
         log: log(&raw.log.clone().unwrap_or_default(), r),
         warnings: Vec::new(),
     }

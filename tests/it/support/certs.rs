@@ -15,6 +15,8 @@ pub(crate) struct Certificates {
     pub(crate) cert: PathBuf,
     /// The key.
     pub(crate) key: PathBuf,
+    /// The certificate of the authority.
+    pub(crate) authority: PathBuf,
     client: Arc<ClientConfig>,
 }
 
@@ -32,6 +34,8 @@ impl Certificates {
         let (cert_file, key_file) = (dir.join("server.pem"), dir.join("server.key"));
         std::fs::write(&cert_file, leaf.pem()).unwrap();
         std::fs::write(&key_file, key.serialize_pem()).unwrap();
+        let authority = dir.join("authority.pem");
+        std::fs::write(&authority, issuer.pem()).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(issuer.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -40,7 +44,7 @@ impl Certificates {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Self { cert: cert_file, key: key_file, client: Arc::new(client) }
+        Self { cert: cert_file, key: key_file, authority, client: Arc::new(client) }
     }
 
     /// A client that offers one protocol by ALPN: `http/1.1` or `h2`.

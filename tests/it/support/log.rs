@@ -86,6 +86,11 @@ impl Line {
         &self.text
     }
 
+    /// All of it, as JSON.
+    pub(crate) fn json(&self) -> &Value {
+        &self.fields
+    }
+
     /// A field of the event, as text.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let fields = &self.fields;

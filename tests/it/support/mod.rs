@@ -11,6 +11,7 @@ pub(crate) mod gateway;
 pub(crate) mod grpc;
 pub(crate) mod html;
 pub(crate) mod log;
+pub(crate) mod mail;
 pub(crate) mod program;
 mod selftest;
 pub(crate) mod servers;

@@ -1,0 +1,144 @@
+//! What a notice says.
+
+use askama::Template;
+use lettre::message::{Mailbox, MultiPart};
+use lettre::{Address, Message};
+
+use super::occasion::Occasion;
+use crate::auth::audit::Record;
+
+/// The words for an occasion.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Letter {
+    /// A few words.
+    subject: &'static str,
+    /// What happened, in a sentence.
+    what: &'static str,
+    /// What to do if it was somebody else.
+    otherwise: &'static str,
+}
+
+/// From whom letters are.
+#[derive(Clone, Debug)]
+pub(super) struct Sender {
+    /// The address.
+    pub(super) from: Mailbox,
+    /// What people know the service by.
+    pub(super) service: String,
+    /// Where they find it: a host name, and no link.
+    pub(super) host: String,
+}
+
+#[derive(Template)]
+#[template(path = "mail/notice.txt")]
+struct Text<'a> {
+    letter: Letter,
+    person: &'a str,
+    at: &'a str,
+    address: Option<&'a str>,
+    browser: Option<&'a str>,
+    reference: Option<&'a str>,
+    service: &'a str,
+    host: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "mail/notice.html")]
+struct Html<'a> {
+    letter: Letter,
+    person: &'a str,
+    at: &'a str,
+    address: Option<&'a str>,
+    browser: Option<&'a str>,
+    reference: Option<&'a str>,
+    service: &'a str,
+    host: &'a str,
+}
+
+const SIGN_IN_AND_CHANGE: &str = "sign in, change your password, sign out all other browsers, and \
+                                  tell your administrator.";
+const TELL: &str = "tell your administrator at once.";
+
+impl Letter {
+    pub(super) fn of(occasion: Occasion) -> Self {
+        let (subject, what, otherwise) = match occasion {
+            Occasion::NewBrowser => (
+                "Sign-in from a new browser",
+                "Somebody signed in to your account from a browser or network that was not used \
+                 for it in the last 90 days.",
+                SIGN_IN_AND_CHANGE,
+            ),
+            Occasion::SecondFactorConfigured => (
+                "Authenticator app set up",
+                "An authenticator app was set up for your account. If there was another one \
+                 before, it no longer works.",
+                TELL,
+            ),
+            Occasion::SecondFactorRemoved => (
+                "Second factor removed",
+                "An administrator removed the second factor of your account, and ended its \
+                 sessions.",
+                TELL,
+            ),
+            Occasion::SecondFactorSuspended => (
+                "Second factor suspended",
+                "After too many wrong codes the second factor of your account no longer counts. \
+                 Whoever tried knew your password.",
+                "ask your administrator for a one-time link, and choose a new password.",
+            ),
+            Occasion::RecoveryCodeUsed => (
+                "Recovery code used",
+                "One of your recovery codes was used. It will not work again.",
+                SIGN_IN_AND_CHANGE,
+            ),
+            Occasion::PasswordChanged => {
+                ("Password changed", "The password of your account was changed.", TELL)
+            }
+            Occasion::SessionsEnded => (
+                "Signed out by an administrator",
+                "An administrator ended sessions of your account.",
+                "ask your administrator why.",
+            ),
+            Occasion::WrongCodes => (
+                "Wrong codes after the right password",
+                "Somebody typed the right password of your account, and then wrong codes again \
+                 and again.",
+                "your password is known to somebody else: sign in and change it.",
+            ),
+        };
+        Self { subject, what, otherwise }
+    }
+}
+
+/// The mail that tells the person at `to` of `record`; an error says what is wrong with the address
+/// or the words.
+pub(super) fn message(
+    sender: &Sender,
+    occasion: Occasion,
+    record: &Record,
+    to: &str,
+) -> Result<Message, String> {
+    let letter = Letter::of(occasion);
+    let row = &record.content;
+    let address = to.parse::<Address>().map_err(|e| format!("the address is not valid: {e}"))?;
+    let person = row.name.as_deref().unwrap_or_default();
+    let at = row.at.rfc3339();
+    let (service, host) = (sender.service.as_str(), sender.host.as_str());
+    let (from_where, browser) = (row.address.as_deref(), row.user_agent.as_deref());
+    let reference = row.reference.as_deref();
+    let text =
+        Text { letter, person, at: &at, address: from_where, browser, reference, service, host };
+    let html =
+        Html { letter, person, at: &at, address: from_where, browser, reference, service, host };
+    let unreadable = |e: askama::Error| format!("the words cannot be put together: {e}");
+    let bodies = MultiPart::alternative_plain_html(
+        text.render().map_err(unreadable)?,
+        html.render().map_err(unreadable)?,
+    );
+    Message::builder()
+        .from(sender.from.clone())
+        .to(Mailbox::new(None, address))
+        .subject(format!("{service}: {}", letter.subject))
+        .multipart(bodies)
+        .map_err(|e| format!("the message cannot be put together: {e}"))
+}

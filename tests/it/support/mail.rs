@@ -1,0 +1,99 @@
+//! A mail server that takes mail over TLS from who knows its password, and shows what it took.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::certs::Certificates;
+use super::log::Log;
+
+/// The server; it is killed when this goes.
+#[derive(Debug)]
+pub(crate) struct MailServer {
+    /// Where it listens.
+    pub(crate) port: u16,
+    log: Log,
+    child: Child,
+    certificates: Certificates,
+    _dir: TempDir,
+}
+
+impl Drop for MailServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A mail that was taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Mail {
+    /// The one it is for.
+    pub(crate) to: String,
+    /// Its subject.
+    pub(crate) subject: String,
+    /// All of it, with soft line breaks taken out.
+    pub(crate) text: String,
+}
+
+impl MailServer {
+    /// Starts it; the first `refusals` mails are put off.
+    pub(crate) async fn start(refusals: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let certificates = Certificates::make(dir.path(), &["localhost"]);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/smtp.py");
+        // Debian's own Python: that is where its packages are.
+        let mut child = Command::new("/usr/bin/python3")
+            .arg(script)
+            .args([&certificates.cert, &certificates.key])
+            .arg(refusals.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Log::follow(child.stdout.take().unwrap());
+        let port = log.wait_for("port of the mail server", |line| {
+            line.json().get("port")?.as_u64()?.try_into().ok()
+        });
+        let port = port.await;
+        Self { port, log, child, certificates, _dir: dir }
+    }
+
+    /// Ends it.
+    pub(crate) fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// The configuration of a gateway that sends through it, with this password.
+    pub(crate) fn config(&self, password: &str) -> String {
+        format!(
+            "[mail]\nhost = \"localhost\"\nport = {}\nca = \"{}\"\nuser = \"gate\"\n\
+             password = \"{password}\"\nfrom = \"The gate <gate@example.com>\"\n",
+            self.port,
+            self.certificates.authority.display()
+        )
+    }
+
+    /// Waits for the mail with this subject.
+    pub(crate) async fn wait_for(&self, subject: &str) -> Mail {
+        let wanted = |mail: &Mail| mail.subject.ends_with(subject);
+        self.log.wait_for(subject, |line| mail(line.json()).filter(wanted)).await
+    }
+
+    /// The subjects of all mails so far.
+    pub(crate) fn subjects(&self) -> Vec<String> {
+        let text = self.log.text();
+        let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        lines.filter_map(|line| mail(&line)).map(|mail| mail.subject).collect()
+    }
+}
+
+fn mail(line: &serde_json::Value) -> Option<Mail> {
+    let data = line.get("data")?.as_str()?;
+    assert_eq!((&line["tls"], &line["user"]), (&true.into(), &"gate".into()), "{line}");
+    assert_eq!(line["from"], "gate@example.com");
+    let subject = data.lines().find_map(|l| l.strip_prefix("Subject: "))?.to_owned();
+    let text = data.replace("=\r\n", "");
+    Some(Mail { to: line["to"][0].as_str()?.to_owned(), subject, text })
+}
