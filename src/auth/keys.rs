@@ -35,7 +35,7 @@ impl fmt::Debug for Key {
 pub struct KeyMaterial {
     /// For session and login tokens and for CSRF.
     pub token: Vec<Key>,
-    /// For second-factor secrets at rest.
+    /// For second-factor secrets at rest, and for the signatures of the audit trail.
     pub data: Vec<Key>,
     /// Mixed into every password hash.
     pub pepper: Vec<Key>,
@@ -128,8 +128,9 @@ impl KeyRing {
                 .collect(),
             csrf: material.token.iter().map(|k| derive(k, b"csrf")).collect(),
             names: derive(first, b"names in counters"),
+            // Of the data ring, whose former keys are kept for good: rows live longer than tokens.
             trail: material
-                .token
+                .data
                 .iter()
                 .map(|k| (k.id.clone(), derive(k, b"audit trail")))
                 .collect(),

@@ -90,7 +90,7 @@ impl fmt::Display for Finding {
             }
             Self::KeyMissing { seq, key } => write!(
                 f,
-                "from row {seq} on, the token key {key} is needed and not in the key file: put its \
+                "from row {seq} on, the data key {key} is needed and not in the key file: put its \
                  entry back"
             ),
             Self::NotAsNoted { seq } => {

@@ -262,7 +262,7 @@ async fn old_rows_go_up_to_a_checkpoint_and_the_rest_still_verifies<S: DurablePo
 async fn a_missing_key_is_named<S: DurablePorts>(place: &Durable<S>) {
     write(place, 3).await;
     let found = verify(&place.one, &other_keys(), None).await.unwrap().findings;
-    assert_eq!(found, [Finding::KeyMissing { seq: 1, key: "k1".to_owned() }]);
+    assert_eq!(found, [Finding::KeyMissing { seq: 1, key: "k2".to_owned() }]);
 }
 
 super::on_both_databases!(
