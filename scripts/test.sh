@@ -14,11 +14,13 @@ need chromedriver chromium-driver
 need oathtool oathtool
 need zbarimg zbar-tools
 need aiosmtpd python3-aiosmtpd
+need npm npm
 # The server itself is kept out of the way by Debian, under its version.
 if ! command -v initdb >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
     needed_packages+=(postgresql)
 fi
 install_needed
+scripts/axe.sh
 
 # The tests keep many connections open at once.
 ulimit -n 8192 2>/dev/null || true

@@ -9,13 +9,16 @@ use http::header::{
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
     form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
+/// With both an opener and an embedder policy, our pages are in a group of windows of their own: a
+/// page of the app that opens one gets no hold of it, unless the app isolates itself in the same way.
 /// `same-origin` and not `no-referrer`: with the latter Chromium sends `Origin: null` with forms.
-const FIXED: [(HeaderName, &str); 10] = [
+const FIXED: [(HeaderName, &str); 11] = [
     (CONTENT_SECURITY_POLICY, POLICY),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
     (REFERRER_POLICY, "same-origin"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-embedder-policy"), "require-corp"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
     (VARY, "Cookie, Sec-Fetch-Site, Sec-Fetch-Mode, Sec-Fetch-Dest"),

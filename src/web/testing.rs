@@ -295,6 +295,7 @@ impl SignIn for Fake {
                 confirmed_at: None,
             }),
             sessions: vec![session.clone(), other],
+            events: Vec::new(),
         })
     }
     async fn sign_out(&self, _token: &Finished, _caller: &Caller, _why: Ended) -> Outcome<()> {

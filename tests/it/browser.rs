@@ -16,13 +16,13 @@ use super::support::upstream::{Recorder, Seen};
 use super::support::within;
 
 /// How long a page may take on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 /// Seconds that a code is shown.
 const PERIOD: u64 = 30;
 
 /// Chromium under a chromedriver of our own.
-struct Screen {
-    client: Client,
+pub(super) struct Screen {
+    pub(super) client: Client,
     driver: Child,
     dir: TempDir,
 }
@@ -34,8 +34,25 @@ impl Drop for Screen {
     }
 }
 
+/// How a browser is set up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// Pages may run JavaScript.
+    pub(super) scripts: bool,
+    /// The person prefers dark pages.
+    pub(super) dark: bool,
+    /// Width of the window, where it is that of a phone.
+    pub(super) narrow: Option<u32>,
+}
+
+impl Look {
+    pub(super) fn plain(scripts: bool) -> Self {
+        Self { scripts, dark: false, narrow: None }
+    }
+}
+
 impl Screen {
-    async fn open(scripts: bool) -> Self {
+    pub(super) async fn open(look: Look) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
@@ -49,10 +66,9 @@ impl Screen {
         let said = Log::follow(driver.stdout.take().unwrap());
         let port = said.wait_for("chromedriver's port", |line| port_in(line.text())).await;
         let profile = dir.path().join("profile");
-        let javascript = if scripts { 1 } else { 2 };
-        let capabilities = json!({
-            "acceptInsecureCerts": true,
-            "goog:chromeOptions": {
+        let javascript = if look.scripts { 1 } else { 2 };
+        let colours = i32::from(!look.dark);
+        let mut options = json!({
                 "args": [
                     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic",
                     "--no-first-run", "--disable-background-networking",
@@ -60,10 +76,15 @@ impl Screen {
                     "--ignore-certificate-errors", "--window-size=1000,1600",
                     "--host-resolver-rules=MAP gw.test 127.0.0.1",
                     format!("--user-data-dir={}", profile.display()),
+                    format!("--blink-settings=preferredColorScheme={colours}"),
                 ],
                 "prefs": { "profile.managed_default_content_settings.javascript": javascript },
-            },
         });
+        if let Some(width) = look.narrow {
+            let metrics = json!({ "width": width, "height": 800, "pixelRatio": 1 });
+            options["mobileEmulation"] = json!({ "deviceMetrics": metrics });
+        }
+        let capabilities = json!({ "acceptInsecureCerts": true, "goog:chromeOptions": options });
         let capabilities = capabilities.as_object().unwrap().clone();
         let connecting = async {
             let mut builder =
@@ -75,7 +96,7 @@ impl Screen {
         Self { client, driver, dir }
     }
 
-    async fn wait_for(&self, css: &str) -> fantoccini::elements::Element {
+    pub(super) async fn wait_for(&self, css: &str) -> fantoccini::elements::Element {
         let waiting = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css));
         match waiting.await {
             Ok(element) => element,
@@ -86,21 +107,21 @@ impl Screen {
         }
     }
 
-    async fn source(&self) -> String {
+    pub(super) async fn source(&self) -> String {
         self.client.source().await.unwrap_or_default()
     }
 
-    async fn type_in(&self, name: &str, text: &str) {
+    pub(super) async fn type_in(&self, name: &str, text: &str) {
         let field = self.wait_for(&format!("input[name={name}]")).await;
         field.clear().await.unwrap();
         field.send_keys(text).await.unwrap();
     }
 
-    async fn press(&self) {
+    pub(super) async fn press(&self) {
         self.wait_for("main button[type=submit], form button.primary").await.click().await.unwrap();
     }
 
-    async fn wait_for_path(&self, path: &str) {
+    pub(super) async fn wait_for_path(&self, path: &str) {
         let there = async {
             while self.client.current_url().await.unwrap().path() != path {
                 tokio::task::yield_now().await;
@@ -112,14 +133,14 @@ impl Screen {
         }
     }
 
-    async fn prove_password(&self, name: &str) {
+    pub(super) async fn prove_password(&self, name: &str) {
         self.type_in("username", name).await;
         self.type_in("password", PASSWORD).await;
         self.press().await;
     }
 
     /// The secret in the picture on the screen.
-    async fn scan(&self) -> String {
+    pub(super) async fn scan(&self) -> String {
         let picture = self.dir.path().join("screen.png");
         let qr = self.wait_for("svg.qr, svg[role=img]").await;
         std::fs::write(&picture, qr.screenshot().await.unwrap()).unwrap();
@@ -129,7 +150,7 @@ impl Screen {
         rest.split('&').next().unwrap().to_owned()
     }
 
-    async fn sign_out(&self, origin: &str) {
+    pub(super) async fn sign_out(&self, origin: &str) {
         self.client.goto(&format!("{origin}/_auth/logout")).await.unwrap();
         self.press().await;
         self.wait_for("a[href^=\"/_auth/login\"]").await;
@@ -159,7 +180,7 @@ fn oathtool(secret: &str, step: u64) -> String {
 }
 
 /// A code later than `used` that is good now, and its step.
-async fn fresh_code(secret: &str, used: u64) -> (String, u64) {
+pub(super) async fn fresh_code(secret: &str, used: u64) -> (String, u64) {
     let now = super::support::codes::Codes::settled_step(12).await;
     let step = (now - 1).max(used + 1);
     while super::support::codes::Codes::step() + 1 < step {
@@ -169,38 +190,38 @@ async fn fresh_code(secret: &str, used: u64) -> (String, u64) {
 }
 
 /// A browser, the gateway it asks, and where that is.
-struct Walk {
+pub(super) struct Walk {
     app: Recorder,
-    origin: String,
-    screen: Screen,
-    _gateway: Gateway,
+    pub(super) origin: String,
+    pub(super) screen: Screen,
+    pub(super) gateway: Gateway,
 }
 
 impl Walk {
-    async fn begin(scripts: bool) -> Self {
+    pub(super) async fn begin(look: Look) -> Self {
         let app = Recorder::start().await;
         let plan = Plan::new(&app).app("local", "localhost", &app.url(), "");
         let gateway = Gateway::start(&plan).await;
         gateway.add_user("alice");
         let origin = format!("https://localhost:{}", gateway.https.port());
-        Self { app, origin, screen: Screen::open(scripts).await, _gateway: gateway }
+        Self { app, origin, screen: Screen::open(look).await, gateway }
     }
 
     /// Opens a page of the app and proves the password on the way.
-    async fn open(&self, target: &str) {
+    pub(super) async fn open(&self, target: &str) {
         self.screen.client.goto(&format!("{}{target}", self.origin)).await.unwrap();
         self.screen.wait_for_path("/_auth/login").await;
         self.screen.prove_password("alice").await;
     }
 
-    async fn send_code(&self, code: &str) {
+    pub(super) async fn send_code(&self, code: &str) {
         self.screen.type_in("code", code).await;
         self.screen.press().await;
     }
 
     /// The first time: enrolment by the picture, then the recovery codes. The secret, the step of
     /// the code used, and the recovery codes.
-    async fn enrol(&self) -> (String, u64, Vec<String>) {
+    pub(super) async fn enrol(&self) -> (String, u64, Vec<String>) {
         let screen = &self.screen;
         self.open("/start?x=1").await;
         screen.wait_for_path("/_auth/enroll").await;
@@ -242,7 +263,7 @@ impl Walk {
 }
 
 async fn the_whole_way(scripts: bool) {
-    let walk = Walk::begin(scripts).await;
+    let walk = Walk::begin(Look::plain(scripts)).await;
     let (secret, used, recovery) = walk.enrol().await;
     walk.come_back_with_a_code(&secret, used).await;
     walk.come_back_with_a_recovery_code(&recovery[0]).await;

@@ -14,6 +14,7 @@
 
 mod attacks;
 mod audit;
+mod axe;
 mod browser;
 mod cli;
 mod cluster;
@@ -23,6 +24,7 @@ mod coverage;
 mod forgot;
 mod headers;
 mod layers;
+mod life;
 mod notices;
 mod operation;
 mod redirects;

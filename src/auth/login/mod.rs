@@ -25,6 +25,7 @@ pub use self::service::{LoginDeps, LoginService};
 pub use self::setup::{Redeemed, TicketView};
 pub use self::step_up::{StepUp, TypedCode};
 use super::account::{Account, LoginName};
+use super::audit::Record;
 use super::keys::SealError;
 use super::password::HashError;
 use super::ports::StoreError;
@@ -191,4 +192,6 @@ pub struct Profile {
     pub recovery: Option<RecoverySet>,
     /// Its sessions, newest first.
     pub sessions: Vec<Session>,
+    /// What happened to it lately, newest first.
+    pub events: Vec<Record>,
 }

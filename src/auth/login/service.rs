@@ -10,7 +10,7 @@ use crate::auth::audit::{Caller, Context, Ended, Event, Trail};
 use crate::auth::keys::KeyRing;
 use crate::auth::password::PasswordPool;
 use crate::auth::ports::{
-    Accounts, Attempts, Factors, PasswordResets, PendingLogins, Sessions, Tickets,
+    Accounts, Attempts, AuditQuery, Factors, PasswordResets, PendingLogins, Sessions, Tickets,
 };
 use crate::auth::session::{BegunWith, Offers, PendingLogin, Session, SessionLimits};
 use crate::auth::stage::{FullyAuthenticated, Login};
@@ -18,7 +18,7 @@ use crate::auth::throttle::Budgets;
 use crate::auth::ticket::FirstEnrolment;
 use crate::auth::token::{PendingToken, PlainToken, SessionToken};
 use crate::base::clock::{Clock, Timestamp};
-use crate::base::id::SessionId;
+use crate::base::id::{AccountId, SessionId};
 use crate::base::random::Random;
 
 /// Counts a refused guess.
@@ -75,6 +75,18 @@ pub struct LoginService {
 impl fmt::Debug for LoginService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LoginService")
+    }
+}
+
+/// The rows of the audit trail that the owner of an account is shown.
+fn recent(account: AccountId) -> AuditQuery {
+    AuditQuery {
+        after: 0,
+        since: Timestamp::EPOCH,
+        name: None,
+        account: Some(account),
+        event: None,
+        limit: 20,
     }
 }
 
@@ -247,6 +259,7 @@ impl LoginService {
             totp: self.deps.factors.totp(id).await?,
             recovery: self.deps.factors.recovery_set(id).await?,
             sessions: self.deps.sessions.list(Some(id), self.now()).await?,
+            events: self.deps.trail.find(&recent(id)).await?,
         })
     }
 

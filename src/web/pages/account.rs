@@ -4,6 +4,7 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
+use super::events::{self, Told};
 use super::second_factor::to_login;
 use crate::auth::login::Profile;
 use crate::auth::session::Session;
@@ -34,6 +35,7 @@ struct Page<'a> {
     codes: Option<Codes>,
     codes_due: bool,
     sessions: Vec<Row>,
+    events: Vec<Told>,
 }
 
 struct Codes {
@@ -135,6 +137,7 @@ fn page<'a>(
         }),
         codes_due: current.recovery_codes_due.is_some(),
         sessions: profile.sessions.iter().map(|session| row(session, current)).collect(),
+        events: profile.events.iter().map(events::told).collect(),
     }
 }
 

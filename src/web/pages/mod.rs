@@ -4,6 +4,7 @@
 pub(super) mod account;
 pub(super) mod authenticator;
 pub(super) mod enroll;
+mod events;
 pub(super) mod forgot;
 mod fresh;
 pub(super) mod login;

@@ -7,7 +7,6 @@ use vestibule::auth::ports::Sessions;
 use vestibule::auth::session::Session;
 use vestibule::auth::token::{PlainToken, SessionToken};
 use vestibule::base::clock::Timestamp;
-use vestibule::base::random::OsRandom;
 use vestibule::store::sql::ephemeral::EmbeddedStore;
 
 use super::client::Browser;
@@ -68,8 +67,8 @@ impl Visitor {
     /// The same as [`Visitor::full`], six minutes later.
     pub(crate) async fn stale(gateway: &Gateway, name: &str) -> Self {
         gateway.add_user(name);
-        let mut browser = join(Browser::new(gateway), name).await.0;
-        let_proofs_age(gateway, &mut browser).await;
+        let browser = join(Browser::new(gateway), name).await.0;
+        let_proofs_age(gateway, &browser).await;
         Self::Stale(browser)
     }
 
@@ -91,7 +90,7 @@ pub(crate) async fn signed_in(gateway: &Gateway, name: &str) -> (Browser, Person
 }
 
 /// Makes the proofs of a browser's session six minutes older, in the embedded store of a gateway.
-pub(crate) async fn let_proofs_age(gateway: &Gateway, browser: &mut Browser) {
+pub(crate) async fn let_proofs_age(gateway: &Gateway, browser: &Browser) {
     let data = gateway.config.parent().unwrap().join("data");
     let keys = vestibule::config::keys::load(&data.join("keys.toml")).unwrap();
     let keys = KeyRing::new(&keys).unwrap();
@@ -104,10 +103,8 @@ pub(crate) async fn let_proofs_age(gateway: &Gateway, browser: &mut Browser) {
         password_at: before(session.password_at),
         ..session
     };
-    let token = PlainToken::<SessionToken>::generate(&keys, &OsRandom::new()).unwrap();
     let ttl = Duration::from_mins(30);
-    assert!(store.renew(held.hashed(), token.hashed(), &older, ttl).await.unwrap());
-    browser.jar.insert(SESSION.to_owned(), token.reveal().to_owned());
+    assert!(store.renew(held.hashed(), held.hashed(), &older, ttl).await.unwrap());
 }
 
 /// Proves the password; the answer that leads on.
