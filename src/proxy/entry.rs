@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::{Method, Response, StatusCode, header};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::app::App;
@@ -13,7 +14,7 @@ use super::gateway::{Gateway, asks_for_websocket};
 use super::request::{Origin, RequestState, Tunnel, reference};
 use super::settings::ListenerKind;
 use super::vet::{self, Malformed};
-use super::{bridge, client};
+use super::{bridge, client, workers};
 use crate::auth::ports::StoreError;
 use crate::auth::token::{HashedToken, PlainToken, SessionToken};
 use crate::gate::admission::{Admission, Decision, Visitor, decide};
@@ -127,12 +128,8 @@ impl Gateway {
         if target.is_own() {
             return Ok(Way::Own);
         }
-        if !app.takes(&request.method) {
-            return Ok(Refused::way(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "This method is not allowed here.",
-            ));
+        if let Some(way) = not_for(&app, request, target.path()) {
+            return Ok(way);
         }
         let access = app.policy.access(&request.method, target.path());
         let rewritten = target.rewritten();
@@ -373,6 +370,25 @@ impl Gateway {
             }
         });
     }
+}
+
+/// What the app is never asked, whoever asks.
+fn not_for(app: &App, request: &RequestHeader, path: &str) -> Option<Way> {
+    if !app.takes(&request.method) {
+        return Some(Refused::way(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "This method is not allowed here.",
+        ));
+    }
+    let worker = !app.service_workers && workers::covers_our_pages(&request.headers, path);
+    worker.then(|| {
+        Refused::way(
+            StatusCode::FORBIDDEN,
+            "service_worker",
+            "A service worker may not cover the sign-in pages. Serve it from below a directory.",
+        )
+    })
 }
 
 /// A WebSocket handshake from another origin, or from none, is no page of the app's (RFC 6455

@@ -21,6 +21,7 @@ use super::connection;
 use super::forward;
 use super::handshake::{GatedConnect, ReadGate};
 use super::request::{RequestIds, RequestState};
+use super::workers;
 use crate::auth::keys::KeyRing;
 use crate::base::clock::Clock;
 use crate::gate::sessions::CachedSessions;
@@ -139,6 +140,9 @@ impl ProxyHttp for Gateway {
         let https = state.origin.is_some_and(|o| o.https);
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             self.watch_tunnel(state);
+        }
+        if state.app.as_ref().is_some_and(|app| !app.service_workers) {
+            response.remove_header(&workers::ALLOWED);
         }
         forward::response(response, session.req_header().version, https)
     }

@@ -17,6 +17,7 @@ pub mod settings;
 mod tls;
 mod upstream;
 mod vet;
+mod workers;
 
 pub use self::server::{Proxy, ProxyDeps, ProxyError, ReloadHandle};
 pub use self::tls::BadCertificate;

@@ -98,6 +98,8 @@ pub struct AppSettings {
     pub upstream: UpstreamSettings,
     /// Whether WebSocket handshakes are passed on.
     pub websocket: bool,
+    /// Whether its service workers may have a scope that covers our pages.
+    pub service_workers: bool,
     /// Methods beyond GET HEAD POST PUT PATCH DELETE OPTIONS.
     pub extra_methods: Vec<Method>,
     /// Its rules.

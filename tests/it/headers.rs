@@ -177,3 +177,31 @@ async fn an_app_with_rules_gets_the_path_that_was_judged() {
         );
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_service_worker_covers_our_pages_unless_the_configuration_says_so() {
+    let app = Recorder::start().await;
+    let lifted = format!("service_workers = true\n{PUBLIC_RULE}");
+    let plan = Plan::new(&app).app("lifted", "other.test", &app.url(), &lifted);
+    let gateway = Gateway::start(&plan).await;
+    let (mut browser, _person) = visitor::signed_in(&gateway, "wendy").await;
+    let script = "Service-Worker: script\r\nSec-Fetch-Dest: serviceworker\r\n\
+                  Sec-Fetch-Mode: same-origin\r\nSec-Fetch-Site: same-origin\r\n";
+    let mark = app.mark();
+    let refused = browser.ask("GET", "/worker.js", script, b"").await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(refused.text().contains("\"service_worker\""), "{}", refused.text());
+    assert_eq!(browser.ask("GET", "/_auth/worker.js", script, b"").await.status, 404);
+    app.barrier().await;
+    assert!(app.requests(mark).is_empty(), "the app was asked");
+    for (target, lines) in [("/public/worker.js", script), ("/worker.js", "")] {
+        let taken = browser.ask("GET", target, lines, b"").await;
+        assert_eq!((taken.status, taken.get("service-worker-allowed")), (200, None), "{target}");
+    }
+    let mut other = Browser::new(&gateway);
+    "other.test".clone_into(&mut other.host);
+    let allowed = other.ask("GET", "/public/worker.js", script, b"").await;
+    assert_eq!(allowed.get("service-worker-allowed"), Some("/"));
+    let asked = other.ask("GET", "/worker.js", script, b"").await;
+    assert_eq!(asked.status, 401, "as any script is, that wants to be signed in");
+}

@@ -226,3 +226,45 @@ async fn a_person_runs_the_account_by_keyboard() {
 async fn a_person_runs_the_account_by_keyboard_without_javascript() {
     the_life_of_an_account(false).await;
 }
+
+/// Tries everything by which a script could get hold of our pages; what came of each.
+const INTRUDER: &str = r"
+    const done = arguments[arguments.length - 1];
+    const said = (promise) => promise.then((ok) => String(ok), (error) => error.name);
+    const page = window.open('/_auth/account');
+    const hold = async () => {
+        for (let i = 0; i < 100; i += 1) {
+            await new Promise((next) => setTimeout(next, 50));
+            if (page.closed) return 'lost';
+            try {
+                if (page.document.querySelector('h1')) return page.document.body.innerText;
+            } catch (error) {
+                return error.name;
+            }
+        }
+        return 'never loaded';
+    };
+    (async () => done([
+        await said(fetch('/_auth/account').then((answer) => answer.status)),
+        await said(fetch('/_auth/account/password', { mode: 'same-origin' }).then((a) => a.status)),
+        await said(navigator.serviceWorker.register('/worker.js').then(() => 'registered')),
+        await said(navigator.serviceWorker.register('/app/worker.js', { scope: '/' })
+            .then(() => 'registered')),
+        await said(navigator.serviceWorker.register('/app/worker.js').then(() => 'registered')),
+        await hold(),
+    ]))();
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_of_the_app_gets_no_hold_of_our_pages() {
+    let walk = Walk::begin(Look::plain(true)).await;
+    walk.enrol().await;
+    let client = &walk.screen.client;
+    for page in ["/app/page", "/app/isolated"] {
+        client.goto(&format!("{}{page}", walk.origin)).await.unwrap();
+        let got = client.execute_async(INTRUDER, vec![]).await.unwrap();
+        let expected = ["403", "403", "TypeError", "SecurityError", "registered", "lost"];
+        assert_eq!(got, serde_json::json!(expected), "from {page}");
+    }
+    client.clone().close().await.unwrap();
+}

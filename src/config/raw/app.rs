@@ -35,6 +35,9 @@ pub(in crate::config) struct RawApp {
     /// Whether WebSocket handshakes are passed on, from pages of the same host.
     #[schemars(extend("default" = true))]
     pub(in crate::config) websocket: Option<bool>,
+    /// Whether its service workers may cover the whole host, our sign-in pages with it.
+    #[schemars(extend("default" = false))]
+    pub(in crate::config) service_workers: Option<bool>,
     /// Methods it may be sent beyond GET HEAD POST PUT PATCH DELETE OPTIONS. Default: none.
     pub(in crate::config) methods: Option<Vec<String>>,
     /// Its rules. The first that matches decides; where none matches, two factors are asked for.

@@ -50,6 +50,7 @@ fn app(
         hosts: hosts(raw.hosts.as_deref(), &name, &at.key("hosts"), taken, r),
         upstream: upstream::upstream(raw, at, r),
         websocket: raw.websocket.unwrap_or(true),
+        service_workers: raw.service_workers.unwrap_or(false),
         policy: rules::policy(&raw.rules, &extra_methods, &at.key("rules"), r),
         extra_methods,
         name,

@@ -140,13 +140,20 @@ impl Peer {
         } else {
             ""
         };
+        let (kind, more) = match head.last_segment() {
+            "worker.js" => ("text/javascript", "Service-Worker-Allowed: /\r\n"),
+            "isolated" => ("text/html", "Cross-Origin-Opener-Policy: same-origin\r\n"),
+            _ => ("application/json", ""),
+        };
         let text = if head.last_segment() == "echo" {
             body.start.clone()
+        } else if kind != "application/json" {
+            b"/* the app's own */".to_vec()
         } else {
             format!("{{\"length\":{},\"sha256\":\"{}\"}}", body.length, body.sha256).into_bytes()
         };
         let reply = format!(
-            "HTTP/1.1 200 OK\r\nX-App: recorder\r\nContent-Type: application/json\r\n{cookies}\
+            "HTTP/1.1 200 OK\r\nX-App: recorder\r\nContent-Type: {kind}\r\n{cookies}{more}\
              Content-Length: {}\r\n\r\n",
             text.len()
         );
