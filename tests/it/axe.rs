@@ -113,7 +113,7 @@ impl Sweep {
         (secret, used)
     }
 
-    async fn pages_of_the_account(&mut self, secret: &str, used: u64) -> u64 {
+    async fn pages_of_the_account(&mut self, secret: &str, used: u64) -> Vec<String> {
         self.goto("/_auth/account").await;
         self.look_at("account", "h1").await;
         self.goto("/_auth/account/password").await;
@@ -146,17 +146,17 @@ impl Sweep {
         self.send(&[("code", "0000")]).await;
         self.look_at("step-up-recovery-wrong", "#problem").await;
         self.goto("/_auth/step-up?return_to=%2F_auth%2Faccount%2Fauthenticator").await;
-        let (code, used) = fresh_code(secret, used).await;
+        let (code, _) = fresh_code(secret, used).await;
         self.send(&[("password", PASSWORD), ("code", &code)]).await;
         self.look_at("authenticator-again", "#totp-secret").await;
         let secret = html::by_id(&self.walk.screen.source().await, "totp-secret").unwrap();
         let (code, _) = fresh_code(&secret, 0).await;
         self.send(&[("code", &code)]).await;
         self.look_at("new-codes-in-force", "[role=status]").await;
-        used
+        html::recovery_codes(&self.walk.screen.source().await)
     }
 
-    async fn pages_of_leaving_and_coming_back(&mut self) {
+    async fn pages_of_leaving_and_coming_back(&mut self, recovery: &[String]) {
         self.goto("/_auth/nothing").await;
         self.look_at("not-found", "h1").await;
         self.goto("/_auth/logout").await;
@@ -171,6 +171,19 @@ impl Sweep {
         self.look_at("recovery", "input[name=code]").await;
         self.send(&[("code", "0000")]).await;
         self.look_at("recovery-wrong", "[role=alert]").await;
+        self.walk.screen.sign_out(&self.walk.origin).await;
+        self.goto("/_auth/forgot").await;
+        self.look_at("forgot", "input[name=code]").await;
+        self.send(&[("username", "alice"), ("code", "0000")]).await;
+        self.look_at("forgot-wrong", "[role=alert]").await;
+        self.send(&[("username", "alice"), ("code", &recovery[0])]).await;
+        self.walk.screen.wait_for_path("/_auth/otp").await;
+        self.goto("/_auth/recovery").await;
+        self.send(&[("code", &recovery[1])]).await;
+        self.walk.screen.wait_for_path("/_auth/forgot/password").await;
+        self.look_at("forgot-password", "input[name=password]").await;
+        self.send(&[("password", "password1")]).await;
+        self.look_at("forgot-password-refused", "[role=alert]").await;
         self.goto("/_auth/setup").await;
         self.look_at("setup-worthless", "h1").await;
         let made = self.walk.gateway.command(&["user", "add", "newcomer"], "");
@@ -186,8 +199,8 @@ impl Sweep {
 async fn no_page_has_a_barrier(look: Look) {
     let mut sweep = Sweep::begin(look).await;
     let (secret, used) = sweep.pages_of_the_first_sign_in().await;
-    sweep.pages_of_the_account(&secret, used).await;
-    sweep.pages_of_leaving_and_coming_back().await;
+    let recovery = sweep.pages_of_the_account(&secret, used).await;
+    sweep.pages_of_leaving_and_coming_back(&recovery).await;
     assert!(sweep.found.is_empty(), "{}:\n{}", sweep.found.len(), sweep.found.join("\n"));
     sweep.walk.screen.client.clone().close().await.unwrap();
 }

@@ -1,6 +1,6 @@
 //! What people do with their account over the years, in a real browser by keyboard alone, with and
-//! without JavaScript: a new phone, a lost phone, new recovery codes, a new password, another
-//! browser to be signed out.
+//! without JavaScript: a new phone, a lost phone, new recovery codes, a new password, a forgotten
+//! one, another browser to be signed out.
 
 use std::time::Duration;
 
@@ -206,6 +206,28 @@ impl Walk {
     }
 }
 
+impl Walk {
+    /// Two recovery codes: one for the password, one for the second factor.
+    async fn forgotten_password(&self, codes: &[String]) {
+        self.screen.sign_out(&self.origin).await;
+        self.screen.client.goto(&format!("{}/_auth/forgot", self.origin)).await.unwrap();
+        self.fill("username", "alice").await;
+        self.fill("code", &codes[3]).await;
+        self.keys([ENTER]).await;
+        self.screen.wait_for_path("/_auth/otp").await;
+        self.follow("/_auth/recovery").await;
+        self.screen.wait_for_path("/_auth/recovery").await;
+        self.fill("code", &codes[4]).await;
+        self.keys([ENTER]).await;
+        self.screen.wait_for_path("/_auth/forgot/password").await;
+        self.fill("password", "four-otters-mend-a-roof").await;
+        self.keys([ENTER]).await;
+        self.screen.wait_for_path("/").await;
+        let form = [("username", "alice"), ("password", NEW_PASSWORD)];
+        assert_eq!(self.other().submit("/_auth/login", &form).await.status, 401);
+    }
+}
+
 async fn the_life_of_an_account(scripts: bool) {
     let walk = Walk::begin(Look::plain(scripts)).await;
     let (secret, used, recovery) = walk.enrol().await;
@@ -214,6 +236,7 @@ async fn the_life_of_an_account(scripts: bool) {
     let recovery = walk.new_codes(&recovery).await;
     walk.new_password(&recovery).await;
     walk.end_another_browser(&recovery).await;
+    walk.forgotten_password(&recovery).await;
     walk.screen.client.clone().close().await.unwrap();
 }
 
