@@ -261,8 +261,8 @@ const INTRUDER: &str = r"
             if (page.closed) return 'lost';
             try {
                 if (page.document.querySelector('h1')) return page.document.body.innerText;
-            } catch (error) {
-                return error.name;
+            } catch {
+                // Between two pages it is neither ours to read nor lost yet.
             }
         }
         return 'never loaded';
