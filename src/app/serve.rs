@@ -32,12 +32,14 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
     let stores = Stores::open(&settings).await?;
     let outlets = Outlets::open(&settings, &base, &stores, Process::Gateway)?;
     tokio::spawn(prune_for_ever(Arc::clone(&outlets.trail), settings.audit.retention));
-    let sessions = Arc::new(CachedSessions::new(
+    let cached = CachedSessions::new(
         Arc::clone(&stores.sessions),
         Arc::clone(&stores.accounts),
         Arc::clone(&base.clock),
+        &*base.random,
         settings.sessions,
-    ));
+    );
+    let sessions = Arc::new(cached.map_err(|e| AppError::Other(e.to_string()))?);
     let known = Arc::<CachedSessions>::clone(&sessions);
     let service = login_service(&settings, &base, &stores, known, Arc::clone(&outlets.trail));
     let deps = ProxyDeps {

@@ -103,20 +103,6 @@ impl<K> HashedToken<K> {
     }
 }
 
-impl<K: Kind> HashedToken<K> {
-    /// What the store would know a cookie's value by, if the newest key made it. The tag is not
-    /// looked at, so this is only for finding what is already known: to ask a store, parse first.
-    pub fn of_text(text: &str, keys: &KeyRing) -> Option<Self> {
-        if text.len() != TOKEN_TEXT_LEN {
-            return None;
-        }
-        let mut raw = Zeroizing::new([0_u8; RAW_LEN]);
-        BASE64URL_NOPAD.decode_mut(text.as_bytes(), raw.as_mut_slice()).ok()?;
-        let (secret, _tag) = raw.split_at(RANDOM_LEN);
-        Some(hash_of::<K>(keys.tokens.first()?, secret))
-    }
-}
-
 impl<K: Kind> PlainToken<K> {
     /// A new random token under the newest token key.
     pub fn generate(keys: &KeyRing, random: &dyn Random) -> Result<Self, NoRandomness> {
@@ -184,7 +170,6 @@ mod tests {
         assert_eq!(token.reveal().len(), TOKEN_TEXT_LEN);
         let again = PlainToken::<SessionToken>::parse(token.reveal(), &keys).unwrap();
         assert_eq!(again.hashed(), token.hashed());
-        assert_eq!(HashedToken::of_text(token.reveal(), &keys).as_ref(), Some(token.hashed()));
         assert!(!token.reveal().contains(&token.hashed().to_hex()));
     }
 

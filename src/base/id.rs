@@ -20,6 +20,9 @@ macro_rules! id {
         pub struct $name([u8; $bytes]);
 
         impl $name {
+            /// Characters in its text.
+            pub const TEXT_LEN: usize = $bytes * 2;
+
             /// A new random id.
             pub fn random(random: &dyn Random) -> Result<Self, NoRandomness> {
                 Ok(Self(bytes(random)?))
@@ -51,7 +54,7 @@ macro_rules! id {
                     .ok()
                     .and_then(|b| b.try_into().ok())
                     .map(Self)
-                    .ok_or(NotAnId($bytes * 2))
+                    .ok_or(NotAnId(Self::TEXT_LEN))
             }
         }
 

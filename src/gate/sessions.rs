@@ -4,27 +4,36 @@
 //! An entry lives less than a second, counted from before the store was asked, so an end on another
 //! node is honoured within a second whatever is lost between them. An end on this node is honoured
 //! at once. Only present sessions are kept, never misses, and the cache is bounded.
+//!
+//! A session just seen is found by a keyed fingerprint of the cookie's text (SipHash-2-4, 128 bits,
+//! under a random key of this process), which is cheaper than the two HMACs of a token: a text with
+//! the fingerprint of another cannot be made without the key, and neither text nor token is kept.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use http::HeaderValue;
 use quick_cache::sync::Cache;
+use siphasher::sip128::SipHasher24;
 
 use crate::auth::account::{AccountStatus, Identity};
 use crate::auth::ports::{Accounts, Sessions, Stored};
 use crate::auth::session::{Offer, Session, SessionLimits};
-use crate::auth::token::{HashedToken, PendingToken, SessionToken};
-use crate::base::clock::{Clock, Timestamp};
+use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
+use crate::base::clock::{Clock, Timestamp, millis};
 use crate::base::id::{AccountId, SessionId};
+use crate::base::random::{NoRandomness, Random, bytes};
 
 /// How long an entry is believed. Under a second, with room for the way there and back.
 const FRESH: Duration = Duration::from_millis(900);
-/// How long the state of an account is believed.
-const STATUS_FRESH: Duration = FRESH;
+/// From this age on, an entry in use is read again off the path, so that nobody waits for it.
+const RENEW_AFTER: Duration = Duration::from_millis(700);
+/// How long the state of an account is believed. Whatever changes it ends the account's sessions
+/// too; this catches a session that could not be ended, or that began in that very moment.
+const STATUS_FRESH: Duration = Duration::from_secs(5);
 /// Sessions kept at most.
 const CAPACITY: usize = 50_000;
 
@@ -36,8 +45,15 @@ pub struct KnownSession {
     /// Its identity headers.
     pub headers: IdentityHeaders,
     token: HashedToken<SessionToken>,
+    /// The times of the hot path are monotonic: one reading of the clock serves a whole request.
     read_at: Duration,
-    touched: AtomicU64,
+    alive_until: Duration,
+    /// When the use is to be noted next, in monotonic milliseconds.
+    touch_due: AtomicU64,
+    /// Set when it is ended on this node.
+    ended: AtomicBool,
+    /// Set when it is being read again.
+    renewing: AtomicBool,
 }
 
 /// What an app is told of a person, as header values.
@@ -79,6 +95,8 @@ pub struct CachedSessions {
     clock: Arc<dyn Clock>,
     limits: SessionLimits,
     known: Cache<HashedToken<SessionToken>, Arc<KnownSession>>,
+    seen: Cache<u128, Arc<KnownSession>>,
+    fingerprints: SipHasher24,
     status: Cache<AccountId, (AccountStatus, Duration)>,
     /// Counts ends on this node: a load that an end overtook is not kept.
     ends: AtomicU64,
@@ -96,50 +114,112 @@ impl CachedSessions {
         store: Arc<dyn Sessions>,
         accounts: Arc<dyn Accounts>,
         clock: Arc<dyn Clock>,
+        random: &dyn Random,
         limits: SessionLimits,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, NoRandomness> {
+        Ok(Self {
             store,
             accounts,
             clock,
             limits,
             known: Cache::new(CAPACITY),
+            seen: Cache::new(CAPACITY),
+            fingerprints: SipHasher24::new_with_key(&bytes(random)?),
             status: Cache::new(CAPACITY),
             ends: AtomicU64::new(0),
+        })
+    }
+
+    fn fingerprint(&self, text: &[u8]) -> u128 {
+        self.fingerprints.hash(text).into()
+    }
+
+    /// The live session at `app` whose cookie holds `text`, if it was seen just before the
+    /// monotonic time `at`. Nobody is asked.
+    pub fn find_seen(
+        self: &Arc<Self>,
+        app: &str,
+        text: &[u8],
+        at: Duration,
+    ) -> Option<Arc<KnownSession>> {
+        let fingerprint = self.fingerprint(text);
+        let known = self.seen.get(&fingerprint)?;
+        if !self.honours(app, &known, at) {
+            return None;
+        }
+        let old = at.saturating_sub(known.read_at) >= RENEW_AFTER;
+        if old && !known.renewing.swap(true, Ordering::Relaxed) {
+            self.renew_seen(fingerprint, known.token, at);
+        }
+        Some(known)
+    }
+
+    /// Reads a session again, off the path. When that fails, the entry simply gets too old.
+    fn renew_seen(
+        self: &Arc<Self>,
+        fingerprint: u128,
+        token: HashedToken<SessionToken>,
+        at: Duration,
+    ) {
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            match this.fetch(&token, at).await {
+                Ok(Some(known)) => this.note_seen(fingerprint, &known),
+                Ok(None) => {
+                    this.seen.remove(&fingerprint);
+                }
+                Err(error) => tracing::debug!(%error, "a session was not read again"),
+            }
+        });
+    }
+
+    fn note_seen(&self, fingerprint: u128, known: &Arc<KnownSession>) {
+        self.seen.insert(fingerprint, Arc::clone(known));
+        // What an end has taken out of the one cache meanwhile does not stay in the other.
+        if !self.known.get(&known.token).is_some_and(|kept| Arc::ptr_eq(&kept, known)) {
+            self.seen.remove(&fingerprint);
         }
     }
 
-    /// The live session under `token` at `app`, if it is in the cache and fresh. Nobody is asked.
-    pub fn find_fresh(
-        self: &Arc<Self>,
-        app: &str,
-        token: &HashedToken<SessionToken>,
-    ) -> Option<Arc<KnownSession>> {
-        let known = self.known.get(token)?;
-        let fresh = self.clock.monotonic().saturating_sub(known.read_at) < FRESH;
-        (fresh && self.honours(app, &known)).then_some(known)
-    }
-
-    /// The live session under `token` at `app`, from the cache or else from the store. Fails when a
-    /// store does not answer.
+    /// The live session under `token` at `app`, from the cache or else from the store; `at` is the
+    /// monotonic time. Fails when a store does not answer.
     pub async fn find(
         self: &Arc<Self>,
         app: &str,
-        token: &HashedToken<SessionToken>,
+        token: &PlainToken<SessionToken>,
+        at: Duration,
     ) -> Stored<Option<Arc<KnownSession>>> {
-        if let Some(known) = self.find_fresh(app, token) {
-            return Ok(Some(known));
-        }
-        let known = self.fetch(token, self.clock.monotonic()).await?;
-        Ok(known.filter(|known| self.honours(app, known)))
+        let Some(known) = self.find_hashed(app, token.hashed(), at).await? else {
+            return Ok(None);
+        };
+        self.note_seen(self.fingerprint(token.reveal().as_bytes()), &known);
+        Ok(Some(known))
     }
 
-    /// Whether a session just found is alive and of this app; noted as used if so.
-    fn honours(self: &Arc<Self>, app: &str, known: &Arc<KnownSession>) -> bool {
-        let now = self.clock.now();
-        let good = known.session.app == app && self.limits.is_alive(&known.session, now);
+    async fn find_hashed(
+        self: &Arc<Self>,
+        app: &str,
+        token: &HashedToken<SessionToken>,
+        at: Duration,
+    ) -> Stored<Option<Arc<KnownSession>>> {
+        if let Some(known) = self.known.get(token)
+            && self.honours(app, &known, at)
+        {
+            return Ok(Some(known));
+        }
+        let known = self.fetch(token, at).await?;
+        Ok(known.filter(|known| self.honours(app, known, at)))
+    }
+
+    /// Whether a session is fresh, alive and of this app at the monotonic time `at`; noted as used
+    /// if so.
+    fn honours(self: &Arc<Self>, app: &str, known: &Arc<KnownSession>, at: Duration) -> bool {
+        let good = at.saturating_sub(known.read_at) < FRESH
+            && at < known.alive_until
+            && !known.ended.load(Ordering::Acquire)
+            && known.session.app == app;
         if good {
-            self.note_use(known, now);
+            self.note_use(known, at);
         }
         good
     }
@@ -152,13 +232,12 @@ impl CachedSessions {
         known: &KnownSession,
         used: bool,
     ) -> Stored<bool> {
+        let at = self.clock.monotonic();
         if used {
-            return Ok(self.find(app, &known.token).await?.is_some());
+            return Ok(self.find_hashed(app, &known.token, at).await?.is_some());
         }
-        let asked_at = self.clock.monotonic();
-        let now = self.clock.now();
-        let found = self.fetch(&known.token, asked_at).await?;
-        Ok(found.is_some_and(|k| self.limits.is_alive(&k.session, now)))
+        let found = self.fetch(&known.token, at).await?;
+        Ok(found.is_some_and(|k| at < k.alive_until))
     }
 
     async fn fetch(
@@ -175,12 +254,19 @@ impl CachedSessions {
         if !status.is_some_and(|s| s.honours(session.started_at)) {
             return Ok(None);
         }
+        let now = self.clock.now();
+        let unused = now.since(session.last_seen_at);
+        let left = session.expires_at.since(now).min(self.limits.idle.saturating_sub(unused));
+        let touch_in = self.limits.touch_interval().saturating_sub(unused);
         let known = Arc::new(KnownSession {
             headers: IdentityHeaders::new(&session.identity),
-            touched: AtomicU64::new(session.last_seen_at.as_millis()),
             session,
             token: *token,
             read_at: asked_at,
+            alive_until: asked_at.saturating_add(left),
+            touch_due: AtomicU64::new(millis(asked_at.saturating_add(touch_in))),
+            ended: AtomicBool::new(false),
+            renewing: AtomicBool::new(false),
         });
         self.known.insert(*token, Arc::clone(&known));
         if self.ends.load(Ordering::Acquire) != ends {
@@ -210,18 +296,20 @@ impl CachedSessions {
     }
 
     /// Writes the use of a session down, off the path, and not more often than the limits ask for.
-    fn note_use(self: &Arc<Self>, known: &Arc<KnownSession>, now: Timestamp) {
-        let last = known.touched.load(Ordering::Relaxed);
-        if now.since(Timestamp::from_millis(last)) < self.limits.touch_interval() {
+    fn note_use(self: &Arc<Self>, known: &Arc<KnownSession>, at: Duration) {
+        let due = known.touch_due.load(Ordering::Relaxed);
+        if millis(at) < due {
             return;
         }
+        let next = millis(at.saturating_add(self.limits.touch_interval()));
         let ours = known
-            .touched
-            .compare_exchange(last, now.as_millis(), Ordering::AcqRel, Ordering::Relaxed)
+            .touch_due
+            .compare_exchange(due, next, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok();
         if ours {
             let (this, known) = (Arc::clone(self), Arc::clone(known));
             tokio::spawn(async move {
+                let now = this.clock.now();
                 let ttl = this.limits.time_to_live(&known.session, now);
                 if let Err(error) = this.store.touch(&known.token, now, ttl).await {
                     tracing::warn!(%error, "the use of a session was not noted");
@@ -232,12 +320,17 @@ impl CachedSessions {
 
     fn forget(&self, id: &HashedToken<SessionToken>) {
         self.ends.fetch_add(1, Ordering::AcqRel);
-        self.known.remove(id);
+        match self.known.remove(id) {
+            Some((_, known)) => known.ended.store(true, Ordering::Release),
+            // Pushed out for others, perhaps; who was seen by its cookie is looked up anew.
+            None => self.seen.clear(),
+        }
     }
 
     fn forget_all(&self) {
         self.ends.fetch_add(1, Ordering::AcqRel);
         self.known.clear();
+        self.seen.clear();
         self.status.clear();
     }
 }

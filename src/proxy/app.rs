@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::Method;
 use metrics::{Counter, counter};
@@ -75,8 +76,9 @@ impl App {
 }
 
 /// All apps, with the watch over their upstreams, which ends when they are dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Apps {
+    generation: u64,
     exact: HashMap<String, Arc<App>>,
     wildcard: HashMap<String, Arc<App>>,
     watches: JoinSet<()>,
@@ -88,7 +90,13 @@ impl Apps {
         settings: &[AppSettings],
         issuer: Option<&str>,
     ) -> Result<Self, BadUpstream> {
-        let mut apps = Self::default();
+        static GENERATIONS: AtomicU64 = AtomicU64::new(0);
+        let mut apps = Self {
+            generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
+            exact: HashMap::new(),
+            wildcard: HashMap::new(),
+            watches: JoinSet::new(),
+        };
         for one in settings {
             let app = Arc::new(App::new(one, issuer.unwrap_or(&one.title))?);
             for host in &one.hosts {
@@ -103,6 +111,11 @@ impl Apps {
             apps.watches.spawn(Arc::clone(&app.upstream).watch());
         }
         Ok(apps)
+    }
+
+    /// Tells this set of apps from those before and after a reload.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// The app that answers to `host`, which is in lower case and without port.

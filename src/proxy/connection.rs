@@ -7,10 +7,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use futures_util::task::AtomicWaker;
 use pingora_core::protocols::raw_connect::ProxyDigest;
@@ -22,10 +23,19 @@ use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufStream, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::app::Apps;
+use super::quiet::Quiet;
+use super::request::Origin;
 use super::settings::ListenerKind;
+use super::site::{NoSite, Site};
+use crate::base::clock::millis;
 
 /// For a whole header block, from its first byte (or from the handshake) to its end.
 const HEADER_TIME: Duration = Duration::from_secs(10);
+/// Pingora would keep an HTTP/1.1 connection without a request for ever.
+const KEEP_ALIVE: Duration = Duration::from_mins(1);
+/// A client that takes nothing of what is sent for this long is given up.
+const WRITE_IDLE: Duration = Duration::from_mins(1);
 /// Bytes read ahead and gathered for writing: Pingora's own default would cost 64 KiB a connection.
 const READ_BUFFER: usize = 8 * 1024;
 const WRITE_BUFFER: usize = 4 * 1024;
@@ -45,6 +55,12 @@ pub(super) struct Connection {
     closed: AtomicBool,
     reader: AtomicWaker,
     writer: AtomicWaker,
+    /// What the host of the last request leads to: most connections know one host only.
+    site: ArcSwapOption<Site>,
+    /// How long the app may be silent, in milliseconds, while this connection watches over that;
+    /// 0 while it does not.
+    silence_allowed: AtomicU64,
+    app_silent: AtomicBool,
 }
 
 const BETWEEN_REQUESTS: u8 = 0;
@@ -60,7 +76,27 @@ impl Connection {
             closed: AtomicBool::new(false),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
+            site: ArcSwapOption::const_empty(),
+            silence_allowed: AtomicU64::new(0),
+            app_silent: AtomicBool::new(false),
         }
+    }
+
+    /// What `host` leads to for a client of `origin`, from the last request or found anew.
+    pub(super) fn site(
+        &self,
+        apps: &Apps,
+        host: &str,
+        origin: Origin,
+    ) -> Result<Arc<Site>, NoSite> {
+        if let Some(site) = self.site.load_full()
+            && site.is(apps, host, origin)
+        {
+            return Ok(site);
+        }
+        let site = Arc::new(Site::find(apps, host, origin)?);
+        self.site.store(Some(Arc::clone(&site)));
+        Ok(site)
     }
 
     /// The header block has been read whole.
@@ -71,6 +107,23 @@ impl Connection {
     /// The request is over; the next byte begins another.
     pub(super) fn request_done(&self) {
         self.header.store(BETWEEN_REQUESTS, Ordering::Relaxed);
+        self.silence_allowed.store(0, Ordering::Relaxed);
+    }
+
+    /// From now until the request is over, the app may be silent for `limit`: the connection waits
+    /// for it anyhow, and can tell without a timer for each request.
+    pub(super) fn watch_app(&self, limit: Duration) {
+        self.silence_allowed.store(millis(limit), Ordering::Relaxed);
+    }
+
+    fn app_may_be_silent(&self) -> Option<Duration> {
+        let millis = self.silence_allowed.load(Ordering::Relaxed);
+        (millis > 0).then(|| Duration::from_millis(millis))
+    }
+
+    /// Whether the app was silent for longer than it may be.
+    pub(super) fn app_was_silent(&self) -> bool {
+        self.app_silent.load(Ordering::Relaxed)
     }
 
     /// Ends the connection from outside.
@@ -97,6 +150,9 @@ pub(super) struct ClientStream<S> {
     digest: Arc<ProxyDigest>,
     socket: Arc<SocketDigest>,
     deadline: Option<Pin<Box<Sleep>>>,
+    stalled: Option<Pin<Box<Sleep>>>,
+    quiet: Quiet,
+    registered: Option<Waker>,
     header_bytes: usize,
 }
 
@@ -114,6 +170,9 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
             digest: Arc::new(ProxyDigest::new(Box::new(response), Some(data))),
             socket: Arc::new(SocketDigest::from_raw_fd(fd)),
             deadline: None,
+            stalled: None,
+            quiet: Quiet::default(),
+            registered: None,
             header_bytes: 0,
         })
     }
@@ -137,13 +196,25 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
         Ok(())
     }
 
-    /// Makes a write that waits end when the connection is closed from outside.
-    fn or_closed<T>(&self, cx: &Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if poll.is_pending() {
-            self.connection.writer.register(cx.waker());
-            self.connection.check_open()?;
+    /// Makes a write that waits end when the connection is closed from outside, and when nothing
+    /// was taken for too long.
+    fn or_over<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if poll.is_ready() {
+            self.stalled = None;
+            self.quiet.stir();
+            return poll;
         }
-        poll
+        self.connection.writer.register(cx.waker());
+        self.connection.check_open()?;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(WRITE_IDLE)));
+        if stalled.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
     }
 }
 
@@ -169,6 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
         let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
         if let Poll::Ready(result) = read {
+            this.quiet.stir();
             this.count_header(buf.filled().len().saturating_sub(before))?;
             let began = buf.filled().len() > before
                 && this.connection.header.load(Ordering::Relaxed) == BETWEEN_REQUESTS;
@@ -178,13 +250,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
             }
             return Poll::Ready(result);
         }
-        this.connection.reader.register(cx.waker());
+        this.register_reader(cx);
         this.connection.check_open()?;
-        if this.connection.header.load(Ordering::Relaxed) == IN_HEADER {
-            let deadline = this.deadline.get_or_insert_with(|| Box::pin(sleep(HEADER_TIME)));
-            if deadline.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        this.check_time(cx)
+    }
+}
+
+impl<S> ClientStream<S> {
+    /// Makes a read that waits end when the connection is closed from outside.
+    fn register_reader(&mut self, cx: &Context<'_>) {
+        let known = self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !known {
+            self.connection.reader.register(cx.waker());
+            self.registered = Some(cx.waker().clone());
+        }
+    }
+
+    /// What becomes of a read that waits: the answer to nothing having come for too long.
+    fn check_time(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.connection.header.load(Ordering::Relaxed) {
+            IN_HEADER => {
+                let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(HEADER_TIME)));
+                if deadline.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
             }
+            // To Pingora it looks as if the client had gone.
+            BETWEEN_REQUESTS if self.quiet.lasts(KEEP_ALIVE, cx) => return Poll::Ready(Ok(())),
+            // Who does not take what is sent keeps the app waiting, not the other way round.
+            PAST_HEADER if self.stalled.is_none() => {
+                if let Some(limit) = self.connection.app_may_be_silent()
+                    && self.quiet.lasts(limit, cx)
+                {
+                    self.connection.app_silent.store(true, Ordering::Relaxed);
+                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+                }
+            }
+            _ => {}
         }
         Poll::Pending
     }
@@ -198,13 +300,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     ) -> Poll<io::Result<usize>> {
         self.connection.check_open()?;
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.or_closed(cx, written)
+        self.or_over(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection.check_open()?;
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.or_closed(cx, flushed)
+        self.or_over(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

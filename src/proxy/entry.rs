@@ -4,24 +4,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::{Method, Response, StatusCode, header};
+use http::{Method, Response, StatusCode, Version, header};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::app::App;
-use super::gateway::{Gateway, asks_for_websocket};
+use super::forward::drop_spelling;
+use super::gateway::Gateway;
 use super::request::{Origin, RequestState, Tunnel, reference};
 use super::settings::ListenerKind;
+use super::site::{NoSite, Site};
 use super::vet::{self, Malformed};
 use super::{bridge, client, workers};
 use crate::auth::ports::StoreError;
-use crate::auth::token::{HashedToken, PlainToken, SessionToken};
+use crate::auth::token::{PlainToken, SessionToken};
 use crate::gate::admission::{Admission, Decision, Visitor, decide};
 use crate::gate::policy::Access;
 use crate::gate::target::CanonicalTarget;
 use crate::web::RequestContext;
-use crate::web::cookies::OwnCookies;
+use crate::web::cookies;
 use crate::web::refusal::{Place, Refusal, wants_page};
 use crate::web::return_to::ReturnTo;
 
@@ -36,6 +38,15 @@ enum Way {
     Own,
     /// Nowhere.
     Refuse(Box<Refused>),
+    /// That depends on whose session this is, and the store has to be asked.
+    Ask(Box<Question>),
+}
+
+/// What is still to be decided once the visitor is known.
+struct Question {
+    token: PlainToken<SessionToken>,
+    access: Access,
+    rewritten: Option<String>,
 }
 
 /// A refusal, before it is written down for whoever asked.
@@ -83,37 +94,53 @@ impl Gateway {
         session: &mut Session,
         state: &mut RequestState,
     ) -> Result<bool> {
-        let way = match self.way(session, state).await {
-            Ok(way) => way,
-            Err(error) => {
-                tracing::error!(id = %state.id, %error, "refused because a store did not answer");
-                Refused::unavailable()
+        match self.way(session, state) {
+            Way::Forward => {
+                drop_spelling(session.req_header_mut());
+                Ok(false)
             }
-        };
-        match way {
-            Way::Forward => Ok(false),
-            Way::Own => {
-                // Boxed: the futures of the cold ways would make every request's future large.
-                Box::pin(self.answer_own(session, state)).await?;
-                Ok(true)
-            }
-            Way::Refuse(refused) => {
-                state.admission = None;
-                Box::pin(self.refuse(session, state, &refused)).await?;
-                Ok(true)
+            // Boxed: the futures of the rare ways would make every request's future large.
+            way @ (Way::Own | Way::Refuse(_) | Way::Ask(_)) => {
+                Box::pin(self.go_other_way(session, state, way)).await
             }
         }
     }
 
-    async fn way(
+    async fn go_other_way(
         &self,
         session: &mut Session,
         state: &mut RequestState,
-    ) -> std::result::Result<Way, StoreError> {
-        let app = match self.vet(session, state) {
-            Ok(app) => app,
-            Err(way) => return Ok(way),
+        way: Way,
+    ) -> Result<bool> {
+        let way = match way {
+            Way::Ask(question) => match self.ask(session, state, *question).await {
+                Ok(way) => way,
+                Err(error) => {
+                    tracing::error!(id = %state.id, %error, "refused because a store did not answer");
+                    Refused::unavailable()
+                }
+            },
+            Way::Forward | Way::Own | Way::Refuse(_) => way,
         };
+        match way {
+            Way::Forward => return Ok(false),
+            Way::Own => self.answer_own(session, state).await?,
+            Way::Refuse(refused) => {
+                state.admission = None;
+                self.refuse(session, state, &refused).await?;
+            }
+            Way::Ask(_) => return Err(super::forward::no_admission()),
+        }
+        Ok(true)
+    }
+
+    /// The way of a request, as far as it can be told without asking a store.
+    fn way(&self, session: &mut Session, state: &mut RequestState) -> Way {
+        let site = match self.vet(session, state) {
+            Ok(site) => site,
+            Err(way) => return way,
+        };
+        let app = &site.app;
         let request = session.req_header();
         let raw = request.raw_path();
         let target = if app.policy.has_rules() {
@@ -123,79 +150,93 @@ impl Gateway {
         };
         let target = match target {
             Ok(target) => target,
-            Err(error) => return Ok(Malformed::from(error).into()),
+            Err(error) => return Malformed::from(error).into(),
         };
         if target.is_own() {
-            return Ok(Way::Own);
+            return Way::Own;
         }
-        if let Some(way) = not_for(&app, request, target.path()) {
-            return Ok(way);
+        if let Some(way) = not_for(app, request, state, target.path()) {
+            return way;
         }
         let access = app.policy.access(&request.method, target.path());
-        let rewritten = target.rewritten();
         // Who asks makes no difference on a public path: it stays up when the store is down.
-        let visitor = if access == Access::Public {
-            Visitor::Anonymous
-        } else {
-            match self.visitor(session, &app).await? {
-                Ok(visitor) => visitor,
-                Err(way) => return Ok(way),
+        if access == Access::Public {
+            return settle(session, state, access, Visitor::Anonymous, target.rewritten());
+        }
+        let cookie =
+            if state.marks.cookies { cookies::session(&request.headers) } else { Ok(None) };
+        let Ok(cookie) = cookie else {
+            return Malformed {
+                status: StatusCode::BAD_REQUEST,
+                sentence: "The request carries one of our cookies more than once.",
             }
+            .into();
         };
-        match decide(access, visitor) {
-            Decision::Admit(admission) => {
-                if let Some(way) = foreign_websocket(session, state, &app) {
-                    return Ok(way);
-                }
-                state.rewritten = rewritten;
-                state.admission = Some(admission);
-                Ok(Way::Forward)
+        let Some(text) = cookie else {
+            return settle(session, state, access, Visitor::Anonymous, None);
+        };
+        // Most requests are of a session just seen.
+        if let Some(known) = self.sessions.find_seen(app.name(), text, state.started) {
+            return settle(session, state, access, Visitor::Full(known), target.rewritten());
+        }
+        let token = std::str::from_utf8(text).ok().and_then(|t| PlainToken::parse(t, &self.keys));
+        match token {
+            Some(token) => {
+                let rewritten = target.rewritten();
+                Way::Ask(Box::new(Question { token, access, rewritten }))
             }
-            Decision::SignIn => Ok(Refused::way(
-                StatusCode::UNAUTHORIZED,
-                "login_required",
-                "Sign in with both factors first.",
-            )),
-            Decision::Forbid => Ok(Refused::way(
-                StatusCode::FORBIDDEN,
-                "forbidden",
-                "You are signed in, but this is not allowed for you.",
-            )),
+            None => settle(session, state, access, Visitor::Anonymous, None),
         }
     }
 
-    /// Who asks and what for: everything that can be refused without looking anybody up.
+    async fn ask(
+        &self,
+        session: &Session,
+        state: &mut RequestState,
+        question: Question,
+    ) -> std::result::Result<Way, StoreError> {
+        let Question { token, access, rewritten } = question;
+        let Some(site) = state.site.clone() else { return Ok(Refused::unavailable()) };
+        let known = self.sessions.find(site.app.name(), &token, state.started).await?;
+        let visitor = known.map_or(Visitor::Anonymous, Visitor::Full);
+        Ok(settle(session, state, access, visitor, rewritten))
+    }
+
+    /// Where a request comes from and what it is for: everything that can be refused without
+    /// looking anybody up.
     fn vet(
         &self,
         session: &mut Session,
         state: &mut RequestState,
-    ) -> std::result::Result<Arc<App>, Way> {
+    ) -> std::result::Result<Arc<Site>, Way> {
         let request = session.req_header();
-        let peer = state.connection.as_ref().map(|c| (c.peer, c.kind));
-        let (peer, kind) = peer.ok_or_else(|| {
+        let connection = state.connection.as_ref().ok_or_else(|| {
             Refused::way(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
                 "The gateway lost track of this connection.",
             )
         })?;
-        state.origin = Some(Origin {
+        let (peer, kind) = (connection.peer, connection.kind);
+        let origin = Origin {
             client: client::address(peer, &request.headers, &self.trusted),
             https: client::is_https(peer, kind, &request.headers, &self.trusted),
-        });
-        vet::vet(session.as_downstream())?;
-        let host =
-            vet::host(&request.headers, request.uri.authority().map(http::uri::Authority::as_str))?;
-        let name = vet::host_name(&host)?;
-        state.host = host;
-        let app = self.apps.load().by_host(&name).cloned().ok_or_else(|| {
-            Refused::way(
+        };
+        state.origin = Some(origin);
+        let heads = vet::vet(session.as_downstream())?;
+        state.marks = heads.marks;
+        // A WebSocket handshake (RFC 6455 §4.1) is one in HTTP/1.1 only.
+        state.marks.websocket &= request.version == Version::HTTP_11;
+        let host = heads.host(request.uri.authority().map(http::uri::Authority::as_str))?;
+        let site = connection.site(&self.apps.load(), host, origin).map_err(|none| match none {
+            NoSite::Malformed(why) => why.into(),
+            NoSite::Unknown => Refused::way(
                 StatusCode::MISDIRECTED_REQUEST,
                 "misdirected",
                 "No app is served under this host name.",
-            )
+            ),
         })?;
-        state.app = Some(Arc::clone(&app));
+        state.site = Some(Arc::clone(&site));
         if kind == ListenerKind::Redirect {
             return Err(Refused::way(
                 StatusCode::FORBIDDEN,
@@ -203,47 +244,15 @@ impl Gateway {
                 "Use https. Nothing was forwarded.",
             ));
         }
-        Ok(app)
-    }
-
-    async fn visitor(
-        &self,
-        session: &Session,
-        app: &Arc<App>,
-    ) -> std::result::Result<std::result::Result<Visitor, Way>, StoreError> {
-        let headers = &session.req_header().headers;
-        if !headers.contains_key(header::COOKIE) {
-            return Ok(Ok(Visitor::Anonymous));
-        }
-        let Ok(own) = OwnCookies::read(headers) else {
-            return Ok(Err(Malformed {
-                status: StatusCode::BAD_REQUEST,
-                sentence: "The request carries one of our cookies more than once.",
-            }
-            .into()));
-        };
-        let Some(text) = own.session else { return Ok(Ok(Visitor::Anonymous)) };
-        // Most requests are of a session just seen: for them the tag need not be computed.
-        let fresh = HashedToken::<SessionToken>::of_text(&text, &self.keys)
-            .and_then(|hashed| self.sessions.find_fresh(app.name(), &hashed));
-        if let Some(known) = fresh {
-            return Ok(Ok(Visitor::Full(known)));
-        }
-        let token = PlainToken::<SessionToken>::parse(&text, &self.keys);
-        let Some(token) = token else { return Ok(Ok(Visitor::Anonymous)) };
-        let known = self.sessions.find(app.name(), token.hashed()).await?;
-        Ok(Ok(known.map_or(Visitor::Anonymous, Visitor::Full)))
+        Ok(site)
     }
 
     async fn answer_own(&self, session: &mut Session, state: &RequestState) -> Result<()> {
-        let (Some(app), Some(origin)) = (&state.app, state.origin) else {
-            return Err(super::forward::no_admission());
-        };
-        let scheme = if origin.https { "https" } else { "http" };
+        let site = state.site.as_ref().ok_or_else(super::forward::no_admission)?;
         let context = RequestContext {
-            app: Arc::clone(&app.pages),
-            origin: format!("{scheme}://{}", state.host),
-            client: origin.client,
+            app: Arc::clone(&site.app.pages),
+            origin: format!("{}://{}", site.origin.scheme(), site.host()),
+            client: site.origin.client,
             request_id: state.id,
         };
         bridge::serve(session, &self.pages, context).await?;
@@ -271,10 +280,9 @@ impl Gateway {
             bridge::write(session, redirect(StatusCode::SEE_OTHER, &login)).await?;
             return Ok(());
         }
-        let https = state.origin.is_some_and(|o| o.https);
-        let scheme = if https { "https" } else { "http" };
-        let login_url = (refused.code == "login_required")
-            .then(|| format!("{scheme}://{}/_auth/login", state.host));
+        let scheme = state.origin.map_or("http", Origin::scheme);
+        let origin = format!("{scheme}://{}", state.host());
+        let login_url = (refused.code == "login_required").then(|| format!("{origin}/_auth/login"));
         let refusal = Refusal {
             status: refused.status,
             code: refused.code,
@@ -286,9 +294,8 @@ impl Gateway {
         if refused.close {
             session.set_keepalive(None);
         }
-        let origin = format!("{scheme}://{}", state.host);
-        let place =
-            state.app.as_ref().map(|app| Place { title: &app.pages.title, origin: &origin });
+        let title = state.site.as_ref().map(|site| &site.app.pages.title);
+        let place = title.map(|title| Place { title, origin: &origin });
         bridge::write(session, refusal.answer(page, place)).await?;
         Ok(())
     }
@@ -300,7 +307,9 @@ impl Gateway {
         error: &Error,
         state: &mut RequestState,
     ) -> u16 {
-        let gone = *error.esource() == ErrorSource::Downstream
+        let silent = state.connection.as_ref().is_some_and(|c| c.app_was_silent());
+        let gone = !silent
+            && *error.esource() == ErrorSource::Downstream
             && matches!(
                 error.etype(),
                 ErrorType::WriteError
@@ -311,7 +320,9 @@ impl Gateway {
         if gone || session.response_written().is_some() {
             return 0;
         }
-        let (status, code, sentence, retry) = match (error.etype(), error.esource()) {
+        let source = if silent { &ErrorSource::Upstream } else { error.esource() };
+        let kind = if silent { &ErrorType::ReadTimedout } else { error.etype() };
+        let (status, code, sentence, retry) = match (kind, source) {
             (ErrorType::HTTPStatus(500), _) | (_, ErrorSource::Internal | ErrorSource::Unset) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
@@ -344,8 +355,8 @@ impl Gateway {
     /// Ends a tunnel within seconds of its session.
     pub(super) fn watch_tunnel(&self, state: &mut RequestState) {
         let person = state.admission.as_ref().and_then(Admission::person_shared);
-        let (Some(person), Some(connection), Some(app)) =
-            (person, state.connection.clone(), state.app.clone())
+        let (Some(person), Some(connection), Some(site)) =
+            (person, state.connection.clone(), state.site.clone())
         else {
             return;
         };
@@ -361,7 +372,7 @@ impl Gateway {
                     return;
                 }
                 let used = tunnel.used.swap(false, Ordering::Relaxed);
-                let lives = sessions.still_lives(app.name(), &person, used).await;
+                let lives = sessions.still_lives(site.app.name(), &person, used).await;
                 if !lives.unwrap_or(false) {
                     tracing::info!(session = %person.session.id, "a tunnel ends with its session");
                     connection.close();
@@ -373,7 +384,7 @@ impl Gateway {
 }
 
 /// What the app is never asked, whoever asks.
-fn not_for(app: &App, request: &RequestHeader, path: &str) -> Option<Way> {
+fn not_for(app: &App, request: &RequestHeader, state: &RequestState, path: &str) -> Option<Way> {
     if !app.takes(&request.method) {
         return Some(Refused::way(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -381,7 +392,7 @@ fn not_for(app: &App, request: &RequestHeader, path: &str) -> Option<Way> {
             "This method is not allowed here.",
         ));
     }
-    let worker = !app.service_workers && workers::covers_our_pages(&request.headers, path);
+    let worker = state.marks.worker && !app.service_workers && workers::covers_our_pages(path);
     worker.then(|| {
         Refused::way(
             StatusCode::FORBIDDEN,
@@ -391,15 +402,45 @@ fn not_for(app: &App, request: &RequestHeader, path: &str) -> Option<Way> {
     })
 }
 
+/// The decision, now that the visitor is known.
+fn settle(
+    session: &Session,
+    state: &mut RequestState,
+    access: Access,
+    visitor: Visitor,
+    rewritten: Option<String>,
+) -> Way {
+    match decide(access, visitor) {
+        Decision::Admit(admission) => {
+            if let Some(way) = foreign_websocket(session, state) {
+                return way;
+            }
+            state.rewritten = rewritten;
+            state.admission = Some(admission);
+            Way::Forward
+        }
+        Decision::SignIn => Refused::way(
+            StatusCode::UNAUTHORIZED,
+            "login_required",
+            "Sign in with both factors first.",
+        ),
+        Decision::Forbid => Refused::way(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "You are signed in, but this is not allowed for you.",
+        ),
+    }
+}
+
 /// A WebSocket handshake from another origin, or from none, is no page of the app's (RFC 6455
 /// §10.2).
-fn foreign_websocket(session: &Session, state: &RequestState, app: &App) -> Option<Way> {
-    let request = session.req_header();
-    if !app.websocket || !asks_for_websocket(request) {
+fn foreign_websocket(session: &Session, state: &RequestState) -> Option<Way> {
+    let site = state.site.as_ref()?;
+    if !site.app.websocket || !state.marks.websocket {
         return None;
     }
-    let scheme = if state.origin?.https { "https" } else { "http" };
-    let own = format!("{scheme}://{}", state.host);
+    let request = session.req_header();
+    let own = format!("{}://{}", site.origin.scheme(), site.host());
     let mut origins = request.headers.get_all(header::ORIGIN).iter();
     let same = origins.next().is_some_and(|o| o.as_bytes().eq_ignore_ascii_case(own.as_bytes()))
         && origins.next().is_none();
@@ -425,7 +466,7 @@ fn redirect(status: StatusCode, to: &str) -> Response<bytes::Bytes> {
 
 /// The same address by https, on the standard port: the host was checked to be one of ours.
 fn https_url(state: &RequestState, target: &str) -> String {
-    let host = vet::host_name(&state.host).unwrap_or_default();
+    let host = vet::host_name(state.host()).unwrap_or_default();
     let path = if CanonicalTarget::verbatim(target.as_bytes()).is_ok() { target } else { "/" };
     format!("https://{host}{path}")
 }

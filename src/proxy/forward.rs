@@ -7,7 +7,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use super::hygiene;
 use super::request::RequestState;
 use crate::gate::sessions::IdentityHeaders;
-use crate::web::cookies;
+use crate::web::cookies::{self, Stripped};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -17,6 +17,8 @@ const REMOTE_USER: HeaderName = HeaderName::from_static("remote-user");
 const REMOTE_NAME: HeaderName = HeaderName::from_static("remote-name");
 const REMOTE_EMAIL: HeaderName = HeaderName::from_static("remote-email");
 const REMOTE_GROUPS: HeaderName = HeaderName::from_static("remote-groups");
+/// Headers that are set here.
+const OURS_AT_MOST: usize = 10;
 
 /// A bug, not a client's fault: answered by 500 before any connection is made.
 pub(super) fn no_admission() -> Box<Error> {
@@ -28,54 +30,77 @@ pub(super) fn no_admission() -> Box<Error> {
 /// and everything of ours once.
 pub(super) fn request(upstream: &mut RequestHeader, state: &RequestState) -> Result<()> {
     let admission = state.admission.as_ref().ok_or_else(no_admission)?;
-    let origin = state.origin.ok_or_else(no_admission)?;
-    for name in hygiene::managed(&upstream.headers) {
-        upstream.remove_header(&name);
-    }
-    own_cookies_out(upstream)?;
+    let site = state.site.as_ref().ok_or_else(no_admission)?;
     if let Some(target) = &state.rewritten {
         upstream.set_raw_path(target.as_bytes())?;
     }
-    upstream.insert_header(header::HOST, state.host.as_str())?;
-    let client = origin.client.to_string();
-    let proto = if origin.https { "https" } else { "http" };
-    let quoted = if client.contains(':') { format!("\"[{client}]\"") } else { client.clone() };
-    let forwarded = format!("for={quoted};host=\"{}\";proto={proto}", state.host);
-    upstream.insert_header(FORWARDED_FOR, client)?;
-    upstream.insert_header(FORWARDED_PROTO, proto)?;
-    upstream.insert_header(FORWARDED_HOST, state.host.as_str())?;
-    upstream.insert_header(header::FORWARDED, forwarded)?;
-    upstream.insert_header(REQUEST_ID, state.id_value())?;
-    if let Some(person) = admission.person() {
-        identity(upstream, &person.headers)?;
-    }
+    with_headers(upstream, |headers| {
+        if state.marks.managed {
+            hygiene::clean(headers);
+        }
+        if state.marks.cookies {
+            own_cookies_out(headers);
+        }
+        headers.reserve(OURS_AT_MOST);
+        if headers.get(header::HOST) != Some(&site.host_value) {
+            headers.insert(header::HOST, site.host_value.clone());
+        }
+        let proto = HeaderValue::from_static(site.origin.scheme());
+        headers.insert(FORWARDED_FOR, site.forwarded_for.clone());
+        headers.insert(FORWARDED_PROTO, proto);
+        headers.insert(FORWARDED_HOST, site.host_value.clone());
+        headers.insert(header::FORWARDED, site.forwarded.clone());
+        headers.insert(REQUEST_ID, state.id_value());
+        if let Some(person) = admission.person() {
+            identity(headers, &person.headers);
+        }
+    });
     Ok(())
 }
 
-fn identity(upstream: &mut RequestHeader, person: &IdentityHeaders) -> Result<()> {
-    upstream.insert_header(REMOTE_USER, person.user.clone())?;
-    upstream.insert_header(REMOTE_NAME, person.name.clone())?;
+/// Gives up the spelling of the header names, which Pingora keeps in a second map beside the first
+/// and copies with it: from here on they are in lower case, as they always are in HTTP/2.
+pub(super) fn drop_spelling(request: &mut RequestHeader) {
+    if request.has_case() {
+        with_headers(request, |_| {});
+    }
+}
+
+/// Lets `change` work on the header map itself: Pingora's own methods parse and copy a name at
+/// every call. The spelling of names is given up.
+fn with_headers(request: &mut RequestHeader, change: impl FnOnce(&mut HeaderMap)) {
+    let ends = request.send_end_stream();
+    let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
+    let mut parts = http::request::Parts::from(std::mem::replace(request, empty));
+    change(&mut parts.headers);
+    *request = RequestHeader::from(parts);
+    if let Some(ends) = ends {
+        request.set_send_end_stream(ends);
+    }
+}
+
+fn identity(headers: &mut HeaderMap, person: &IdentityHeaders) {
+    headers.insert(REMOTE_USER, person.user.clone());
+    headers.insert(REMOTE_NAME, person.name.clone());
     if let Some(email) = &person.email {
-        upstream.insert_header(REMOTE_EMAIL, email.clone())?;
+        headers.insert(REMOTE_EMAIL, email.clone());
     }
     if let Some(groups) = &person.groups {
-        upstream.insert_header(REMOTE_GROUPS, groups.clone())?;
+        headers.insert(REMOTE_GROUPS, groups.clone());
     }
-    Ok(())
 }
 
-/// Takes our cookies out of all `Cookie` lines and joins what is left (RFC 9113 §8.2.3).
-fn own_cookies_out(upstream: &mut RequestHeader) -> Result<()> {
-    if !upstream.headers.contains_key(header::COOKIE) {
-        return Ok(());
-    }
-    match cookies::strip_own_cookies(&upstream.headers) {
-        Some(rest) => upstream.insert_header(header::COOKIE, rest)?,
-        None => {
-            upstream.remove_header(&header::COOKIE);
+/// Takes our cookies out of all `Cookie` lines and joins what is left.
+fn own_cookies_out(headers: &mut HeaderMap) {
+    match cookies::strip_own_cookies(headers) {
+        Stripped::Untouched => {}
+        Stripped::Nothing => {
+            headers.remove(header::COOKIE);
+        }
+        Stripped::Line(line) => {
+            headers.insert(header::COOKIE, line);
         }
     }
-    Ok(())
 }
 
 /// The app can neither set nor clear our cookies, by name or wholesale.
@@ -103,7 +128,8 @@ pub(super) fn response(from_app: &mut ResponseHeader, client: Version, https: bo
     }
     let switching = from_app.status == StatusCode::SWITCHING_PROTOCOLS;
     if https && !switching && !from_app.headers.contains_key(header::STRICT_TRANSPORT_SECURITY) {
-        from_app.insert_header(header::STRICT_TRANSPORT_SECURITY, "max-age=31536000")?;
+        let value = HeaderValue::from_static("max-age=31536000");
+        from_app.insert_header("Strict-Transport-Security", value)?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::Router;
 use bytes::Bytes;
-use http::{StatusCode, Version, header};
+use http::{StatusCode, Version};
 use ipnet::IpNet;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::{HttpPeer, Peer};
@@ -21,6 +21,7 @@ use super::connection;
 use super::forward;
 use super::handshake::{GatedConnect, ReadGate};
 use super::request::{RequestIds, RequestState};
+use super::site::Site;
 use super::workers;
 use crate::auth::keys::KeyRing;
 use crate::base::clock::Clock;
@@ -66,8 +67,12 @@ impl ProxyHttp for Gateway {
         if let Some(connection) = &state.connection {
             connection.header_done();
         }
-        session.set_read_timeout(Some(BODY_IDLE));
-        session.set_write_timeout(Some(BODY_IDLE));
+        // In HTTP/1.1 Pingora gives a body a minute between two reads by itself, and the connection
+        // notices a client that takes nothing.
+        if session.req_header().version == Version::HTTP_2 {
+            session.set_read_timeout(Some(BODY_IDLE));
+            session.set_write_timeout(Some(BODY_IDLE));
+        }
         if self.draining.load(Ordering::Relaxed) {
             session.set_keepalive(None);
         }
@@ -90,13 +95,20 @@ impl ProxyHttp for Gateway {
         if state.admission.is_none() {
             return Err(forward::no_admission());
         }
-        let app = state.app.as_ref().ok_or_else(forward::no_admission)?;
+        let app = &state.site.as_ref().ok_or_else(forward::no_admission)?.app;
         let mut peer = app.upstream.choose(&state.failed).ok_or_else(|| {
             let mut error = Error::explain(ErrorType::ConnectNoRoute, "no upstream is healthy");
             error.esource = ErrorSource::Upstream;
             error
         })?;
-        if app.websocket && asks_for_websocket(session.req_header()) {
+        let tunnel = app.websocket && state.marks.websocket;
+        let plain = session.req_header().version != Version::HTTP_2 && session.is_body_empty();
+        match &state.connection {
+            // The header goes into the socket's buffer at once, and then all wait for the app.
+            Some(connection) if plain && !tunnel => connection.watch_app(app.upstream.patience()),
+            _ => app.upstream.time(&mut peer),
+        }
+        if tunnel {
             let gate = Arc::new(ReadGate::default());
             peer.options.custom_l4 = Some(Arc::new(GatedConnect(Arc::clone(&gate))));
             // A connection of its own: no other request shares this key.
@@ -141,7 +153,7 @@ impl ProxyHttp for Gateway {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             self.watch_tunnel(state);
         }
-        if state.app.as_ref().is_some_and(|app| !app.service_workers) {
+        if state.site.as_ref().is_some_and(|site| !site.app.service_workers) {
             response.remove_header(&workers::ALLOWED);
         }
         forward::response(response, session.req_header().version, https)
@@ -189,16 +201,17 @@ impl ProxyHttp for Gateway {
         {
             connection.request_done();
         }
-        if let Some(app) = &state.app {
+        if let Some(Site { app, .. }) = state.site.as_deref() {
             if state.admission.is_some() { app.forwarded.one() } else { app.refused.one() }
         }
-        log_request(session, error, state, self.clock.monotonic().saturating_sub(state.started));
+        log_request(session, error, state, &*self.clock);
     }
 }
 
 /// One line a request: failures and refusals for everybody, the rest for who asks.
-fn log_request(session: &Session, error: Option<&Error>, state: &RequestState, took: Duration) {
-    let failed = error.is_some_and(|e| *e.esource() == ErrorSource::Upstream);
+fn log_request(session: &Session, error: Option<&Error>, state: &RequestState, clock: &dyn Clock) {
+    let silent = state.connection.as_ref().is_some_and(|c| c.app_was_silent());
+    let failed = silent || error.is_some_and(|e| *e.esource() == ErrorSource::Upstream);
     if !failed && state.refusal.is_none() && !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
@@ -206,7 +219,8 @@ fn log_request(session: &Session, error: Option<&Error>, state: &RequestState, t
     let status = session.response_written().map_or(0, |r| r.status.as_u16());
     let person = state.admission.as_ref().and_then(|a| a.person());
     let user = person.map_or("-", |p| p.session.identity.name.as_str());
-    let app = state.app.as_ref().map_or("-", |a| a.name());
+    let app = state.site.as_ref().map_or("-", |site| site.app.name());
+    let took = clock.monotonic().saturating_sub(state.started);
     let client = state.origin.map(|o| o.client.to_string()).unwrap_or_default();
     // The query may hold what is nobody's business: only the path is logged.
     let path = request.uri.path();
@@ -215,7 +229,7 @@ fn log_request(session: &Session, error: Option<&Error>, state: &RequestState, t
     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     if let Some(error) = error.filter(|_| failed) {
         let reference = super::request::reference(id);
-        let reason = error.etype().as_str();
+        let reason = if silent { "silent for too long" } else { error.etype().as_str() };
         tracing::warn!(%id, reference, app, %client, user, method, path, status, millis, reason, "the app failed");
     } else if let Some(reason) = state.refusal {
         let reference = super::request::reference(id);
@@ -223,14 +237,4 @@ fn log_request(session: &Session, error: Option<&Error>, state: &RequestState, t
     } else {
         tracing::debug!(%id, app, %client, user, method, path, status, millis, "request");
     }
-}
-
-/// Whether a WebSocket is asked for.
-pub(super) fn asks_for_websocket(request: &RequestHeader) -> bool {
-    request.version == Version::HTTP_11
-        && request
-            .headers
-            .get_all(header::UPGRADE)
-            .iter()
-            .any(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }

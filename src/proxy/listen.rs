@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use super::connection::{ClientStream, Connection};
 use super::gateway::Gateway;
 use super::settings::{ListenerKind, ListenerSettings, NetworkSettings};
+use super::socket::ClientSocket;
 use crate::base::address::ClientIp;
 
 /// For a TLS handshake.
@@ -163,7 +164,7 @@ impl Acceptor {
         let connection = Arc::new(Connection::new(peer, kind));
         let stream: Stream = match (kind, &self.tls) {
             (ListenerKind::Https, Some(tls)) => {
-                let shake = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(stream));
+                let shake = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(ClientSocket(stream)));
                 let tls = shake.await.map_err(|_elapsed| io::ErrorKind::TimedOut)??;
                 let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
                 Box::new(ClientStream::new(tls, fd, h2, connection)?)

@@ -8,9 +8,10 @@ use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use http::HeaderValue;
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 
-use super::app::App;
 use super::connection::Connection;
 use super::handshake::ReadGate;
+use super::site::Site;
+use super::vet::Marks;
 use crate::base::address::ClientIp;
 use crate::base::id::RequestId;
 use crate::base::random::{NoRandomness, Random, bytes};
@@ -48,10 +49,17 @@ pub(super) fn reference(id: RequestId) -> String {
 }
 
 /// Where a request came from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) client: ClientIp,
     pub(super) https: bool,
+}
+
+impl Origin {
+    /// The scheme the browser used.
+    pub(super) fn scheme(self) -> &'static str {
+        if self.https { "https" } else { "http" }
+    }
 }
 
 /// A tunnel's side of the watch over its session.
@@ -66,14 +74,15 @@ pub(super) struct RequestState {
     pub(super) id: RequestId,
     pub(super) started: Duration,
     pub(super) connection: Option<Arc<Connection>>,
-    pub(super) app: Option<Arc<App>>,
     pub(super) origin: Option<Origin>,
-    /// The host as the client wrote it.
-    pub(super) host: String,
+    /// What the host leads to.
+    pub(super) site: Option<Arc<Site>>,
     /// Set by the gate alone. Without it no connection to the app is made.
     pub(super) admission: Option<Admission>,
     /// The target to forward, where it is not what the client sent.
     pub(super) rewritten: Option<String>,
+    /// What the header block tells.
+    pub(super) marks: Marks,
     pub(super) failed: Vec<PeerAddr>,
     /// Set for a WebSocket handshake.
     pub(super) handshake: Option<Arc<ReadGate>>,
@@ -95,11 +104,11 @@ impl RequestState {
             id,
             started,
             connection: None,
-            app: None,
             origin: None,
-            host: String::new(),
+            site: None,
             admission: None,
             rewritten: None,
+            marks: Marks::default(),
             failed: Vec::new(),
             handshake: None,
             tunnel: None,
@@ -107,9 +116,15 @@ impl RequestState {
         }
     }
 
+    /// The host as the client wrote it; empty until it is known to be one of ours.
+    pub(super) fn host(&self) -> &str {
+        self.site.as_ref().map_or("", |site| site.host())
+    }
+
     /// Its id as a header value.
     pub(super) fn id_value(&self) -> HeaderValue {
-        HeaderValue::from_str(&self.id.to_string())
-            .unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+        let mut text = [0; RequestId::TEXT_LEN];
+        HEXLOWER.encode_mut(self.id.as_bytes(), &mut text);
+        HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
     }
 }

@@ -137,6 +137,9 @@ fn h2_options() -> H2Options {
 impl Proxy {
     /// Reads certificates, resolves upstreams and binds all listeners.
     pub async fn bind(settings: ProxySettings, deps: ProxyDeps) -> Result<Self, ProxyError> {
+        // Pingora's own timers read the clock at every use and wake a thread every 10 ms; Tokio's
+        // cost less where each request waits for one.
+        pingora_timeout::fast_timeout::set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
         let apps = Apps::open(&settings.apps, deps.issuer.as_deref()).await?;
         let apps = Arc::new(ArcSwap::from_pointee(apps));
         let mut tasks = JoinSet::new();

@@ -7,7 +7,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
+use pingora_core::protocols::TcpKeepalive;
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora_core::upstreams::peer::{ALPN, H1UpgradePolicy, HttpPeer};
 use pingora_core::utils::tls::{CertKey, WrappedX509};
@@ -25,8 +27,15 @@ use super::settings::{AppSettings, UpstreamAddress, UpstreamSettings};
 const HEALTH_EVERY: Duration = Duration::from_secs(5);
 /// Every how many health rounds names are resolved again.
 const RESOLVE_EVERY: u32 = 6;
-/// A kept connection to the app is dropped after this long without use.
-const KEEP: Duration = Duration::from_mins(1);
+/// How a connection to the app that nothing goes through is kept alive, and found dead. A timer of
+/// ours for each kept connection would cost every request one.
+const KEEP_ALIVE: TcpKeepalive = TcpKeepalive {
+    idle: Duration::from_secs(30),
+    interval: Duration::from_secs(10),
+    count: 3,
+    // The system's own: how long a write may wait is for `read_timeout` to say.
+    user_timeout: Duration::ZERO,
+};
 
 /// An upstream that cannot be used as configured.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +57,7 @@ impl ServiceDiscovery for Names {
                 Ok(resolved) => {
                     for socket in resolved {
                         let mut backend = Backend::new(&socket.to_string())?;
-                        backend.ext.insert(address.clone());
+                        backend.ext.insert(Arc::new(address.clone()));
                         found.insert(backend);
                     }
                 }
@@ -67,6 +76,8 @@ impl ServiceDiscovery for Names {
 /// The app behind, as a set of addresses to choose from.
 pub(super) struct Upstream {
     balancer: LoadBalancer<RoundRobin>,
+    /// The address, while there is only one: there is nothing to choose then.
+    only: ArcSwapOption<Backend>,
     settings: UpstreamSettings,
     websocket: bool,
     ca: Option<Arc<[WrappedX509]>>,
@@ -134,6 +145,7 @@ impl Upstream {
         app.name.hash(&mut hasher);
         Ok(Self {
             balancer: LoadBalancer::from_backends(backends),
+            only: ArcSwapOption::const_empty(),
             settings,
             websocket: app.websocket,
             ca,
@@ -147,6 +159,9 @@ impl Upstream {
         if let Err(error) = self.balancer.update().await {
             tracing::warn!(%error, "the upstreams were not resolved");
         }
+        let known = self.balancer.backends().get_backend();
+        let only = known.first().filter(|_| known.len() == 1);
+        self.only.store(only.cloned().map(Arc::new));
     }
 
     /// Watches the addresses for ever.
@@ -166,23 +181,41 @@ impl Upstream {
         }
     }
 
+    /// How long the app may be silent.
+    pub(super) fn patience(&self) -> Duration {
+        self.settings.read_timeout
+    }
+
+    /// Has Pingora watch the time of every read and write.
+    pub(super) fn time(&self, peer: &mut HttpPeer) {
+        peer.options.read_timeout = Some(self.settings.read_timeout);
+        peer.options.write_timeout = Some(self.settings.read_timeout);
+    }
+
     /// The next healthy address that is not among `failed`.
     pub(super) fn choose(&self, failed: &[PeerAddr]) -> Option<Box<HttpPeer>> {
+        if let Some(only) = &*self.only.load() {
+            return if failed.contains(&only.addr) { None } else { self.peer(only) };
+        }
         let backend = self
             .balancer
             .select_with(b"", 64, |b, healthy| healthy && !failed.contains(&b.addr))?;
-        let address = backend.ext.get::<UpstreamAddress>()?;
+        self.peer(&backend)
+    }
+
+    fn peer(&self, backend: &Backend) -> Option<Box<HttpPeer>> {
+        let address = backend.ext.get::<Arc<UpstreamAddress>>()?;
         let socket = *backend.addr.as_inet()?;
-        // An empty SNI would switch certificate checks off: the host is never empty.
-        let mut peer = HttpPeer::new(socket, address.tls, address.host.clone());
+        // With TLS, an empty SNI would switch certificate checks off: the host is never empty.
+        let sni = if address.tls { address.host.clone() } else { String::new() };
+        let mut peer = HttpPeer::new(socket, address.tls, sni);
         peer.group_key = self.group;
         peer.client_cert_key.clone_from(&self.client);
         peer.options.ca.clone_from(&self.ca);
         peer.options.connection_timeout = Some(self.settings.connect_timeout);
         peer.options.total_connection_timeout = Some(self.settings.connect_timeout);
-        peer.options.read_timeout = Some(self.settings.read_timeout);
-        peer.options.write_timeout = Some(self.settings.read_timeout);
-        peer.options.idle_timeout = Some(KEEP);
+        // The kernel finds out when the other end of a kept connection is gone.
+        peer.options.tcp_keepalive = Some(KEEP_ALIVE);
         peer.options.http_upstream_request_policy.h1_upgrade =
             if self.websocket { H1UpgradePolicy::WebSocketOnly } else { H1UpgradePolicy::Deny };
         if self.settings.http2 {

@@ -1,9 +1,11 @@
 //! Is this request well-formed and unambiguous? Asked before anything else; what fails is refused
 //! and its connection closed, and the app never hears of it.
 
-use http::{HeaderMap, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use memchr::{memchr, memchr_iter};
 use pingora_core::protocols::http::ServerSession;
 
+use super::{hygiene, workers};
 use crate::gate::target::BadTarget;
 
 /// Most bytes in a header block.
@@ -37,32 +39,159 @@ impl From<BadTarget> for Malformed {
     }
 }
 
+/// What the gate wants to know of a header block, gathered in one pass over it.
+#[derive(Debug, Default)]
+pub(super) struct Heads<'a> {
+    host: Option<&'a HeaderValue>,
+    length: Option<&'a HeaderValue>,
+    encoding: Option<&'a HeaderValue>,
+    connection_tokens: usize,
+    bytes: usize,
+    pub(super) marks: Marks,
+}
+
+/// What is to be known of a request later on, without another look at its headers.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing about the headers")]
+pub(super) struct Marks {
+    /// An upgrade to WebSocket is asked for.
+    pub(super) websocket: bool,
+    /// There is a name that the app may not hear from a client.
+    pub(super) managed: bool,
+    /// The script of a service worker is asked for.
+    pub(super) worker: bool,
+    /// There are cookies.
+    pub(super) cookies: bool,
+}
+
 /// Checks everything but the target, the host and the method.
-pub(super) fn vet(session: &ServerSession) -> Result<(), Malformed> {
+pub(super) fn vet(session: &ServerSession) -> Result<Heads<'_>, Malformed> {
     let request = session.req_header();
+    let heads = Heads::read(&request.headers)?;
     let raw = session
         .as_http1()
         .map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes);
-    sizes(&request.headers, raw.as_deref().map(<[u8]>::len))?;
+    // HTTP/2 has no raw block: the size is counted as in RFC 9113 §10.5.1.
+    sizes(request.headers.len(), raw.as_deref().map_or(heads.bytes, <[u8]>::len))?;
     if let Some(raw) = &raw {
         line_ends(raw)?;
         no_fragment(raw)?;
     }
-    framing(&request.headers, request.version)?;
-    connection(&request.headers)?;
-    match request.headers.get(header::EXPECT) {
-        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            Err(bad("The Expect header is not understood."))
+    heads.framing(request.version)?;
+    Ok(heads)
+}
+
+impl<'a> Heads<'a> {
+    fn read(headers: &'a HeaderMap) -> Result<Self, Malformed> {
+        let mut heads = Self::default();
+        for (name, value) in headers {
+            heads.bytes += name.as_str().len() + value.len() + 32;
+            heads.take(name, value)?;
         }
-        Some(_) | None => Ok(()),
+        if heads.connection_tokens > MAX_CONNECTION_TOKENS {
+            return Err(bad("The Connection header nominates too much."));
+        }
+        Ok(heads)
+    }
+
+    fn take(&mut self, name: &HeaderName, value: &'a HeaderValue) -> Result<(), Malformed> {
+        match *name {
+            // What nearly every request carries and nobody has to look at.
+            header::ACCEPT
+            | header::ACCEPT_ENCODING
+            | header::ACCEPT_LANGUAGE
+            | header::AUTHORIZATION
+            | header::CACHE_CONTROL
+            | header::CONTENT_TYPE
+            | header::IF_NONE_MATCH
+            | header::ORIGIN
+            | header::REFERER
+            | header::USER_AGENT => {}
+            header::COOKIE => self.marks.cookies = true,
+            header::HOST => {
+                if self.host.replace(value).is_some() {
+                    return Err(bad("There is more than one Host header."));
+                }
+            }
+            header::CONTENT_LENGTH => {
+                if self.length.replace(value).is_some() {
+                    return Err(bad("The Content-Length header is not one plain number."));
+                }
+            }
+            header::TRANSFER_ENCODING => {
+                if self.encoding.replace(value).is_some() {
+                    return Err(bad("The request body is framed in an ambiguous way."));
+                }
+            }
+            header::CONNECTION => {
+                self.connection_tokens += value.as_bytes().split(|b| *b == b',').count();
+            }
+            header::UPGRADE => {
+                self.marks.websocket |= value.as_bytes().eq_ignore_ascii_case(b"websocket");
+            }
+            header::EXPECT => {
+                if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+                    return Err(bad("The Expect header is not understood."));
+                }
+            }
+            _ => {
+                self.marks.managed |= hygiene::is_managed(name.as_str());
+                self.marks.worker |= workers::asks(name, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// A body is framed in one way only.
+    fn framing(&self, version: Version) -> Result<(), Malformed> {
+        if let Some(value) = self.length {
+            let digits = value.as_bytes();
+            let plain = !digits.is_empty()
+                && digits.len() <= 18
+                && digits.iter().all(u8::is_ascii_digit)
+                && (digits.len() == 1 || digits.first() != Some(&b'0'));
+            if !plain {
+                return Err(bad("The Content-Length header is not one plain number."));
+            }
+        }
+        if let Some(value) = self.encoding {
+            if !value.as_bytes().eq_ignore_ascii_case(b"chunked") || self.length.is_some() {
+                return Err(bad("The request body is framed in an ambiguous way."));
+            }
+            if version != Version::HTTP_11 {
+                return Err(bad("Transfer-Encoding belongs to HTTP/1.1 only."));
+            }
+        }
+        Ok(())
+    }
+
+    /// The host a request is for, as the client wrote it: from `Host` and, in HTTP/2, from
+    /// `:authority`, which must agree.
+    pub(super) fn host(&self, authority: Option<&'a str>) -> Result<&'a str, Malformed> {
+        let host = match self.host {
+            Some(value) => {
+                Some(value.to_str().map_err(|_bytes| bad("The Host header is not a name."))?)
+            }
+            None => None,
+        };
+        let chosen = match (host, authority) {
+            (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => {
+                return Err(bad("Host and :authority differ."));
+            }
+            (Some(host), _) => host,
+            (None, Some(authority)) => authority,
+            (None, None) => return Err(bad("The Host header is missing.")),
+        };
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+        if chosen.is_empty() || chosen.len() > 260 || !chosen.bytes().all(plain) {
+            return Err(bad("The Host header is not a name."));
+        }
+        Ok(chosen)
     }
 }
 
-fn sizes(headers: &HeaderMap, raw: Option<usize>) -> Result<(), Malformed> {
-    // HTTP/2 has no raw block: the size is counted as in RFC 9113 §10.5.1.
-    let bytes =
-        raw.unwrap_or_else(|| headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 32).sum());
-    if bytes > MAX_HEADER_BYTES || headers.len() > MAX_HEADER_LINES {
+fn sizes(lines: usize, bytes: usize) -> Result<(), Malformed> {
+    if bytes > MAX_HEADER_BYTES || lines > MAX_HEADER_LINES {
         return Err(Malformed {
             status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             sentence: "The request has too many headers, or they are too large.",
@@ -73,59 +202,19 @@ fn sizes(headers: &HeaderMap, raw: Option<usize>) -> Result<(), Malformed> {
 
 /// A line feed without its carriage return ends a line for some servers only.
 fn line_ends(raw: &[u8]) -> Result<(), Malformed> {
-    let mut previous = 0;
-    for byte in raw {
-        if *byte == b'\n' && previous != b'\r' {
-            return Err(bad("A header line does not end as it should."));
-        }
-        previous = *byte;
+    let bare = |end: usize| end.checked_sub(1).and_then(|before| raw.get(before)) != Some(&b'\r');
+    if memchr_iter(b'\n', raw).any(bare) {
+        return Err(bad("A header line does not end as it should."));
     }
     Ok(())
 }
 
 /// A fragment never belongs on the wire; parsers disagree on what is before it.
 fn no_fragment(raw: &[u8]) -> Result<(), Malformed> {
-    let line = raw.trim_ascii_start().split(|b| *b == b'\n').next().unwrap_or_default();
-    if line.contains(&b'#') {
+    let raw = raw.trim_ascii_start();
+    let line = memchr(b'\n', raw).and_then(|end| raw.get(..end)).unwrap_or(raw);
+    if memchr(b'#', line).is_some() {
         return Err(bad("The address holds a character that may not be there."));
-    }
-    Ok(())
-}
-
-fn framing(headers: &HeaderMap, version: Version) -> Result<(), Malformed> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    let length = lengths.next();
-    if let Some(value) = length {
-        let digits = value.as_bytes();
-        let plain = !digits.is_empty()
-            && digits.len() <= 18
-            && digits.iter().all(u8::is_ascii_digit)
-            && (digits.len() == 1 || digits.first() != Some(&b'0'));
-        if !plain || lengths.next().is_some() {
-            return Err(bad("The Content-Length header is not one plain number."));
-        }
-    }
-    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    if let Some(value) = encodings.next() {
-        let chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
-        if !chunked || encodings.next().is_some() || length.is_some() {
-            return Err(bad("The request body is framed in an ambiguous way."));
-        }
-        if version != Version::HTTP_11 {
-            return Err(bad("Transfer-Encoding belongs to HTTP/1.1 only."));
-        }
-    }
-    Ok(())
-}
-
-fn connection(headers: &HeaderMap) -> Result<(), Malformed> {
-    let tokens = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|v| v.as_bytes().split(|b| *b == b','))
-        .count();
-    if tokens > MAX_CONNECTION_TOKENS {
-        return Err(bad("The Connection header nominates too much."));
     }
     Ok(())
 }
@@ -144,34 +233,6 @@ pub(super) fn is_common_method(method: &Method) -> bool {
     )
 }
 
-/// The host a request is for, as the client wrote it: from `Host` and, in HTTP/2, from
-/// `:authority`, which must agree.
-pub(super) fn host(headers: &HeaderMap, authority: Option<&str>) -> Result<String, Malformed> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let host = match hosts.next() {
-        Some(value) => {
-            Some(value.to_str().map_err(|_bytes| bad("The Host header is not a name."))?)
-        }
-        None => None,
-    };
-    if hosts.next().is_some() {
-        return Err(bad("There is more than one Host header."));
-    }
-    let chosen = match (host, authority) {
-        (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => {
-            return Err(bad("Host and :authority differ."));
-        }
-        (Some(host), _) => host,
-        (None, Some(authority)) => authority,
-        (None, None) => return Err(bad("The Host header is missing.")),
-    };
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
-    if chosen.is_empty() || chosen.len() > 260 || !chosen.bytes().all(plain) {
-        return Err(bad("The Host header is not a name."));
-    }
-    Ok(chosen.to_owned())
-}
-
 /// The name in `host`, without its port, in lower case.
 pub(super) fn host_name(host: &str) -> Result<String, Malformed> {
     let (name, port) = match host.rsplit_once(':') {
@@ -187,7 +248,6 @@ pub(super) fn host_name(host: &str) -> Result<String, Malformed> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;
@@ -198,7 +258,8 @@ mod tests {
 
     #[test]
     fn a_body_is_framed_in_one_way_only() {
-        let check = |lines: &[_]| framing(&headers(lines), Version::HTTP_11);
+        let check = |lines: &[_], version| Heads::read(&headers(lines))?.framing(version);
+        let check = |lines: &[_]| check(lines, Version::HTTP_11);
         assert!(check(&[("content-length", "5")]).is_ok());
         assert!(check(&[("content-length", "0")]).is_ok());
         assert!(check(&[("transfer-encoding", "Chunked")]).is_ok());
@@ -215,7 +276,8 @@ mod tests {
         ] {
             assert!(check(bad).is_err(), "{bad:?}");
         }
-        assert!(framing(&headers(&[("transfer-encoding", "chunked")]), Version::HTTP_10).is_err());
+        let chunked = headers(&[("transfer-encoding", "chunked")]);
+        assert!(Heads::read(&chunked).unwrap().framing(Version::HTTP_10).is_err());
     }
 
     #[test]
@@ -225,10 +287,15 @@ mod tests {
         assert_eq!(host_name("127.0.0.1").unwrap(), "127.0.0.1");
         assert!(host_name(":80").is_err());
         assert!(host_name("gw.test:x").is_err());
-        assert!(host(&headers(&[("host", "a"), ("host", "a")]), None).is_err());
-        assert!(host(&headers(&[("host", "a")]), Some("b")).is_err());
-        assert!(host(&headers(&[("host", "a/b")]), None).is_err());
-        assert!(host(&headers(&[]), None).is_err());
+        let refused = |lines: &[_], authority: Option<&'static str>| {
+            let headers = headers(lines);
+            Heads::read(&headers).and_then(|h| h.host(authority).map(drop)).is_err()
+        };
+        assert!(refused(&[("host", "a"), ("host", "a")], None));
+        assert!(refused(&[("host", "a")], Some("b")));
+        assert!(refused(&[("host", "a/b")], None));
+        assert!(refused(&[], None));
+        assert!(!refused(&[("host", "a")], Some("A")));
     }
 
     proptest! {

@@ -4,16 +4,19 @@
 //! The widest scope a worker may have is the directory of its script, or what the response with the
 //! script says in `Service-Worker-Allowed`.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderName, HeaderValue};
 
 /// What a response with the script of a worker says of its scope.
 pub(super) const ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
 
-/// Whether this asks for the script of a worker whose scope may cover our pages.
-pub(super) fn covers_our_pages(headers: &HeaderMap, path: &str) -> bool {
-    let asks = headers.contains_key("service-worker")
-        || headers.get("sec-fetch-dest").is_some_and(|dest| dest == "serviceworker");
-    asks && path.rfind('/').is_none_or(|at| at == 0)
+/// Whether a request with this header asks for the script of a worker.
+pub(super) fn asks(name: &HeaderName, value: &HeaderValue) -> bool {
+    name == "service-worker" || (name == "sec-fetch-dest" && value == "serviceworker")
+}
+
+/// Whether a worker whose script is at `path` may get a scope that covers our pages.
+pub(super) fn covers_our_pages(path: &str) -> bool {
+    path.rfind('/').is_none_or(|at| at == 0)
 }
 
 #[cfg(test)]
@@ -21,11 +24,8 @@ mod tests {
     use super::*;
 
     fn refused(name: &'static str, value: &'static str, path: &str) -> bool {
-        let headers = HeaderMap::from_iter([(
-            HeaderName::from_static(name),
-            http::HeaderValue::from_static(value),
-        )]);
-        covers_our_pages(&headers, path)
+        let asks = asks(&HeaderName::from_static(name), &HeaderValue::from_static(value));
+        asks && covers_our_pages(path)
     }
 
     #[test]

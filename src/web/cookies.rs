@@ -4,8 +4,10 @@
 //! All have the `__Host-` prefix, so a browser takes them only with `Secure`, `Path=/` and without
 //! `Domain`: neither another host nor plain HTTP can plant one.
 
+use bytes::Bytes;
 use cookie::{Cookie, SameSite};
 use http::header::{COOKIE, HeaderMap, HeaderValue};
+use memchr::memchr;
 
 /// The cookie of a finished session.
 pub const SESSION: &str = "__Host-vestibule";
@@ -13,6 +15,8 @@ pub const SESSION: &str = "__Host-vestibule";
 pub const PENDING: &str = "__Host-vestibule-login";
 /// The random cookie an anonymous visitor's form token is bound to.
 pub const CSRF: &str = "__Host-vestibule-csrf";
+
+const OURS: [&str; 3] = [SESSION, PENDING, CSRF];
 
 /// One of our cookies came more than once: which one is meant cannot be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,22 +44,34 @@ impl OwnCookies {
     /// Reads them from all `Cookie` lines (HTTP/2 splits them); names must match exactly, values
     /// are neither trimmed nor unquoted.
     pub fn read(headers: &HeaderMap) -> Result<Self, DuplicateCookie> {
-        let mut own = Self::default();
-        for segment in segments(headers) {
-            let Some((name, value)) = split_pair(segment) else { continue };
-            let (slot, known) = match name {
-                n if n == SESSION.as_bytes() => (&mut own.session, SESSION),
-                n if n == PENDING.as_bytes() => (&mut own.pending, PENDING),
-                n if n == CSRF.as_bytes() => (&mut own.csrf, CSRF),
-                _ => continue,
-            };
-            let value = String::from_utf8_lossy(value).into_owned();
-            if slot.replace(value).is_some() {
-                return Err(DuplicateCookie(known));
-            }
-        }
-        Ok(own)
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let [session, pending, csrf] = values(headers)?.map(|value| value.map(text));
+        Ok(Self { session, pending, csrf })
     }
+}
+
+/// The value of the session cookie, exactly as it came, where it stands in the request.
+pub fn session(headers: &HeaderMap) -> Result<Option<&[u8]>, DuplicateCookie> {
+    values(headers).map(|[session, ..]| session)
+}
+
+/// The values of our cookies, in the order of [`OURS`].
+fn values(headers: &HeaderMap) -> Result<[Option<&[u8]>; OURS.len()], DuplicateCookie> {
+    let mut values = [None; OURS.len()];
+    for segment in segments(headers) {
+        let Some((name, value)) = split_pair(segment) else { continue };
+        // One comparison tells nearly all cookies of an app from ours.
+        if !name.starts_with(SESSION.as_bytes()) {
+            continue;
+        }
+        let known = OURS.iter().zip(&mut values).find(|(ours, _)| ours.as_bytes() == name);
+        if let Some((ours, slot)) = known
+            && slot.replace(value).is_some()
+        {
+            return Err(DuplicateCookie(ours));
+        }
+    }
+    Ok(values)
 }
 
 /// `Set-Cookie` for one of our cookies: until the browser is closed.
@@ -87,24 +103,48 @@ pub fn is_own_cookie_name(name: &str) -> bool {
     is_own(name.as_bytes())
 }
 
-/// What is left of all `Cookie` lines once ours are taken out, in one line and otherwise byte for
-/// byte; `None` when nothing is left.
-pub fn strip_own_cookies(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut line: Vec<u8> = Vec::new();
-    for value in headers.get_all(COOKIE) {
-        let kept: Vec<&[u8]> =
-            value.as_bytes().split(|b| *b == b';').filter(|s| !is_own(name_of(s))).collect();
-        let joined = kept.join(&b';');
-        if joined.trim_ascii().is_empty() {
-            continue;
-        }
-        if !line.is_empty() {
-            line.extend_from_slice(b"; ");
-        }
-        let untouched = joined.len() == value.len();
-        line.extend_from_slice(if untouched { &joined } else { joined.trim_ascii_start() });
+/// What becomes of the `Cookie` lines of a request on its way to the app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stripped {
+    /// Nothing of ours is in them, and there is at most one.
+    Untouched,
+    /// Nothing is left.
+    Nothing,
+    /// This one line.
+    Line(HeaderValue),
+}
+
+/// Takes our cookies out of all `Cookie` lines; what is left becomes one line, otherwise byte for
+/// byte (RFC 9113 §8.2.3).
+pub fn strip_own_cookies(headers: &HeaderMap) -> Stripped {
+    let lines = headers.get_all(COOKIE);
+    let ours = segments(headers).any(|s| is_own(name_of(s)));
+    let one = lines.iter().nth(1).is_none();
+    if !ours && one {
+        return Stripped::Untouched;
     }
-    if line.is_empty() { None } else { HeaderValue::from_bytes(&line).ok() }
+    let mut left: Vec<u8> = Vec::new();
+    for value in lines {
+        let before = left.len();
+        let mut kept = split(value.as_bytes()).filter(|s| !is_own(name_of(s)));
+        let Some(first) = kept.next() else { continue };
+        if before > 0 {
+            left.extend_from_slice(b"; ");
+        }
+        let start = left.len();
+        left.extend_from_slice(if ours { first.trim_ascii_start() } else { first });
+        for segment in kept {
+            left.push(b';');
+            left.extend_from_slice(segment);
+        }
+        if left.get(start..).is_none_or(|line| line.trim_ascii().is_empty()) {
+            left.truncate(before);
+        }
+    }
+    if left.is_empty() {
+        return Stripped::Nothing;
+    }
+    HeaderValue::from_maybe_shared(Bytes::from(left)).map_or(Stripped::Nothing, Stripped::Line)
 }
 
 /// Whether a `Set-Cookie` value of the app would set or clear one of our cookies, also for a browser
@@ -118,13 +158,24 @@ fn is_own(name: &[u8]) -> bool {
 }
 
 fn segments(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers.get_all(COOKIE).into_iter().flat_map(|v| v.as_bytes().split(|b| *b == b';'))
+    headers.get_all(COOKIE).into_iter().flat_map(|v| split(v.as_bytes()))
+}
+
+/// The segments of one line.
+fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let end = memchr(b';', line);
+        rest = end.and_then(|end| line.get(end + 1..));
+        end.map_or(Some(line), |end| line.get(..end))
+    })
 }
 
 /// Name and value of a segment; nothing when it has no `=`.
 fn split_pair(segment: &[u8]) -> Option<(&[u8], &[u8])> {
     let segment = segment.trim_ascii_start();
-    let at = segment.iter().position(|b| *b == b'=')?;
+    let at = memchr(b'=', segment)?;
     Some((segment.get(..at)?, segment.get(at + 1..)?))
 }
 
@@ -132,7 +183,7 @@ fn split_pair(segment: &[u8]) -> Option<(&[u8], &[u8])> {
 fn name_of(segment: &[u8]) -> &[u8] {
     let text = segment.trim_ascii();
     let text = text.strip_prefix(b"=").unwrap_or(text);
-    text.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii()
+    memchr(b'=', text).and_then(|at| text.get(..at)).unwrap_or(text).trim_ascii()
 }
 
 #[cfg(test)]
@@ -148,7 +199,11 @@ mod tests {
     }
 
     fn stripped(of: &[&str]) -> Option<String> {
-        strip_own_cookies(&lines(of)).map(|v| v.to_str().unwrap().to_owned())
+        match strip_own_cookies(&lines(of)) {
+            Stripped::Untouched => of.first().map(|line| (*line).to_owned()),
+            Stripped::Nothing => None,
+            Stripped::Line(line) => Some(line.to_str().unwrap().to_owned()),
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod notices;
 mod operation;
 mod redirects;
 mod signin;
+mod silence;
 mod streams;
 mod support;
 mod tickets;

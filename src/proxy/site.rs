@@ -1,0 +1,71 @@
+//! What stays the same over the requests of one client for one host: the app, and the header values
+//! that tell it where they came from. Made once and kept with the connection.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+
+use super::app::{App, Apps};
+use super::request::Origin;
+use super::vet::{self, Malformed};
+
+/// A host as one client sees it.
+#[derive(Debug)]
+pub(super) struct Site {
+    /// The app that answers there.
+    pub(super) app: Arc<App>,
+    /// Where the requests come from.
+    pub(super) origin: Origin,
+    /// The host as the client wrote it: ASCII, checked.
+    host: String,
+    /// The set of apps that this was found in.
+    generation: u64,
+    pub(super) host_value: HeaderValue,
+    pub(super) forwarded_for: HeaderValue,
+    pub(super) forwarded: HeaderValue,
+}
+
+/// Why there is no site.
+pub(super) enum NoSite {
+    /// The host is no name.
+    Malformed(Malformed),
+    /// No app is served there.
+    Unknown,
+}
+
+impl Site {
+    /// The site under `host`, as a client wrote it.
+    pub(super) fn find(apps: &Apps, host: &str, origin: Origin) -> Result<Self, NoSite> {
+        let name = vet::host_name(host).map_err(NoSite::Malformed)?;
+        let app = Arc::clone(apps.by_host(&name).ok_or(NoSite::Unknown)?);
+        let value = |text: String| {
+            HeaderValue::from_maybe_shared(Bytes::from(text)).map_err(|_not_a_value| {
+                let sentence = "The Host header is not a name.";
+                NoSite::Malformed(Malformed { status: StatusCode::BAD_REQUEST, sentence })
+            })
+        };
+        let client = origin.client.to_string();
+        let quoted = if client.contains(':') { format!("\"[{client}]\"") } else { client.clone() };
+        let forwarded = format!("for={quoted};host=\"{host}\";proto={}", origin.scheme());
+        Ok(Self {
+            app,
+            origin,
+            host: host.to_owned(),
+            generation: apps.generation(),
+            host_value: value(host.to_owned())?,
+            forwarded_for: value(client)?,
+            forwarded: value(forwarded)?,
+        })
+    }
+
+    /// Whether this is what `host` leads to in `apps` for a client of this origin.
+    pub(super) fn is(&self, apps: &Apps, host: &str, origin: Origin) -> bool {
+        self.host == host && self.origin == origin && self.generation == apps.generation()
+    }
+
+    /// The host as the client wrote it.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+}
