@@ -31,8 +31,8 @@ use crate::base::random::{NoRandomness, Random, bytes};
 const FRESH: Duration = Duration::from_millis(900);
 /// From this age on, an entry in use is read again off the path, so that nobody waits for it.
 const RENEW_AFTER: Duration = Duration::from_millis(700);
-/// How long the state of an account is believed. Whatever changes it ends the account's sessions
-/// too; this catches a session that could not be ended, or that began in that very moment.
+/// How long the state of an account is believed for a session that is known. Whatever changes it
+/// ends the account's sessions too; this catches one that could not be ended.
 const STATUS_FRESH: Duration = Duration::from_secs(5);
 /// Sessions kept at most.
 const CAPACITY: usize = 50_000;
@@ -250,7 +250,14 @@ impl CachedSessions {
             self.known.remove(token);
             return Ok(None);
         };
-        let status = self.account_status(session.identity.account, asked_at).await?;
+        // What was believed of the account says nothing of a session that began since.
+        let first = !self.known.contains_key(token);
+        let account = session.identity.account;
+        let status = if first { None } else { self.known_status(account, asked_at) };
+        let status = match status {
+            Some(status) => Some(status),
+            None => self.account_status(account, asked_at).await?,
+        };
         if !status.is_some_and(|s| s.honours(session.started_at)) {
             return Ok(None);
         }
@@ -271,8 +278,14 @@ impl CachedSessions {
         self.known.insert(*token, Arc::clone(&known));
         if self.ends.load(Ordering::Acquire) != ends {
             self.known.remove(token);
+            self.seen.clear();
         }
         Ok(Some(known))
+    }
+
+    fn known_status(&self, account: AccountId, asked_at: Duration) -> Option<AccountStatus> {
+        let (status, read_at) = self.status.get(&account)?;
+        (asked_at.saturating_sub(read_at) < STATUS_FRESH).then_some(status)
     }
 
     async fn account_status(
@@ -280,11 +293,6 @@ impl CachedSessions {
         account: AccountId,
         asked_at: Duration,
     ) -> Stored<Option<AccountStatus>> {
-        if let Some((status, read_at)) = self.status.get(&account)
-            && asked_at.saturating_sub(read_at) < STATUS_FRESH
-        {
-            return Ok(Some(status));
-        }
         let status = self.accounts.status(account).await?;
         match status {
             Some(status) => self.status.insert(account, (status, asked_at)),
@@ -320,11 +328,11 @@ impl CachedSessions {
 
     fn forget(&self, id: &HashedToken<SessionToken>) {
         self.ends.fetch_add(1, Ordering::AcqRel);
-        match self.known.remove(id) {
-            Some((_, known)) => known.ended.store(true, Ordering::Release),
-            // Pushed out for others, perhaps; who was seen by its cookie is looked up anew.
-            None => self.seen.clear(),
+        if let Some((_, known)) = self.known.remove(id) {
+            known.ended.store(true, Ordering::Release);
         }
+        // An older reading of it may be here: who is still signed in is found again by the token.
+        self.seen.clear();
     }
 
     fn forget_all(&self) {

@@ -23,6 +23,7 @@ mod contract;
 mod coverage;
 mod forgot;
 mod headers;
+mod known_sessions;
 mod layers;
 mod life;
 mod notices;

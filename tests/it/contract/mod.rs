@@ -10,7 +10,7 @@ mod outages;
 mod pending;
 mod places;
 mod resets;
-mod samples;
+pub(crate) mod samples;
 mod sessions;
 mod tickets;
 

@@ -1,0 +1,115 @@
+//! What the gate believes of a session without asking: over a real store, with the clock in hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use vestibule::auth::ports::{Accounts, PendingLogins, Sessions};
+use vestibule::auth::session::{Session, SessionLimits};
+use vestibule::auth::token::{PlainToken, SessionToken};
+use vestibule::base::clock::{Clock, ManualClock};
+use vestibule::base::id::SessionId;
+use vestibule::base::random::OsRandom;
+use vestibule::gate::sessions::CachedSessions;
+use vestibule::store::sql::ephemeral::EmbeddedStore;
+use vestibule::store::sql::{SqlStore, SqlTarget};
+
+use super::contract::samples::{account, login, plain_token, session, start, token};
+
+const IDLE: Duration = Duration::from_mins(30);
+
+struct Gate {
+    known: Arc<CachedSessions>,
+    store: Arc<EmbeddedStore>,
+    accounts: Arc<SqlStore>,
+    clock: Arc<ManualClock>,
+    _dir: tempfile::TempDir,
+}
+
+impl Gate {
+    async fn open() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let accounts = SqlTarget::Embedded(dir.path().join("accounts.db"));
+        let accounts = Arc::new(SqlStore::open(accounts).await.unwrap());
+        let store = EmbeddedStore::open(&dir.path().join("sessions.db")).await.unwrap();
+        let store = Arc::new(store);
+        let clock = Arc::new(ManualClock::at(start()));
+        let known = CachedSessions::new(
+            Arc::<EmbeddedStore>::clone(&store),
+            Arc::<SqlStore>::clone(&accounts),
+            Arc::<ManualClock>::clone(&clock),
+            &OsRandom::new(),
+            SessionLimits::default(),
+        );
+        Self { known: Arc::new(known.unwrap()), store, accounts, clock, _dir: dir }
+    }
+
+    /// A new account with a session.
+    async fn signed_in(&self, name: &str) -> (PlainToken<SessionToken>, Session) {
+        let new = account(name);
+        let _added = self.accounts.add(&new).await.unwrap();
+        let (from, now) = (token(), self.clock.now());
+        self.store.begin(&from, &login(new.identity.account, now), now).await.unwrap();
+        let (token, session) = (plain_token(), session(new.identity, now));
+        let filed = self.store.promote(&from, token.hashed(), &session, IDLE).await.unwrap();
+        assert!(filed);
+        (token, session)
+    }
+
+    fn seen(&self, app: &str, token: &PlainToken<SessionToken>) -> bool {
+        let at = self.clock.monotonic();
+        self.known.find_seen(app, token.reveal().as_bytes(), at).is_some()
+    }
+
+    async fn found(&self, app: &str, token: &PlainToken<SessionToken>) -> bool {
+        self.known.find(app, token, self.clock.monotonic()).await.unwrap().is_some()
+    }
+}
+
+#[tokio::test]
+async fn a_session_just_seen_is_known_for_less_than_a_second() {
+    let gate = Gate::open().await;
+    let (token, session) = gate.signed_in("alice").await;
+    assert!(!gate.seen(&session.app, &token), "nobody has asked the store yet");
+    assert!(gate.found(&session.app, &token).await);
+    assert!(gate.seen(&session.app, &token));
+    assert!(!gate.seen("another", &token), "a session is worth nothing at another app");
+    assert!(!gate.seen(&session.app, &plain_token()));
+    // Ended elsewhere: this node hears nothing of it.
+    Sessions::end(&*gate.store, token.hashed()).await.unwrap();
+    gate.clock.advance(Duration::from_millis(600));
+    assert!(gate.seen(&session.app, &token));
+    gate.clock.advance(Duration::from_millis(300));
+    assert!(!gate.seen(&session.app, &token));
+    assert!(!gate.found(&session.app, &token).await);
+}
+
+#[tokio::test]
+async fn an_end_on_this_node_holds_at_once_whatever_was_read_since() {
+    let gate = Gate::open().await;
+    let (token, session) = gate.signed_in("alice").await;
+    let known = gate.known.find(&session.app, &token, gate.clock.monotonic()).await.unwrap();
+    // As the watch over a tunnel does.
+    assert!(gate.known.still_lives(&session.app, &known.unwrap(), false).await.unwrap());
+    assert!(gate.seen(&session.app, &token));
+    gate.known.end(token.hashed()).await.unwrap();
+    assert!(!gate.seen(&session.app, &token));
+    assert!(!gate.found(&session.app, &token).await);
+}
+
+#[tokio::test]
+async fn a_session_that_began_before_its_account_was_disabled_is_refused_when_first_met() {
+    let gate = Gate::open().await;
+    let (first, session) = gate.signed_in("alice").await;
+    assert!(gate.found(&session.app, &first).await, "the account is known as good now");
+    let (from, now) = (token(), gate.clock.now());
+    gate.store.begin(&from, &login(session.identity.account, now), now).await.unwrap();
+    gate.clock.advance(Duration::from_millis(1));
+    let disabled_at = gate.clock.now();
+    assert!(gate.accounts.set_disabled(session.identity.account, true, disabled_at).await.unwrap());
+    // Filed by a sign-in that was under way.
+    let late = plain_token();
+    let id = SessionId::random(&OsRandom::new()).unwrap();
+    let filed = Session { id, ..session.clone() };
+    assert!(gate.store.promote(&from, late.hashed(), &filed, IDLE).await.unwrap());
+    assert!(!gate.found(&session.app, &late).await);
+}
