@@ -166,6 +166,7 @@ fn session(now: Timestamp) -> Result<Session, Failure> {
         },
         recovery_codes_due: None,
         offers: Offers::default(),
+        notices: Vec::new(),
     })
 }
 
@@ -285,6 +286,9 @@ impl Accounts for Memory {
         never()
     }
     async fn set_disabled(&self, _: AccountId, _: bool, _: Timestamp) -> Stored<bool> {
+        never()
+    }
+    async fn forget_devices(&self, _: AccountId, _: Timestamp) -> Stored<bool> {
         never()
     }
     async fn remove(&self, _: AccountId) -> Stored<bool> {

@@ -120,6 +120,7 @@ pub async fn open_admin(settings: &Settings) -> Result<(AccountAdmin, Outlets), 
     let admin = AccountAdmin::new(AdminDeps {
         accounts: stores.accounts,
         factors: stores.factors,
+        guesses: stores.guesses,
         tickets: stores.tickets,
         sessions: stores.sessions,
         passwords: base.passwords,

@@ -92,6 +92,7 @@ fn login_service(
         factors: Arc::clone(&stores.factors),
         tickets: Arc::clone(&stores.tickets),
         resets: Arc::clone(&stores.resets),
+        guesses: Arc::clone(&stores.guesses),
         pending: Arc::clone(&stores.pending),
         sessions,
         attempts: Arc::clone(&stores.attempts),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::auth::ports::{
-    Accounts, Attempts, Audit, Factors, PasswordResets, PendingLogins, Sessions, StoreError,
-    Tickets,
+    Accounts, Attempts, Audit, Factors, Guesses, PasswordResets, PendingLogins, Sessions,
+    StoreError, Tickets,
 };
 use crate::config::settings::{Database, SessionStore, Settings};
 use crate::store::redis::RedisStore;
@@ -15,6 +15,7 @@ use crate::store::sql::{SqlStore, SqlTarget};
 pub(super) struct Stores {
     pub(super) accounts: Arc<dyn Accounts>,
     pub(super) factors: Arc<dyn Factors>,
+    pub(super) guesses: Arc<dyn Guesses>,
     pub(super) audit: Arc<dyn Audit>,
     pub(super) tickets: Arc<dyn Tickets>,
     pub(super) resets: Arc<dyn PasswordResets>,
@@ -36,6 +37,7 @@ impl Stores {
         let (factors, tickets) =
             (Arc::<SqlStore>::clone(&durable), Arc::<SqlStore>::clone(&durable));
         let resets = Arc::<SqlStore>::clone(&durable);
+        let guesses = Arc::<SqlStore>::clone(&durable);
         let audit = durable;
         match &settings.session_store {
             SessionStore::Embedded(dir) => {
@@ -43,6 +45,7 @@ impl Stores {
                 Ok(Self {
                     accounts,
                     factors,
+                    guesses,
                     audit,
                     tickets,
                     resets,
@@ -56,6 +59,7 @@ impl Stores {
                 Ok(Self {
                     accounts,
                     factors,
+                    guesses,
                     audit,
                     tickets,
                     resets,

@@ -81,6 +81,8 @@ pub struct Account {
     pub ever_enrolled: bool,
     /// Sessions that started before this moment are over.
     pub sessions_valid_from: Timestamp,
+    /// Browsers that became known up to this moment are strangers.
+    pub devices_valid_from: Timestamp,
     /// When the account was added.
     pub created_at: Timestamp,
 }
@@ -89,6 +91,12 @@ impl Account {
     /// Its id.
     pub fn id(&self) -> AccountId {
         self.identity.account
+    }
+
+    /// Whether a browser that became known at `since` is still known. A new password makes
+    /// strangers of all.
+    pub fn knows_browsers_since(&self, since: Timestamp) -> bool {
+        since >= self.sessions_valid_from && since > self.devices_valid_from
     }
 }
 

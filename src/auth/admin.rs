@@ -12,7 +12,7 @@ pub use self::tickets::SecondFactorReset;
 use super::account::{Account, Identity, LoginName, NewAccount};
 use super::audit::{Context, Ended, Event, Trail};
 use super::password::{HashError, NotTaken, PasswordPool, PasswordRefused};
-use super::ports::{Accounts, Added, Factors, Sessions, StoreError, Tickets};
+use super::ports::{Accounts, Added, Factors, Guesses, Sessions, StoreError, Tickets};
 use super::recovery::RecoverySet;
 use super::session::Session;
 use super::ticket::{FirstEnrolment, Link, Ticket, TicketPrinter};
@@ -129,6 +129,8 @@ pub struct AdminDeps {
     pub accounts: Arc<dyn Accounts>,
     /// Second factors and recovery codes.
     pub factors: Arc<dyn Factors>,
+    /// Wrong guesses at second factors.
+    pub guesses: Arc<dyn Guesses>,
     /// One-time links.
     pub tickets: Arc<dyn Tickets>,
     /// Finished sessions.
@@ -285,9 +287,23 @@ impl AccountAdmin {
         self.record(event, whose).await
     }
 
-    /// Ends the sessions and logins of one account. How many sessions.
+    /// Forgets the wrong guesses at the account's factors; none is suspended any more. Whether there
+    /// was anything to forget.
+    pub async fn lift_suspension(&self, name: &LoginName) -> Result<bool, AdminError> {
+        let who = self.find(name).await?.identity;
+        let lifted = self.deps.guesses.lift_suspension(who.account).await?;
+        if lifted {
+            self.record(Event::SuspensionLifted, Some(&who)).await?;
+        }
+        Ok(lifted)
+    }
+
+    /// Ends the sessions and logins of one account, and makes strangers of the browsers it knows.
+    /// How many sessions.
     pub async fn end_sessions_of(&self, name: &LoginName) -> Result<u64, AdminError> {
         let who = self.find(name).await?.identity;
+        self.deps.accounts.forget_devices(who.account, self.deps.clock.now()).await?;
+        self.record(Event::DevicesRevoked, Some(&who)).await?;
         let sessions = self.deps.sessions.end_account(who.account).await?;
         let event = Event::SessionsEnded { sessions, why: Ended::ByOperator };
         self.record(event, Some(&who)).await?;

@@ -36,10 +36,6 @@ impl Memory {
     }
 }
 
-fn down<T>() -> Stored<T> {
-    Err(StoreError { store: "the test store", reason: "it is down".to_owned() })
-}
-
 #[async_trait]
 impl Accounts for Memory {
     async fn add(&self, new: &NewAccount) -> Stored<Added> {
@@ -54,6 +50,7 @@ impl Accounts for Memory {
             disabled: false,
             ever_enrolled: false,
             sessions_valid_from: Timestamp::EPOCH,
+            devices_valid_from: Timestamp::EPOCH,
             created_at: new.created_at,
         });
         Ok(Added::Yes)
@@ -101,6 +98,9 @@ impl Accounts for Memory {
     async fn set_disabled(&self, id: AccountId, disabled: bool, _: Timestamp) -> Stored<bool> {
         Ok(self.change(id, "set_disabled", |a| a.disabled = disabled))
     }
+    async fn forget_devices(&self, id: AccountId, now: Timestamp) -> Stored<bool> {
+        Ok(self.change(id, "forget_devices", |a| a.devices_valid_from = now))
+    }
     async fn remove(&self, id: AccountId) -> Stored<bool> {
         let existed = self.change(id, "remove", |_| {});
         self.accounts.lock().retain(|a| a.id() != id);
@@ -110,6 +110,10 @@ impl Accounts for Memory {
         Ok(())
     }
 }
+
+#[path = "admin_tests_guesses.rs"]
+mod guesses;
+use guesses::down;
 
 #[async_trait]
 impl Factors for Memory {
@@ -314,6 +318,7 @@ fn admin(sessions_down: bool) -> (Arc<Memory>, AccountAdmin) {
     let admin = AccountAdmin::new(AdminDeps {
         accounts: Arc::<Memory>::clone(&memory),
         factors: Arc::<Memory>::clone(&memory),
+        guesses: Arc::<Memory>::clone(&memory),
         tickets: Arc::<Memory>::clone(&memory),
         sessions: Arc::<Memory>::clone(&memory),
         passwords: Arc::new(pool),
@@ -406,6 +411,7 @@ async fn what_an_operator_does_is_written_down_with_the_operators_name() {
     admin.disable(&name()).await.unwrap();
     admin.enable(&name()).await.unwrap();
     admin.set_password(&name(), &Secret::new("battery staple".to_owned())).await.unwrap();
+    assert!(admin.lift_suspension(&name()).await.unwrap());
     admin.end_sessions_of(&name()).await.unwrap();
     admin.remove(&name()).await.unwrap();
     admin.end_all_sessions().await.unwrap();
@@ -418,12 +424,14 @@ async fn what_an_operator_does_is_written_down_with_the_operators_name() {
             "account_disabled",
             "account_enabled",
             "password_set",
+            "suspension_lifted",
+            "devices_revoked",
             "sessions_ended",
             "account_removed",
             "sessions_ended"
         ]
     );
-    for row in rows.iter().take(6) {
+    for row in rows.iter().take(8) {
         assert_eq!(row.account.as_deref(), Some(account.to_string().as_str()));
         assert_eq!(row.name.as_deref(), Some("alice"));
         assert_eq!((row.actor.as_str(), row.operator.as_deref()), ("operator", Some("ops")));

@@ -84,6 +84,7 @@ pub struct KeyRing {
     csrf: Vec<hmac::Key>,
     names: hmac::Key,
     trail: Vec<(String, hmac::Key)>,
+    browsers: Vec<hmac::Key>,
     data: Vec<(String, LessSafeKey)>,
     peppers: Vec<Key>,
 }
@@ -134,6 +135,7 @@ impl KeyRing {
                 .iter()
                 .map(|k| (k.id.clone(), derive(k, b"audit trail")))
                 .collect(),
+            browsers: material.token.iter().map(|k| derive(k, b"known browsers")).collect(),
             data,
             peppers: material.pepper.clone(),
         })
@@ -194,6 +196,20 @@ impl KeyRing {
     /// The pepper that a stored password hash names.
     pub(super) fn pepper_by_id(&self, id: &str) -> Option<&Key> {
         self.peppers.iter().find(|p| p.id == id)
+    }
+
+    /// A tag for the cookie of a known browser by the key at this place of the ring, newest first.
+    pub(super) fn browser_tag(&self, key: usize, parts: &[&[u8]]) -> Option<hmac::Tag> {
+        let mut context = hmac::Context::with_key(self.browsers.get(key)?);
+        for part in parts {
+            context.update(part);
+        }
+        Some(context.sign())
+    }
+
+    /// The place in the ring of the key that made this tag.
+    pub(super) fn browser_key(&self, text: &[u8], tag: &[u8]) -> Option<usize> {
+        self.browsers.iter().position(|key| hmac::verify(key, text, tag).is_ok())
     }
 
     /// A CSRF token bound to `state`: the browser's login or session token, or its random cookie.

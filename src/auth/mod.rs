@@ -6,9 +6,11 @@
 pub mod account;
 pub mod admin;
 pub mod audit;
+pub mod browser;
 pub mod fresh;
 pub mod keys;
 pub mod login;
+pub mod notice;
 pub mod password;
 pub mod password_policy;
 pub mod ports;

@@ -1,9 +1,10 @@
 //! What the domain needs stored. Every operation is atomic and returns the verdict: no adapter is
 //! ever asked to read, compare and write in three steps.
 //!
-//! Durable (`Accounts`, `Factors`, `Tickets`, `PasswordResets`, `Audit`) lives in SQL. Short-lived
-//! (`PendingLogins`, `Sessions`, `Attempts`) lives in Redis, or in the embedded store on one
-//! machine. Losing the short-lived store signs people out; it never loses a factor and never reopens a used code.
+//! Durable (`Accounts`, `Factors`, `Guesses`, `Tickets`, `PasswordResets`, `Audit`) lives in SQL.
+//! Short-lived (`PendingLogins`, `Sessions`, `Attempts`) lives in Redis, or in the embedded store on
+//! one machine. Losing the short-lived store signs people out; it never loses a factor and never
+//! reopens a used code.
 
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use super::password::PasswordRecord;
 use super::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
 use super::reset::PasswordReset;
 use super::session::{Offer, PendingLogin, ProvisionalTotp, Session};
-use super::throttle::{AttemptKey, Budget, Verdict};
+use super::stage::Factor;
+use super::throttle::{AttemptKey, Budget, Counted, Ladder, Pace, Verdict, WrongCodes};
 use super::ticket::{NewTicket, Ticket};
 use super::token::{HashedToken, PendingToken, SessionToken, TicketToken};
 use super::totp::{NewTotpFactor, TimeStep, TotpFactor};
@@ -87,6 +89,9 @@ pub trait Accounts: Send + Sync {
     /// Disables or enables; disabling ends every session that started before `now` and takes the
     /// account's ticket. Whether the account exists.
     async fn set_disabled(&self, id: AccountId, disabled: bool, now: Timestamp) -> Stored<bool>;
+    /// Browsers that became known to the account up to `now` are strangers again. Whether the
+    /// account exists.
+    async fn forget_devices(&self, id: AccountId, now: Timestamp) -> Stored<bool>;
     /// Removes the account with its factors, recovery codes and ticket. Whether it existed.
     async fn remove(&self, id: AccountId) -> Stored<bool>;
     /// Whether the store answers.
@@ -142,6 +147,40 @@ pub trait Factors: Send + Sync {
         code: &RecoveryHash,
         now: Timestamp,
     ) -> Stored<Option<u32>>;
+}
+
+/// Wrong guesses at second factors. Durable: emptying the short-lived store buys nobody a guess.
+#[async_trait]
+pub trait Guesses: Send + Sync {
+    /// Counts one guess as wrong before it is compared, unless the factor is suspended, has had as
+    /// many as `ladder` allows, or has to wait. One step over all nodes: no more guesses than that
+    /// are ever let through.
+    async fn count_factor_guess(
+        &self,
+        account: AccountId,
+        factor: Factor,
+        ladder: &Ladder,
+        now: Timestamp,
+    ) -> Stored<Counted>;
+    /// A guess was right: the count starts afresh, unless the factor is suspended.
+    async fn factor_guess_was_right(&self, account: AccountId, factor: Factor) -> Stored<()>;
+    /// Suspends a factor that has had `most` wrong guesses in a row: true for exactly one caller.
+    async fn suspend_factor(
+        &self,
+        account: AccountId,
+        factor: Factor,
+        most: u32,
+        now: Timestamp,
+    ) -> Stored<bool>;
+    /// Forgets the wrong guesses at all factors of an account; none is suspended any more. Whether
+    /// there was anything to forget.
+    async fn lift_suspension(&self, account: AccountId) -> Stored<bool>;
+    /// Notes one wrong code after a right password, for the person to be told of.
+    async fn note_wrong_code(&self, account: AccountId, wrong: &WrongCodes) -> Stored<()>;
+    /// What there is to tell.
+    async fn wrong_codes(&self, account: AccountId) -> Stored<Vec<WrongCodes>>;
+    /// Forgets what was noted up to `until`: it was told.
+    async fn forget_wrong_codes(&self, account: AccountId, until: Timestamp) -> Stored<()>;
 }
 
 /// Which rows of the audit trail.
@@ -351,7 +390,10 @@ pub trait Attempts: Send + Sync {
     /// Counts one try under each key in one step, unless one of them is exhausted: then none is
     /// counted, and the longest wait is returned.
     async fn count(&self, keys: &[(AttemptKey, Budget)], now: Timestamp) -> Stored<Verdict>;
-    /// Takes back one counted try: it was no wrong guess.
+    /// Counts one try under each key in one step, unless one of them still has to wait: then none
+    /// is counted, and the longest wait is returned.
+    async fn pace(&self, keys: &[(AttemptKey, Pace)], now: Timestamp) -> Stored<Verdict>;
+    /// Takes back one counted try: it was no wrong guess. A wait that it brought stays.
     async fn forgive(&self, keys: &[AttemptKey]) -> Stored<()>;
     /// Forgets the tries under a key.
     async fn clear(&self, key: &AttemptKey) -> Stored<()>;

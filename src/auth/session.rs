@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::account::Identity;
+use super::notice::Notice;
 use super::stage::Factor;
 use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
@@ -97,6 +98,9 @@ pub struct Session {
     /// What is offered in it and not yet confirmed.
     #[serde(default)]
     pub offers: Offers,
+    /// What the person was to be told when it began.
+    #[serde(default)]
+    pub notices: Vec<Notice>,
 }
 
 /// What a session that was filed before there were such proofs is worth.
@@ -206,6 +210,7 @@ pub(crate) mod testing {
             },
             recovery_codes_due: None,
             offers: Offers::default(),
+            notices: Vec::new(),
         }
     }
 
@@ -213,7 +218,7 @@ pub(crate) mod testing {
     fn a_session_filed_without_times_of_proofs_has_no_fresh_ones() {
         let mut filed = serde_json::to_value(session()).unwrap();
         let fields = filed.as_object_mut().unwrap();
-        for new in ["renewed_since", "second_factor_at", "password_at", "offers"] {
+        for new in ["renewed_since", "second_factor_at", "password_at", "offers", "notices"] {
             fields.remove(new).unwrap();
         }
         let read: Session = serde_json::from_value(filed).unwrap();

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use subtle::ConstantTimeEq;
 use totp_rs::{Algorithm, Builder, Totp};
 use zeroize::Zeroizing;
 
@@ -20,6 +21,8 @@ pub const DIGITS: u8 = 6;
 pub const PERIOD: Duration = Duration::from_secs(30);
 /// Steps accepted before and after the present one, for slow hands and clocks (RFC 6238 §5.2).
 const SKEW: u16 = 1;
+/// Steps either way within which a wrong code is told to be of another time: ten minutes.
+const FAR: i64 = 20;
 
 /// A 30-second step since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +92,10 @@ pub struct TotpFactor {
     pub confirmed_at: Timestamp,
     /// When a code of it was last accepted.
     pub last_used_at: Timestamp,
+    /// Wrong codes since then.
+    pub failures: u32,
+    /// When it was suspended, if it is: after too many of them.
+    pub suspended_at: Option<Timestamp>,
 }
 
 /// An authenticator that has just been confirmed.
@@ -158,6 +165,20 @@ impl TotpSecret {
         self.totp("", "").and_then(|t| t.check(&code.0, now.as_secs())).map(TimeStep)
     }
 
+    /// How many steps away from `now` the step lies whose code this is, where that is within ten
+    /// minutes but not near enough to be accepted; negative for a step gone by. The nearest, should
+    /// there be several.
+    pub fn steps_off(&self, code: &Code, now: Timestamp) -> Option<i64> {
+        let totp = self.totp("", "")?;
+        let present = TimeStep::at(now).number();
+        let near = i64::from(SKEW) + 1;
+        (near..=FAR).flat_map(|n| [-n, n]).find(|n| {
+            let step = present.saturating_add_signed(*n);
+            let shown = Zeroizing::new(totp.generate(step * PERIOD.as_secs()).to_string());
+            bool::from(shown.as_bytes().ct_eq(code.0.as_bytes()))
+        })
+    }
+
     /// The secret as people type it: base32 without padding (RFC 4648 §6).
     pub fn to_base32(&self) -> Zeroizing<String> {
         Zeroizing::new(data_encoding::BASE32_NOPAD.encode(self.0.as_slice()))
@@ -205,6 +226,20 @@ mod tests {
         assert_eq!(at(89), Some(TimeStep(1)));
         assert_eq!(at(90), None);
         assert_eq!(at(120), None);
+    }
+
+    #[test]
+    fn a_code_of_another_time_is_told_by_its_distance_and_one_that_is_accepted_is_not() {
+        let code = Code::parse("287082").unwrap(); // step 1: 30 s to 59 s
+        let off = |s: u64| rfc_secret().steps_off(&code, Timestamp::from_millis(s * 1000));
+        assert_eq!([off(0), off(30), off(60)], [None; 3]);
+        assert_eq!(off(90), Some(-2));
+        assert_eq!(off(21 * 30), Some(-20));
+        assert_eq!(off(22 * 30), None);
+        let ahead = Code::parse("081804").unwrap(); // at 1111111109
+        let off = |s: u64| rfc_secret().steps_off(&ahead, Timestamp::from_millis(s * 1000));
+        assert_eq!(off(1_111_111_109 - 300), Some(10));
+        assert_eq!(off(1_111_111_109 - 30), None);
     }
 
     #[test]

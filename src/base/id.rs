@@ -79,6 +79,11 @@ id!(
     16
 );
 id!(
+    /// A browser that accounts know.
+    BrowserId,
+    16
+);
+id!(
     /// One configured authenticator of an account.
     FactorId,
     16

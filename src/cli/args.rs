@@ -140,6 +140,11 @@ pub(super) enum UserCommand {
         #[arg(long, required = true)]
         password_stdin: bool,
     },
+    /// Forget a user's wrong codes: an authenticator suspended because of them counts again
+    LiftSuspension {
+        /// Login name
+        name: String,
+    },
     /// Print a one-time link to enrol a (new) second factor; it replaces any link made before
     Ticket(TicketArgs),
     /// Take a user's second factor and recovery codes away, end the user's sessions, and print a

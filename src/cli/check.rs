@@ -124,13 +124,24 @@ fn limits(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
     );
     line(out, "passwords", &hashing)?;
     let budgets = &settings.budgets;
-    for (key, budget) in [
-        ("throttle.per_address", budgets.address),
-        ("throttle.per_name", budgets.name),
-        ("throttle.second_factor", budgets.second_factor),
-    ] {
+    for (key, pace) in
+        [("throttle.per_address", budgets.address), ("throttle.per_name", budgets.name)]
+    {
+        let (first, longest) = (time(pace.first), time(pace.longest));
+        let waits = format!("{}, then waits of {first} to {longest}", pace.free);
+        line(out, key, &format!("{waits}, forgotten after {}", time(pace.forget)))?;
+    }
+    for (key, budget) in
+        [("throttle.per_device", budgets.device), ("throttle.spray", budgets.spray)]
+    {
         line(out, key, &format!("{} in {}", budget.tries, time(budget.window)))?;
     }
+    line(out, "throttle.device_lives", &time(budgets.device_lives))?;
+    let ladder = budgets.second_factor;
+    let (short, long) = (time(ladder.short), time(ladder.long));
+    let waits =
+        format!("every {} a wait of {short}, from {} of {long}", ladder.every, ladder.long_after);
+    line(out, "throttle.second_factor", &format!("{waits}, suspended with {}", ladder.most))?;
     line(out, "throttle.per_login", &budgets.login.to_string())?;
     let enrolment = match settings.enrolment {
         FirstEnrolment::FirstLogin => "first_login",

@@ -34,6 +34,14 @@ pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), 
             let ended = input::with_admin(state, async |admin| Ok(admin.remove(&name).await?))?;
             changed(state, &name, "removed", Some(ended), streams.output)
         }
+        UserCommand::LiftSuspension { name } => {
+            let name = LoginName::parse(&name)?;
+            let lifted =
+                input::with_admin(state, async |admin| Ok(admin.lift_suspension(&name).await?))?;
+            let done =
+                if lifted { "forgiven all wrong codes" } else { "found without wrong codes" };
+            changed(state, &name, done, None, streams.output)
+        }
         UserCommand::SetPassword { name, password_stdin: _always } => {
             let name = LoginName::parse(&name)?;
             let password = input::password(streams.input)?;
@@ -218,11 +226,20 @@ fn show(state: &StateArgs, name: &LoginName, output: &mut dyn Write) -> Result<(
 
 fn second_factor(user: &UserDetails) -> String {
     match (&user.totp, user.account.ever_enrolled) {
-        (Some(totp), _) => format!(
-            "authenticator app since {}, last used {}",
-            totp.confirmed_at.rfc3339(),
-            totp.last_used_at.rfc3339()
-        ),
+        (Some(totp), _) => {
+            let wrong = match (totp.suspended_at, totp.failures) {
+                (Some(at), failures) => {
+                    format!("; SUSPENDED {} after {failures} wrong codes", at.rfc3339())
+                }
+                (None, 0) => String::new(),
+                (None, failures) => format!("; wrong codes since then: {failures}"),
+            };
+            format!(
+                "authenticator app since {}, last used {}{wrong}",
+                totp.confirmed_at.rfc3339(),
+                totp.last_used_at.rfc3339()
+            )
+        }
         (None, true) => "none at present, enrolled before".to_owned(),
         (None, false) => "not yet: asked for at the first login".to_owned(),
     }
@@ -258,6 +275,8 @@ fn details_json(user: &UserDetails) -> Value {
         json!({
             "confirmed_at": t.confirmed_at.rfc3339(),
             "last_used_at": t.last_used_at.rfc3339(),
+            "wrong_codes": t.failures,
+            "suspended_at": t.suspended_at.map(crate::base::clock::Timestamp::rfc3339),
         })
     });
     let recovery = user.recovery.as_ref().map(|set| {

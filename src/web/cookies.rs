@@ -4,6 +4,8 @@
 //! All have the `__Host-` prefix, so a browser takes them only with `Secure`, `Path=/` and without
 //! `Domain`: neither another host nor plain HTTP can plant one.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use cookie::{Cookie, SameSite};
 use http::header::{COOKIE, HeaderMap, HeaderValue};
@@ -13,6 +15,8 @@ use memchr::memchr;
 pub const SESSION: &str = "__Host-vestibule";
 /// The cookie of a login in progress.
 pub const PENDING: &str = "__Host-vestibule-login";
+/// The cookie of a browser that accounts know: only a hint for throttling.
+pub const DEVICE: &str = "__Host-vestibule-device";
 /// The random cookie an anonymous visitor's form token is bound to.
 pub const CSRF: &str = "__Host-vestibule-csrf";
 
@@ -72,6 +76,26 @@ fn values(headers: &HeaderMap) -> Result<[Option<&[u8]>; OURS.len()], DuplicateC
         }
     }
     Ok(values)
+}
+
+/// The value of [`DEVICE`]. It is only a hint: where it came more than once, there is none.
+pub fn device(headers: &HeaderMap) -> Option<&str> {
+    let pairs = segments(headers).filter_map(split_pair);
+    let mut values = pairs.filter(|(name, _)| *name == DEVICE.as_bytes()).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (Some(only), None) => std::str::from_utf8(only).ok(),
+        _ => None,
+    }
+}
+
+/// `Set-Cookie` for one of our cookies that the browser keeps for so long.
+pub fn set_for(name: &'static str, value: &str, lives: Duration) -> Option<HeaderValue> {
+    let mut cookie = own(name, value);
+    let seconds = i64::try_from(lives.as_secs()).unwrap_or(i64::MAX);
+    cookie.set_max_age(time::Duration::seconds(seconds));
+    let mut header = HeaderValue::from_str(&cookie.to_string()).ok()?;
+    header.set_sensitive(true);
+    Some(header)
 }
 
 /// `Set-Cookie` for one of our cookies: until the browser is closed.
@@ -245,6 +269,21 @@ mod tests {
             assert!(text.contains(part), "{text}");
         }
         assert!(!text.contains("Domain"));
+    }
+
+    #[test]
+    fn the_cookie_of_a_known_browser_is_kept_and_counts_only_when_it_comes_once() {
+        let set = set_for(DEVICE, "v", Duration::from_hours(24)).unwrap();
+        let text = set.to_str().unwrap();
+        for part in ["__Host-vestibule-device=v;", "Max-Age=86400", "Path=/", "Secure", "HttpOnly"]
+        {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(text.contains("SameSite=Lax") && !text.contains("Domain"), "{text}");
+        assert_eq!(device(&lines(&["a=1; __Host-vestibule-device=v"])), Some("v"));
+        let twice = lines(&["__Host-vestibule-device=v", "__Host-vestibule-device=w"]);
+        assert_eq!(device(&twice), None);
+        assert_eq!(stripped(&["__Host-vestibule-device=v; a=1"]).as_deref(), Some("a=1"));
     }
 
     #[test]

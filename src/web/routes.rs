@@ -44,6 +44,7 @@ enum Page {
     Password,
     SendPassword,
     SendSessions,
+    Notice,
     Logout,
     SendLogout,
     Session,
@@ -90,6 +91,7 @@ routes! {
     GET "/_auth/account/password" => Password,
     POST "/_auth/account/password" => SendPassword,
     POST "/_auth/account/sessions" => SendSessions,
+    GET "/_auth/notice" => Notice,
     GET "/_auth/logout" => Logout,
     POST "/_auth/logout" => SendLogout,
     GET "/_auth/session" => Session,
@@ -148,6 +150,7 @@ impl Page {
             | Self::Password
             | Self::SendPassword
             | Self::SendSessions
+            | Self::Notice
             | Self::Logout
             | Self::SendLogout
             | Self::Setup
@@ -232,6 +235,7 @@ async fn serve(
         | Page::Password
         | Page::SendPassword
         | Page::SendSessions
+        | Page::Notice
         | Page::Logout
         | Page::SendLogout
         | Page::Session
@@ -275,6 +279,7 @@ async fn pages_of(page: Page, visit: Visit) -> Result<Response, Failure> {
         Page::Password => pages::password::show(visit).await,
         Page::SendPassword => pages::password::send(visit).await,
         Page::SendSessions => pages::sessions::send(visit).await,
+        Page::Notice => pages::notice::show(visit).await,
         Page::Logout => pages::logout::show(visit).await,
         Page::SendLogout => pages::logout::send(visit).await,
         Page::Session => pages::session::show(visit).await,

@@ -23,9 +23,10 @@ use crate::auth::audit::{Caller, Ended};
 use crate::auth::keys::KeyRing;
 use crate::auth::keys::testing::material;
 use crate::auth::login::{
-    AppRef, Enrolment, FirstFactor, FirstFactorAttempt, LoginError, Owed, Profile, SecondFactor,
-    SignedIn,
+    AppRef, ClockOff, Enrolment, FirstFactor, FirstFactorAttempt, LoginError, Owed, Profile,
+    SecondFactor, SignedIn,
 };
+use crate::auth::notice::Notice;
 use crate::auth::password::PasswordRecord;
 use crate::auth::ports::StoreError;
 use crate::auth::recovery::{RecoveryCode, RecoverySet};
@@ -52,6 +53,9 @@ pub(super) struct Script {
     pub(super) enrolled: bool,
     pub(super) help: bool,
     pub(super) tries_left: u32,
+    pub(super) clock: Option<ClockOff>,
+    pub(super) suspended: bool,
+    pub(super) notices: Vec<Notice>,
     pub(super) codes_due: bool,
     pub(super) code_sets: u32,
     pub(super) pending: Option<String>,
@@ -126,6 +130,7 @@ impl Fake {
             },
             recovery_codes_due: due.then(|| "/app?q=1".to_owned()),
             offers: Offers::default(),
+            notices: self.script.lock().notices.clone(),
         }
     }
 
@@ -146,7 +151,7 @@ impl Fake {
             return Ok(SecondFactor::StartAgain);
         }
         if !right {
-            return Ok(SecondFactor::Wrong { tries_left: script.tries_left });
+            return Ok(SecondFactor::Wrong { tries_left: script.tries_left, clock: script.clock });
         }
         if script.forgotten && !script.reset {
             script.reset = true;
@@ -160,6 +165,9 @@ impl Fake {
             token,
             return_to: script.return_to.clone(),
             recovery_codes_due: script.codes_due,
+            browser: Some("known".to_owned()),
+            browser_lives: Duration::from_hours(24),
+            has_notices: !script.notices.is_empty(),
         }))
     }
 }
@@ -194,6 +202,9 @@ impl SignIn for Fake {
         }
         if script.reset {
             return Ok(Some(Owed::NewPassword { name }));
+        }
+        if script.suspended {
+            return Ok(Some(Owed::Suspended { name, recovery: true }));
         }
         Ok(Some(match (script.help, script.enrolled) {
             (true, _) => Owed::Help { name },
@@ -279,6 +290,7 @@ impl SignIn for Fake {
                 disabled: false,
                 ever_enrolled: true,
                 sessions_valid_from: Timestamp::EPOCH,
+                devices_valid_from: Timestamp::EPOCH,
                 created_at: Timestamp::EPOCH,
             },
             totp: Some(TotpFactor {
@@ -286,6 +298,8 @@ impl SignIn for Fake {
                 sealed: String::new(),
                 confirmed_at: Self::at(),
                 last_used_at: Self::at(),
+                failures: 0,
+                suspended_at: None,
             }),
             recovery: Some(RecoverySet {
                 salt: String::new(),

@@ -15,6 +15,7 @@ use super::return_to::ReturnTo;
 use super::service::{Finished, Pending, SignIn};
 use super::view::{Answer, Frame};
 use crate::auth::audit::{Caller, Ended};
+use crate::auth::browser::KnownBrowser;
 use crate::auth::login::{AppRef, SecondFactor, SignedIn};
 use crate::auth::session::{Device, Session};
 use crate::auth::token::PlainToken;
@@ -64,7 +65,12 @@ impl Visit {
 
     /// Who asks, for the audit trail.
     pub(super) fn caller(&self) -> Caller {
-        Caller { device: self.device(), reference: self.context.request_id }
+        let browser = cookies::device(&self.headers);
+        Caller {
+            device: self.device(),
+            browser: browser.and_then(|text| KnownBrowser::parse(text, self.service.keys())),
+            reference: self.context.request_id,
+        }
     }
 
     /// The `return_to` of the query, if there is one.
@@ -123,6 +129,23 @@ pub(super) fn signed_in(done: &SignedIn) -> Result<Answer, Failure> {
     let cookie = cookies::set(cookies::SESSION, done.token.reveal())
         .ok_or_else(|| Failure::Broken("a token is no header value".to_owned()))?;
     let next = ReturnTo::parse(&done.return_to);
-    let path = if done.recovery_codes_due { "/_auth/recovery-codes" } else { next.as_str() };
-    Ok(Answer::see_other(path).cookie(Some(cookie)).cookie(cookies::clear(cookies::PENDING)))
+    let path = if done.recovery_codes_due {
+        "/_auth/recovery-codes".to_owned()
+    } else if done.has_notices {
+        notice_path(&next)
+    } else {
+        next.as_str().to_owned()
+    };
+    let browser = done.browser.as_ref();
+    let known = browser.and_then(|b| cookies::set_for(cookies::DEVICE, b, done.browser_lives));
+    let answer = Answer::see_other(&path).cookie(Some(cookie)).cookie(known);
+    Ok(answer.cookie(cookies::clear(cookies::PENDING)))
+}
+
+/// The page that tells what there is to tell, and then leads on to `next`.
+pub(super) fn notice_path(next: &ReturnTo) -> String {
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("return_to", next.as_str())
+        .finish();
+    format!("/_auth/notice?{query}")
 }

@@ -31,7 +31,7 @@ fn verified(gateway: &Gateway) -> Value {
 }
 
 /// What happens in the life below.
-const LIFE: [&str; 19] = [
+const LIFE: [&str; 20] = [
     "account_added",
     "password_right",
     "second_factor_enrolled",
@@ -47,6 +47,7 @@ const LIFE: [&str; 19] = [
     "recovery_code_used",
     "signed_in",
     "session_ended",
+    "devices_revoked",
     "sessions_ended",
     "account_disabled",
     "account_enabled",
@@ -130,7 +131,7 @@ async fn a_name_that_nobody_has_is_not_written_down() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_refusals_one_row_tells() {
     let app = Recorder::start().await;
-    let plan = Plan::new(&app).extra("[throttle]\nper_name = 3");
+    let plan = Plan::new(&app).extra("[throttle]\nper_name = 3\nfirst_wait = \"1m\"");
     let gateway = Gateway::start(&plan).await;
     gateway.add_user("alice");
     let mut browser = Browser::new(&gateway);

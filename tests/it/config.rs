@@ -336,7 +336,9 @@ const BREAKAGES: &[Breakage] = &[
     ("min_length = 8", "passes = 1", "passwords.passes", "2 to 64"),
     ("min_length = 8", "lanes = 0", "passwords.lanes", "1 to 16"),
     ("per_name = 10", "per_name = 0", "throttle.per_name", "1 to 100"),
-    ("per_name = 10", "name_window = \"0s\"", "throttle.name_window", "longer than nothing"),
+    ("per_name = 10", "first_wait = \"0s\"", "throttle.first_wait", "longer than nothing"),
+    ("per_name = 10", "first_wait = \"2m\"", "throttle.first_wait", "longest_wait"),
+    ("per_name = 10", "second_factor_most = 101", "throttle.second_factor_most", "1 to 100"),
     ("level = \"info\"", "level = \"verbose\"", "log.level", "write one of"),
     ("level = \"info\"", "format = \"jsn\"", "log.format", "did you mean \"json\"?"),
     (

@@ -147,6 +147,10 @@ impl Walk {
         self.screen.wait_for_path("/_auth/recovery").await;
         self.fill("code", &recovery[0]).await;
         self.keys([ENTER]).await;
+        // The old phone was tried with the right password: that is told first.
+        self.screen.wait_for_path("/_auth/notice").await;
+        assert!(self.screen.source().await.contains("after your right password"));
+        self.follow("/lost").await;
         self.screen.wait_for_path("/lost").await;
         self.account().await;
         self.follow("/_auth/account/authenticator").await;

@@ -33,5 +33,6 @@ mod signin;
 mod silence;
 mod streams;
 mod support;
+mod throttling;
 mod tickets;
 mod timelapse;

@@ -201,7 +201,7 @@ async fn a_link_for_a_new_password_leaves_the_second_factor_owed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn links_that_do_not_work_are_one_page_and_many_of_them_have_to_wait() {
     let app = Recorder::start().await;
-    let plan = Plan::new(&app).extra("[throttle]\nper_address = 6");
+    let plan = Plan::new(&app).extra("[throttle]\nper_address = 6\nfirst_wait = \"1m\"");
     let gateway = Gateway::start(&plan).await;
     let replaced = link(&made(&gateway, &["user", "add", "erin"]));
     let good = link(&made(&gateway, &["user", "ticket", "erin"]));

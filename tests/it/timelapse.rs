@@ -163,6 +163,7 @@ impl Life {
         let service = LoginService::new(LoginDeps {
             accounts: Arc::<SqlStore>::clone(&sql),
             factors: Arc::<SqlStore>::clone(&sql),
+            guesses: Arc::<SqlStore>::clone(&sql),
             tickets: Arc::<SqlStore>::clone(&sql),
             resets: Arc::<SqlStore>::clone(&sql),
             pending: Arc::<EmbeddedStore>::clone(&short),
@@ -180,6 +181,7 @@ impl Life {
         let admin = AccountAdmin::new(AdminDeps {
             accounts: Arc::<SqlStore>::clone(&sql),
             factors: Arc::<SqlStore>::clone(&sql),
+            guesses: Arc::<SqlStore>::clone(&sql),
             tickets: sql,
             sessions: short,
             passwords,
@@ -223,6 +225,7 @@ impl Life {
 
     fn caller(&self) -> Caller {
         Caller {
+            browser: None,
             device: Device {
                 address: ClientIp::new([192, 0, 2, 7].into()),
                 user_agent: "test".to_owned(),
@@ -313,6 +316,7 @@ impl Life {
             }
             SecondFactor::Wrong { .. }
             | SecondFactor::StartAgain
+            | SecondFactor::Suspended
             | SecondFactor::NewPasswordOwed => false,
         }
     }

@@ -1,6 +1,7 @@
 //! Who, from where, by whose hand.
 
 use crate::auth::account::{Identity, LoginName};
+use crate::auth::browser::KnownBrowser;
 use crate::auth::session::Device;
 use crate::base::address::ClientIp;
 use crate::base::id::{AccountId, RequestId};
@@ -10,6 +11,8 @@ use crate::base::id::{AccountId, RequestId};
 pub struct Caller {
     /// Where the request comes from.
     pub device: Device,
+    /// What the cookie of a known browser says, where there is one.
+    pub browser: Option<KnownBrowser>,
     /// What names the request in the log and on error pages.
     pub reference: RequestId,
 }

@@ -130,6 +130,13 @@ pub enum Event {
         /// Keyed digest of the name as typed, where one was.
         name_digest: Option<String>,
     },
+    /// Unknown browsers had so many wrong passwords, over all names. Told once until it is over.
+    PasswordSpray {
+        /// How many.
+        wrong: u32,
+        /// In how many seconds.
+        seconds: u64,
+    },
     /// So many rows of one event were written that the next are left out, and only counted.
     RowsLeftOut {
         /// Of which event.
@@ -228,11 +235,6 @@ pub enum Event {
         /// For what.
         asked: Asked,
     },
-    /// A browser is no longer known to an account.
-    DeviceRevoked {
-        /// How many browsers.
-        devices: u64,
-    },
     /// Rows of the trail were removed because of their age.
     TrailPruned {
         /// How many.
@@ -240,6 +242,10 @@ pub enum Event {
         /// The newest of them.
         through: u64,
     },
+    /// No browser is known to the account any more.
+    DevicesRevoked,
+    /// The wrong guesses at its factors were forgotten by an operator; none is suspended any more.
+    SuspensionLifted,
     /// The account was added.
     AccountAdded,
     /// The account was disabled.
@@ -264,6 +270,7 @@ impl Event {
             Self::PasswordWrong { .. } => "password_wrong",
             Self::SecondFactorWrong { .. } => "second_factor_wrong",
             Self::Throttled { .. } => "throttled",
+            Self::PasswordSpray { .. } => "password_spray",
             Self::RowsLeftOut { .. } => "rows_left_out",
             Self::SignedIn { .. } => "signed_in",
             Self::SessionEnded { .. } => "session_ended",
@@ -282,8 +289,9 @@ impl Event {
             Self::PasswordSet { .. } => "password_set",
             Self::TicketMade { .. } => "ticket_made",
             Self::TicketUsed { .. } => "ticket_used",
-            Self::DeviceRevoked { .. } => "device_revoked",
             Self::TrailPruned { .. } => "trail_pruned",
+            Self::DevicesRevoked => "devices_revoked",
+            Self::SuspensionLifted => "suspension_lifted",
             Self::AccountAdded => "account_added",
             Self::AccountDisabled { .. } => "account_disabled",
             Self::AccountEnabled => "account_enabled",
@@ -298,6 +306,7 @@ impl Event {
             Self::PasswordWrong { .. }
             | Self::SecondFactorWrong { .. }
             | Self::Throttled { .. }
+            | Self::PasswordSpray { .. }
             | Self::RowsLeftOut { .. }
             | Self::RecoveryWrong { .. }
             | Self::StepUpWrong { .. }
@@ -333,6 +342,8 @@ impl Event {
             | Self::RecoveryCodesKept
             | Self::SteppedUp { guess: _ }
             | Self::StepUpWrong { guess: _ }
+            | Self::DevicesRevoked
+            | Self::SuspensionLifted
             | Self::AccountAdded
             | Self::AccountEnabled => json!({}),
             Self::PasswordWrong { name_digest } | Self::RecoveryWrong { name_digest } => {
@@ -343,6 +354,9 @@ impl Event {
             }
             Self::Throttled { guess, seconds, name_digest } => {
                 json!({ "guess": guess.as_str(), "seconds": seconds, "name_digest": name_digest })
+            }
+            Self::PasswordSpray { wrong, seconds } => {
+                json!({ "wrong": wrong, "seconds": seconds })
             }
             Self::RowsLeftOut { event, seconds } => json!({ "event": event, "seconds": seconds }),
             Self::SignedIn { session, factor: _, app } => json!({ "session": session, "app": app }),
@@ -365,7 +379,6 @@ impl Event {
                 json!({ "for": asked.as_str(), "expires_at": expires_at.rfc3339() })
             }
             Self::TicketUsed { asked } => json!({ "for": asked.as_str() }),
-            Self::DeviceRevoked { devices } => json!({ "devices": devices }),
             Self::TrailPruned { rows, through } => json!({ "rows": rows, "through": through }),
             Self::PasswordSet { sessions }
             | Self::AccountDisabled { sessions }

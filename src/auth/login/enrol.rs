@@ -6,6 +6,7 @@ use crate::auth::audit::{Asked, Caller, Context, Event};
 use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::{BegunWith, PendingLogin, ProvisionalTotp, Session};
 use crate::auth::stage::{Factor, SecondFactorProof};
+use crate::auth::throttle::AttemptKey;
 use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
 use crate::auth::totp::{Code, NewTotpFactor, TotpSecret};
 use crate::base::id::FactorId;
@@ -53,7 +54,7 @@ impl LoginService {
         code: &Code,
         caller: &Caller,
     ) -> Result<SecondFactor, LoginError> {
-        let guess = match self.admit_guess(app, token, caller).await? {
+        let guess = match self.admit_enrolment(app, token, caller).await? {
             Admitted::Yes(guess) => guess,
             Admitted::No(answer) => return Ok(answer),
         };
@@ -67,7 +68,9 @@ impl LoginService {
         let secret = TotpSecret::open(&self.deps.keys, id, offered.factor, &offered.sealed)?;
         let now = self.now();
         let Some(step) = secret.matching_step(code, now) else {
-            return self.wrong(&guess, token, Factor::Totp, caller).await;
+            let clock =
+                self.clock_off(&guess.account, (offered.factor, &secret), None, code).await?;
+            return self.wrong(&guess, token, Factor::Totp, clock, caller).await;
         };
         let factor = NewTotpFactor {
             account: id,
@@ -80,7 +83,7 @@ impl LoginService {
             return Ok(SecondFactor::StartAgain);
         }
         self.record_enrolment(&guess, factor.id, caller).await?;
-        self.right(&guess).await?;
+        self.deps.attempts.clear(&AttemptKey::second_factor(id)).await?;
         let proof = SecondFactorProof::verified(id, Factor::Totp);
         let by_ticket = guess.login.begun_with != BegunWith::Password;
         let done = self.finish(*guess, proof, token, caller, true).await?;

@@ -8,6 +8,10 @@ use crate::auth::account::Identity;
 use crate::auth::audit::{Caller, Context, Event, Guess};
 use crate::auth::throttle::{AttemptKey, Budget, GUESS_ROWS, Verdict};
 
+/// Rows about guesses refused for one name, network or account are no nearer to each other than this,
+/// however short the waits.
+const THROTTLED_ROWS_APART: Duration = Duration::from_mins(10);
+
 impl LoginService {
     /// Writes an event to the audit trail. What cannot be written down must not happen.
     pub async fn record(&self, event: Event, context: &Context) -> Result<(), LoginError> {
@@ -68,13 +72,14 @@ impl LoginService {
         context: &Context,
     ) -> Result<(), LoginError> {
         count_failure("throttled");
-        let mut keys: Vec<_> = counted.iter().map(|key| (key.refused(), once(wait))).collect();
+        let apart = wait.max(THROTTLED_ROWS_APART);
+        let mut keys: Vec<_> = counted.iter().map(|key| (key.refused(), once(apart))).collect();
         keys.push((AttemptKey::rows(event.name()), GUESS_ROWS));
         self.record_within(&keys, event, context).await
     }
 
     /// Writes `event` unless one of the budgets is used up.
-    async fn record_within(
+    pub(super) async fn record_within(
         &self,
         budgets: &[(AttemptKey, Budget)],
         event: Event,
@@ -87,7 +92,7 @@ impl LoginService {
     }
 }
 
-fn once(window: Duration) -> Budget {
+pub(super) fn once(window: Duration) -> Budget {
     Budget { tries: 1, window }
 }
 

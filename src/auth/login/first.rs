@@ -1,13 +1,13 @@
 //! The first factor: name and password.
 
 use super::events::throttled;
+use super::guesses::MayTry;
 use super::{AppRef, FirstFactor, LoginError, LoginService};
 use crate::auth::account::{Account, LoginName};
 use crate::auth::audit::{Caller, Context, Event, Guess};
 use crate::auth::password::PasswordVerdict;
-use crate::auth::session::{BegunWith, Device, PendingLogin};
+use crate::auth::session::{BegunWith, PendingLogin};
 use crate::auth::stage::{Login, PasswordProof};
-use crate::auth::throttle::{AttemptKey, Budget, Verdict};
 use crate::auth::ticket::FirstEnrolment;
 use crate::auth::token::{PendingToken, PlainToken};
 use crate::base::clock::Timestamp;
@@ -35,22 +35,22 @@ impl LoginService {
         attempt: FirstFactorAttempt,
     ) -> Result<FirstFactor, LoginError> {
         let name = LoginName::parse(&attempt.name).ok();
-        let budgets = self.first_factor_budgets(&attempt.caller.device, name.as_ref());
-        let verdict = self.deps.attempts.count(&budgets, self.now()).await?;
-        let counted: Vec<AttemptKey> = budgets.into_iter().map(|(key, _)| key).collect();
         let digest = |name: &LoginName| self.deps.keys.name_digest(name.as_str());
-        if let Verdict::Wait(wait) = verdict {
-            let event = throttled(Guess::Password, wait, name.as_ref().map(digest));
-            let context = Context::unknown(&attempt.caller);
-            self.record_throttled(&counted, event, wait, &context).await?;
-            return Ok(FirstFactor::Wait(wait));
-        }
+        let tried = match self.may_try_password(&attempt.caller, name.as_ref()).await? {
+            MayTry::Yes(tried) => tried,
+            MayTry::Wait { wait, keys } => {
+                let event = throttled(Guess::Password, wait, name.as_ref().map(digest));
+                let context = Context::unknown(&attempt.caller);
+                self.record_throttled(&keys, event, wait, &context).await?;
+                return Ok(FirstFactor::Wait(wait));
+            }
+        };
         // Before the account is read: a password changed while this one is hashed ends this login.
         let asked_at = self.now();
         let checked = self.check_password(name.as_ref(), &attempt.password).await;
         match checked {
             Ok((Some(account), Some(proof))) => {
-                self.deps.attempts.forgive(&counted).await?;
+                self.deps.attempts.forgive(&tried.keys).await?;
                 let context = Context::person(&attempt.caller, &account.identity);
                 let login = self.begin(app, &proof, attempt.return_to, asked_at);
                 let enrol =
@@ -63,27 +63,15 @@ impl LoginService {
                 let known = account.as_ref().map(|a| &a.identity);
                 let digest = name.as_ref().map(digest).unwrap_or_default();
                 self.record_wrong_password(&attempt.caller, known, digest).await?;
+                self.watch_for_spray(&tried, &attempt.caller).await?;
                 Ok(FirstFactor::Wrong)
             }
             Err(error) => {
                 // No verdict was reached: this was no wrong guess.
-                self.deps.attempts.forgive(&counted).await?;
+                self.deps.attempts.forgive(&tried.keys).await?;
                 Err(error)
             }
         }
-    }
-
-    pub(super) fn first_factor_budgets(
-        &self,
-        device: &Device,
-        name: Option<&LoginName>,
-    ) -> Vec<(AttemptKey, Budget)> {
-        let budgets = self.deps.budgets;
-        let mut keys = vec![(AttemptKey::address(device.address), budgets.address)];
-        if let Some(name) = name {
-            keys.push((AttemptKey::name(&self.deps.keys, name), budgets.name));
-        }
-        keys
     }
 
     /// The account of that name, and the proof where the password is right.

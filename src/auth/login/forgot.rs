@@ -4,6 +4,7 @@
 //! password: known, unknown and disabled names, with codes and without, take the same path.
 
 use super::events::throttled;
+use super::guesses::MayTry;
 use super::{AppRef, FirstFactor, LoginError, LoginService, SecondFactor};
 use crate::auth::account::{Account, LoginName};
 use crate::auth::audit::{Caller, Context, Event, Guess as Guessed};
@@ -12,7 +13,6 @@ use crate::auth::recovery::{RecoveryCode, RecoveryHash};
 use crate::auth::reset::PasswordReset;
 use crate::auth::session::{BegunWith, PendingLogin};
 use crate::auth::stage::{Login, NewPassword, PasswordForgotten, RecoveryProof, SecondFactorProof};
-use crate::auth::throttle::{AttemptKey, Verdict};
 use crate::auth::token::{PendingToken, PlainToken};
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
@@ -49,31 +49,32 @@ impl LoginService {
         attempt: ForgotAttempt,
     ) -> Result<FirstFactor, LoginError> {
         let name = LoginName::parse(&attempt.name).ok();
-        let budgets = self.first_factor_budgets(&attempt.caller.device, name.as_ref());
         let asked_at = self.now();
-        let verdict = self.deps.attempts.count(&budgets, asked_at).await?;
-        let counted: Vec<AttemptKey> = budgets.into_iter().map(|(key, _)| key).collect();
         let digest = name.as_ref().map(|name| self.deps.keys.name_digest(name.as_str()));
-        if let Verdict::Wait(wait) = verdict {
-            let event = throttled(Guessed::Recovery, wait, digest);
-            let context = Context::unknown(&attempt.caller);
-            self.record_throttled(&counted, event, wait, &context).await?;
-            return Ok(FirstFactor::Wait(wait));
-        }
+        let tried = match self.may_try_password(&attempt.caller, name.as_ref()).await? {
+            MayTry::Yes(tried) => tried,
+            MayTry::Wait { wait, keys } => {
+                let event = throttled(Guessed::Recovery, wait, digest);
+                let context = Context::unknown(&attempt.caller);
+                self.record_throttled(&keys, event, wait, &context).await?;
+                return Ok(FirstFactor::Wait(wait));
+            }
+        };
         let (account, used) = match self.check_forgotten(name.as_ref(), &attempt.code).await {
             Ok(checked) => checked,
             Err(error) => {
                 // No verdict was reached: this was no wrong guess.
-                self.deps.attempts.forgive(&counted).await?;
+                self.deps.attempts.forgive(&tried.keys).await?;
                 return Err(error);
             }
         };
         let Some((account, (proof, left))) = account.as_ref().zip(used) else {
             let known = account.as_ref().map(|a| &a.identity);
             self.record_wrong_recovery(&attempt.caller, known, digest.unwrap_or_default()).await?;
+            self.watch_for_spray(&tried, &attempt.caller).await?;
             return Ok(FirstFactor::Wrong);
         };
-        self.deps.attempts.forgive(&counted).await?;
+        self.deps.attempts.forgive(&tried.keys).await?;
         let context = Context::person(&attempt.caller, &account.identity);
         let event = Event::RecoveryCodeUsed { left, instead_of: Guessed::Password };
         self.record(event, &context).await?;

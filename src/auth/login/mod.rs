@@ -6,6 +6,7 @@ mod enrol;
 mod events;
 mod first;
 mod forgot;
+mod guesses;
 mod replace;
 mod second;
 mod service;
@@ -107,15 +108,28 @@ pub enum SecondFactor {
     SignedIn(SignedIn),
     /// Right, in a login that a recovery code began: a new password is owed before anything else.
     NewPasswordOwed,
-    /// Wrong, used before, or not this account's. How many tries this login has left.
+    /// Wrong, used before, or not this account's.
     Wrong {
-        /// Before the password is asked for again.
+        /// How many tries this login has left, before the password is asked for again.
         tries_left: u32,
+        /// Why, where it is the clock of the phone.
+        clock: Option<ClockOff>,
     },
+    /// The factor had too many wrong guesses and no longer counts.
+    Suspended,
     /// Too many tries for this account.
     Wait(Duration),
     /// The login is gone: expired, finished elsewhere, or used up. Start again.
     StartAgain,
+}
+
+/// The clock of a phone is wrong, by about so much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockOff {
+    /// It is ahead.
+    Fast(Duration),
+    /// It is behind.
+    Slow(Duration),
 }
 
 /// A session that has just begun.
@@ -127,6 +141,12 @@ pub struct SignedIn {
     pub return_to: String,
     /// New recovery codes are to be shown and confirmed first.
     pub recovery_codes_due: bool,
+    /// The cookie by which this browser is known from now on.
+    pub browser: Option<String>,
+    /// For how long.
+    pub browser_lives: Duration,
+    /// There is something to be told first.
+    pub has_notices: bool,
 }
 
 /// A session that goes on under a new id.
@@ -172,6 +192,13 @@ pub enum Owed {
     NewPassword {
         /// Who is signing in.
         name: LoginName,
+    },
+    /// The authenticator is suspended after too many wrong codes.
+    Suspended {
+        /// Who is signing in.
+        name: LoginName,
+        /// There are recovery codes, which still count.
+        recovery: bool,
     },
     /// Nothing can be done here: the account has no second factor, and the password alone does not
     /// give the right to enrol one. An administrator has to help.

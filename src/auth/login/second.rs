@@ -2,13 +2,13 @@
 
 use super::events::throttled;
 use super::service::count_failure;
-use super::{AppRef, LoginError, LoginService, SecondFactor};
+use super::{AppRef, ClockOff, LoginError, LoginService, SecondFactor};
 use crate::auth::account::Account;
 use crate::auth::audit::{Caller, Context, Event, Guess as Guessed};
 use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::PendingLogin;
 use crate::auth::stage::{Factor, Login, PasswordVerified, SecondFactorProof};
-use crate::auth::throttle::{AttemptKey, Verdict};
+use crate::auth::throttle::{AttemptKey, Counted, ENROLMENT_GUESSES, Verdict, WrongCodes};
 use crate::auth::token::{PendingToken, PlainToken};
 use crate::auth::totp::{Code, TotpSecret};
 
@@ -16,6 +16,8 @@ use crate::auth::totp::{Code, TotpSecret};
 pub(super) struct Guess {
     pub(super) login: PendingLogin,
     pub(super) account: Account,
+    /// Wrong guesses at this factor in a row, with this one.
+    failures: u32,
     tries_left: u32,
 }
 
@@ -26,58 +28,89 @@ pub(super) enum Admitted {
 }
 
 impl LoginService {
-    /// Counts a guess, per account and per login, before anything is compared.
-    pub(super) async fn admit_guess(
+    /// Counts a guess at a factor, per account and per login, before anything is compared.
+    async fn admit_guess(
+        &self,
+        app: AppRef<'_>,
+        token: &PlainToken<PendingToken>,
+        factor: Factor,
+        caller: &Caller,
+    ) -> Result<Admitted, LoginError> {
+        let again = Ok(Admitted::No(SecondFactor::StartAgain));
+        let Some(login) = self.pending(app, token).await? else { return again };
+        let Some(account) = self.account_of(&login).await? else { return again };
+        let failures = match self.count_factor_guess(&account.identity, factor, caller).await? {
+            Counted::Go { failures } => Some(failures),
+            Counted::NoFactor => None,
+            Counted::Wait(wait) => return Ok(Admitted::No(SecondFactor::Wait(wait))),
+            Counted::Suspended { .. } => return Ok(Admitted::No(SecondFactor::Suspended)),
+        };
+        let Some(tries_left) = self.count_in_login(token).await? else { return again };
+        let guess = Guess { login, account, failures: failures.unwrap_or(0), tries_left };
+        if failures.is_none() {
+            return Ok(Admitted::No(self.wrong(&guess, token, factor, None, caller).await?));
+        }
+        Ok(Admitted::Yes(Box::new(guess)))
+    }
+
+    /// Counts a guess at the authenticator offered in an enrolment.
+    pub(super) async fn admit_enrolment(
         &self,
         app: AppRef<'_>,
         token: &PlainToken<PendingToken>,
         caller: &Caller,
     ) -> Result<Admitted, LoginError> {
         let again = Ok(Admitted::No(SecondFactor::StartAgain));
-        let now = self.now();
         let Some(login) = self.pending(app, token).await? else { return again };
         let Some(account) = self.account_of(&login).await? else { return again };
         let key = AttemptKey::second_factor(account.id());
-        let budget = [(key.clone(), self.deps.budgets.second_factor)];
-        if let Verdict::Wait(wait) = self.deps.attempts.count(&budget, now).await? {
+        let budget = [(key.clone(), ENROLMENT_GUESSES)];
+        if let Verdict::Wait(wait) = self.deps.attempts.count(&budget, self.now()).await? {
             let event = throttled(Guessed::SecondFactor, wait, None);
             let context = Context::person(caller, &account.identity);
             self.record_throttled(&[key], event, wait, &context).await?;
             return Ok(Admitted::No(SecondFactor::Wait(wait)));
         }
-        let limit = self.deps.budgets.login;
-        let Some(made) = self.deps.pending.count_guess(token.hashed(), limit, now).await? else {
-            return again;
-        };
-        Ok(Admitted::Yes(Box::new(Guess {
-            login,
-            account,
-            tries_left: limit.saturating_sub(made),
-        })))
+        let Some(tries_left) = self.count_in_login(token).await? else { return again };
+        Ok(Admitted::Yes(Box::new(Guess { login, account, failures: 0, tries_left })))
     }
 
-    /// A wrong guess: the last one of a login ends it.
+    /// Counts a guess in its login: how many are left, or nothing when the login is gone.
+    async fn count_in_login(
+        &self,
+        token: &PlainToken<PendingToken>,
+    ) -> Result<Option<u32>, LoginError> {
+        let limit = self.deps.budgets.login;
+        let made = self.deps.pending.count_guess(token.hashed(), limit, self.now()).await?;
+        Ok(made.map(|made| limit.saturating_sub(made)))
+    }
+
+    /// A wrong guess: the last one of a login ends it, the last one of a factor suspends it, and the
+    /// person is told at the next sign-in.
     pub(super) async fn wrong(
         &self,
         guess: &Guess,
         token: &PlainToken<PendingToken>,
         factor: Factor,
+        clock: Option<ClockOff>,
         caller: &Caller,
     ) -> Result<SecondFactor, LoginError> {
-        let tries_left = guess.tries_left;
+        let (tries_left, who) = (guess.tries_left, &guess.account.identity);
         count_failure("second_factor");
-        let context = Context::person(caller, &guess.account.identity);
+        let context = Context::person(caller, who);
         self.record(Event::SecondFactorWrong { factor, tries_left }, &context).await?;
+        let noted = WrongCodes {
+            login: token.hashed().to_hex(),
+            tries: 1,
+            last_at: self.now(),
+            address: caller.device.address,
+        };
+        self.deps.guesses.note_wrong_code(who.account, &noted).await?;
+        self.factor_was_wrong(who, factor, guess.failures, caller).await?;
         if tries_left == 0 {
             self.deps.pending.end(token.hashed()).await?;
         }
-        Ok(SecondFactor::Wrong { tries_left })
-    }
-
-    /// A right guess: the account's counter starts anew.
-    pub(super) async fn right(&self, guess: &Guess) -> Result<(), LoginError> {
-        let key = AttemptKey::second_factor(guess.account.id());
-        Ok(self.deps.attempts.clear(&key).await?)
+        Ok(SecondFactor::Wrong { tries_left, clock })
     }
 
     /// Checks a code from the authenticator and uses it up.
@@ -88,14 +121,15 @@ impl LoginService {
         code: &Code,
         caller: &Caller,
     ) -> Result<SecondFactor, LoginError> {
-        let guess = match self.admit_guess(app, token, caller).await? {
+        let guess = match self.admit_guess(app, token, Factor::Totp, caller).await? {
             Admitted::Yes(guess) => guess,
             Admitted::No(answer) => return Ok(answer),
         };
         let Some(proof) = self.check_totp(&guess.account, code).await? else {
-            return self.wrong(&guess, token, Factor::Totp, caller).await;
+            let clock = self.clock_of_authenticator(&guess.account, code).await?;
+            return self.wrong(&guess, token, Factor::Totp, clock, caller).await;
         };
-        self.right(&guess).await?;
+        self.factor_was_right(&guess.account, Factor::Totp).await?;
         let codes = self.deps.factors.recovery_set(guess.account.id()).await?;
         let due = codes.is_none_or(|set| set.confirmed_at.is_none());
         self.finish(*guess, proof, token, caller, due).await
@@ -111,8 +145,23 @@ impl LoginService {
         let secret = TotpSecret::open(&self.deps.keys, id, factor.id, &factor.sealed)?;
         let now = self.now();
         let Some(step) = secret.matching_step(code, now) else { return Ok(None) };
+        if !self.claim_step(factor.id, step).await? {
+            return Ok(None);
+        }
         let first = self.deps.factors.consume_step(id, factor.id, step, now).await?;
         Ok(first.then(|| SecondFactorProof::verified(id, Factor::Totp)))
+    }
+
+    /// Whether a wrong code is that of a clock that is off.
+    async fn clock_of_authenticator(
+        &self,
+        account: &Account,
+        code: &Code,
+    ) -> Result<Option<ClockOff>, LoginError> {
+        let id = account.id();
+        let Some(factor) = self.deps.factors.totp(id).await? else { return Ok(None) };
+        let secret = TotpSecret::open(&self.deps.keys, id, factor.id, &factor.sealed)?;
+        self.clock_off(account, (factor.id, &secret), Some(factor.last_used_at), code).await
     }
 
     /// Checks a recovery code in place of the second factor and uses it up.
@@ -123,14 +172,14 @@ impl LoginService {
         code: &RecoveryCode,
         caller: &Caller,
     ) -> Result<SecondFactor, LoginError> {
-        let guess = match self.admit_guess(app, token, caller).await? {
+        let guess = match self.admit_guess(app, token, Factor::RecoveryCode, caller).await? {
             Admitted::Yes(guess) => guess,
             Admitted::No(answer) => return Ok(answer),
         };
         let Some(proof) = self.check_recovery(&guess.account, code, caller).await? else {
-            return self.wrong(&guess, token, Factor::RecoveryCode, caller).await;
+            return self.wrong(&guess, token, Factor::RecoveryCode, None, caller).await;
         };
-        self.right(&guess).await?;
+        self.factor_was_right(&guess.account, Factor::RecoveryCode).await?;
         self.finish(*guess, proof, token, caller, false).await
     }
 

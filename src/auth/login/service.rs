@@ -7,10 +7,13 @@ use std::time::Duration;
 use super::{AppRef, LoginError, Owed, Profile, SecondFactor, SignedIn};
 use crate::auth::account::Account;
 use crate::auth::audit::{Caller, Context, Ended, Event, Trail};
+use crate::auth::browser::KnownBrowser;
 use crate::auth::keys::KeyRing;
+use crate::auth::notice::Notice;
 use crate::auth::password::PasswordPool;
 use crate::auth::ports::{
-    Accounts, Attempts, AuditQuery, Factors, PasswordResets, PendingLogins, Sessions, Tickets,
+    Accounts, Attempts, AuditQuery, Factors, Guesses, PasswordResets, PendingLogins, Sessions,
+    Tickets,
 };
 use crate::auth::session::{BegunWith, Offers, PendingLogin, Session, SessionLimits};
 use crate::auth::stage::{FullyAuthenticated, Login};
@@ -41,6 +44,8 @@ pub struct LoginDeps {
     pub pending: Arc<dyn PendingLogins>,
     /// Finished sessions.
     pub sessions: Arc<dyn Sessions>,
+    /// Wrong guesses at second factors.
+    pub guesses: Arc<dyn Guesses>,
     /// Counters of guesses.
     pub attempts: Arc<dyn Attempts>,
     /// The audit trail.
@@ -156,10 +161,15 @@ impl LoginService {
         }
         Ok(Some(if self.may_enrol(&account, &login) {
             Owed::Enrolment { name }
-        } else if self.deps.factors.totp(account.id()).await?.is_some() {
-            Owed::SecondFactor { name }
         } else {
-            Owed::Help { name }
+            match self.deps.factors.totp(account.id()).await? {
+                None => Owed::Help { name },
+                Some(totp) if totp.suspended_at.is_none() => Owed::SecondFactor { name },
+                Some(_suspended) => {
+                    let codes = self.deps.factors.recovery_set(account.id()).await?;
+                    Owed::Suspended { name, recovery: codes.is_some_and(|set| set.left > 0) }
+                }
+            }
         }))
     }
 
@@ -190,6 +200,15 @@ impl LoginService {
             return Err(LoginError::Broken("a login was finished for another account".to_owned()));
         }
         let now = self.now();
+        let notices = self.notices(&account, &token.hashed().to_hex()).await?;
+        let browser = KnownBrowser::cookie(
+            caller.browser.as_ref(),
+            &account.identity,
+            &self.deps.keys,
+            self.random(),
+            now,
+        )?;
+        let has_notices = !notices.is_empty();
         let session = Session {
             id: SessionId::random(self.random())?,
             identity: account.identity,
@@ -207,6 +226,7 @@ impl LoginService {
             device: caller.device.clone(),
             recovery_codes_due: recovery_codes_due.then(|| login.return_to.clone()),
             offers: Offers::default(),
+            notices,
         };
         let ttl = self.deps.limits.time_to_live(&session, now);
         let plain = PlainToken::<SessionToken>::generate(&self.deps.keys, self.random())?;
@@ -222,12 +242,26 @@ impl LoginService {
             drop(self.deps.sessions.end(plain.hashed()).await);
             return Err(error);
         }
+        self.deps.guesses.forget_wrong_codes(session.identity.account, now).await?;
         metrics::counter!("vestibule_sign_ins_total", "method" => factor.as_str()).increment(1);
         Ok(SecondFactor::SignedIn(SignedIn {
             token: plain,
             return_to: login.return_to,
             recovery_codes_due,
+            browser,
+            browser_lives: self.deps.budgets.device_lives,
+            has_notices,
         }))
+    }
+
+    /// What the person is to be told when signing in. `login` is what the store knows this login by:
+    /// typos in it are no news.
+    async fn notices(&self, account: &Account, login: &str) -> Result<Vec<Notice>, LoginError> {
+        let wrong = self.deps.guesses.wrong_codes(account.id()).await?;
+        let totp = self.deps.factors.totp(account.id()).await?;
+        let suspended = totp.is_some_and(|t| t.suspended_at.is_some());
+        let suspended = suspended.then_some(Notice::AuthenticatorSuspended);
+        Ok(Notice::of_wrong_codes(&wrong, login).into_iter().chain(suspended).collect())
     }
 
     /// The session under `token`, if it is one of this app's, alive, and of an account that still

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::events::throttled;
+use super::guesses::MayTry;
 use super::service::count_failure;
 use super::{AppRef, LoginError, LoginService, SecondFactor};
 use crate::auth::account::{Account, LoginName};
@@ -140,7 +141,7 @@ impl LoginService {
         let now = self.now();
         let key = AttemptKey::ticket(caller.device.address);
         let budget = [(key.clone(), self.deps.budgets.address)];
-        if let Verdict::Wait(wait) = self.deps.attempts.count(&budget, now).await? {
+        if let Verdict::Wait(wait) = self.deps.attempts.pace(&budget, now).await? {
             let event = throttled(Guess::Ticket, wait, None);
             self.record_throttled(&[key], event, wait, &Context::unknown(caller)).await?;
             return Ok(Found::Wait(wait));
@@ -200,17 +201,17 @@ impl LoginService {
         let asked_at = self.now();
         let context = Context::person(caller, &account.identity);
         let digest = self.deps.keys.name_digest(name.as_str());
-        let budgets = self.first_factor_budgets(&caller.device, Some(&name));
-        let verdict = self.deps.attempts.count(&budgets, asked_at).await?;
-        let counted: Vec<AttemptKey> = budgets.into_iter().map(|(key, _)| key).collect();
-        if let Verdict::Wait(wait) = verdict {
-            let event = throttled(Guess::Password, wait, Some(digest));
-            self.record_throttled(&counted, event, wait, &context).await?;
-            return Ok(Err(Redeemed::Wait { name: Some(name), wait }));
-        }
+        let tried = match self.may_try_password(caller, Some(&name)).await? {
+            MayTry::Yes(tried) => tried,
+            MayTry::Wait { wait, keys } => {
+                let event = throttled(Guess::Password, wait, Some(digest));
+                self.record_throttled(&keys, event, wait, &context).await?;
+                return Ok(Err(Redeemed::Wait { name: Some(name), wait }));
+            }
+        };
         let checked = self.check_password(Some(&name), password).await;
         if !matches!(checked, Ok((_, None))) {
-            self.deps.attempts.forgive(&counted).await?;
+            self.deps.attempts.forgive(&tried.keys).await?;
         }
         let (_, Some(proof)) = checked? else {
             self.record_wrong_password(caller, Some(&account.identity), digest).await?;

@@ -10,8 +10,8 @@ use crate::auth::account::Account;
 use crate::auth::audit::{Caller, Context, Ended, Event, Guess};
 use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::Session;
-use crate::auth::stage::{PasswordProof, SecondFactorProof};
-use crate::auth::throttle::{AttemptKey, Budget, Verdict};
+use crate::auth::stage::{Factor, PasswordProof, SecondFactorProof};
+use crate::auth::throttle::{AttemptKey, Budget, Counted, Verdict};
 use crate::auth::token::{PlainToken, SessionToken};
 use crate::auth::totp::Code;
 use crate::base::clock::Timestamp;
@@ -129,7 +129,8 @@ impl LoginService {
         Ok(won.then_some(Renewed { token: new, session }))
     }
 
-    /// Checks the password of the session's own account, counted like one typed at sign-in.
+    /// Checks the password of the session's own account. It has a budget of its own, as that of a
+    /// known browser: a stranger at the sign-in page cannot use it up.
     pub(super) async fn prove_password(
         &self,
         token: &PlainToken<SessionToken>,
@@ -138,14 +139,15 @@ impl LoginService {
         caller: &Caller,
     ) -> Result<Proved<PasswordProof>, LoginError> {
         let name = &session.identity.name;
-        let budgets = self.first_factor_budgets(&caller.device, Some(name));
-        match self.may_guess(token, session, Guess::Password, &budgets, caller).await? {
+        match self.may_guess_password(token, session, caller).await? {
             MayGuess::Yes => {}
             MayGuess::Wait(wait) => return Ok(Proved::Wait(wait)),
             MayGuess::Ended => return Ok(Proved::Ended),
         }
-        let mut counted: Vec<AttemptKey> = budgets.into_iter().map(|(key, _)| key).collect();
-        counted.push(AttemptKey::within_session(session.id));
+        let counted = [
+            AttemptKey::in_sessions(session.identity.account),
+            AttemptKey::within_session(session.id),
+        ];
         let checked = self.check_password(Some(name), password).await;
         if !matches!(checked, Ok((_, None))) {
             self.deps.attempts.forgive(&counted).await?;
@@ -170,16 +172,23 @@ impl LoginService {
         code: &TypedCode,
         caller: &Caller,
     ) -> Result<Proved<SecondFactorProof>, LoginError> {
-        if matches!(code, TypedCode::Neither) {
-            return Ok(Proved::Wrong);
+        let factor = match code {
+            TypedCode::App(_) => Factor::Totp,
+            TypedCode::Recovery(_) => Factor::RecoveryCode,
+            TypedCode::Neither => return Ok(Proved::Wrong),
+        };
+        if !self.count_within_session(token, session, caller).await? {
+            return Ok(Proved::Ended);
         }
-        let key = AttemptKey::second_factor(account.id());
-        let budget = [(key.clone(), self.deps.budgets.second_factor)];
-        match self.may_guess(token, session, Guess::SecondFactor, &budget, caller).await? {
-            MayGuess::Yes => {}
-            MayGuess::Wait(wait) => return Ok(Proved::Wait(wait)),
-            MayGuess::Ended => return Ok(Proved::Ended),
-        }
+        let who = &account.identity;
+        let failures = match self.count_factor_guess(who, factor, caller).await? {
+            Counted::Go { failures } => failures,
+            Counted::Wait(wait) => {
+                self.forgive_within_session(session).await?;
+                return Ok(Proved::Wait(wait));
+            }
+            Counted::Suspended { .. } | Counted::NoFactor => return Ok(Proved::Wrong),
+        };
         let proof = match code {
             TypedCode::App(code) => self.check_totp(account, code).await?,
             TypedCode::Recovery(code) => self.check_recovery(account, code, caller).await?,
@@ -189,35 +198,52 @@ impl LoginService {
             count_failure("second_factor");
             let context = Context::person(caller, &session.identity);
             self.record(Event::StepUpWrong { guess: Guess::SecondFactor }, &context).await?;
+            self.factor_was_wrong(who, factor, failures, caller).await?;
             return Ok(Proved::Wrong);
         };
-        self.deps.attempts.clear(&key).await?;
+        self.factor_was_right(account, factor).await?;
         Ok(Proved::Yes(proof))
     }
 
-    /// Counts a guess within a session before anything is compared: on the counters that signing in
-    /// has, and on the session's own, which ends it when it is used up.
-    async fn may_guess(
+    /// Counts a guess on the session's own counter before anything is compared. False when it is used
+    /// up: that ends the session.
+    async fn count_within_session(
         &self,
         token: &PlainToken<SessionToken>,
         session: &Session,
-        guess: Guess,
-        budgets: &[(AttemptKey, Budget)],
+        caller: &Caller,
+    ) -> Result<bool, LoginError> {
+        let own = AttemptKey::within_session(session.id);
+        let (tries, window) = (self.deps.budgets.login, self.deps.limits.absolute);
+        let budget = [(own, Budget { tries, window })];
+        if let Verdict::Wait(_) = self.deps.attempts.count(&budget, self.now()).await? {
+            self.sign_out(token, caller, Ended::TooManyTries).await?;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    async fn forgive_within_session(&self, session: &Session) -> Result<(), LoginError> {
+        Ok(self.deps.attempts.forgive(&[AttemptKey::within_session(session.id)]).await?)
+    }
+
+    /// Counts a password within a session, for the session and for the account.
+    async fn may_guess_password(
+        &self,
+        token: &PlainToken<SessionToken>,
+        session: &Session,
         caller: &Caller,
     ) -> Result<MayGuess, LoginError> {
-        let now = self.now();
-        let own = AttemptKey::within_session(session.id);
-        let tries = self.deps.budgets.login;
-        let budget = [(own.clone(), Budget { tries, window: self.deps.limits.absolute })];
-        if let Verdict::Wait(_) = self.deps.attempts.count(&budget, now).await? {
-            self.sign_out(token, caller, Ended::TooManyTries).await?;
+        if !self.count_within_session(token, session, caller).await? {
             return Ok(MayGuess::Ended);
         }
-        if let Verdict::Wait(wait) = self.deps.attempts.count(budgets, now).await? {
-            self.deps.attempts.forgive(&[own]).await?;
-            let counted: Vec<_> = budgets.iter().map(|(key, _)| key.clone()).collect();
+        let key = AttemptKey::in_sessions(session.identity.account);
+        let budget = [(key.clone(), self.deps.budgets.device)];
+        if let Verdict::Wait(wait) = self.deps.attempts.count(&budget, self.now()).await? {
+            self.forgive_within_session(session).await?;
             let context = Context::person(caller, &session.identity);
-            self.record_throttled(&counted, throttled(guess, wait, None), wait, &context).await?;
+            let event = throttled(Guess::Password, wait, None);
+            self.record_throttled(&[key], event, wait, &context).await?;
             return Ok(MayGuess::Wait(wait));
         }
         Ok(MayGuess::Yes)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::cores;
 use crate::auth::password::{Cost, PasswordSettings};
 use crate::auth::session::SessionLimits;
-use crate::auth::throttle::{Budget, Budgets};
+use crate::auth::throttle::{Budget, Budgets, Ladder, Pace};
 use crate::auth::ticket;
 use crate::config::key_path::KeyPath;
 use crate::config::raw::{RawPasswords, RawSessions, RawThrottle, RawTickets};
@@ -114,38 +114,60 @@ fn memory(text: Option<&str>, key: &KeyPath, r: &mut Reader<'_>) -> u32 {
 /// How many wrong guesses are borne.
 pub(super) fn budgets(raw: &RawThrottle, r: &mut Reader<'_>) -> Budgets {
     let default = Budgets::default();
-    let mut budget = |name: &str, tries, most, window_name: &str, window, default: Budget| {
-        let at = KeyPath::of("throttle");
-        Budget {
-            tries: r.number(&at.key(name), tries, default.tries, &(1..=most)),
-            window: r.some_time(&at.key(window_name), window, default.window),
-        }
+    let key = |name: &str| KeyPath::of("throttle").key(name);
+    let waits = default.name;
+    let first = r.some_time(&key("first_wait"), raw.first_wait.as_deref(), waits.first);
+    let longest = r.some_time(&key("longest_wait"), raw.longest_wait.as_deref(), waits.longest);
+    let forget = r.some_time(&key("forget_after"), raw.forget_after.as_deref(), waits.forget);
+    if first > longest {
+        r.fail(&key("first_wait"), "longer than throttle.longest_wait: it would never apply");
+    }
+    if longest > forget {
+        let why = "longer than throttle.forget_after: no wait could grow to it";
+        r.fail(&key("longest_wait"), why);
+    }
+    let mut pace = |name: &str, free, most, default: Pace| Pace {
+        free: r.number(&key(name), free, default.free, &(1..=most)),
+        first,
+        longest,
+        forget,
     };
-    let address = budget(
-        "per_address",
-        raw.per_address,
-        1_000_000,
-        "address_window",
-        raw.address_window.as_deref(),
-        default.address,
-    );
-    let name = budget(
-        "per_name",
-        raw.per_name,
-        NIST_TRIES,
-        "name_window",
-        raw.name_window.as_deref(),
-        default.name,
-    );
-    let second_factor = budget(
-        "second_factor",
-        raw.second_factor,
-        NIST_TRIES,
-        "second_factor_window",
-        raw.second_factor_window.as_deref(),
-        default.second_factor,
-    );
-    let key = KeyPath::of("throttle.per_login");
-    let login = r.number(&key, raw.per_login, default.login, &(1..=NIST_TRIES));
-    Budgets { address, name, second_factor, login }
+    let address = pace("per_address", raw.per_address, 1_000_000, default.address);
+    let name = pace("per_name", raw.per_name, NIST_TRIES, default.name);
+    let mut budget = |name: &str, tries, most, window_name: &str, window, default: Budget| Budget {
+        tries: r.number(&key(name), tries, default.tries, &(1..=most)),
+        window: r.some_time(&key(window_name), window, default.window),
+    };
+    let window = raw.device_window.as_deref();
+    let device =
+        budget("per_device", raw.per_device, NIST_TRIES, "device_window", window, default.device);
+    let window = raw.spray_window.as_deref();
+    let spray = budget("spray", raw.spray, 1_000_000, "spray_window", window, default.spray);
+    let lives = raw.device_lives.as_deref();
+    let device_lives = r.some_time(&key("device_lives"), lives, default.device_lives);
+    let second_factor = ladder(raw, r);
+    let login = r.number(&key("per_login"), raw.per_login, default.login, &(1..=NIST_TRIES));
+    Budgets { address, name, device, device_lives, spray, second_factor, login }
+}
+
+/// How wrong second factors in a row are answered.
+fn ladder(raw: &RawThrottle, r: &mut Reader<'_>) -> Ladder {
+    let default = Budgets::default().second_factor;
+    let key = |name: &str| KeyPath::of("throttle").key(name);
+    let (long_after, most) = (raw.second_factor_long_after, raw.second_factor_most);
+    let (wait, long_wait) =
+        (raw.second_factor_wait.as_deref(), raw.second_factor_long_wait.as_deref());
+    let range = 1..=NIST_TRIES;
+    Ladder {
+        every: r.number(&key("second_factor"), raw.second_factor, default.every, &range),
+        short: r.some_time(&key("second_factor_wait"), wait, default.short),
+        long_after: r.number(
+            &key("second_factor_long_after"),
+            long_after,
+            default.long_after,
+            &range,
+        ),
+        long: r.some_time(&key("second_factor_long_wait"), long_wait, default.long),
+        most: r.number(&key("second_factor_most"), most, default.most, &range),
+    }
 }

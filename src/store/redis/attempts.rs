@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::auth::ports::{Attempts, Stored};
-use crate::auth::throttle::{AttemptKey, Budget, Verdict};
+use crate::auth::throttle::{AttemptKey, Budget, Pace, Verdict};
 use crate::base::clock::Timestamp;
 
 use super::{RedisStore, lifetime};
@@ -17,6 +17,19 @@ impl Attempts for RedisStore {
         let mut call = self.call(|s| &s.count);
         for (key, budget) in keys {
             call.arg(key.as_str()).arg(budget.tries).arg(lifetime(budget.window));
+        }
+        let wait: u64 = self.run(&call).await?;
+        Ok(if wait == 0 { Verdict::Go } else { Verdict::Wait(Duration::from_millis(wait)) })
+    }
+
+    async fn pace(&self, keys: &[(AttemptKey, Pace)], _now: Timestamp) -> Stored<Verdict> {
+        let mut call = self.call(|s| &s.pace);
+        for (key, pace) in keys {
+            call.arg(key.as_str())
+                .arg(pace.free)
+                .arg(lifetime(pace.first))
+                .arg(lifetime(pace.longest))
+                .arg(lifetime(pace.forget));
         }
         let wait: u64 = self.run(&call).await?;
         Ok(if wait == 0 { Verdict::Go } else { Verdict::Wait(Duration::from_millis(wait)) })

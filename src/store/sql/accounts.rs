@@ -32,6 +32,7 @@ fn account(row: &AnyRow) -> sqlx::Result<Account> {
         disabled: flag(row, "disabled")?,
         ever_enrolled: flag(row, "ever_enrolled")?,
         sessions_valid_from: at(row, "sessions_valid_from")?,
+        devices_valid_from: at(row, "devices_valid_from")?,
         created_at: at(row, "created_at")?,
     })
 }
@@ -200,6 +201,16 @@ impl Accounts for SqlStore {
                 Ok(done.rows_affected() == 1)
             })
             .await
+    }
+
+    async fn forget_devices(&self, id: AccountId, now: Timestamp) -> Stored<bool> {
+        let statement = query(
+            "UPDATE accounts SET devices_valid_from = \
+             CASE WHEN devices_valid_from < $2 THEN $2 ELSE devices_valid_from END WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .bind(moment(now));
+        Ok(self.db.change(statement).await? == 1)
     }
 
     async fn remove(&self, id: AccountId) -> Stored<bool> {

@@ -22,6 +22,8 @@ fn factor(row: &AnyRow) -> sqlx::Result<TotpFactor> {
         sealed: text(row, "sealed")?,
         confirmed_at: at(row, "confirmed_at")?,
         last_used_at: at(row, "last_used_at")?,
+        failures: number(row, "failures")?,
+        suspended_at: optional_at(row, "suspended_at")?,
     })
 }
 
@@ -67,7 +69,8 @@ async fn replace_codes(
     query(
         "INSERT INTO recovery_sets (account_id, salt, pepper_id, created_at, confirmed_at) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT (account_id) DO UPDATE SET salt = $2, \
-         pepper_id = $3, created_at = $4, confirmed_at = $5, last_used_at = NULL",
+         pepper_id = $3, created_at = $4, confirmed_at = $5, last_used_at = NULL, \
+         failures = 0, wait_until = 0, suspended_at = NULL",
     )
     .bind(account.as_str())
     .bind(new.salt.as_str())

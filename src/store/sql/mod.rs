@@ -7,6 +7,7 @@ mod database;
 pub mod ephemeral;
 mod factors;
 mod file;
+mod guesses;
 mod resets;
 mod tickets;
 mod values;
@@ -30,6 +31,7 @@ fn schema(audit: &'static str) -> Vec<Step> {
         Step { version: 2, name: "audit", sql: audit },
         Step { version: 3, name: "tickets", sql: include_str!("migrations/tickets_0003.sql") },
         Step { version: 4, name: "passwords", sql: include_str!("migrations/passwords_0004.sql") },
+        Step { version: 5, name: "throttle", sql: include_str!("migrations/throttle_0005.sql") },
     ]
 }
 
@@ -45,7 +47,8 @@ pub enum SqlTarget {
 }
 
 /// The durable store: [`crate::auth::ports::Accounts`], [`crate::auth::ports::Factors`],
-/// [`crate::auth::ports::Tickets`] and [`crate::auth::ports::Audit`].
+/// [`crate::auth::ports::Guesses`], [`crate::auth::ports::Tickets`] and
+/// [`crate::auth::ports::Audit`].
 ///
 /// Clones share their connections.
 #[derive(Clone, Debug)]

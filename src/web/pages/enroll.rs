@@ -55,9 +55,12 @@ async fn page(
 /// Nothing may be enrolled in this login: where it goes on.
 async fn elsewhere(visit: &Visit, pending: &Pending) -> Result<Response, Failure> {
     Ok(match visit.service.owed(visit.app(), pending).await? {
-        Some(Owed::SecondFactor { .. } | Owed::NewPassword { .. } | Owed::Help { .. }) => {
-            Answer::see_other("/_auth/otp").done()
-        }
+        Some(
+            Owed::SecondFactor { .. }
+            | Owed::Suspended { .. }
+            | Owed::NewPassword { .. }
+            | Owed::Help { .. },
+        ) => Answer::see_other("/_auth/otp").done(),
         Some(Owed::Enrolment { .. }) | None => to_login(),
     })
 }

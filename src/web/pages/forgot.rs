@@ -96,7 +96,7 @@ async fn password(
     let Some(pending) = visit.pending() else { return Ok(to_login()) };
     let name = match visit.service.owed(visit.app(), &pending).await? {
         Some(Owed::NewPassword { name }) => name,
-        Some(Owed::SecondFactor { .. } | Owed::Help { .. }) => {
+        Some(Owed::SecondFactor { .. } | Owed::Suspended { .. } | Owed::Help { .. }) => {
             return Ok(Answer::see_other("/_auth/otp").done());
         }
         Some(Owed::Enrolment { .. }) => return Ok(Answer::see_other("/_auth/enroll").done()),

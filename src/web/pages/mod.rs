@@ -10,6 +10,7 @@ mod fresh;
 pub(super) mod login;
 pub(super) mod logout;
 pub(super) mod new_codes;
+pub(super) mod notice;
 pub(super) mod password;
 pub(super) mod recovery_codes;
 pub(super) mod second_factor;

@@ -13,7 +13,7 @@ use crate::web::form::ConfirmForm;
 use crate::web::guard::is_own_navigation;
 use crate::web::return_to::ReturnTo;
 use crate::web::view::{Answer, Frame};
-use crate::web::visit::Visit;
+use crate::web::visit::{Visit, notice_path};
 
 #[derive(Template)]
 #[template(path = "recovery_codes.html")]
@@ -80,5 +80,9 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         return ready(&visit, StatusCode::BAD_REQUEST);
     }
     let next = visit.service.confirm_recovery_codes(&token, &session, &visit.caller()).await?;
-    Ok(Answer::see_other(ReturnTo::parse(&next).as_str()).done())
+    let next = ReturnTo::parse(&next);
+    if !session.notices.is_empty() {
+        return Ok(Answer::see_other(&notice_path(&next)).done());
+    }
+    Ok(Answer::see_other(next.as_str()).done())
 }

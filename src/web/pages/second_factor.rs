@@ -4,7 +4,7 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::auth::login::{Owed, SecondFactor};
+use crate::auth::login::{ClockOff, Owed, SecondFactor};
 use crate::auth::recovery::RecoveryCode;
 use crate::auth::totp::Code;
 use crate::web::failure::Failure;
@@ -12,11 +12,14 @@ use crate::web::form::CodeForm;
 use crate::web::service::Pending;
 use crate::web::view::{Answer, Complaint, Frame};
 use crate::web::visit::{Visit, signed_in};
+use crate::web::words;
 
 const WRONG: &str = "This code is not right or was used before. Wait for the next one and try \
                      again.";
 const WRONG_RECOVERY: &str = "This recovery code is not right or was used before. Please check it \
                               and try again.";
+const SUSPENDED: &str = "There were too many wrong codes in a row: no more are taken. Please ask \
+                         your administrator for a one-time link.";
 /// How many tries are left when the person is told.
 const FEW_TRIES: u32 = 2;
 
@@ -46,7 +49,16 @@ struct HelpPage<'a> {
     reference: String,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Template)]
+#[template(path = "suspended.html")]
+struct SuspendedPage<'a> {
+    frame: Frame,
+    name: &'a str,
+    recovery: bool,
+    reference: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Means {
     App,
     RecoveryCode,
@@ -68,6 +80,10 @@ async fn page(visit: &Visit, means: Means, complaint: &Complaint) -> Result<Resp
         Some(Owed::Enrolment { .. }) => return Ok(Answer::see_other("/_auth/enroll").done()),
         Some(Owed::Help { name }) => return help(visit, name.as_str()),
         Some(Owed::SecondFactor { name }) => name,
+        Some(Owed::Suspended { name, recovery: true }) if means == Means::RecoveryCode => name,
+        Some(Owed::Suspended { name, recovery }) => {
+            return suspended(visit, name.as_str(), recovery);
+        }
     };
     let (frame, (csrf, cookie)) = (visit.frame(), visit.csrf()?);
     let (name, status) = (name.as_str(), complaint.status());
@@ -81,6 +97,12 @@ async fn page(visit: &Visit, means: Means, complaint: &Complaint) -> Result<Resp
 fn help(visit: &Visit, name: &str) -> Result<Response, Failure> {
     let reference = visit.context.request_id.to_string();
     let page = HelpPage { frame: visit.frame(), name, reference };
+    Ok(Answer::page(StatusCode::FORBIDDEN, &page)?.done())
+}
+
+fn suspended(visit: &Visit, name: &str, recovery: bool) -> Result<Response, Failure> {
+    let reference = visit.context.request_id.to_string();
+    let page = SuspendedPage { frame: visit.frame(), name, recovery, reference };
     Ok(Answer::page(StatusCode::FORBIDDEN, &page)?.done())
 }
 
@@ -128,6 +150,18 @@ async fn with_recovery_code(
     Ok(visit.service.recovery_code(visit.app(), pending, code, &visit.caller()).await?)
 }
 
+fn clock_words(off: ClockOff) -> String {
+    let (by, direction) = match off {
+        ClockOff::Fast(by) => (by, "ahead"),
+        ClockOff::Slow(by) => (by, "behind"),
+    };
+    let by = words::duration(by);
+    format!(
+        "This code is not right now: the clock of your phone is about {by} {direction}. Set its \
+         time to automatic, wait for the next code and try again."
+    )
+}
+
 /// The answer to an outcome that ends this step, or what to complain about beside the field.
 pub(in crate::web) fn finished(
     outcome: &SecondFactor,
@@ -139,14 +173,15 @@ pub(in crate::web) fn finished(
         // The cookie stays: the login page finds the login gone and says so.
         SecondFactor::StartAgain => Ok(to_login()),
         SecondFactor::Wait(wait) => Err(Complaint::wait(*wait)),
-        SecondFactor::Wrong { tries_left } if *tries_left <= FEW_TRIES => {
-            let left = match tries_left {
-                0 => "This was the last try: you will have to start again.".to_owned(),
-                1 => "One try is left.".to_owned(),
-                n => format!("{n} tries are left."),
-            };
-            Err(Complaint::wrong(format!("{wrong} {left}")))
+        SecondFactor::Suspended => Err(Complaint::wrong(SUSPENDED)),
+        SecondFactor::Wrong { tries_left, clock } => {
+            let text = clock.map_or_else(|| wrong.to_owned(), clock_words);
+            Err(Complaint::wrong(match tries_left {
+                0 => format!("{text} This was the last try: you will have to start again."),
+                1 => format!("{text} One try is left."),
+                n if *n <= FEW_TRIES => format!("{text} {n} tries are left."),
+                _ => text,
+            }))
         }
-        SecondFactor::Wrong { .. } => Err(Complaint::wrong(wrong)),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vestibule::auth::throttle::{AttemptKey, Budget, Verdict};
+use vestibule::auth::throttle::{AttemptKey, Budget, Pace, Verdict};
 use vestibule::base::address::ClientIp;
 
 use super::places::{ShortLived, ShortLivedPorts};
@@ -113,7 +113,102 @@ async fn a_budget_of_nothing_lets_nothing_through<S: ShortLivedPorts>(place: &Sh
     assert_eq!(verdict, Verdict::Wait(Duration::from_mins(5)));
 }
 
+const PACE: Pace = Pace {
+    free: 3,
+    first: Duration::from_secs(20),
+    longest: Duration::from_mins(1),
+    forget: Duration::from_hours(1),
+};
+
+async fn paced<S: ShortLivedPorts>(place: &ShortLived<S>, key: &AttemptKey) -> Duration {
+    match place.one.pace(&[(key.clone(), PACE)], place.now()).await.unwrap() {
+        Verdict::Go => Duration::ZERO,
+        Verdict::Wait(wait) => wait,
+    }
+}
+
+async fn paced_tries_wait_longer_and_longer<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let key = key();
+    for _ in 0..3 {
+        assert_eq!(paced(place, &key).await, Duration::ZERO);
+    }
+    for wait in [20, 40, 60, 60] {
+        let wait = Duration::from_secs(wait);
+        for _ in 0..3 {
+            let left = paced(place, &key).await;
+            assert!(left + Duration::from_secs(15) > wait && left <= wait, "{left:?} of {wait:?}");
+        }
+        place.pass(wait).await;
+        assert_eq!(paced(place, &key).await, Duration::ZERO, "after {wait:?}");
+    }
+}
+
+async fn of_a_hundred_paced_tries_at_once_those_without_a_wait_are_let_through<
+    S: ShortLivedPorts,
+>(
+    place: &ShortLived<S>,
+) {
+    let (key, now) = (key(), place.now());
+    let verdicts = at_once(100, |i| {
+        let (store, keys) = (place.either(i), [(key.clone(), PACE)]);
+        async move { store.pace(&keys, now).await.unwrap() }
+    })
+    .await;
+    assert_eq!(verdicts.iter().filter(|v| **v == Verdict::Go).count(), 3);
+}
+
+async fn a_pause_makes_the_next_paced_try_the_first_again<S: ShortLivedPorts>(
+    place: &ShortLived<S>,
+) {
+    let key = key();
+    for _ in 0..3 {
+        assert_eq!(paced(place, &key).await, Duration::ZERO);
+    }
+    place.pass(Duration::from_mins(59)).await;
+    assert_eq!(paced(place, &key).await, Duration::ZERO);
+    let wait = paced(place, &key).await;
+    assert!(wait > Duration::from_secs(20), "the fourth, not the first: {wait:?}");
+    place.pass(Duration::from_hours(1)).await;
+    for _ in 0..3 {
+        assert_eq!(paced(place, &key).await, Duration::ZERO);
+    }
+}
+
+async fn nothing_is_paced_while_one_of_the_keys_waits<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let (full, fresh) = (key(), key());
+    for _ in 0..3 {
+        assert_eq!(paced(place, &full).await, Duration::ZERO);
+    }
+    let both = [(fresh.clone(), PACE), (full.clone(), PACE)];
+    for _ in 0..5 {
+        let verdict = place.two.pace(&both, place.now()).await.unwrap();
+        assert!(matches!(verdict, Verdict::Wait(_)));
+    }
+    for _ in 0..3 {
+        assert_eq!(paced(place, &fresh).await, Duration::ZERO, "none of the five was counted");
+    }
+}
+
+async fn a_forgiven_paced_try_is_given_back<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let key = key();
+    for _ in 0..20 {
+        assert_eq!(paced(place, &key).await, Duration::ZERO);
+        place.two.forgive(std::slice::from_ref(&key)).await.unwrap();
+    }
+    for _ in 0..3 {
+        assert_eq!(paced(place, &key).await, Duration::ZERO);
+    }
+    assert!(paced(place, &key).await > Duration::ZERO);
+    place.two.clear(&key).await.unwrap();
+    assert_eq!(paced(place, &key).await, Duration::ZERO, "cleared, with its wait");
+}
+
 super::on_both_session_stores!(
+    paced_tries_wait_longer_and_longer,
+    of_a_hundred_paced_tries_at_once_those_without_a_wait_are_let_through,
+    a_pause_makes_the_next_paced_try_the_first_again,
+    nothing_is_paced_while_one_of_the_keys_waits,
+    a_forgiven_paced_try_is_given_back,
     of_a_hundred_tries_at_once_the_budget_is_let_through,
     nothing_is_counted_when_one_of_the_keys_is_exhausted,
     the_longest_wait_is_told,

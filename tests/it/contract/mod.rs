@@ -6,6 +6,7 @@ mod accounts;
 mod attempts;
 mod audit;
 mod factors;
+mod guesses;
 mod outages;
 mod pending;
 mod places;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, Executor as _};
 use vestibule::auth::ports::{Accounts as _, Attempts, PendingLogins, Sessions, StoreError};
-use vestibule::auth::throttle::{AttemptKey, Budgets, Verdict};
+use vestibule::auth::throttle::{AttemptKey, ENROLMENT_GUESSES, Verdict};
 use vestibule::auth::token::{PendingToken, PlainToken, SessionToken};
 use vestibule::base::secret::Secret;
 use vestibule::store::redis::RedisStore;
@@ -109,7 +109,7 @@ async fn a_redis_that_is_full_or_evicts_is_an_error() {
     assert!(store.promote(&next, &token(), &filed, IDLE).await.is_err());
     let full = store.begin(&token(), &login, start()).await.unwrap_err().to_string();
     assert!(full.contains("OOM"), "{full}");
-    let keys = [(AttemptKey::second_factor(account_id()), Budgets::default().second_factor)];
+    let keys = [(AttemptKey::second_factor(account_id()), ENROLMENT_GUESSES)];
     assert!(Attempts::count(&store, &keys, start()).await.is_err());
     assert!(Sessions::ping(&store).await.is_err());
     Sessions::end(&store, &id).await.expect("a full server can still end a session");
@@ -136,7 +136,7 @@ async fn a_redis_dump_signs_nobody_in_and_every_key_in_it_expires() {
     );
     store.begin(&waiting, &login(account_id(), start()), start()).await.unwrap();
     let counted = AttemptKey::second_factor(account_id());
-    let budget = Budgets::default().second_factor;
+    let budget = ENROLMENT_GUESSES;
     assert_eq!(store.count(&[(counted, budget)], start()).await.unwrap(), Verdict::Go);
     let dump = server.dump().await;
     assert!(dump.contains(&plain_session.hashed().to_hex()));

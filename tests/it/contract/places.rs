@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use vestibule::auth::ports::{
-    Accounts, Attempts, Audit, Factors, PasswordResets, PendingLogins, Sessions, Tickets,
+    Accounts, Attempts, Audit, Factors, Guesses, PasswordResets, PendingLogins, Sessions, Tickets,
 };
 use vestibule::auth::session::{PendingLogin, Session};
 use vestibule::auth::token::{HashedToken, PendingToken, SessionToken};
@@ -21,11 +21,11 @@ use crate::support::servers::{PostgresServer, RedisServer};
 
 /// What a durable store does.
 pub(crate) trait DurablePorts:
-    Accounts + Factors + Tickets + PasswordResets + Audit + Clone + 'static
+    Accounts + Factors + Guesses + Tickets + PasswordResets + Audit + Clone + 'static
 {
 }
-impl<S: Accounts + Factors + Tickets + PasswordResets + Audit + Clone + 'static> DurablePorts
-    for S
+impl<S: Accounts + Factors + Guesses + Tickets + PasswordResets + Audit + Clone + 'static>
+    DurablePorts for S
 {
 }
 

@@ -47,6 +47,8 @@ pub(crate) struct Browser {
     pub(crate) host: String,
     /// Its address.
     pub(crate) from: IpAddr,
+    /// The address that a trusted proxy before the gateway says it has.
+    pub(crate) forwarded_for: Option<String>,
     /// Its cookies, by name.
     pub(crate) jar: BTreeMap<String, String>,
 }
@@ -67,6 +69,7 @@ impl Browser {
             certificates: gateway.certificates.clone(),
             host: HOST.to_owned(),
             from: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            forwarded_for: None,
             jar: BTreeMap::new(),
         }
     }
@@ -84,6 +87,49 @@ impl Browser {
         }
         let pairs: Vec<String> = self.jar.iter().map(|(n, v)| format!("{n}={v}")).collect();
         format!("Cookie: {}\r\n", pairs.join("; "))
+    }
+
+    fn forwarded_line(&self) -> String {
+        let line = |ip| format!("X-Forwarded-For: {ip}\r\nX-Forwarded-Proto: https\r\n");
+        self.forwarded_for.as_ref().map(line).unwrap_or_default()
+    }
+
+    /// Posts one form so many times over one connection; the statuses.
+    pub(crate) async fn posts(
+        &mut self,
+        target: &str,
+        form: &[(&str, &str)],
+        times: usize,
+    ) -> Vec<u16> {
+        let pairs: Vec<String> =
+            form.iter().map(|(n, v)| format!("{}={}", encode(n), encode(v))).collect();
+        let body = pairs.join("&");
+        let request = format!(
+            "POST {target} HTTP/1.1\r\nHost: {}\r\n{}{}Content-Length: {}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nOrigin: https://{}\r\n\
+             Accept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\n\
+             Sec-Fetch-Dest: document\r\n\r\n{body}",
+            self.host,
+            self.forwarded_line(),
+            self.cookie_line(),
+            body.len(),
+            self.host
+        );
+        let mut statuses = Vec::with_capacity(times);
+        let mut wire = self.connect().await;
+        while statuses.len() < times {
+            let exchange = async {
+                wire.send(request.as_bytes()).await?;
+                wire.answer("POST").await
+            };
+            let answer = within(PATIENCE, target, exchange).await;
+            let answer = answer.unwrap_or_else(|e| panic!("{target}: {e}"));
+            if answer.get("connection") == Some("close") && statuses.len() + 1 < times {
+                wire = self.connect().await;
+            }
+            statuses.push(answer.status);
+        }
+        statuses
     }
 
     /// A TLS connection for HTTP/1.1.
@@ -112,8 +158,9 @@ impl Browser {
             format!("Content-Length: {}\r\n", body.len())
         };
         let head = format!(
-            "{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{}{length}{lines}\r\n",
+            "{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{}{}{length}{lines}\r\n",
             self.host,
+            self.forwarded_line(),
             self.cookie_line()
         );
         let what = format!("{method} {target}");

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::{Any, Transaction, query};
 
 use crate::auth::ports::{Attempts, Stored};
-use crate::auth::throttle::{AttemptKey, Budget, Verdict};
+use crate::auth::throttle::{AttemptKey, Budget, Pace, Verdict};
 use crate::base::clock::Timestamp;
 
 use super::super::values::{at, moment, number};
@@ -48,6 +48,39 @@ async fn count_one(
     Ok(())
 }
 
+/// The key under which the wait of a paced key lies.
+fn wait_key(key: &AttemptKey) -> String {
+    format!("{}:wait", key.as_str())
+}
+
+/// Counts one paced try, and sets the wait after it.
+async fn pace_one(
+    t: &mut Transaction<'static, Any>,
+    key: &AttemptKey,
+    pace: &Pace,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    let row = query(
+        "INSERT INTO attempts (key, tries, expires_at) VALUES ($1, 1, $2) \
+         ON CONFLICT (key) DO UPDATE SET tries = attempts.tries + 1, expires_at = $2 \
+         RETURNING tries",
+    )
+    .bind(key.as_str())
+    .bind(moment(now.plus(pace.forget)))
+    .fetch_one(&mut **t)
+    .await?;
+    let wait = pace.wait_after(number(&row, "tries")?);
+    if wait.is_zero() {
+        return Ok(());
+    }
+    query("INSERT INTO attempts (key, tries, expires_at) VALUES ($1, 1, $2)")
+        .bind(wait_key(key))
+        .bind(moment(now.plus(wait)))
+        .execute(&mut **t)
+        .await?;
+    Ok(())
+}
+
 #[async_trait]
 impl Attempts for EmbeddedStore {
     async fn count(&self, keys: &[(AttemptKey, Budget)], now: Timestamp) -> Stored<Verdict> {
@@ -74,6 +107,36 @@ impl Attempts for EmbeddedStore {
             .await
     }
 
+    async fn pace(&self, keys: &[(AttemptKey, Pace)], now: Timestamp) -> Stored<Verdict> {
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                query("DELETE FROM attempts WHERE expires_at <= $1")
+                    .bind(moment(now))
+                    .execute(&mut *t)
+                    .await?;
+                let mut longest = Duration::ZERO;
+                for (key, _) in keys {
+                    let row = query("SELECT expires_at FROM attempts WHERE key = $1")
+                        .bind(wait_key(key))
+                        .fetch_optional(&mut *t)
+                        .await?;
+                    if let Some(row) = row {
+                        longest = longest.max(at(&row, "expires_at")?.since(now));
+                    }
+                }
+                if !longest.is_zero() {
+                    return Ok(Verdict::Wait(longest));
+                }
+                for (key, pace) in keys {
+                    pace_one(&mut t, key, pace, now).await?;
+                }
+                t.commit().await?;
+                Ok(Verdict::Go)
+            })
+            .await
+    }
+
     async fn forgive(&self, keys: &[AttemptKey]) -> Stored<()> {
         self.db
             .timed(async {
@@ -91,7 +154,9 @@ impl Attempts for EmbeddedStore {
     }
 
     async fn clear(&self, key: &AttemptKey) -> Stored<()> {
-        let statement = query("DELETE FROM attempts WHERE key = $1").bind(key.as_str());
+        let statement = query("DELETE FROM attempts WHERE key IN ($1, $2)")
+            .bind(key.as_str())
+            .bind(wait_key(key));
         self.db.change(statement).await?;
         Ok(())
     }

@@ -1,0 +1,213 @@
+//! Guesses at passwords and second factors: who has to wait, what a wrong one leads to.
+//!
+//! A browser that the account knows has a budget of its own. All others share budgets, per network
+//! and per name: so a stranger slows strangers, never the owner. Second factors are counted per
+//! account in the durable store, whatever the browser, the session or the node.
+
+use std::time::Duration;
+
+use super::events::{once, throttled};
+use super::service::count_failure;
+use super::{ClockOff, LoginError, LoginService};
+use crate::auth::account::{Account, Identity, LoginName};
+use crate::auth::audit::{Caller, Context, Event, Guess as Guessed};
+use crate::auth::stage::Factor;
+use crate::auth::throttle::{
+    AttemptKey, Budget, CLOCK_ANSWERS, Counted, Ladder, RECOVERY_MOST, Verdict,
+};
+use crate::auth::totp::{Code, PERIOD, TimeStep, TotpSecret};
+use crate::base::clock::Timestamp;
+use crate::base::id::FactorId;
+
+/// Whether a password may be compared.
+pub(super) enum MayTry {
+    /// It may; this was counted.
+    Yes(Tried),
+    /// Not yet.
+    Wait { wait: Duration, keys: Vec<AttemptKey> },
+}
+
+/// What was counted for a password.
+pub(super) struct Tried {
+    pub(super) keys: Vec<AttemptKey>,
+    /// The account does not know this browser.
+    stranger: bool,
+}
+
+impl LoginService {
+    /// Counts a password before it is compared. Where the browser's own budget is used up, it is a
+    /// stranger like any other.
+    pub(super) async fn may_try_password(
+        &self,
+        caller: &Caller,
+        name: Option<&LoginName>,
+    ) -> Result<MayTry, LoginError> {
+        let (budgets, now) = (self.deps.budgets, self.now());
+        if let Some(key) = self.own_budget(caller, name).await? {
+            let own = [(key.clone(), budgets.device)];
+            if self.deps.attempts.count(&own, now).await? == Verdict::Go {
+                return Ok(MayTry::Yes(Tried { keys: vec![key], stranger: false }));
+            }
+        }
+        let mut paces = vec![(AttemptKey::address(caller.device.address), budgets.address)];
+        if let Some(name) = name {
+            paces.push((AttemptKey::name(&self.deps.keys, name), budgets.name));
+        }
+        let verdict = self.deps.attempts.pace(&paces, now).await?;
+        let keys = paces.into_iter().map(|(key, _)| key).collect();
+        Ok(match verdict {
+            Verdict::Go => MayTry::Yes(Tried { keys, stranger: true }),
+            Verdict::Wait(wait) => MayTry::Wait { wait, keys },
+        })
+    }
+
+    /// The counter of this browser for the account of that name, if the account knows it. The
+    /// account is looked up only where the cookie holds its name already.
+    async fn own_budget(
+        &self,
+        caller: &Caller,
+        name: Option<&LoginName>,
+    ) -> Result<Option<AttemptKey>, LoginError> {
+        let (Some(browser), Some(name)) = (&caller.browser, name) else { return Ok(None) };
+        let lives = self.deps.budgets.device_lives;
+        let known = browser.known_to(name, &self.deps.keys, self.now(), lives);
+        let Some((id, since)) = known else { return Ok(None) };
+        let account = self.deps.accounts.by_name(name).await?;
+        let knows = account.is_some_and(|a| a.id() == id && a.knows_browsers_since(since));
+        Ok(knows.then(|| AttemptKey::device(id, browser.id())))
+    }
+
+    /// A wrong password of a stranger: too many over all names are a spray, which is told to the
+    /// operator and slows nobody, as the next stranger may be an owner.
+    pub(super) async fn watch_for_spray(
+        &self,
+        tried: &Tried,
+        caller: &Caller,
+    ) -> Result<(), LoginError> {
+        if !tried.stranger {
+            return Ok(());
+        }
+        let budget = self.deps.budgets.spray;
+        let key = AttemptKey::spray();
+        match self.deps.attempts.count(&[(key.clone(), budget)], self.now()).await? {
+            Verdict::Go => Ok(()),
+            Verdict::Wait(rest) => {
+                let event =
+                    Event::PasswordSpray { wrong: budget.tries, seconds: budget.window.as_secs() };
+                self.record_within(&[(key.refused(), once(rest))], event, &Context::unknown(caller))
+                    .await
+            }
+        }
+    }
+
+    fn ladder(&self, factor: Factor) -> Ladder {
+        let ladder = self.deps.budgets.second_factor;
+        match factor {
+            Factor::Totp => ladder,
+            Factor::RecoveryCode => ladder.up_to(RECOVERY_MOST),
+        }
+    }
+
+    /// Counts a guess at a second factor before it is compared; a refusal is on record.
+    pub(super) async fn count_factor_guess(
+        &self,
+        who: &Identity,
+        factor: Factor,
+        caller: &Caller,
+    ) -> Result<Counted, LoginError> {
+        let (account, ladder) = (who.account, self.ladder(factor));
+        let counted =
+            self.deps.guesses.count_factor_guess(account, factor, &ladder, self.now()).await?;
+        match counted {
+            Counted::Wait(wait) => {
+                let context = Context::person(caller, who);
+                let event = throttled(Guessed::SecondFactor, wait, None);
+                let key = [AttemptKey::second_factor(account)];
+                self.record_throttled(&key, event, wait, &context).await?;
+            }
+            Counted::Suspended { failures } => {
+                count_failure("suspended");
+                self.suspend(who, factor, failures, caller).await?;
+            }
+            Counted::Go { .. } | Counted::NoFactor => {}
+        }
+        Ok(counted)
+    }
+
+    /// A counted guess was wrong: the last one suspends the factor.
+    pub(super) async fn factor_was_wrong(
+        &self,
+        who: &Identity,
+        factor: Factor,
+        failures: u32,
+        caller: &Caller,
+    ) -> Result<(), LoginError> {
+        if failures < self.ladder(factor).most {
+            return Ok(());
+        }
+        self.suspend(who, factor, failures, caller).await
+    }
+
+    async fn suspend(
+        &self,
+        who: &Identity,
+        factor: Factor,
+        failures: u32,
+        caller: &Caller,
+    ) -> Result<(), LoginError> {
+        let (most, now) = (self.ladder(factor).most, self.now());
+        if self.deps.guesses.suspend_factor(who.account, factor, most, now).await? {
+            let event = Event::FactorSuspended { failures: failures.into() };
+            self.record(event, &Context::person(caller, who)).await?;
+        }
+        Ok(())
+    }
+
+    /// A guess was right: the factor's count starts afresh.
+    pub(super) async fn factor_was_right(
+        &self,
+        account: &Account,
+        factor: Factor,
+    ) -> Result<(), LoginError> {
+        Ok(self.deps.guesses.factor_guess_was_right(account.id(), factor).await?)
+    }
+
+    /// How far the clock of the phone is off, if that is why the code is wrong. A guesser learns
+    /// nothing of use: a code that is told to be of a time to come is refused at that time, and one
+    /// from before the last sign-in is not told of.
+    pub(super) async fn clock_off(
+        &self,
+        account: &Account,
+        (factor, secret): (FactorId, &TotpSecret),
+        last_used_at: Option<Timestamp>,
+        code: &Code,
+    ) -> Result<Option<ClockOff>, LoginError> {
+        let now = self.now();
+        let Some(steps) = secret.steps_off(code, now) else { return Ok(None) };
+        let step = TimeStep::from_number(TimeStep::at(now).number().saturating_add_signed(steps));
+        let used_up = |at: Timestamp| step.number() <= TimeStep::at(at).number().saturating_add(1);
+        if last_used_at.is_some_and(used_up) {
+            return Ok(None);
+        }
+        let answers = [(AttemptKey::clock(account.id()), CLOCK_ANSWERS)];
+        if let Verdict::Wait(_) = self.deps.attempts.count(&answers, now).await? {
+            return Ok(None);
+        }
+        if !self.claim_step(factor, step).await? {
+            return Ok(None);
+        }
+        let by = PERIOD.saturating_mul(u32::try_from(steps.unsigned_abs()).unwrap_or(0));
+        Ok(Some(if steps > 0 { ClockOff::Fast(by) } else { ClockOff::Slow(by) }))
+    }
+
+    /// Takes a step for one answer, "of another time" or "right": true for the first who asks.
+    pub(super) async fn claim_step(
+        &self,
+        factor: FactorId,
+        step: TimeStep,
+    ) -> Result<bool, LoginError> {
+        let once = Budget { tries: 1, window: Duration::from_mins(30) };
+        let key = [(AttemptKey::answered_step(factor, step), once)];
+        Ok(self.deps.attempts.count(&key, self.now()).await? == Verdict::Go)
+    }
+}

@@ -1,0 +1,176 @@
+//! Wrong guesses at second factors in SQL: they outlast the short-lived store, so that emptying it
+//! buys nobody a guess.
+
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+use sqlx::query;
+
+use crate::auth::ports::{Guesses, Stored};
+use crate::auth::stage::Factor;
+use crate::auth::throttle::{Counted, Ladder, WrongCodes};
+use crate::base::address::ClientIp;
+use crate::base::clock::Timestamp;
+use crate::base::id::AccountId;
+
+use super::SqlStore;
+use super::values::{at, moment, number, optional_at, parsed, text};
+
+/// The statements about one kind of factor.
+struct Statements {
+    count: &'static str,
+    state: &'static str,
+    right: &'static str,
+    suspend: &'static str,
+    lift: &'static str,
+}
+
+macro_rules! statements {
+    ($table:literal) => {
+        Statements {
+            count: concat!(
+                "UPDATE ",
+                $table,
+                " SET failures = failures + 1, wait_until = CASE \
+                 WHEN (failures + 1) % $3 <> 0 THEN wait_until \
+                 WHEN failures + 1 >= $4 THEN $5 ELSE $6 END \
+                 WHERE account_id = $1 AND failures < $7 AND suspended_at IS NULL \
+                 AND wait_until <= $2 RETURNING failures"
+            ),
+            state: concat!(
+                "SELECT failures, wait_until, suspended_at FROM ",
+                $table,
+                " WHERE account_id = $1"
+            ),
+            right: concat!(
+                "UPDATE ",
+                $table,
+                " SET failures = 0, wait_until = 0 WHERE account_id = $1 AND suspended_at IS NULL"
+            ),
+            suspend: concat!(
+                "UPDATE ",
+                $table,
+                " SET suspended_at = $2 \
+                 WHERE account_id = $1 AND failures >= $3 AND suspended_at IS NULL"
+            ),
+            lift: concat!(
+                "UPDATE ",
+                $table,
+                " SET failures = 0, wait_until = 0, suspended_at = NULL \
+                 WHERE account_id = $1 AND failures > 0"
+            ),
+        }
+    };
+}
+
+const TOTP: Statements = statements!("totp_factors");
+const RECOVERY: Statements = statements!("recovery_sets");
+
+fn of(factor: Factor) -> &'static Statements {
+    match factor {
+        Factor::Totp => &TOTP,
+        Factor::RecoveryCode => &RECOVERY,
+    }
+}
+
+const RECORD: &str = "the count of wrong codes";
+
+#[async_trait]
+impl Guesses for SqlStore {
+    async fn count_factor_guess(
+        &self,
+        account: AccountId,
+        factor: Factor,
+        ladder: &Ladder,
+        now: Timestamp,
+    ) -> Stored<Counted> {
+        let statement = query(of(factor).count)
+            .bind(account.to_string())
+            .bind(moment(now))
+            .bind(i64::from(ladder.every))
+            .bind(i64::from(ladder.long_after))
+            .bind(moment(now.plus(ladder.long)))
+            .bind(moment(now.plus(ladder.short)))
+            .bind(i64::from(ladder.most));
+        let damaged = |_values| self.db.damaged(RECORD);
+        if let Some(row) = self.db.change_returning(statement).await? {
+            return number(&row, "failures")
+                .map(|failures| Counted::Go { failures })
+                .map_err(damaged);
+        }
+        // Refused; this only finds the words for it.
+        let state = query(of(factor).state).bind(account.to_string());
+        let Some(row) = self.db.fetch_one(state).await? else { return Ok(Counted::NoFactor) };
+        let failures: u32 = number(&row, "failures").map_err(damaged)?;
+        let suspended = optional_at(&row, "suspended_at").map_err(damaged)?.is_some();
+        if suspended || failures >= ladder.most {
+            return Ok(Counted::Suspended { failures });
+        }
+        Ok(Counted::Wait(at(&row, "wait_until").map_err(damaged)?.since(now)))
+    }
+
+    async fn factor_guess_was_right(&self, account: AccountId, factor: Factor) -> Stored<()> {
+        self.db.change(query(of(factor).right).bind(account.to_string())).await?;
+        Ok(())
+    }
+
+    async fn suspend_factor(
+        &self,
+        account: AccountId,
+        factor: Factor,
+        most: u32,
+        now: Timestamp,
+    ) -> Stored<bool> {
+        let statement = query(of(factor).suspend)
+            .bind(account.to_string())
+            .bind(moment(now))
+            .bind(i64::from(most));
+        Ok(self.db.change(statement).await? == 1)
+    }
+
+    async fn lift_suspension(&self, account: AccountId) -> Stored<bool> {
+        let id = account.to_string();
+        let app = self.db.change(query(TOTP.lift).bind(id.as_str())).await?;
+        let codes = self.db.change(query(RECOVERY.lift).bind(id.as_str())).await?;
+        Ok(app + codes > 0)
+    }
+
+    async fn note_wrong_code(&self, account: AccountId, wrong: &WrongCodes) -> Stored<()> {
+        let statement = query(
+            "INSERT INTO wrong_codes (account_id, login, tries, last_at, address) \
+             VALUES ($1, $2, 1, $3, $4) ON CONFLICT (account_id, login) DO UPDATE SET \
+             tries = wrong_codes.tries + 1, last_at = $3, address = $4",
+        )
+        .bind(account.to_string())
+        .bind(wrong.login.as_str())
+        .bind(moment(wrong.last_at))
+        .bind(wrong.address.to_string());
+        self.db.change(statement).await?;
+        Ok(())
+    }
+
+    async fn wrong_codes(&self, account: AccountId) -> Stored<Vec<WrongCodes>> {
+        let statement =
+            query("SELECT login, tries, last_at, address FROM wrong_codes WHERE account_id = $1")
+                .bind(account.to_string());
+        let rows = self.db.fetch(statement).await?;
+        let read = |row: &_| {
+            Ok::<_, sqlx::Error>(WrongCodes {
+                login: text(row, "login")?,
+                tries: number(row, "tries")?,
+                last_at: at(row, "last_at")?,
+                address: ClientIp::new(parsed::<IpAddr>(row, "address")?),
+            })
+        };
+        let found = rows.iter().map(read).collect::<sqlx::Result<Vec<_>>>();
+        found.map_err(|_values| self.db.damaged(RECORD))
+    }
+
+    async fn forget_wrong_codes(&self, account: AccountId, until: Timestamp) -> Stored<()> {
+        let statement = query("DELETE FROM wrong_codes WHERE account_id = $1 AND last_at <= $2")
+            .bind(account.to_string())
+            .bind(moment(until));
+        self.db.change(statement).await?;
+        Ok(())
+    }
+}
