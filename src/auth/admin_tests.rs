@@ -11,7 +11,7 @@ use super::super::password::{Cost, PasswordRecord, PasswordSettings};
 use super::super::ports::{Audit, AuditQuery, Pruned, Stored};
 use super::super::recovery::{NewRecoverySet, RecoveryHash};
 use super::super::session::Offer;
-use super::super::ticket::{LONGEST, NewTicket, Rights};
+use super::super::ticket::NewTicket;
 use super::super::token::{HashedToken, PendingToken, SessionToken, TicketToken};
 use super::super::totp::{NewTotpFactor, TimeStep};
 use super::*;
@@ -163,6 +163,12 @@ impl Factors for Memory {
         _: &RecoveryHash,
         _: Timestamp,
     ) -> Stored<Option<u32>> {
+        down()
+    }
+    async fn untold_recovery(&self, _: AccountId, _: Timestamp) -> Stored<Option<Timestamp>> {
+        down()
+    }
+    async fn recovery_told(&self, _: AccountId, _: Timestamp) -> Stored<()> {
         down()
     }
 }
@@ -449,51 +455,5 @@ async fn who_and_what_is_not_there_is_said_to_be_so() {
     assert!(matches!(admin.end_session(id).await, Err(AdminError::NoSuchSession(_))));
 }
 
-#[tokio::test]
-async fn a_link_names_the_gateway_and_carries_a_token_that_is_not_what_is_filed() {
-    let (memory, admin) = admin(false);
-    let added = admin.add(NewUser { password: None, ..alice() }).await.unwrap();
-    let link = added.link.unwrap();
-    let token = link.url.strip_prefix("https://gw.test/_auth/setup?ticket=").unwrap();
-    let filed = *memory.tickets.lock().first().unwrap();
-    assert_eq!(token.len(), 64);
-    assert!(!link.url.contains(&filed.id.to_hex()));
-    assert_eq!((filed.ticket.rights, link.rights), (Rights::SET_UP, Rights::SET_UP));
-    assert_eq!(filed.ticket.expires_at.as_millis(), NOW + 24 * 3_600_000);
-}
-
-#[tokio::test]
-async fn with_a_password_a_link_enrols_only_and_without_one_it_sets_it_too() {
-    let (_, admin) = admin(false);
-    assert!(admin.add(alice()).await.unwrap().link.is_none());
-    assert_eq!(admin.ticket(&name(), Rights::ENROL, None).await.unwrap().rights, Rights::ENROL);
-    let bob = LoginName::parse("bob").unwrap();
-    let without = NewUser { name: bob.clone(), password: None, ..alice() };
-    admin.add(without).await.unwrap();
-    assert_eq!(admin.ticket(&bob, Rights::ENROL, None).await.unwrap().rights, Rights::SET_UP);
-}
-
-#[tokio::test]
-async fn a_second_factor_is_reset_for_a_reason_only() {
-    let (memory, admin) = admin(false);
-    admin.add(alice()).await.unwrap();
-    for reason in ["", "  ", "two\nlines", &"x".repeat(257)] {
-        let refused = admin.reset_second_factor(&name(), reason, None).await;
-        assert!(matches!(refused, Err(AdminError::BadField { .. })), "{reason:?}");
-    }
-    assert!(memory.tickets.lock().is_empty());
-    let done = admin.reset_second_factor(&name(), "lost phone", None).await.unwrap();
-    assert_eq!((done.sessions_ended, done.link.rights), (2, Rights::ENROL));
-    assert_eq!(*memory.done.lock(), ["reset_second_factor", "end_account"]);
-}
-
-#[tokio::test]
-async fn a_link_that_would_live_for_ever_or_not_at_all_is_not_made() {
-    let (memory, admin) = admin(false);
-    admin.add(alice()).await.unwrap();
-    for time in [std::time::Duration::ZERO, LONGEST * 2] {
-        let refused = admin.ticket(&name(), Rights::ENROL, Some(time)).await;
-        assert!(matches!(refused, Err(AdminError::BadField { .. })), "{time:?}");
-    }
-    assert!(memory.tickets.lock().is_empty());
-}
+#[path = "admin_tickets_tests.rs"]
+mod tickets;

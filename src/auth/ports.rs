@@ -147,6 +147,15 @@ pub trait Factors: Send + Sync {
         code: &RecoveryHash,
         now: Timestamp,
     ) -> Stored<Option<u32>>;
+    /// When a recovery code of the account was last used before `before`, if its person was not told
+    /// of it yet, whatever became of the codes since.
+    async fn untold_recovery(
+        &self,
+        account: AccountId,
+        before: Timestamp,
+    ) -> Stored<Option<Timestamp>>;
+    /// Notes that the person was told of the uses before `before`.
+    async fn recovery_told(&self, account: AccountId, before: Timestamp) -> Stored<()>;
 }
 
 /// Wrong guesses at second factors. Durable: emptying the short-lived store buys nobody a guess.

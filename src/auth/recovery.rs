@@ -13,6 +13,8 @@ use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 use crate::base::random::{NoRandomness, Random, bytes};
 
+/// From how few codes on the person is warned.
+pub const FEW_CODES: u32 = 3;
 /// Codes in a set.
 pub const CODES_IN_SET: usize = 10;
 const CODE_BYTES: usize = 10;

@@ -210,3 +210,26 @@ async fn a_code_posted_fifty_times_at_once_over_two_nodes_works_once() {
     let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!(shown["recovery_codes"]["left"], 8, "and no other was used up");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_used_code_is_told_at_the_next_sign_in_and_few_codes_at_every_one() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let (_, mut person) = visitor::signed_in(&gateway, "ivan").await;
+    for (used, code) in person.recovery.clone().iter().take(7).enumerate() {
+        let mut browser = Browser::new(&gateway);
+        visitor::prove_password(&mut browser, "ivan").await;
+        let done = browser.submit("/_auth/recovery", &[("code", code)]).await;
+        let told = browser.get("/_auth/notice").await.text();
+        assert_eq!(done.location().starts_with("/_auth/notice"), used > 0, "{}", done.location());
+        assert_eq!(told.contains("A recovery code of yours was used"), used > 0, "the one before");
+        assert_eq!(told.contains("3 recovery codes left"), used == 6, "{used}: {told}");
+    }
+    for used in [true, false] {
+        let mut browser = Browser::new(&gateway);
+        visitor::sign_in(&mut browser, &mut person).await;
+        let told = browser.get("/_auth/notice").await.text();
+        assert_eq!(told.contains("A recovery code of yours was used"), used, "told once: {told}");
+        assert!(told.contains("3 recovery codes left"), "told every time: {told}");
+    }
+}

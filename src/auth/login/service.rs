@@ -15,6 +15,7 @@ use crate::auth::ports::{
     Accounts, Attempts, AuditQuery, Factors, Guesses, PasswordResets, PendingLogins, Sessions,
     Tickets,
 };
+use crate::auth::recovery::FEW_CODES;
 use crate::auth::session::{BegunWith, Offers, PendingLogin, Session, SessionLimits};
 use crate::auth::stage::{FullyAuthenticated, Login};
 use crate::auth::throttle::Budgets;
@@ -200,7 +201,7 @@ impl LoginService {
             return Err(LoginError::Broken("a login was finished for another account".to_owned()));
         }
         let now = self.now();
-        let notices = self.notices(&account, &token.hashed().to_hex()).await?;
+        let notices = self.notices(&account, &token.hashed().to_hex(), login.started_at).await?;
         let browser = KnownBrowser::cookie(
             caller.browser.as_ref(),
             &account.identity,
@@ -243,6 +244,7 @@ impl LoginService {
             return Err(error);
         }
         self.deps.guesses.forget_wrong_codes(session.identity.account, now).await?;
+        self.deps.factors.recovery_told(session.identity.account, login.started_at).await?;
         metrics::counter!("vestibule_sign_ins_total", "method" => factor.as_str()).increment(1);
         Ok(SecondFactor::SignedIn(SignedIn {
             token: plain,
@@ -256,12 +258,24 @@ impl LoginService {
 
     /// What the person is to be told when signing in. `login` is what the store knows this login by:
     /// typos in it are no news.
-    async fn notices(&self, account: &Account, login: &str) -> Result<Vec<Notice>, LoginError> {
+    /// `since` is when it began: recovery codes used in it are no news either.
+    async fn notices(
+        &self,
+        account: &Account,
+        login: &str,
+        since: Timestamp,
+    ) -> Result<Vec<Notice>, LoginError> {
         let wrong = self.deps.guesses.wrong_codes(account.id()).await?;
         let totp = self.deps.factors.totp(account.id()).await?;
         let suspended = totp.is_some_and(|t| t.suspended_at.is_some());
         let suspended = suspended.then_some(Notice::AuthenticatorSuspended);
-        Ok(Notice::of_wrong_codes(&wrong, login).into_iter().chain(suspended).collect())
+        let used = self.deps.factors.untold_recovery(account.id(), since).await?;
+        let used = used.map(|at| Notice::RecoveryCodeUsed { at, address: None });
+        let codes = self.deps.factors.recovery_set(account.id()).await?;
+        let few = codes.filter(|set| set.left <= FEW_CODES);
+        let few = few.map(|set| Notice::FewRecoveryCodes { left: set.left });
+        let wrong = Notice::of_wrong_codes(&wrong, login);
+        Ok(wrong.into_iter().chain(used).chain(suspended).chain(few).collect())
     }
 
     /// The session under `token`, if it is one of this app's, alive, and of an account that still

@@ -254,9 +254,41 @@ impl Factors for SqlStore {
                 .bind(account.as_str())
                 .fetch_one(&mut *t)
                 .await?;
+                query(
+                    "INSERT INTO recovery_uses (account_id, used_at) VALUES ($1, $2) \
+                     ON CONFLICT (account_id, used_at) DO NOTHING",
+                )
+                .bind(account.as_str())
+                .bind(moment(now))
+                .execute(&mut *t)
+                .await?;
                 t.commit().await?;
                 number(&row, "remaining").map(Some)
             })
             .await
+    }
+
+    async fn untold_recovery(
+        &self,
+        account: AccountId,
+        before: Timestamp,
+    ) -> Stored<Option<Timestamp>> {
+        let statement = query(
+            "SELECT used_at FROM recovery_uses WHERE account_id = $1 AND used_at < $2 \
+             ORDER BY used_at DESC LIMIT 1",
+        )
+        .bind(account.to_string())
+        .bind(moment(before));
+        let row = self.db.fetch_one(statement).await?;
+        let used = row.map(|row| at(&row, "used_at")).transpose();
+        used.map_err(|_values| self.db.damaged("the record of a used recovery code"))
+    }
+
+    async fn recovery_told(&self, account: AccountId, before: Timestamp) -> Stored<()> {
+        let statement = query("DELETE FROM recovery_uses WHERE account_id = $1 AND used_at < $2")
+            .bind(account.to_string())
+            .bind(moment(before));
+        self.db.change(statement).await?;
+        Ok(())
     }
 }

@@ -32,6 +32,11 @@ fn schema(audit: &'static str) -> Vec<Step> {
         Step { version: 3, name: "tickets", sql: include_str!("migrations/tickets_0003.sql") },
         Step { version: 4, name: "passwords", sql: include_str!("migrations/passwords_0004.sql") },
         Step { version: 5, name: "throttle", sql: include_str!("migrations/throttle_0005.sql") },
+        Step {
+            version: 6,
+            name: "recovery uses",
+            sql: include_str!("migrations/recovery_uses_0006.sql"),
+        },
     ]
 }
 

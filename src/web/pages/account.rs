@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::events::{self, Told};
 use super::second_factor::to_login;
 use crate::auth::login::Profile;
+use crate::auth::recovery;
 use crate::auth::session::Session;
 use crate::web::failure::Failure;
 use crate::web::form::Fields;
@@ -14,9 +15,6 @@ use crate::web::guard::is_own_navigation;
 use crate::web::view::{Answer, Frame};
 use crate::web::visit::Visit;
 use crate::web::words::{self, Moment};
-
-/// From how few recovery codes on the person is warned.
-const FEW_CODES: u32 = 3;
 
 #[derive(Template)]
 #[template(path = "account.html")]
@@ -132,7 +130,7 @@ fn page<'a>(
         totp: totp.map(|t| (Moment::new(t.confirmed_at), Moment::new(t.last_used_at))),
         codes: profile.recovery.as_ref().map(|set| Codes {
             left: set.left,
-            few: set.left <= FEW_CODES,
+            few: set.left <= recovery::FEW_CODES,
             made: Moment::new(set.created_at),
         }),
         codes_due: current.recovery_codes_due.is_some(),

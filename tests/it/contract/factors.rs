@@ -211,7 +211,30 @@ async fn a_code_shows_that_its_set_was_kept_and_stays_good<S: DurablePorts>(plac
     assert_eq!(place.two.recovery_set(id).await.unwrap().unwrap().confirmed_at, Some(start()));
 }
 
+async fn a_used_code_is_untold_until_told_whatever_becomes_of_the_codes<S: DurablePorts>(
+    place: &Durable<S>,
+) {
+    let (id, other) = (somebody(place, "uma").await, somebody(place, "vera").await);
+    let at = |minutes| start().plus(Duration::from_mins(minutes));
+    place.one.replace_recovery(&recovery(id, "salt")).await.unwrap();
+    assert_eq!(place.one.consume_recovery(id, &code(77), at(1)).await.unwrap(), None);
+    assert_eq!(place.two.untold_recovery(id, at(9)).await.unwrap(), None, "a wrong one is no use");
+    assert!(place.one.consume_recovery(id, &code(1), at(2)).await.unwrap().is_some());
+    assert!(place.two.consume_recovery(id, &code(2), at(4)).await.unwrap().is_some());
+    place.two.replace_recovery(&recovery(id, "new")).await.unwrap();
+    assert_eq!(place.two.untold_recovery(id, at(9)).await.unwrap(), Some(at(4)));
+    assert_eq!(place.two.untold_recovery(id, at(4)).await.unwrap(), Some(at(2)));
+    assert_eq!(place.two.untold_recovery(id, at(2)).await.unwrap(), None);
+    assert_eq!(place.two.untold_recovery(other, at(9)).await.unwrap(), None);
+    place.two.recovery_told(id, at(4)).await.unwrap();
+    assert_eq!(place.one.untold_recovery(id, at(4)).await.unwrap(), None, "told");
+    assert_eq!(place.one.untold_recovery(id, at(9)).await.unwrap(), Some(at(4)), "not yet");
+    place.two.recovery_told(id, at(9)).await.unwrap();
+    assert_eq!(place.one.untold_recovery(id, at(9)).await.unwrap(), None);
+}
+
 super::on_both_databases!(
+    a_used_code_is_untold_until_told_whatever_becomes_of_the_codes,
     an_authenticator_is_replaced_at_once_with_all_that_hangs_on_it,
     no_authenticator_is_replaced_by_a_session_that_is_over,
     a_code_shows_that_its_set_was_kept_and_stays_good,
