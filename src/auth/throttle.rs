@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::account::LoginName;
 use super::keys::KeyRing;
+use super::token::{HashedToken, TicketToken};
 use super::totp::TimeStep;
 use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
@@ -209,6 +210,11 @@ impl AttemptKey {
     /// Links that do not work, opened from the network of `ip`.
     pub fn ticket(ip: ClientIp) -> Self {
         Self(format!("ticket:{}", ip.network()))
+    }
+
+    /// Wrong passwords typed behind one ticket.
+    pub fn behind_ticket(ticket: &HashedToken<TicketToken>) -> Self {
+        Self(format!("behind_ticket:{}", ticket.to_hex()))
     }
 
     /// Wrong passwords and codes typed within one session.

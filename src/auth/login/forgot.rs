@@ -51,7 +51,7 @@ impl LoginService {
         let name = LoginName::parse(&attempt.name).ok();
         let asked_at = self.now();
         let digest = name.as_ref().map(|name| self.deps.keys.name_digest(name.as_str()));
-        let tried = match self.may_try_password(&attempt.caller, name.as_ref()).await? {
+        let tried = match self.may_try_forgotten(&attempt.caller, name.as_ref()).await? {
             MayTry::Yes(tried) => tried,
             MayTry::Wait { wait, keys } => {
                 let event = throttled(Guessed::Recovery, wait, digest);

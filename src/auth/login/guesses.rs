@@ -13,8 +13,9 @@ use crate::auth::account::{Account, Identity, LoginName};
 use crate::auth::audit::{Caller, Context, Event, Guess as Guessed};
 use crate::auth::stage::Factor;
 use crate::auth::throttle::{
-    AttemptKey, Budget, CLOCK_ANSWERS, Counted, Ladder, RECOVERY_MOST, Verdict,
+    AttemptKey, Budget, CLOCK_ANSWERS, Counted, Ladder, Pace, RECOVERY_MOST, Verdict,
 };
+use crate::auth::token::{HashedToken, TicketToken};
 use crate::auth::totp::{Code, PERIOD, TimeStep, TotpSecret};
 use crate::base::clock::Timestamp;
 use crate::base::id::FactorId;
@@ -42,6 +43,41 @@ impl LoginService {
         caller: &Caller,
         name: Option<&LoginName>,
     ) -> Result<MayTry, LoginError> {
+        let pace = self.deps.budgets.name;
+        let of_name = name.map(|name| (AttemptKey::name(&self.deps.keys, name), pace));
+        self.may_try(caller, name, of_name).await
+    }
+
+    /// Counts a recovery code in place of the password. It is far too long to be guessed, so a name
+    /// has no pace of its own: nobody can keep its owner from the way back.
+    pub(super) async fn may_try_forgotten(
+        &self,
+        caller: &Caller,
+        name: Option<&LoginName>,
+    ) -> Result<MayTry, LoginError> {
+        self.may_try(caller, name, None).await
+    }
+
+    /// Counts a password that is typed behind a ticket: whoever holds that is no stranger, and has a
+    /// budget of their own.
+    pub(super) async fn may_try_with_ticket(
+        &self,
+        ticket: &HashedToken<TicketToken>,
+    ) -> Result<MayTry, LoginError> {
+        let key = AttemptKey::behind_ticket(ticket);
+        let own = [(key.clone(), self.deps.budgets.device)];
+        Ok(match self.deps.attempts.count(&own, self.now()).await? {
+            Verdict::Go => MayTry::Yes(Tried { keys: vec![key], stranger: false }),
+            Verdict::Wait(wait) => MayTry::Wait { wait, keys: vec![key] },
+        })
+    }
+
+    async fn may_try(
+        &self,
+        caller: &Caller,
+        name: Option<&LoginName>,
+        of_name: Option<(AttemptKey, Pace)>,
+    ) -> Result<MayTry, LoginError> {
         let (budgets, now) = (self.deps.budgets, self.now());
         if let Some(key) = self.own_budget(caller, name).await? {
             let own = [(key.clone(), budgets.device)];
@@ -50,9 +86,7 @@ impl LoginService {
             }
         }
         let mut paces = vec![(AttemptKey::address(caller.device.address), budgets.address)];
-        if let Some(name) = name {
-            paces.push((AttemptKey::name(&self.deps.keys, name), budgets.name));
-        }
+        paces.extend(of_name);
         let verdict = self.deps.attempts.pace(&paces, now).await?;
         let keys = paces.into_iter().map(|(key, _)| key).collect();
         Ok(match verdict {

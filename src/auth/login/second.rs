@@ -1,5 +1,7 @@
 //! The second factor: a code from the authenticator, or a recovery code in its place.
 
+use std::time::Duration;
+
 use super::events::throttled;
 use super::service::count_failure;
 use super::{AppRef, ClockOff, LoginError, LoginService, SecondFactor};
@@ -41,7 +43,12 @@ impl LoginService {
         let Some(account) = self.account_of(&login).await? else { return again };
         let failures = match self.count_factor_guess(&account.identity, factor, caller).await? {
             Counted::Go { failures } => Some(failures),
-            Counted::NoFactor => None,
+            Counted::NoFactor => {
+                if let Some(wait) = self.count_without_factor(&account, caller).await? {
+                    return Ok(Admitted::No(SecondFactor::Wait(wait)));
+                }
+                None
+            }
             Counted::Wait(wait) => return Ok(Admitted::No(SecondFactor::Wait(wait))),
             Counted::Suspended { .. } => return Ok(Admitted::No(SecondFactor::Suspended)),
         };
@@ -63,16 +70,29 @@ impl LoginService {
         let again = Ok(Admitted::No(SecondFactor::StartAgain));
         let Some(login) = self.pending(app, token).await? else { return again };
         let Some(account) = self.account_of(&login).await? else { return again };
-        let key = AttemptKey::second_factor(account.id());
-        let budget = [(key.clone(), ENROLMENT_GUESSES)];
-        if let Verdict::Wait(wait) = self.deps.attempts.count(&budget, self.now()).await? {
-            let event = throttled(Guessed::SecondFactor, wait, None);
-            let context = Context::person(caller, &account.identity);
-            self.record_throttled(&[key], event, wait, &context).await?;
+        if let Some(wait) = self.count_without_factor(&account, caller).await? {
             return Ok(Admitted::No(SecondFactor::Wait(wait)));
         }
         let Some(tries_left) = self.count_in_login(token).await? else { return again };
         Ok(Admitted::Yes(Box::new(Guess { login, account, failures: 0, tries_left })))
+    }
+
+    /// Counts a guess for which the account has no factor that would count it; how long to wait, if
+    /// there were too many.
+    async fn count_without_factor(
+        &self,
+        account: &Account,
+        caller: &Caller,
+    ) -> Result<Option<Duration>, LoginError> {
+        let key = AttemptKey::second_factor(account.id());
+        let budget = [(key.clone(), ENROLMENT_GUESSES)];
+        let Verdict::Wait(wait) = self.deps.attempts.count(&budget, self.now()).await? else {
+            return Ok(None);
+        };
+        let event = throttled(Guessed::SecondFactor, wait, None);
+        let context = Context::person(caller, &account.identity);
+        self.record_throttled(&[key], event, wait, &context).await?;
+        Ok(Some(wait))
     }
 
     /// Counts a guess in its login: how many are left, or nothing when the login is gone.

@@ -243,7 +243,9 @@ impl LoginService {
             drop(self.deps.sessions.end(plain.hashed()).await);
             return Err(error);
         }
-        self.deps.guesses.forget_wrong_codes(session.identity.account, now).await?;
+        let told = self.deps.guesses.forget_wrong_codes(session.identity.account, now).await;
+        // If not, the person is told once more at the next sign-in.
+        told.unwrap_or_else(|error| tracing::warn!(%error, "told wrong codes stay noted"));
         self.deps.factors.recovery_told(session.identity.account, login.started_at).await?;
         metrics::counter!("vestibule_sign_ins_total", "method" => factor.as_str()).increment(1);
         Ok(SecondFactor::SignedIn(SignedIn {

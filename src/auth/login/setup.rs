@@ -119,7 +119,7 @@ impl LoginService {
         let begun = if ticket.rights.password {
             self.set_by_ticket(app, token, &account, password, caller).await?
         } else {
-            self.check_with_ticket(app, &account, password, caller).await?
+            self.check_with_ticket(app, token, &account, password, caller).await?
         };
         let mut login = match begun {
             Ok(login) => login,
@@ -193,6 +193,7 @@ impl LoginService {
     async fn check_with_ticket(
         &self,
         app: AppRef<'_>,
+        token: &PlainToken<TicketToken>,
         account: &Account,
         password: &Secret,
         caller: &Caller,
@@ -201,7 +202,7 @@ impl LoginService {
         let asked_at = self.now();
         let context = Context::person(caller, &account.identity);
         let digest = self.deps.keys.name_digest(name.as_str());
-        let tried = match self.may_try_password(caller, Some(&name)).await? {
+        let tried = match self.may_try_with_ticket(token.hashed()).await? {
             MayTry::Yes(tried) => tried,
             MayTry::Wait { wait, keys } => {
                 let event = throttled(Guess::Password, wait, Some(digest));
