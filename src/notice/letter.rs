@@ -6,6 +6,7 @@ use lettre::{Address, Message};
 
 use super::occasion::Occasion;
 use crate::auth::audit::Record;
+use crate::base::browser;
 
 /// The words for an occasion.
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +125,8 @@ pub(super) fn message(
     let person = row.name.as_deref().unwrap_or_default();
     let at = row.at.rfc3339();
     let (service, host) = (sender.service.as_str(), sender.host.as_str());
-    let (from_where, browser) = (row.address.as_deref(), row.user_agent.as_deref());
+    let browser = row.user_agent.as_deref().map(browser::in_words);
+    let (from_where, browser) = (row.address.as_deref(), browser.as_deref());
     let reference = row.reference.as_deref();
     let text =
         Text { letter, person, at: &at, address: from_where, browser, reference, service, host };
@@ -141,4 +143,46 @@ pub(super) fn message(
         .subject(format!("{service}: {}", letter.subject))
         .multipart(bodies)
         .map_err(|e| format!("the message cannot be put together: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::audit::{Link, NewRecord};
+    use crate::base::clock::Timestamp;
+
+    fn row(user_agent: &str) -> Record {
+        let content = NewRecord {
+            at: Timestamp::EPOCH,
+            event: "signed_in".to_owned(),
+            outcome: "done".to_owned(),
+            factor: None,
+            account: None,
+            name: Some("alice".to_owned()),
+            actor: "person".to_owned(),
+            operator: None,
+            address: Some("192.0.2.7".to_owned()),
+            user_agent: Some(user_agent.to_owned()),
+            reference: None,
+            node: "gate-1".to_owned(),
+            detail: "{}".to_owned(),
+        };
+        let link = Link { previous: String::new(), head: String::new(), hash: String::new() };
+        Record { seq: 1, content, link }
+    }
+
+    #[test]
+    fn what_a_browser_calls_itself_is_told_in_words_of_our_own() {
+        let from: Mailbox = "gate@example.com".parse().unwrap();
+        let sender = Sender { from, service: "App".to_owned(), host: "gw.test".to_owned() };
+        for (agent, words) in [
+            ("Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0 evil.test/help", "Firefox on Linux"),
+            ("Confirm at https://evil.test/", "Unknown browser"),
+        ] {
+            let letter = message(&sender, Occasion::NewBrowser, &row(agent), "a@example.com");
+            let text = String::from_utf8(letter.unwrap().formatted()).unwrap();
+            assert!(!text.contains("evil.test") && !text.contains("Confirm"), "{text}");
+            assert_eq!(text.matches(words).count(), 2, "{text}");
+        }
+    }
 }

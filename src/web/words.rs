@@ -1,4 +1,4 @@
-//! Times and devices in plain words.
+//! Times in plain words.
 
 use std::time::Duration;
 
@@ -47,37 +47,6 @@ impl Moment {
     }
 }
 
-/// `Firefox on Linux`, from a `User-Agent`, as far as it can be told.
-pub(super) fn device(user_agent: &str) -> String {
-    let first = |table: &[(&str, &'static str)]| {
-        table.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
-    };
-    let browser = first(&[
-        ("Edg", "Edge"),
-        ("OPR/", "Opera"),
-        ("Firefox/", "Firefox"),
-        ("FxiOS/", "Firefox"),
-        ("CriOS/", "Chrome"),
-        ("Chrome/", "Chrome"),
-        ("Safari/", "Safari"),
-        ("curl/", "curl"),
-    ]);
-    let system = first(&[
-        ("iPhone", "iPhone"),
-        ("iPad", "iPad"),
-        ("Android", "Android"),
-        ("Windows", "Windows"),
-        ("Mac OS X", "macOS"),
-        ("CrOS", "ChromeOS"),
-        ("Linux", "Linux"),
-    ]);
-    match (browser, system) {
-        (Some(browser), Some(system)) => format!("{browser} on {system}"),
-        (Some(one), None) | (None, Some(one)) => one.to_owned(),
-        (None, None) => "Unknown browser".to_owned(),
-    }
-}
-
 /// Groups of four characters, for reading and typing.
 pub(super) fn in_fours(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 4);
@@ -114,13 +83,5 @@ mod tests {
         let moment = Moment::new(Timestamp::from_millis(1_767_225_600_000));
         assert_eq!(moment.text, "1 January 2026, 00:00 UTC");
         assert_eq!(moment.machine, "2026-01-01T00:00:00Z");
-    }
-
-    #[test]
-    fn common_browsers_are_told_apart() {
-        let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
-        assert_eq!(device(firefox), "Firefox on Linux");
-        assert_eq!(device("curl/8.5"), "curl");
-        assert_eq!(device(""), "Unknown browser");
     }
 }

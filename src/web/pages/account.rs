@@ -9,12 +9,13 @@ use super::second_factor::to_login;
 use crate::auth::login::Profile;
 use crate::auth::recovery;
 use crate::auth::session::Session;
+use crate::base::browser;
 use crate::web::failure::Failure;
 use crate::web::form::Fields;
 use crate::web::guard::is_own_navigation;
 use crate::web::view::{Answer, Frame};
 use crate::web::visit::Visit;
-use crate::web::words::{self, Moment};
+use crate::web::words::Moment;
 
 #[derive(Template)]
 #[template(path = "account.html")]
@@ -142,7 +143,7 @@ fn page<'a>(
 fn row(session: &Session, current: &Session) -> Row {
     Row {
         id: session.id.to_string(),
-        device: words::device(&session.device.user_agent),
+        device: browser::in_words(&session.device.user_agent),
         address: session.device.address.to_string(),
         started: Moment::new(session.signed_in_at()),
         seen: Moment::new(session.last_seen_at),

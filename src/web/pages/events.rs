@@ -2,7 +2,8 @@
 //! name: none is kept from the person.
 
 use crate::auth::audit::Record;
-use crate::web::words::{self, Moment};
+use crate::base::browser;
+use crate::web::words::Moment;
 
 /// Each event by its name in the audit trail.
 const WORDS: &[(&str, &str)] = &[
@@ -48,7 +49,7 @@ pub(super) fn told(record: &Record) -> Told {
     let known = WORDS.iter().find(|(name, _)| *name == content.event);
     let what =
         known.map_or_else(|| content.event.replace('_', " "), |(_, words)| (*words).to_owned());
-    let browser = content.user_agent.as_deref().map(words::device);
+    let browser = content.user_agent.as_deref().map(browser::in_words);
     let from = content.address.as_ref().map(|address| match &browser {
         Some(browser) => format!("{browser}, {address}"),
         None => address.clone(),

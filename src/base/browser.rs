@@ -1,0 +1,47 @@
+//! What a browser calls itself, in plain words.
+
+/// `Firefox on Linux`, from a `User-Agent`, as far as it can be told. Every word is of ours: a
+/// `User-Agent` may say anything, also what looks like a link.
+pub fn in_words(user_agent: &str) -> String {
+    let first = |table: &[(&str, &'static str)]| {
+        table.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
+    };
+    let browser = first(&[
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("FxiOS/", "Firefox"),
+        ("CriOS/", "Chrome"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ]);
+    let system = first(&[
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Android", "Android"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("CrOS", "ChromeOS"),
+        ("Linux", "Linux"),
+    ]);
+    match (browser, system) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(one), None) | (None, Some(one)) => one.to_owned(),
+        (None, None) => "Unknown browser".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn common_browsers_are_told_apart() {
+        let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+        assert_eq!(in_words(firefox), "Firefox on Linux");
+        assert_eq!(in_words("curl/8.5"), "curl");
+        assert_eq!(in_words(""), "Unknown browser");
+        assert_eq!(in_words("Confirm at https://evil.test/"), "Unknown browser");
+    }
+}
