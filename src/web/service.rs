@@ -64,7 +64,7 @@ pub(super) trait SignIn: OwnAccount + Recover + Send + Sync {
         token: &Finished,
         session: &Session,
         caller: &Caller,
-    ) -> Outcome<String>;
+    ) -> Outcome<Option<String>>;
     async fn profile(&self, session: &Session) -> Outcome<Profile>;
     async fn sign_out(&self, token: &Finished, caller: &Caller, why: Ended) -> Outcome<()>;
     async fn abandon(&self, token: &Pending) -> Outcome<()>;
@@ -130,7 +130,7 @@ impl SignIn for LoginService {
         token: &Finished,
         session: &Session,
         caller: &Caller,
-    ) -> Outcome<String> {
+    ) -> Outcome<Option<String>> {
         Self::confirm_recovery_codes(self, token, session, caller).await
     }
     async fn profile(&self, session: &Session) -> Outcome<Profile> {

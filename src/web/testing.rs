@@ -58,6 +58,7 @@ pub(super) struct Script {
     pub(super) notices: Vec<Notice>,
     pub(super) codes_due: bool,
     pub(super) code_sets: u32,
+    pub(super) codes_kept: u32,
     pub(super) pending: Option<String>,
     pub(super) session: Option<String>,
     pub(super) return_to: String,
@@ -271,10 +272,12 @@ impl SignIn for Fake {
         _token: &Finished,
         session: &Session,
         _caller: &Caller,
-    ) -> Outcome<String> {
+    ) -> Outcome<Option<String>> {
         self.up()?;
-        self.script.lock().codes_due = false;
-        Ok(session.recovery_codes_due.clone().unwrap_or_default())
+        let mut script = self.script.lock();
+        script.codes_due = false;
+        script.codes_kept += 1;
+        Ok(session.recovery_codes_due.clone())
     }
     async fn profile(&self, session: &Session) -> Outcome<Profile> {
         self.up()?;

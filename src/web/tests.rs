@@ -50,6 +50,11 @@ async fn a_first_sign_in_leads_through_enrolment_and_recovery_codes_to_where_one
     let got = browser.post("/_auth/recovery-codes", format!("csrf={csrf}&confirm=yes")).await;
     assert_eq!((got.status, got.location()), (StatusCode::SEE_OTHER, "/app?q=1"));
     assert_eq!(browser.fake.script.lock().code_sets, 1);
+
+    let csrf = browser.get("/_auth/logout").await.csrf();
+    let again = browser.post("/_auth/recovery-codes", format!("csrf={csrf}&confirm=yes")).await;
+    assert_eq!((again.status, again.location()), (StatusCode::SEE_OTHER, "/_auth/account"));
+    assert_eq!(browser.fake.script.lock().codes_kept, 1, "kept once");
 }
 
 #[tokio::test]

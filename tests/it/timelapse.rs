@@ -325,7 +325,11 @@ impl Life {
         let caller = self.caller();
         let codes = self.service.new_recovery_codes(session, &caller).await.unwrap().unwrap();
         self.codes_are_now(codes.iter().map(|code| code.to_display().to_string()).collect());
-        self.service.confirm_recovery_codes(token, session, &caller).await.unwrap();
+        let kept = self.service.confirm_recovery_codes(token, session, &caller).await.unwrap();
+        assert!(kept.is_some());
+        let session = self.session(token).await.unwrap();
+        let again = self.service.confirm_recovery_codes(token, &session, &caller).await.unwrap();
+        assert_eq!(again, None, "kept once");
     }
 
     fn codes_are_now(&mut self, codes: Vec<String>) {

@@ -146,17 +146,19 @@ impl LoginService {
         Ok(Some(codes))
     }
 
-    /// Notes that the person has kept the codes; where to go next.
+    /// Notes that the person has kept the codes that are due; where to go next. `None`, and nothing
+    /// noted, when none are.
     pub async fn confirm_recovery_codes(
         &self,
         token: &PlainToken<SessionToken>,
         session: &Session,
         caller: &Caller,
-    ) -> Result<String, LoginError> {
+    ) -> Result<Option<String>, LoginError> {
+        let Some(next) = &session.recovery_codes_due else { return Ok(None) };
         let account = session.identity.account;
         self.deps.factors.confirm_recovery(account, self.now()).await?;
         self.deps.sessions.recovery_codes_done(token.hashed()).await?;
         self.record(Event::RecoveryCodesKept, &Context::person(caller, &session.identity)).await?;
-        Ok(session.recovery_codes_due.clone().unwrap_or_else(|| "/".to_owned()))
+        Ok(Some(next.clone()))
     }
 }

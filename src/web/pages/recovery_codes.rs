@@ -76,10 +76,14 @@ fn ready(visit: &Visit, status: StatusCode) -> Result<Response, Failure> {
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
     let form: ConfirmForm = visit.form()?;
     let Some((token, session)) = visit.session().await? else { return Ok(to_login()) };
+    if session.recovery_codes_due.is_none() {
+        return Ok(Answer::see_other("/_auth/account").done());
+    }
     if !form.confirmed {
         return ready(&visit, StatusCode::BAD_REQUEST);
     }
-    let next = visit.service.confirm_recovery_codes(&token, &session, &visit.caller()).await?;
+    let kept = visit.service.confirm_recovery_codes(&token, &session, &visit.caller()).await?;
+    let Some(next) = kept else { return Ok(Answer::see_other("/_auth/account").done()) };
     let next = ReturnTo::parse(&next);
     if !session.notices.is_empty() {
         return Ok(Answer::see_other(&notice_path(&next)).done());
