@@ -181,7 +181,8 @@ fn is_own(name: &[u8]) -> bool {
     name.get(..SESSION.len()).is_some_and(|n| n.eq_ignore_ascii_case(SESSION.as_bytes()))
 }
 
-fn segments(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+/// The segments of all `Cookie` lines, whatever bytes they hold.
+pub(super) fn segments(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers.get_all(COOKIE).into_iter().flat_map(|v| split(v.as_bytes()))
 }
 
@@ -197,7 +198,7 @@ fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Name and value of a segment; nothing when it has no `=`.
-fn split_pair(segment: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split_pair(segment: &[u8]) -> Option<(&[u8], &[u8])> {
     let segment = segment.trim_ascii_start();
     let at = memchr(b'=', segment)?;
     Some((segment.get(..at)?, segment.get(at + 1..)?))

@@ -4,7 +4,7 @@
 
 use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::header::{HeaderMap, HeaderValue};
 
 use super::cookies;
 
@@ -13,13 +13,14 @@ const NAME: &str = "__Host-vestibule-ticket";
 /// Long enough for choosing a password.
 const LIVES: Duration = Duration::minutes(30);
 
-/// The value; nothing when there is none, or more than one.
+/// The value; nothing when there is none, or more than one. What the app's own cookies hold, also
+/// in the same line, is of no account.
 pub(super) fn read(headers: &HeaderMap) -> Option<String> {
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';').filter_map(|pair| pair.split_once('=')));
-    let mut found = pairs.filter(|(name, _)| name.trim_start() == NAME);
+    let pairs = cookies::segments(headers).filter_map(cookies::split_pair);
+    let mut found = pairs.filter(|(name, _)| *name == NAME.as_bytes());
     let (_, value) = found.next()?;
-    found.next().is_none().then(|| value.to_owned())
+    let value = found.next().is_none().then_some(value)?;
+    String::from_utf8(value.to_vec()).ok()
 }
 
 /// `Set-Cookie` with this value.
@@ -38,6 +39,8 @@ pub(super) fn clear() -> Option<HeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use http::header::COOKIE;
+
     use super::*;
 
     fn of(lines: &[&'static str]) -> Option<String> {
@@ -50,6 +53,15 @@ mod tests {
         assert_eq!(of(&["a=1; __Host-vestibule-ticket=t", "b=2"]).as_deref(), Some("t"));
         assert_eq!(of(&["__Host-vestibule-ticket=t", "__Host-vestibule-ticket=t"]), None);
         assert_eq!(of(&["__host-vestibule-ticket=t; __Host-vestibule=x"]), None);
+    }
+
+    #[test]
+    fn cookies_of_the_app_beside_it_may_hold_any_bytes() {
+        let line = HeaderValue::from_bytes(b"name=J\xf6rg; __Host-vestibule-ticket=t; x=\xff");
+        let headers = HeaderMap::from_iter([(COOKIE, line.unwrap())]);
+        assert_eq!(read(&headers).as_deref(), Some("t"));
+        let line = HeaderValue::from_bytes(b"__Host-vestibule-ticket=\xff").unwrap();
+        assert_eq!(read(&HeaderMap::from_iter([(COOKIE, line)])), None, "no ticket has it");
     }
 
     #[test]
