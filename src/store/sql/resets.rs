@@ -79,7 +79,7 @@ impl PasswordResets for SqlStore {
                 let reset = reset(&row, *login)?;
                 let set = query(
                     "UPDATE accounts SET password_phc = $2, password_pepper = $3, \
-                     sessions_valid_from = CASE WHEN sessions_valid_from < $4 THEN $4 \
+                     password_set_at = $4, sessions_valid_from = CASE WHEN sessions_valid_from < $4 THEN $4 \
                      ELSE sessions_valid_from END \
                      WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $5",
                 )

@@ -72,6 +72,7 @@ async fn a_right_is_used_by_one_of_fifty_at_once<S: DurablePorts>(place: &Durabl
     assert_eq!(phc(place, id).await, format!("$new{}", winners[0].0));
     let account = place.one.by_id(id).await.unwrap().unwrap();
     assert_eq!(account.sessions_valid_from, later(), "what was signed in before is over");
+    assert_eq!(account.password_set_at, Some(later()));
     assert_eq!(place.one.granted_reset(&reset.login, later()).await.unwrap(), None);
 }
 
