@@ -50,6 +50,9 @@ pub enum AdminError {
     /// There is no such account.
     #[error("there is no user {0}")]
     NoSuchUser(LoginName),
+    /// The account is disabled.
+    #[error("{0} is disabled, so a link would open nothing")]
+    Disabled(LoginName),
     /// The name is taken.
     #[error("there is a user {0} already")]
     NameTaken(LoginName),

@@ -270,7 +270,8 @@ pub trait Tickets: Send + Sync {
     ) -> Stored<bool>;
     /// Removes authenticator and recovery codes of the account, ends every session that started
     /// before the ticket was made, and files the ticket, in one step. It stays marked as enrolled.
-    /// False, and nothing changed, when there is no such account.
+    /// False, and nothing changed, when there is no such account; a disabled one is no exception,
+    /// and its ticket works once it is enabled.
     async fn reset_second_factor(&self, ticket: &NewTicket) -> Stored<bool>;
 }
 

@@ -128,6 +128,9 @@ impl From<AdminError> for Failure {
             AdminError::NoSuchUser(_) => {
                 Self::failed(message, Some("`vestibule user list` shows who there is"))
             }
+            AdminError::Disabled(_) => {
+                Self::failed(message, Some("enable the user first, with `vestibule user enable`"))
+            }
             AdminError::NoSuchSession(_) => {
                 Self::failed(message, Some("`vestibule session list` shows which there are"))
             }

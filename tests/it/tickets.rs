@@ -227,6 +227,9 @@ async fn links_that_do_not_work_are_one_page_and_many_of_them_have_to_wait() {
 
     let disabled = gateway.command(&["user", "disable", "erin"], "");
     assert!(disabled.status.success());
+    let refused = gateway.command(&["user", "ticket", "erin"], "");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("user enable"), "{said}");
     gateway.command(&["user", "enable", "erin"], "");
     owner.from = [127, 0, 0, 9].into();
     assert_eq!(owner.get("/_auth/setup").await.status, 401, "disabling took the link");

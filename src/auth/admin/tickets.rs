@@ -87,7 +87,8 @@ impl AccountAdmin {
     ) -> Result<Link, AdminError> {
         let (new, link) = self.print(who.account, rights, lifetime)?;
         if !self.deps.tickets.issue(&new).await? {
-            return Err(AdminError::NoSuchUser(who.name.clone()));
+            let account = self.find(&who.name).await?;
+            return Err(AdminError::Disabled(account.identity.name));
         }
         let event = Event::TicketMade { asked: rights.asked(), expires_at: link.expires_at };
         self.record(event, Some(who)).await?;

@@ -35,12 +35,14 @@ fn ticket(row: &AnyRow) -> sqlx::Result<Ticket> {
 
 type Change = query::Query<'static, Any, sqlx::any::AnyArguments>;
 
-/// Files a ticket in place of any other of the account, if there is the account.
-fn file(new: &NewTicket) -> Change {
+/// Files a ticket in place of any other of the account, if there is the account and it is not
+/// disabled, or may be.
+fn file(new: &NewTicket, also_disabled: bool) -> Change {
     let Ticket { account, rights, created_at, expires_at } = new.ticket;
     query(
         "INSERT INTO tickets (account_id, hash, sets_password, enrols, created_at, expires_at) \
-         SELECT id, $2, $3, $4, $5, $6 FROM accounts WHERE id = $1 \
+         SELECT id, $2, $3, $4, $5, $6 FROM accounts \
+         WHERE id = $1 AND (disabled = 0 OR $7 = 1) \
          ON CONFLICT (account_id) DO UPDATE SET hash = excluded.hash, \
          sets_password = excluded.sets_password, enrols = excluded.enrols, \
          created_at = excluded.created_at, expires_at = excluded.expires_at",
@@ -51,6 +53,7 @@ fn file(new: &NewTicket) -> Change {
     .bind(i64::from(rights.second_factor))
     .bind(moment(created_at))
     .bind(moment(expires_at))
+    .bind(i64::from(also_disabled))
 }
 
 /// Removes authenticator and recovery codes.
@@ -77,7 +80,7 @@ impl SqlStore {
 #[async_trait]
 impl Tickets for SqlStore {
     async fn issue(&self, new: &NewTicket) -> Stored<bool> {
-        Ok(self.db.change(file(new)).await? == 1)
+        Ok(self.db.change(file(new, false)).await? == 1)
     }
 
     async fn by_token(
@@ -175,7 +178,7 @@ impl Tickets for SqlStore {
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
-                if file(new).execute(&mut *t).await?.rows_affected() != 1 {
+                if file(new, true).execute(&mut *t).await?.rows_affected() != 1 {
                     return Ok(false);
                 }
                 query(

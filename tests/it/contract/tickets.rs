@@ -169,13 +169,16 @@ async fn a_disabled_or_removed_account_has_no_ticket<S: DurablePorts>(place: &Du
         (issued(place, id, Rights::SET_UP).await, issued(place, gone, Rights::SET_UP).await);
     assert!(place.one.set_disabled(id, true, start()).await.unwrap());
     assert_eq!(place.two.by_token(&before, later()).await.unwrap(), None);
-    let during = issued(place, id, Rights::SET_UP).await;
-    let set = place.one.redeem_password(&during, &password("$x"), later()).await.unwrap();
-    assert_eq!(set, None, "not while it is disabled");
-    assert!(!place.one.redeem_enrolment(&during, &factor(id, 100)).await.unwrap());
+    let during = ticket(id, Rights::SET_UP);
+    assert!(!place.one.issue(&during).await.unwrap(), "not while it is disabled");
     assert!(place.one.set_disabled(id, false, start()).await.unwrap());
-    assert_eq!(place.two.by_token(&before, later()).await.unwrap(), None, "it does not come back");
-    let set = place.one.redeem_password(&during, &password("$x"), later()).await.unwrap();
+    for id in [&before, &during.id] {
+        assert_eq!(place.two.by_token(id, later()).await.unwrap(), None, "it does not come back");
+        let set = place.one.redeem_password(id, &password("$x"), later()).await.unwrap();
+        assert_eq!(set, None);
+    }
+    let after = issued(place, id, Rights::SET_UP).await;
+    let set = place.one.redeem_password(&after, &password("$x"), later()).await.unwrap();
     assert_eq!(set, Some(id));
     assert!(place.one.remove(gone).await.unwrap());
     assert_eq!(place.two.by_token(&other, later()).await.unwrap(), None);
@@ -196,6 +199,9 @@ async fn a_reset_leaves_nothing_but_the_password_and_the_mark<S: DurablePorts>(p
     assert_eq!((phc(&account), account.ever_enrolled), ("$one", true));
     assert_eq!(account.sessions_valid_from, start());
     assert!(!place.one.enrol_first(&factor(id, 200)).await.unwrap(), "never by password again");
+    assert!(place.one.set_disabled(id, true, later()).await.unwrap());
+    let before_enabling = ticket(id, Rights::ENROL);
+    assert!(place.one.reset_second_factor(&before_enabling).await.unwrap());
     let nobody = ticket(account_id(), Rights::ENROL);
     assert!(!place.one.reset_second_factor(&nobody).await.unwrap());
 }
