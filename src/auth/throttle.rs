@@ -27,6 +27,10 @@ pub const RECOVERY_SETS: Budget = Budget { tries: 10, window: Duration::from_min
 /// and addresses, before the rest is only counted: a flood of guesses must not fill the disk.
 pub const GUESS_ROWS: Budget = Budget { tries: 300, window: Duration::from_mins(10) };
 
+/// Rows of the audit trail about right passwords of one account: each costs its sender a hash and
+/// nothing else.
+pub const RIGHT_ROWS: Budget = Budget { tries: 20, window: Duration::from_mins(10) };
+
 /// Guesses at the secret of an enrolment in progress, which the browser has been shown: they give
 /// nothing away, and are bounded all the same.
 pub const ENROLMENT_GUESSES: Budget = Budget { tries: 10, window: Duration::from_mins(5) };
@@ -230,6 +234,11 @@ impl AttemptKey {
     /// Rows of one event in the audit trail.
     pub fn rows(event: &'static str) -> Self {
         Self(format!("audit_rows:{event}"))
+    }
+
+    /// Rows of one event about `account` in the audit trail.
+    pub fn rows_about(event: &'static str, account: AccountId) -> Self {
+        Self(format!("audit_rows:{event}:{account}"))
     }
 
     /// Whether the trail tells already that this key's tries are refused.

@@ -149,6 +149,26 @@ async fn of_many_refusals_one_row_tells() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_known_password_fills_the_trail_no_more_than_a_wrong_one() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    for name in ["alice", "bob"] {
+        gateway.add_user(name);
+    }
+    for name in ["alice"; 24].into_iter().chain(["bob"]) {
+        visitor::prove_password(&mut Browser::new(&gateway), name).await;
+    }
+    let rows = list(&gateway, &[]);
+    let of = |name: &str, event: &str| {
+        rows.iter().filter(|row| row["name"] == name && row["event"] == event).count()
+    };
+    assert_eq!((of("alice", "password_right"), of("alice", "rows_left_out")), (20, 1));
+    assert_eq!((of("bob", "password_right"), of("bob", "rows_left_out")), (1, 0));
+    let left_out = rows.iter().find(|row| row["event"] == "rows_left_out").unwrap();
+    assert_eq!(left_out["detail"]["event"], "password_right");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_are_lines_of_json_too() {
     let app = Recorder::start().await;
     let dir = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use super::service::count_failure;
 use super::{LoginError, LoginService};
 use crate::auth::account::Identity;
 use crate::auth::audit::{Caller, Context, Event, Guess};
-use crate::auth::throttle::{AttemptKey, Budget, GUESS_ROWS, Verdict};
+use crate::auth::throttle::{AttemptKey, Budget, GUESS_ROWS, RIGHT_ROWS, Verdict};
 
 /// Rows about guesses refused for one name, network or account are no nearer to each other than this,
 /// however short the waits.
@@ -27,7 +27,7 @@ impl LoginService {
         name_digest: String,
     ) -> Result<(), LoginError> {
         count_failure("password");
-        self.record_capped(caller, known, Event::PasswordWrong { name_digest }).await
+        self.record_guess(caller, known, Event::PasswordWrong { name_digest }).await
     }
 
     /// A wrong recovery code in place of a password; as for passwords.
@@ -38,26 +38,50 @@ impl LoginService {
         name_digest: String,
     ) -> Result<(), LoginError> {
         count_failure("recovery");
-        self.record_capped(caller, known, Event::RecoveryWrong { name_digest }).await
+        self.record_guess(caller, known, Event::RecoveryWrong { name_digest }).await
     }
 
-    async fn record_capped(
+    /// A right password, with the second factor still owed. Whoever knows one can type it without
+    /// end: after some rows about the account the rest is left out, and one row says so.
+    pub(super) async fn record_right_password(
+        &self,
+        caller: &Caller,
+        who: &Identity,
+    ) -> Result<(), LoginError> {
+        let event = Event::PasswordRight;
+        let key = AttemptKey::rows_about(event.name(), who.account);
+        let context = Context::person(caller, who);
+        self.record_capped(key, RIGHT_ROWS, event, &context, &context).await
+    }
+
+    async fn record_guess(
         &self,
         caller: &Caller,
         known: Option<&Identity>,
         event: Event,
     ) -> Result<(), LoginError> {
-        let name = event.name();
-        let context =
-            known.map_or_else(|| Context::unknown(caller), |who| Context::person(caller, who));
-        let rows = [(AttemptKey::rows(name), GUESS_ROWS)];
-        match self.deps.attempts.count(&rows, self.now()).await? {
-            Verdict::Go => self.record(event, &context).await,
+        let unknown = Context::unknown(caller);
+        let context = known.map(|who| Context::person(caller, who));
+        let context = context.as_ref().unwrap_or(&unknown);
+        let key = AttemptKey::rows(event.name());
+        self.record_capped(key, GUESS_ROWS, event, context, &unknown).await
+    }
+
+    /// Writes `event` within `budget`, and beyond it one row in the context `beyond`.
+    async fn record_capped(
+        &self,
+        key: AttemptKey,
+        budget: Budget,
+        event: Event,
+        context: &Context,
+        beyond: &Context,
+    ) -> Result<(), LoginError> {
+        let refused = key.refused();
+        match self.deps.attempts.count(&[(key, budget)], self.now()).await? {
+            Verdict::Go => self.record(event, context).await,
             Verdict::Wait(wait) => {
-                let key = AttemptKey::rows("rows_left_out");
-                let left_out = Event::RowsLeftOut { event: name, seconds: wait.as_secs() };
-                let context = Context::unknown(caller);
-                self.record_within(&[(key, once(wait))], left_out, &context).await
+                let left_out = Event::RowsLeftOut { event: event.name(), seconds: wait.as_secs() };
+                self.record_within(&[(refused, once(wait))], left_out, beyond).await
             }
         }
     }

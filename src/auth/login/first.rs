@@ -4,7 +4,7 @@ use super::events::throttled;
 use super::guesses::MayTry;
 use super::{AppRef, FirstFactor, LoginError, LoginService};
 use crate::auth::account::{Account, LoginName};
-use crate::auth::audit::{Caller, Context, Event, Guess};
+use crate::auth::audit::{Caller, Context, Guess};
 use crate::auth::password::PasswordVerdict;
 use crate::auth::session::{BegunWith, PendingLogin};
 use crate::auth::stage::{Login, PasswordProof};
@@ -51,12 +51,11 @@ impl LoginService {
         match checked {
             Ok((Some(account), Some(proof))) => {
                 self.deps.attempts.forgive(&tried.keys).await?;
-                let context = Context::person(&attempt.caller, &account.identity);
                 let login = self.begin(app, &proof, attempt.return_to, asked_at);
                 let enrol =
                     !account.ever_enrolled && self.deps.enrolment == FirstEnrolment::FirstLogin;
                 let token = self.file_login(&login).await?;
-                self.record(Event::PasswordRight, &context).await?;
+                self.record_right_password(&attempt.caller, &account.identity).await?;
                 Ok(FirstFactor::Begun { token, lives: self.pending_lives(), enrol })
             }
             Ok((account, _)) => {

@@ -218,7 +218,7 @@ impl LoginService {
             self.record_wrong_password(caller, Some(&account.identity), digest).await?;
             return Ok(Err(Redeemed::Wrong { name }));
         };
-        self.record(Event::PasswordRight, &context).await?;
+        self.record_right_password(caller, &account.identity).await?;
         Ok(Ok(self.begin(app, &proof, "/".to_owned(), asked_at)))
     }
 

@@ -10,6 +10,7 @@ const WORDS: &[(&str, &str)] = &[
     ("signed_in", "Signed in"),
     ("password_right", "The right password was typed"),
     ("password_wrong", "A wrong password was typed"),
+    ("rows_left_out", "More of the same happened than is told here"),
     ("second_factor_wrong", "A wrong code was typed after the right password"),
     ("throttled", "Too many tries: further ones were refused for a while"),
     ("session_ended", "A browser was signed out"),
