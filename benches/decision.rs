@@ -202,6 +202,7 @@ impl Sessions for Memory {
         _: &HashedToken<SessionToken>,
         _: &HashedToken<SessionToken>,
         _: &Session,
+        _: Option<&Offers>,
         _: Duration,
     ) -> Stored<bool> {
         never()

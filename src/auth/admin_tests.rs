@@ -10,7 +10,7 @@ use super::super::keys::testing::material;
 use super::super::password::{Cost, PasswordRecord, PasswordSettings};
 use super::super::ports::{Audit, AuditQuery, Pruned, Stored};
 use super::super::recovery::{NewRecoverySet, RecoveryHash};
-use super::super::session::Offer;
+use super::super::session::{Offer, Offers};
 use super::super::ticket::NewTicket;
 use super::super::token::{HashedToken, PendingToken, SessionToken, TicketToken};
 use super::super::totp::{NewTotpFactor, TimeStep};
@@ -151,7 +151,7 @@ impl Factors for Memory {
     async fn recovery_set(&self, _: AccountId) -> Stored<Option<RecoverySet>> {
         Ok(None)
     }
-    async fn replace_recovery(&self, _: &NewRecoverySet) -> Stored<()> {
+    async fn replace_recovery(&self, _: &NewRecoverySet, _: Timestamp) -> Stored<bool> {
         down()
     }
     async fn confirm_recovery(&self, _: AccountId, _: Timestamp) -> Stored<bool> {
@@ -214,6 +214,7 @@ impl Sessions for Memory {
         _: &HashedToken<SessionToken>,
         _: &HashedToken<SessionToken>,
         _: &Session,
+        _: Option<&Offers>,
         _: std::time::Duration,
     ) -> Stored<bool> {
         down()

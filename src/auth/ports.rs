@@ -16,7 +16,7 @@ use super::keys::KeyRing;
 use super::password::PasswordRecord;
 use super::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
 use super::reset::PasswordReset;
-use super::session::{Offer, PendingLogin, ProvisionalTotp, Session};
+use super::session::{Offer, Offers, PendingLogin, ProvisionalTotp, Session};
 use super::stage::Factor;
 use super::throttle::{AttemptKey, Budget, Counted, Ladder, Pace, Verdict, WrongCodes};
 use super::ticket::{NewTicket, Ticket};
@@ -127,8 +127,9 @@ pub trait Factors: Send + Sync {
     ) -> Stored<bool>;
     /// The recovery codes of an account, as far as they may be told.
     async fn recovery_set(&self, account: AccountId) -> Stored<Option<RecoverySet>>;
-    /// Replaces all recovery codes of an account by `set`.
-    async fn replace_recovery(&self, set: &NewRecoverySet) -> Stored<()>;
+    /// Replaces all recovery codes of an account by `set`, for a session that counts as begun at
+    /// `since`. False, and nothing changed, when the account honours no such session any more.
+    async fn replace_recovery(&self, set: &NewRecoverySet, since: Timestamp) -> Stored<bool>;
     /// Notes that the person has kept the codes, as `code` shows: whether it is one of the
     /// account's that is not used yet. It stays good.
     async fn confirm_recovery_by(
@@ -347,12 +348,14 @@ pub trait Sessions: Send + Sync {
         ttl: Duration,
     ) -> Stored<bool>;
     /// Ends the session `old` and files `session` under `new` in one step: true for exactly one
-    /// caller, and false, with nothing filed, when the old one is gone.
+    /// caller, and false, with nothing filed, when the old one is gone. The new one offers what
+    /// `offers` says; without it, what the old one offers at that moment, whatever `session` says.
     async fn renew(
         &self,
         old: &HashedToken<SessionToken>,
         new: &HashedToken<SessionToken>,
         session: &Session,
+        offers: Option<&Offers>,
         ttl: Duration,
     ) -> Stored<bool>;
     /// Keeps what is offered in the session, unless something of that kind is offered already: what

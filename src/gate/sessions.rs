@@ -21,7 +21,7 @@ use siphasher::sip128::SipHasher24;
 
 use crate::auth::account::{AccountStatus, Identity};
 use crate::auth::ports::{Accounts, Sessions, Stored};
-use crate::auth::session::{Offer, Session, SessionLimits};
+use crate::auth::session::{Offer, Offers, Session, SessionLimits};
 use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
 use crate::base::clock::{Clock, Timestamp, millis};
 use crate::base::id::{AccountId, SessionId};
@@ -360,9 +360,10 @@ impl Sessions for CachedSessions {
         old: &HashedToken<SessionToken>,
         new: &HashedToken<SessionToken>,
         session: &Session,
+        offers: Option<&Offers>,
         ttl: Duration,
     ) -> Stored<bool> {
-        let renewed = self.store.renew(old, new, session, ttl).await;
+        let renewed = self.store.renew(old, new, session, offers, ttl).await;
         self.forget(old);
         renewed
     }

@@ -69,7 +69,7 @@ impl LoginService {
         let context = Context::person(&change.caller, &session.identity);
         self.record(Event::PasswordChanged { by: "password" }, &context).await?;
         let next = Session { password_at: now, ..session.clone() };
-        let Some(renewed) = self.renew(token, &next, now).await? else {
+        let Some(renewed) = self.renew(token, &next, None, now).await? else {
             return Ok(PasswordChanged::Ended);
         };
         self.deps.sessions.end_others(account, renewed.token.hashed()).await?;

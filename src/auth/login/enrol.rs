@@ -129,7 +129,7 @@ impl LoginService {
     }
 
     /// Makes a new set of recovery codes for a session in which they are due, in place of the
-    /// account's former set. `None` when they are not due.
+    /// account's former set. `None` when they are not due, or the session was ended meanwhile.
     pub async fn new_recovery_codes(
         &self,
         session: &Session,
@@ -141,7 +141,9 @@ impl LoginService {
         let account = session.identity.account;
         let codes = self.generate_codes(account).await?;
         let set = self.hashed_set(account, &codes, None).await?;
-        self.deps.factors.replace_recovery(&set).await?;
+        if !self.deps.factors.replace_recovery(&set, session.started_at).await? {
+            return Ok(None);
+        }
         self.record(Event::RecoveryCodesMade, &Context::person(caller, &session.identity)).await?;
         Ok(Some(codes))
     }

@@ -139,10 +139,9 @@ impl LoginService {
             second_factor_at: now,
             method: Factor::Totp,
             recovery_codes_due: None,
-            offers,
             ..session.clone()
         };
-        let Some(renewed) = self.renew(token, &next, now).await? else {
+        let Some(renewed) = self.renew(token, &next, Some(&offers), now).await? else {
             return Ok(Replaced::Ended);
         };
         self.deps.sessions.end_others(account, renewed.token.hashed()).await?;
@@ -202,9 +201,12 @@ impl LoginService {
         let context = Context::person(caller, &fresh.session().identity);
         let kept = match (set, hash) {
             (Some(set), _) => {
-                self.deps.factors.replace_recovery(&set).await?;
-                self.record(Event::RecoveryCodesMade, &context).await?;
-                true
+                let since = fresh.session().started_at;
+                let replaced = self.deps.factors.replace_recovery(&set, since).await?;
+                if replaced {
+                    self.record(Event::RecoveryCodesMade, &context).await?;
+                }
+                replaced
             }
             (None, Some(hash)) => {
                 self.deps.factors.confirm_recovery_by(account, &hash, self.now()).await?

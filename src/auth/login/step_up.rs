@@ -9,7 +9,7 @@ use super::{LoginError, LoginService, Renewed};
 use crate::auth::account::Account;
 use crate::auth::audit::{Caller, Context, Ended, Event, Guess};
 use crate::auth::recovery::RecoveryCode;
-use crate::auth::session::Session;
+use crate::auth::session::{Offers, Session};
 use crate::auth::stage::{Factor, PasswordProof, SecondFactorProof};
 use crate::auth::throttle::{AttemptKey, Budget, Counted, Verdict};
 use crate::auth::token::{PlainToken, SessionToken};
@@ -91,7 +91,7 @@ impl LoginService {
             Proved::Ended => return Ok(StepUp::Ended),
         }
         let next = Session { second_factor_at: asked_at, password_at, ..session.clone() };
-        let Some(renewed) = self.renew(token, &next, asked_at).await? else {
+        let Some(renewed) = self.renew(token, &next, None, asked_at).await? else {
             return Ok(StepUp::Ended);
         };
         let guess = if password.is_some() { Guess::StepUp } else { Guess::SecondFactor };
@@ -113,6 +113,7 @@ impl LoginService {
         &self,
         token: &PlainToken<SessionToken>,
         next: &Session,
+        offers: Option<&Offers>,
         started_at: Timestamp,
     ) -> Result<Option<Renewed>, LoginError> {
         let now = self.now();
@@ -125,7 +126,8 @@ impl LoginService {
         };
         let ttl = self.deps.limits.time_to_live(&session, now);
         let new = PlainToken::<SessionToken>::generate(&self.deps.keys, self.random())?;
-        let won = self.deps.sessions.renew(token.hashed(), new.hashed(), &session, ttl).await?;
+        let won =
+            self.deps.sessions.renew(token.hashed(), new.hashed(), &session, offers, ttl).await?;
         Ok(won.then_some(Renewed { token: new, session }))
     }
 

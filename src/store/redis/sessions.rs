@@ -110,6 +110,7 @@ impl Sessions for RedisStore {
         old: &HashedToken<SessionToken>,
         new: &HashedToken<SessionToken>,
         session: &Session,
+        offers: Option<&Offers>,
         ttl: Duration,
     ) -> Stored<bool> {
         let mut call = self.call(|s| &s.renew);
@@ -120,9 +121,11 @@ impl Sessions for RedisStore {
             .arg(serde_json::json!(session).to_string())
             .arg(session.last_seen_at.as_millis())
             .arg(lifetime(ttl))
-            .arg(session.recovery_codes_due.as_deref().unwrap_or_default())
-            .arg(session.offers.authenticator.as_deref().unwrap_or_default())
-            .arg(session.offers.recovery_codes.as_deref().unwrap_or_default());
+            .arg(session.recovery_codes_due.as_deref().unwrap_or_default());
+        if let Some(offers) = offers {
+            call.arg(offers.authenticator.as_deref().unwrap_or_default())
+                .arg(offers.recovery_codes.as_deref().unwrap_or_default());
+        }
         self.run(&call).await
     }
 

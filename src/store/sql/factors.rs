@@ -150,12 +150,22 @@ impl Factors for SqlStore {
         found.map_err(|_values| self.db.damaged("the record of a set of recovery codes"))
     }
 
-    async fn replace_recovery(&self, new: &NewRecoverySet) -> Stored<()> {
+    async fn replace_recovery(&self, new: &NewRecoverySet, since: Timestamp) -> Stored<bool> {
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
+                // Written, not read: whoever ends the sessions meanwhile waits, or has ended them.
+                let claim = query(
+                    "UPDATE accounts SET sessions_valid_from = sessions_valid_from \
+                     WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $2",
+                );
+                let claim = claim.bind(new.account.to_string()).bind(moment(since));
+                if claim.execute(&mut *t).await?.rows_affected() != 1 {
+                    return Ok(false);
+                }
                 replace_codes(&mut t, new).await?;
-                t.commit().await
+                t.commit().await?;
+                Ok(true)
             })
             .await
     }

@@ -7,7 +7,9 @@ use vestibule::auth::totp::TimeStep;
 use vestibule::base::id::AccountId;
 
 use super::places::{Durable, DurablePorts};
-use super::samples::{account, account_id, at_once, code, factor, factor_id, recovery, start};
+use super::samples::{
+    account, account_id, at_once, code, factor, factor_id, password, recovery, start,
+};
 
 fn step(number: u64) -> TimeStep {
     TimeStep::from_number(number)
@@ -71,7 +73,7 @@ async fn a_step_not_after_the_last_is_refused<S: DurablePorts>(place: &Durable<S
 
 async fn a_recovery_code_is_used_by_one_of_fifty_at_once<S: DurablePorts>(place: &Durable<S>) {
     let id = somebody(place, "dave").await;
-    place.one.replace_recovery(&recovery(id, "salt")).await.unwrap();
+    place.one.replace_recovery(&recovery(id, "salt"), start()).await.unwrap();
     let left = at_once(50, |i| {
         let store = place.either(i);
         async move { store.consume_recovery(id, &code(3), start()).await.unwrap() }
@@ -84,7 +86,7 @@ async fn a_recovery_code_is_used_by_one_of_fifty_at_once<S: DurablePorts>(place:
 
 async fn the_number_of_codes_left_is_exact<S: DurablePorts>(place: &Durable<S>) {
     let id = somebody(place, "erin").await;
-    place.one.replace_recovery(&recovery(id, "salt")).await.unwrap();
+    place.one.replace_recovery(&recovery(id, "salt"), start()).await.unwrap();
     let left = at_once(10, |i| {
         let store = place.either(i);
         async move { store.consume_recovery(id, &code(i), start()).await.unwrap() }
@@ -97,21 +99,34 @@ async fn the_number_of_codes_left_is_exact<S: DurablePorts>(place: &Durable<S>) 
 
 async fn a_code_of_somebody_else_is_worth_nothing<S: DurablePorts>(place: &Durable<S>) {
     let (mine, theirs) = (somebody(place, "frank").await, somebody(place, "grace").await);
-    place.one.replace_recovery(&recovery(mine, "salt")).await.unwrap();
+    place.one.replace_recovery(&recovery(mine, "salt"), start()).await.unwrap();
     assert_eq!(place.one.consume_recovery(theirs, &code(1), start()).await.unwrap(), None);
     assert_eq!(place.one.consume_recovery(mine, &code(77), start()).await.unwrap(), None);
     assert_eq!(place.one.recovery_set(mine).await.unwrap().unwrap().left, 10);
 }
 
+async fn new_codes_are_for_sessions_that_the_account_honours<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "ivy").await;
+    assert!(place.one.replace_recovery(&recovery(id, "first"), start()).await.unwrap());
+    let later = start().plus(Duration::from_mins(1));
+    assert!(place.two.set_password(id, &password("$two"), Some(later)).await.unwrap());
+    assert!(!place.one.replace_recovery(&recovery(id, "late"), start()).await.unwrap());
+    assert!(place.one.replace_recovery(&recovery(id, "second"), later).await.unwrap());
+    assert!(place.two.set_disabled(id, true, later).await.unwrap());
+    assert!(!place.one.replace_recovery(&recovery(id, "late"), later).await.unwrap());
+    assert!(!place.one.replace_recovery(&recovery(account_id(), "nobody"), later).await.unwrap());
+    assert_eq!(place.one.recovery_set(id).await.unwrap().unwrap().salt, "second");
+}
+
 async fn new_codes_replace_all_old_ones<S: DurablePorts>(place: &Durable<S>) {
     let id = somebody(place, "heidi").await;
     assert!(!place.one.confirm_recovery(id, start()).await.unwrap(), "there are none yet");
-    place.one.replace_recovery(&recovery(id, "first")).await.unwrap();
+    place.one.replace_recovery(&recovery(id, "first"), start()).await.unwrap();
     assert!(place.one.confirm_recovery(id, start()).await.unwrap());
     assert_eq!(place.one.consume_recovery(id, &code(0), start()).await.unwrap(), Some(9));
     let mut second = recovery(id, "second");
     second.hashes = (100..110).map(code).collect();
-    place.two.replace_recovery(&second).await.unwrap();
+    place.two.replace_recovery(&second, start()).await.unwrap();
     let set = place.one.recovery_set(id).await.unwrap().unwrap();
     assert_eq!((set.salt.as_str(), set.left, set.confirmed_at), ("second", 10, None));
     assert_eq!(place.one.consume_recovery(id, &code(1), start()).await.unwrap(), None);
@@ -129,7 +144,7 @@ async fn codes_replaced_by_many_at_once_are_one_whole_set<S: DurablePorts>(place
         async move {
             let mut set = recovery(id, &format!("salt {i}"));
             set.hashes = (i * 100..i * 100 + 10).map(code).collect();
-            store.replace_recovery(&set).await.unwrap();
+            store.replace_recovery(&set, start()).await.unwrap();
             store.consume_recovery(id, &code(i * 100), start()).await.unwrap()
         }
     })
@@ -148,7 +163,7 @@ async fn an_authenticator_is_replaced_at_once_with_all_that_hangs_on_it<S: Durab
     let id = somebody(place, "sybil").await;
     let old = factor(id, 100);
     assert!(place.one.enrol_first(&old).await.unwrap());
-    place.one.replace_recovery(&recovery(id, "old")).await.unwrap();
+    place.one.replace_recovery(&recovery(id, "old"), start()).await.unwrap();
     let at = start().plus(Duration::from_hours(1));
     let replaced = at_once(20, |i| {
         let (store, mut new, mut codes) = (place.either(i), factor(id, 300), recovery(id, "new"));
@@ -197,7 +212,7 @@ async fn a_code_shows_that_its_set_was_kept_and_stays_good<S: DurablePorts>(plac
         async move { store.confirm_recovery_by(who, &code(n), start()).await.unwrap() }
     };
     assert!(!show(id, 1).await, "there is no set");
-    place.two.replace_recovery(&recovery(id, "salt")).await.unwrap();
+    place.two.replace_recovery(&recovery(id, "salt"), start()).await.unwrap();
     assert!(!show(id, 99).await && !show(other, 1).await, "none of theirs");
     assert_eq!(place.two.recovery_set(id).await.unwrap().unwrap().confirmed_at, None);
     assert_eq!(place.two.consume_recovery(id, &code(2), start()).await.unwrap(), Some(9));
@@ -207,7 +222,7 @@ async fn a_code_shows_that_its_set_was_kept_and_stays_good<S: DurablePorts>(plac
     assert_eq!(place.two.consume_recovery(id, &code(1), start()).await.unwrap(), Some(8));
     let mut kept = recovery(id, "kept");
     kept.confirmed_at = Some(start());
-    place.one.replace_recovery(&kept).await.unwrap();
+    place.one.replace_recovery(&kept, start()).await.unwrap();
     assert_eq!(place.two.recovery_set(id).await.unwrap().unwrap().confirmed_at, Some(start()));
 }
 
@@ -216,12 +231,12 @@ async fn a_used_code_is_untold_until_told_whatever_becomes_of_the_codes<S: Durab
 ) {
     let (id, other) = (somebody(place, "uma").await, somebody(place, "vera").await);
     let at = |minutes| start().plus(Duration::from_mins(minutes));
-    place.one.replace_recovery(&recovery(id, "salt")).await.unwrap();
+    place.one.replace_recovery(&recovery(id, "salt"), start()).await.unwrap();
     assert_eq!(place.one.consume_recovery(id, &code(77), at(1)).await.unwrap(), None);
     assert_eq!(place.two.untold_recovery(id, at(9)).await.unwrap(), None, "a wrong one is no use");
     assert!(place.one.consume_recovery(id, &code(1), at(2)).await.unwrap().is_some());
     assert!(place.two.consume_recovery(id, &code(2), at(4)).await.unwrap().is_some());
-    place.two.replace_recovery(&recovery(id, "new")).await.unwrap();
+    place.two.replace_recovery(&recovery(id, "new"), start()).await.unwrap();
     assert_eq!(place.two.untold_recovery(id, at(9)).await.unwrap(), Some(at(4)));
     assert_eq!(place.two.untold_recovery(id, at(4)).await.unwrap(), Some(at(2)));
     assert_eq!(place.two.untold_recovery(id, at(2)).await.unwrap(), None);
@@ -244,6 +259,7 @@ super::on_both_databases!(
     a_recovery_code_is_used_by_one_of_fifty_at_once,
     the_number_of_codes_left_is_exact,
     a_code_of_somebody_else_is_worth_nothing,
+    new_codes_are_for_sessions_that_the_account_honours,
     new_codes_replace_all_old_ones,
     codes_replaced_by_many_at_once_are_one_whole_set,
 );

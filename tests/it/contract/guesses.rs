@@ -21,7 +21,7 @@ async fn somebody<S: DurablePorts>(place: &Durable<S>, name: &str) -> AccountId 
     assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
     let id = new.identity.account;
     assert!(place.one.enrol_first(&factor(id, 100)).await.unwrap());
-    place.one.replace_recovery(&recovery(id, "salt")).await.unwrap();
+    place.one.replace_recovery(&recovery(id, "salt"), start()).await.unwrap();
     id
 }
 

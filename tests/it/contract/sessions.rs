@@ -194,7 +194,7 @@ async fn a_session_goes_on_under_one_new_id_only<S: ShortLivedPorts>(place: &Sho
     let (ids, now) = ((0..20).map(|_| token()).collect::<Vec<_>>(), place.now());
     let won = at_once(20, |i| {
         let (store, id, next) = (place.either(i), ids[i], renewed(&filed, now));
-        async move { store.renew(&old, &id, &next, IDLE).await.unwrap() }
+        async move { store.renew(&old, &id, &next, None, IDLE).await.unwrap() }
     })
     .await;
     assert_eq!(won.iter().filter(|w| **w).count(), 1);
@@ -220,7 +220,9 @@ async fn an_ended_or_lapsed_session_is_not_renewed<S: ShortLivedPorts>(place: &S
     place.pass(IDLE).await;
     for old in [ended, lapsed, token()] {
         let new = token();
-        assert!(!place.two.renew(&old, &new, &renewed(&filed, place.now()), IDLE).await.unwrap());
+        assert!(
+            !place.two.renew(&old, &new, &renewed(&filed, place.now()), None, IDLE).await.unwrap()
+        );
         assert_eq!(S::load_session(&place.one, &new).await, None);
     }
 }
@@ -244,7 +246,7 @@ async fn the_first_offer_holds_until_it_is_taken_once<S: ShortLivedPorts>(place:
     assert_eq!(S::load_session(&place.two, &other).await.unwrap().offers, Offers::default());
 
     let (next, renewal) = (token(), renewed(&found, place.now()));
-    assert!(place.one.renew(&id, &next, &renewal, IDLE).await.unwrap());
+    assert!(place.one.renew(&id, &next, &renewal, None, IDLE).await.unwrap());
     assert_eq!(S::load_session(&place.two, &next).await, Some(renewal), "offers go along");
     let taken = at_once(20, |i| {
         let store = place.either(i);
@@ -256,6 +258,17 @@ async fn the_first_offer_holds_until_it_is_taken_once<S: ShortLivedPorts>(place:
     assert_eq!((left.authenticator, left.recovery_codes.as_deref()), (None, Some("codes")));
     assert_eq!(place.one.offer(&id, Offer::Authenticator, "x").await.unwrap(), None);
     assert!(!place.one.withdraw(&token(), Offer::RecoveryCodes).await.unwrap());
+
+    // Who renews read the session before its offer was withdrawn: that does not bring it back.
+    let (third, stale) = (token(), renewed(&found, place.now()));
+    assert!(stale.offers.authenticator.is_some());
+    assert!(place.two.renew(&next, &third, &stale, None, IDLE).await.unwrap());
+    let left = S::load_session(&place.one, &third).await.unwrap().offers;
+    assert_eq!((left.authenticator, left.recovery_codes.as_deref()), (None, Some("codes")));
+    let (last, others) =
+        (token(), Offers { authenticator: None, recovery_codes: Some("new".into()) });
+    assert!(place.one.renew(&third, &last, &stale, Some(&others), IDLE).await.unwrap());
+    assert_eq!(S::load_session(&place.two, &last).await.unwrap().offers, others);
     assert_eq!(filed.offers, Offers::default());
 }
 

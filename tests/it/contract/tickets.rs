@@ -122,7 +122,7 @@ async fn a_new_authenticator_takes_the_place_of_all_that_was<S: DurablePorts>(pl
     let id = somebody(place, "erin").await;
     let old = factor(id, 100);
     assert!(place.one.enrol_first(&old).await.unwrap());
-    place.one.replace_recovery(&recovery(id, "salt")).await.unwrap();
+    place.one.replace_recovery(&recovery(id, "salt"), start()).await.unwrap();
     let ticket = issued(place, id, Rights::SET_UP).await;
     let mut new = factor(id, 200);
     new.confirmed_at = later();
@@ -187,7 +187,7 @@ async fn a_disabled_or_removed_account_has_no_ticket<S: DurablePorts>(place: &Du
 async fn a_reset_leaves_nothing_but_the_password_and_the_mark<S: DurablePorts>(place: &Durable<S>) {
     let id = somebody(place, "judy").await;
     assert!(place.one.enrol_first(&factor(id, 100)).await.unwrap());
-    place.one.replace_recovery(&recovery(id, "salt")).await.unwrap();
+    place.one.replace_recovery(&recovery(id, "salt"), start()).await.unwrap();
     let old = issued(place, id, Rights::SET_UP).await;
     let new = ticket(id, Rights::ENROL);
     assert!(place.two.reset_second_factor(&new).await.unwrap());

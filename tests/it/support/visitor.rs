@@ -104,7 +104,7 @@ pub(crate) async fn let_proofs_age(gateway: &Gateway, browser: &Browser) {
         ..session
     };
     let ttl = Duration::from_mins(30);
-    assert!(store.renew(held.hashed(), held.hashed(), &older, ttl).await.unwrap());
+    assert!(store.renew(held.hashed(), held.hashed(), &older, None, ttl).await.unwrap());
 }
 
 /// Proves the password; the answer that leads on.

@@ -1,14 +1,19 @@
 -- ARGV from the second: hash of the old token, of the new one, public id, account, record, last use,
--- milliseconds to live, codes due, offered authenticator, offered codes. The last three may be empty.
-local old, hash, id, account, record, seen, ms = unpack(ARGV, 2, 8)
+-- milliseconds to live, codes due; then, unless the old session's are carried over, the offered
+-- authenticator and the offered codes. The last three may be empty.
+local old, hash, id, account, record, seen, ms, due = unpack(ARGV, 2, 9)
+local offers = {ARGV[10], ARGV[11]}
+if not ARGV[10] then
+  offers = redis.call('HMGET', P .. ':s:' .. old, 'authenticator', 'recovery_codes')
+end
 if end_session(old) ~= 1 then
   return 0
 end
 local key = P .. ':s:' .. hash
 redis.call('HSET', key, 'account', account, 'id', id, 'record', record, 'seen', seen)
-for i, field in ipairs({'due', 'authenticator', 'recovery_codes'}) do
-  if ARGV[8 + i] ~= '' then
-    redis.call('HSET', key, field, ARGV[8 + i])
+for field, value in pairs({due = due, authenticator = offers[1], recovery_codes = offers[2]}) do
+  if value and value ~= '' then
+    redis.call('HSET', key, field, value)
   end
 end
 redis.call('PEXPIRE', key, ms)

@@ -22,17 +22,22 @@ fn session(row: &AnyRow) -> sqlx::Result<Session> {
     let mut session: Session = json(row, "record")?;
     session.last_seen_at = at(row, "last_seen_at")?;
     session.recovery_codes_due = optional_text(row, "recovery_codes_due")?;
-    session.offers = Offers {
+    session.offers = offered(row)?;
+    Ok(session)
+}
+
+fn offered(row: &AnyRow) -> sqlx::Result<Offers> {
+    Ok(Offers {
         authenticator: optional_text(row, "offered_authenticator")?,
         recovery_codes: optional_text(row, "offered_recovery_codes")?,
-    };
-    Ok(session)
+    })
 }
 
 async fn file(
     t: &mut Transaction<'static, Any>,
     id: &HashedToken<SessionToken>,
     session: &Session,
+    offers: &Offers,
     ttl: Duration,
 ) -> sqlx::Result<()> {
     query(
@@ -47,8 +52,8 @@ async fn file(
     .bind(moment(session.last_seen_at))
     .bind(session.recovery_codes_due.as_deref())
     .bind(moment(session.last_seen_at.plus(ttl)))
-    .bind(session.offers.authenticator.as_deref())
-    .bind(session.offers.recovery_codes.as_deref())
+    .bind(offers.authenticator.as_deref())
+    .bind(offers.recovery_codes.as_deref())
     .execute(&mut **t)
     .await?;
     Ok(())
@@ -98,7 +103,7 @@ impl Sessions for EmbeddedStore {
                 if ended.rows_affected() != 1 {
                     return Ok(false);
                 }
-                file(&mut t, id, session, ttl).await?;
+                file(&mut t, id, session, &session.offers, ttl).await?;
                 t.commit().await?;
                 Ok(true)
             })
@@ -110,20 +115,23 @@ impl Sessions for EmbeddedStore {
         old: &HashedToken<SessionToken>,
         new: &HashedToken<SessionToken>,
         session: &Session,
+        offers: Option<&Offers>,
         ttl: Duration,
     ) -> Stored<bool> {
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
-                let ended = query("DELETE FROM sessions WHERE id = $1 AND keep_until > $2")
-                    .bind(old.to_hex())
-                    .bind(moment(session.last_seen_at))
-                    .execute(&mut *t)
-                    .await?;
-                if ended.rows_affected() != 1 {
-                    return Ok(false);
-                }
-                file(&mut t, new, session, ttl).await?;
+                let end = query(
+                    "DELETE FROM sessions WHERE id = $1 AND keep_until > $2 \
+                     RETURNING offered_authenticator, offered_recovery_codes",
+                );
+                let end = end.bind(old.to_hex()).bind(moment(session.last_seen_at));
+                let Some(ended) = end.fetch_optional(&mut *t).await? else { return Ok(false) };
+                let offers = match offers {
+                    Some(offers) => offers.clone(),
+                    None => offered(&ended)?,
+                };
+                file(&mut t, new, session, &offers, ttl).await?;
                 t.commit().await?;
                 Ok(true)
             })
