@@ -11,6 +11,7 @@ use qrcode::{Color, EcLevel, QrCode};
 
 use super::failure::Failure;
 use super::{assets, words};
+use crate::auth::login::Enrolment;
 
 /// The frame of a page: where the person is, and what the page loads.
 #[derive(Debug)]
@@ -135,6 +136,25 @@ impl Complaint {
 pub(super) struct Qr {
     pub(super) size: usize,
     pub(super) path: String,
+}
+
+/// What an authenticator app takes up: as a picture, as text, as a link.
+pub(super) struct Scan<'a> {
+    pub(super) secret: &'a str,
+    pub(super) grouped: String,
+    pub(super) uri: &'a str,
+    pub(super) qr: Qr,
+}
+
+impl<'a> Scan<'a> {
+    pub(super) fn of(offer: &'a Enrolment) -> Result<Self, Failure> {
+        Ok(Self {
+            secret: &offer.secret,
+            grouped: words::in_fours(&offer.secret),
+            uri: &offer.uri,
+            qr: Qr::new(&offer.uri)?,
+        })
+    }
 }
 
 const QUIET: usize = 4;

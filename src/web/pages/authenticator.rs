@@ -14,9 +14,8 @@ use crate::web::cookies;
 use crate::web::failure::Failure;
 use crate::web::form::CodeForm;
 use crate::web::service::Finished;
-use crate::web::view::{Answer, Complaint, Frame, Qr};
+use crate::web::view::{Answer, Complaint, Frame, Scan};
 use crate::web::visit::Visit;
-use crate::web::words;
 
 const WRONG: &str = "This code is not right. Check that it comes from the entry you just scanned, \
                      not from the old one, and that the clock of your phone is right.";
@@ -27,10 +26,7 @@ struct Page<'a> {
     frame: Frame,
     csrf: String,
     name: &'a str,
-    secret: &'a str,
-    grouped: String,
-    uri: &'a str,
-    qr: Qr,
+    scan: Scan<'a>,
     complaint: &'a Complaint,
 }
 
@@ -57,10 +53,7 @@ async fn page(
         frame: visit.frame(),
         csrf,
         name: offer.name.as_str(),
-        secret: &offer.secret,
-        grouped: words::in_fours(&offer.secret),
-        uri: &offer.uri,
-        qr: Qr::new(&offer.uri)?,
+        scan: Scan::of(&offer)?,
         complaint,
     };
     Ok(Answer::page(complaint.status(), &page)?.cookie(cookie).done())

@@ -9,9 +9,8 @@ use crate::auth::totp::Code;
 use crate::web::failure::Failure;
 use crate::web::form::CodeForm;
 use crate::web::service::Pending;
-use crate::web::view::{Answer, Complaint, Frame, Qr};
+use crate::web::view::{Answer, Complaint, Frame, Scan};
 use crate::web::visit::Visit;
-use crate::web::words;
 
 const WRONG: &str = "This code is not right. Check that you scanned the picture below and that \
                      the clock of your phone is right, then type the code it shows now.";
@@ -22,10 +21,7 @@ struct Page<'a> {
     frame: Frame,
     csrf: String,
     name: &'a str,
-    secret: &'a str,
-    grouped: String,
-    uri: &'a str,
-    qr: Qr,
+    scan: Scan<'a>,
     complaint: &'a Complaint,
 }
 
@@ -42,10 +38,7 @@ async fn page(
         frame: visit.frame(),
         csrf,
         name: offer.name.as_str(),
-        secret: &offer.secret,
-        grouped: words::in_fours(&offer.secret),
-        uri: &offer.uri,
-        qr: Qr::new(&offer.uri)?,
+        scan: Scan::of(&offer)?,
         complaint,
     };
     let answer = Answer::page(complaint.status(), &page)?;

@@ -71,7 +71,7 @@ async fn page(
         csrf,
         name,
         codes: &offer.codes,
-        file: Zeroizing::new(file(visit, name, &offer.codes)),
+        file: file(visit, name, &offer.codes),
         in_force: offer.in_force,
         complaint,
     };

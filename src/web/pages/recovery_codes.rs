@@ -22,7 +22,7 @@ struct Page<'a> {
     csrf: String,
     name: &'a str,
     codes: &'a [Zeroizing<String>],
-    file: String,
+    file: Zeroizing<String>,
 }
 
 #[derive(Template)]
@@ -34,12 +34,12 @@ struct Ready {
 }
 
 /// The codes as a text file, for the download.
-pub(super) fn file(visit: &Visit, name: &str, codes: &[Zeroizing<String>]) -> String {
+pub(super) fn file(visit: &Visit, name: &str, codes: &[Zeroizing<String>]) -> Zeroizing<String> {
     let frame = visit.frame();
-    let mut text = format!(
+    let mut text = Zeroizing::new(format!(
         "Recovery codes for {} at {} ({})\r\nEach code works once.\r\n\r\n",
         name, frame.title, frame.host
-    );
+    ));
     for code in codes {
         text.push_str(code);
         text.push_str("\r\n");
