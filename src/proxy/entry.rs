@@ -1,34 +1,28 @@
 //! The way in: from a request to an admission, to one of our pages, or to a refusal.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use http::{Method, Response, StatusCode, Version, header};
-use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use http::{StatusCode, Version, header};
+use pingora_error::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::app::App;
 use super::forward::drop_spelling;
 use super::gateway::Gateway;
-use super::request::{Origin, RequestState, Tunnel, reference};
+use super::refused::Refused;
+use super::request::{Origin, RequestState};
 use super::settings::ListenerKind;
 use super::site::{NoSite, Site};
 use super::vet::{self, Malformed};
 use super::{bridge, client, workers};
 use crate::auth::ports::StoreError;
 use crate::auth::token::{PlainToken, SessionToken};
-use crate::gate::admission::{Admission, Decision, Visitor, decide};
+use crate::gate::admission::{Decision, Visitor, decide};
 use crate::gate::policy::Access;
 use crate::gate::target::CanonicalTarget;
 use crate::web::RequestContext;
 use crate::web::cookies;
-use crate::web::refusal::{Place, Refusal, wants_page};
-use crate::web::return_to::ReturnTo;
-
-/// How often a tunnel's session is looked at.
-const TUNNEL_WATCH: Duration = Duration::from_secs(2);
 
 /// Where a request goes.
 enum Way {
@@ -49,42 +43,20 @@ struct Question {
     rewritten: Option<String>,
 }
 
-/// A refusal, before it is written down for whoever asked.
-struct Refused {
-    status: StatusCode,
-    code: &'static str,
-    sentence: &'static str,
-    retry_after: Option<Duration>,
-    close: bool,
-}
-
-impl Refused {
-    fn way(status: StatusCode, code: &'static str, sentence: &'static str) -> Way {
-        Way::Refuse(Box::new(Self { status, code, sentence, retry_after: None, close: false }))
-    }
-
-    fn unavailable() -> Way {
-        Way::Refuse(Box::new(Self {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            code: "unavailable",
-            sentence: "Signing in is not possible at this moment. This is not your fault; try \
-                       again in a few seconds.",
-            retry_after: Some(Duration::from_secs(5)),
-            close: false,
-        }))
+impl From<Refused> for Way {
+    fn from(refused: Refused) -> Self {
+        Self::Refuse(Box::new(refused))
     }
 }
 
 impl From<Malformed> for Way {
     fn from(why: Malformed) -> Self {
-        Self::Refuse(Box::new(Refused {
-            status: why.status,
-            code: "bad_request",
-            sentence: why.sentence,
-            retry_after: None,
-            close: true,
-        }))
+        Refused::from(why).into()
     }
+}
+
+fn refuse(status: StatusCode, code: &'static str, sentence: &'static str) -> Way {
+    Refused::new(status, code, sentence).into()
 }
 
 impl Gateway {
@@ -117,7 +89,7 @@ impl Gateway {
                 Ok(way) => way,
                 Err(error) => {
                     tracing::error!(id = %state.id, %error, "refused because a store did not answer");
-                    Refused::unavailable()
+                    Refused::unavailable().into()
                 }
             },
             Way::Forward | Way::Own | Way::Refuse(_) => way,
@@ -127,7 +99,7 @@ impl Gateway {
             Way::Own => self.answer_own(session, state).await?,
             Way::Refuse(refused) => {
                 state.admission = None;
-                self.refuse(session, state, &refused).await?;
+                refused.answer(session, state).await?;
             }
             Way::Ask(_) => return Err(super::forward::no_admission()),
         }
@@ -196,7 +168,7 @@ impl Gateway {
         question: Question,
     ) -> std::result::Result<Way, StoreError> {
         let Question { token, access, rewritten } = question;
-        let Some(site) = state.site.clone() else { return Ok(Refused::unavailable()) };
+        let Some(site) = state.site.clone() else { return Ok(Refused::unavailable().into()) };
         let known = self.sessions.find(site.app.name(), &token, state.started).await?;
         let visitor = known.map_or(Visitor::Anonymous, Visitor::Full);
         Ok(settle(session, state, access, visitor, rewritten))
@@ -211,7 +183,7 @@ impl Gateway {
     ) -> std::result::Result<Arc<Site>, Way> {
         let request = session.req_header();
         let connection = state.connection.as_ref().ok_or_else(|| {
-            Refused::way(
+            refuse(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
                 "The gateway lost track of this connection.",
@@ -230,7 +202,7 @@ impl Gateway {
         let host = heads.host(request.uri.authority().map(http::uri::Authority::as_str))?;
         let site = connection.site(&self.apps.load(), host, origin).map_err(|none| match none {
             NoSite::Malformed(why) => why.into(),
-            NoSite::Unknown => Refused::way(
+            NoSite::Unknown => refuse(
                 StatusCode::MISDIRECTED_REQUEST,
                 "misdirected",
                 "No app is served under this host name.",
@@ -238,7 +210,7 @@ impl Gateway {
         })?;
         state.site = Some(Arc::clone(&site));
         if kind == ListenerKind::Redirect {
-            return Err(Refused::way(
+            return Err(refuse(
                 StatusCode::FORBIDDEN,
                 "https_required",
                 "Use https. Nothing was forwarded.",
@@ -258,135 +230,12 @@ impl Gateway {
         bridge::serve(session, &self.pages, context).await?;
         Ok(())
     }
-
-    async fn refuse(
-        &self,
-        session: &mut Session,
-        state: &mut RequestState,
-        refused: &Refused,
-    ) -> Result<()> {
-        state.refusal = Some(refused.code);
-        let request = session.req_header();
-        let readable = matches!(request.method, Method::GET | Method::HEAD);
-        let target = String::from_utf8_lossy(request.raw_path()).into_owned();
-        if refused.code == "https_required" && readable {
-            let response = redirect(StatusCode::PERMANENT_REDIRECT, &https_url(state, &target));
-            bridge::write(session, response).await?;
-            return Ok(());
-        }
-        let page = wants_page(&request.method, &request.headers);
-        if refused.code == "login_required" && page {
-            let login = login_path(&target);
-            bridge::write(session, redirect(StatusCode::SEE_OTHER, &login)).await?;
-            return Ok(());
-        }
-        let scheme = state.origin.map_or("http", Origin::scheme);
-        let origin = format!("{scheme}://{}", state.host());
-        let login_url = (refused.code == "login_required").then(|| format!("{origin}/_auth/login"));
-        let refusal = Refusal {
-            status: refused.status,
-            code: refused.code,
-            sentence: refused.sentence.into(),
-            reference: reference(state.id),
-            retry_after: refused.retry_after,
-            login_url,
-        };
-        if refused.close {
-            session.set_keepalive(None);
-        }
-        let title = state.site.as_ref().map(|site| &site.app.pages.title);
-        let place = title.map(|title| Place { title, origin: &origin });
-        bridge::write(session, refusal.answer(page, place)).await?;
-        Ok(())
-    }
-
-    /// `fail_to_proxy`: the status answered, 0 when there is nobody left to answer.
-    pub(super) async fn answer_failure(
-        &self,
-        session: &mut Session,
-        error: &Error,
-        state: &mut RequestState,
-    ) -> u16 {
-        let silent = state.connection.as_ref().is_some_and(|c| c.app_was_silent());
-        let gone = !silent
-            && *error.esource() == ErrorSource::Downstream
-            && matches!(
-                error.etype(),
-                ErrorType::WriteError
-                    | ErrorType::ReadError
-                    | ErrorType::ConnectionClosed
-                    | ErrorType::H2Error
-            );
-        if gone || session.response_written().is_some() {
-            return 0;
-        }
-        let source = if silent { &ErrorSource::Upstream } else { error.esource() };
-        let kind = if silent { &ErrorType::ReadTimedout } else { error.etype() };
-        let (status, code, sentence, retry) = match (kind, source) {
-            (ErrorType::HTTPStatus(500), _) | (_, ErrorSource::Internal | ErrorSource::Unset) => (
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Something went wrong in the gateway.",
-                None,
-            ),
-            (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => (
-                StatusCode::GATEWAY_TIMEOUT,
-                "upstream_timeout",
-                "The application did not answer in time.",
-                None,
-            ),
-            (_, ErrorSource::Upstream) => (
-                StatusCode::BAD_GATEWAY,
-                "upstream_unavailable",
-                "The application cannot be reached at this moment.",
-                Some(Duration::from_secs(5)),
-            ),
-            (_, ErrorSource::Downstream) => {
-                (StatusCode::BAD_REQUEST, "bad_request", "The request was broken off.", None)
-            }
-        };
-        let refused = Refused { status, code, sentence, retry_after: retry, close: true };
-        match self.refuse(session, state, &refused).await {
-            Ok(()) => status.as_u16(),
-            Err(_) => 0,
-        }
-    }
-
-    /// Ends a tunnel within seconds of its session.
-    pub(super) fn watch_tunnel(&self, state: &mut RequestState) {
-        let person = state.admission.as_ref().and_then(Admission::person_shared);
-        let (Some(person), Some(connection), Some(site)) =
-            (person, state.connection.clone(), state.site.clone())
-        else {
-            return;
-        };
-        let tunnel = Arc::new(Tunnel::default());
-        state.tunnel = Some(Arc::clone(&tunnel));
-        let sessions = Arc::clone(&self.sessions);
-        tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(TUNNEL_WATCH);
-            ticks.tick().await;
-            loop {
-                ticks.tick().await;
-                if tunnel.over.load(Ordering::Acquire) {
-                    return;
-                }
-                let used = tunnel.used.swap(false, Ordering::Relaxed);
-                let lives = sessions.still_lives(site.app.name(), &person, used).await;
-                if !lives.unwrap_or(false) {
-                    tracing::info!(session = %person.session.id, "a tunnel ends with its session");
-                    connection.close();
-                    return;
-                }
-            }
-        });
-    }
 }
 
 /// What the app is never asked, whoever asks.
 fn not_for(app: &App, request: &RequestHeader, state: &RequestState, path: &str) -> Option<Way> {
     if !app.takes(&request.method) {
-        return Some(Refused::way(
+        return Some(refuse(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
             "This method is not allowed here.",
@@ -394,7 +243,7 @@ fn not_for(app: &App, request: &RequestHeader, state: &RequestState, path: &str)
     }
     let worker = state.marks.worker && !app.service_workers && workers::covers_our_pages(path);
     worker.then(|| {
-        Refused::way(
+        refuse(
             StatusCode::FORBIDDEN,
             "service_worker",
             "A service worker may not cover the sign-in pages. Serve it from below a directory.",
@@ -419,12 +268,10 @@ fn settle(
             state.admission = Some(admission);
             Way::Forward
         }
-        Decision::SignIn => Refused::way(
-            StatusCode::UNAUTHORIZED,
-            "login_required",
-            "Sign in with both factors first.",
-        ),
-        Decision::Forbid => Refused::way(
+        Decision::SignIn => {
+            refuse(StatusCode::UNAUTHORIZED, "login_required", "Sign in with both factors first.")
+        }
+        Decision::Forbid => refuse(
             StatusCode::FORBIDDEN,
             "forbidden",
             "You are signed in, but this is not allowed for you.",
@@ -445,37 +292,10 @@ fn foreign_websocket(session: &Session, state: &RequestState) -> Option<Way> {
     let same = origins.next().is_some_and(|o| o.as_bytes().eq_ignore_ascii_case(own.as_bytes()))
         && origins.next().is_none();
     (!same).then(|| {
-        Refused::way(
+        refuse(
             StatusCode::FORBIDDEN,
             "foreign_origin",
             "A WebSocket may only be opened from a page of this host.",
         )
     })
-}
-
-fn redirect(status: StatusCode, to: &str) -> Response<bytes::Bytes> {
-    let mut response = Response::new(bytes::Bytes::new());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    if let Ok(to) = to.parse() {
-        headers.insert(header::LOCATION, to);
-    }
-    headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
-    response
-}
-
-/// The same address by https, on the standard port: the host was checked to be one of ours.
-fn https_url(state: &RequestState, target: &str) -> String {
-    let host = vet::host_name(state.host()).unwrap_or_default();
-    let path = if CanonicalTarget::verbatim(target.as_bytes()).is_ok() { target } else { "/" };
-    format!("https://{host}{path}")
-}
-
-/// The login page, with the way back.
-fn login_path(target: &str) -> String {
-    let back = ReturnTo::parse(target);
-    let query: String = form_urlencoded::Serializer::new(String::new())
-        .append_pair("return_to", back.as_str())
-        .finish();
-    format!("/_auth/login?{query}")
 }

@@ -22,7 +22,7 @@ use super::forward;
 use super::handshake::{GatedConnect, ReadGate};
 use super::request::{RequestIds, RequestState};
 use super::site::Site;
-use super::workers;
+use super::{refused, tunnel, workers};
 use crate::auth::keys::KeyRing;
 use crate::base::clock::Clock;
 use crate::gate::sessions::CachedSessions;
@@ -151,7 +151,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         let https = state.origin.is_some_and(|o| o.https);
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            self.watch_tunnel(state);
+            tunnel::watch(&self.sessions, state);
         }
         if state.site.as_ref().is_some_and(|site| !site.app.service_workers) {
             response.remove_header(&workers::ALLOWED);
@@ -181,7 +181,7 @@ impl ProxyHttp for Gateway {
         error: &Error,
         state: &mut RequestState,
     ) -> FailToProxy {
-        let error_code = self.answer_failure(session, error, state).await;
+        let error_code = refused::answer_failure(session, error, state).await;
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 

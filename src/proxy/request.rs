@@ -1,7 +1,7 @@
 //! What is remembered of a request from one of Pingora's phases to the next.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use data_encoding::{BASE32_NOPAD, HEXLOWER};
@@ -11,6 +11,7 @@ use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use super::connection::Connection;
 use super::handshake::ReadGate;
 use super::site::Site;
+use super::tunnel::Tunnel;
 use super::vet::Marks;
 use crate::base::address::ClientIp;
 use crate::base::id::RequestId;
@@ -60,13 +61,6 @@ impl Origin {
     pub(super) fn scheme(self) -> &'static str {
         if self.https { "https" } else { "http" }
     }
-}
-
-/// A tunnel's side of the watch over its session.
-#[derive(Debug, Default)]
-pub(super) struct Tunnel {
-    pub(super) used: AtomicBool,
-    pub(super) over: AtomicBool,
 }
 
 /// The context of one request.

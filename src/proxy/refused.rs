@@ -1,0 +1,162 @@
+//! Refusals: what is said to whom, as a page, as JSON or as a redirect.
+
+use std::time::Duration;
+
+use http::{Method, Response, StatusCode, header};
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_proxy::Session;
+
+use super::bridge;
+use super::request::{Origin, RequestState, reference};
+use super::vet::{self, Malformed};
+use crate::gate::target::CanonicalTarget;
+use crate::web::refusal::{Place, Refusal, wants_page};
+use crate::web::return_to::ReturnTo;
+
+/// A refusal, before it is written down for whoever asked.
+pub(super) struct Refused {
+    status: StatusCode,
+    code: &'static str,
+    sentence: &'static str,
+    retry_after: Option<Duration>,
+    close: bool,
+}
+
+impl From<Malformed> for Refused {
+    fn from(why: Malformed) -> Self {
+        Self { close: true, ..Self::new(why.status, "bad_request", why.sentence) }
+    }
+}
+
+impl Refused {
+    pub(super) fn new(status: StatusCode, code: &'static str, sentence: &'static str) -> Self {
+        Self { status, code, sentence, retry_after: None, close: false }
+    }
+
+    /// A store did not answer.
+    pub(super) fn unavailable() -> Self {
+        let sentence = "Signing in is not possible at this moment. This is not your fault; try \
+                        again in a few seconds.";
+        let retry_after = Some(Duration::from_secs(5));
+        Self { retry_after, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", sentence) }
+    }
+
+    /// Answers by it.
+    pub(super) async fn answer(
+        &self,
+        session: &mut Session,
+        state: &mut RequestState,
+    ) -> Result<()> {
+        state.refusal = Some(self.code);
+        let request = session.req_header();
+        let readable = matches!(request.method, Method::GET | Method::HEAD);
+        let target = String::from_utf8_lossy(request.raw_path()).into_owned();
+        if self.code == "https_required" && readable {
+            let response = redirect(StatusCode::PERMANENT_REDIRECT, &https_url(state, &target));
+            bridge::write(session, response).await?;
+            return Ok(());
+        }
+        let page = wants_page(&request.method, &request.headers);
+        if self.code == "login_required" && page {
+            let login = login_path(&target);
+            bridge::write(session, redirect(StatusCode::SEE_OTHER, &login)).await?;
+            return Ok(());
+        }
+        let scheme = state.origin.map_or("http", Origin::scheme);
+        let origin = format!("{scheme}://{}", state.host());
+        let login_url = (self.code == "login_required").then(|| format!("{origin}/_auth/login"));
+        let refusal = Refusal {
+            status: self.status,
+            code: self.code,
+            sentence: self.sentence.into(),
+            reference: reference(state.id),
+            retry_after: self.retry_after,
+            login_url,
+        };
+        if self.close {
+            session.set_keepalive(None);
+        }
+        let title = state.site.as_ref().map(|site| &site.app.pages.title);
+        let place = title.map(|title| Place { title, origin: &origin });
+        bridge::write(session, refusal.answer(page, place)).await?;
+        Ok(())
+    }
+}
+
+/// `fail_to_proxy`: the status answered, 0 when there is nobody left to answer.
+pub(super) async fn answer_failure(
+    session: &mut Session,
+    error: &Error,
+    state: &mut RequestState,
+) -> u16 {
+    let silent = state.connection.as_ref().is_some_and(|c| c.app_was_silent());
+    let gone = !silent
+        && *error.esource() == ErrorSource::Downstream
+        && matches!(
+            error.etype(),
+            ErrorType::WriteError
+                | ErrorType::ReadError
+                | ErrorType::ConnectionClosed
+                | ErrorType::H2Error
+        );
+    if gone || session.response_written().is_some() {
+        return 0;
+    }
+    let source = if silent { &ErrorSource::Upstream } else { error.esource() };
+    let kind = if silent { &ErrorType::ReadTimedout } else { error.etype() };
+    let (status, code, sentence, retry) = match (kind, source) {
+        (ErrorType::HTTPStatus(500), _) | (_, ErrorSource::Internal | ErrorSource::Unset) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Something went wrong in the gateway.",
+            None,
+        ),
+        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "upstream_timeout",
+            "The application did not answer in time.",
+            None,
+        ),
+        (_, ErrorSource::Upstream) => (
+            StatusCode::BAD_GATEWAY,
+            "upstream_unavailable",
+            "The application cannot be reached at this moment.",
+            Some(Duration::from_secs(5)),
+        ),
+        (_, ErrorSource::Downstream) => {
+            (StatusCode::BAD_REQUEST, "bad_request", "The request was broken off.", None)
+        }
+    };
+    let refused = Refused { status, code, sentence, retry_after: retry, close: true };
+    match refused.answer(session, state).await {
+        Ok(()) => status.as_u16(),
+        Err(_) => 0,
+    }
+}
+
+fn redirect(status: StatusCode, to: &str) -> Response<bytes::Bytes> {
+    let mut response = Response::new(bytes::Bytes::new());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if let Ok(to) = to.parse() {
+        headers.insert(header::LOCATION, to);
+    }
+    headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The same address by https, on the standard port: the host was checked to be one of ours.
+fn https_url(state: &RequestState, target: &str) -> String {
+    let host = vet::host_name(state.host()).unwrap_or_default();
+    let path = if CanonicalTarget::verbatim(target.as_bytes()).is_ok() { target } else { "/" };
+    format!("https://{host}{path}")
+}
+
+/// The login page, with the way back.
+fn login_path(target: &str) -> String {
+    let back = ReturnTo::parse(target);
+    let query: String = form_urlencoded::Serializer::new(String::new())
+        .append_pair("return_to", back.as_str())
+        .finish();
+    format!("/_auth/login?{query}")
+}
