@@ -9,6 +9,7 @@ use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::json;
 use tempfile::TempDir;
 
+use super::support::codes::Codes;
 use super::support::gateway::{Gateway, PASSWORD, Plan};
 use super::support::html;
 use super::support::log::Log;
@@ -181,11 +182,9 @@ fn oathtool(secret: &str, step: u64) -> String {
 
 /// A code later than `used` that is good now, and its step.
 pub(super) async fn fresh_code(secret: &str, used: u64) -> (String, u64) {
-    let now = super::support::codes::Codes::settled_step(12).await;
+    let now = Codes::settled_step(12).await;
     let step = (now - 1).max(used + 1);
-    while super::support::codes::Codes::step() + 1 < step {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    Codes::reached(step - 1).await;
     (oathtool(secret, step), step)
 }
 

@@ -355,9 +355,7 @@ async fn a_wrong_clock_is_told_and_the_code_told_of_is_good_at_no_time() {
     assert!(!tell(step + 20).await.contains("ahead"), "once is enough");
 
     // When its time has come, the code that was told of is refused; the next one works.
-    while Codes::step() < step + 1 {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
+    Codes::reached(step + 1).await;
     let told = tell(step + 2).await;
     assert!(told.contains("not right or was used"), "{told}");
     let next = person.codes.of_step(step + 1);

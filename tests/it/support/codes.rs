@@ -15,9 +15,13 @@ pub(crate) struct Codes {
     used: u64,
 }
 
+fn since_epoch() -> Duration {
+    Duration::from_millis(SystemClock::new().now().as_millis())
+}
+
 /// Seconds since the Unix epoch.
 pub(crate) fn now() -> u64 {
-    SystemClock::new().now().as_secs()
+    since_epoch().as_secs()
 }
 
 impl Codes {
@@ -53,19 +57,26 @@ impl Codes {
         // A code of the step before holds until this step ends: not to be relied on near its end.
         let earliest = if PERIOD - now() % PERIOD > 8 { Self::step() - 1 } else { Self::step() };
         let step = earliest.max(self.used + 1);
-        while Self::step() + 1 < step {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        Self::reached(step - 1).await;
         self.used = step;
         self.of_step(step)
     }
 
     /// Waits until at least `seconds` of the present step are left, and names it.
     pub(crate) async fn settled_step(seconds: u64) -> u64 {
-        while PERIOD - now() % PERIOD < seconds {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+        if PERIOD - now() % PERIOD < seconds {
+            Self::reached(Self::step() + 1).await;
         }
         Self::step()
+    }
+
+    /// Waits until `step` has come. The program goes by the real clock, so there is nothing else to
+    /// wait for than the time itself.
+    pub(crate) async fn reached(step: u64) {
+        let begins = Duration::from_secs(step * PERIOD);
+        while let Some(left) = begins.checked_sub(since_epoch()).filter(|left| !left.is_zero()) {
+            tokio::time::sleep(left).await;
+        }
     }
 
     /// The last step given out.
