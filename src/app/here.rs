@@ -1,5 +1,7 @@
 //! What this machine and its operator are called, for the audit trail.
 
+use std::os::unix::fs::MetadataExt;
+
 /// The name of this machine.
 pub(super) fn node() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
@@ -10,10 +12,14 @@ pub(super) fn node() -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is no setting, but who is there")]
-/// Who runs the command: who became root by `sudo`, or the user.
+/// Who runs the command: who became root by `sudo`, or the user; the number of the user where the
+/// environment gives no name.
 pub(super) fn operator() -> String {
     ["SUDO_USER", "USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
-        .unwrap_or_else(|| "unknown".to_owned())
+        .unwrap_or_else(|| {
+            let me = std::fs::metadata("/proc/self");
+            me.map_or_else(|_hidden| "unknown".to_owned(), |me| format!("uid {}", me.uid()))
+        })
 }
