@@ -20,7 +20,9 @@ use vestibule::base::clock::{Clock as _, SystemClock, Timestamp};
 use vestibule::base::id::{AccountId, SessionId};
 use vestibule::base::random::OsRandom;
 use vestibule::gate::admission::{Visitor, decide};
-use vestibule::gate::policy::{Access, PathGlob, Policy, Rule};
+use vestibule::gate::glob::PathGlob;
+use vestibule::gate::policy::{Policy, Ruling, Unwatched, Who};
+use vestibule::gate::rule::{Access, Asked, Rule};
 use vestibule::gate::sessions::CachedSessions;
 use vestibule::gate::target::CanonicalTarget;
 use zeroize::Zeroizing;
@@ -81,7 +83,8 @@ fn targets(criterion: &mut Criterion) {
 
 fn policy() -> Result<Policy, Failure> {
     let rule = |path: &str, methods: &[Method], access| -> Result<Rule, Failure> {
-        Ok(Rule { path: PathGlob::parse(path)?, methods: methods.to_vec(), access })
+        let (name, path) = (path.to_owned(), Some(PathGlob::parse(path)?));
+        Ok(Rule { path, methods: methods.to_vec(), ..Rule::new(name, access) })
     };
     let rules = vec![
         rule("/public/**", &[Method::GET, Method::HEAD], Access::Public)?,
@@ -89,16 +92,49 @@ fn policy() -> Result<Policy, Failure> {
         rule("/**/internal/*", &[], Access::Deny)?,
         rule("/health", &[Method::GET], Access::Public)?,
     ];
-    Ok(Policy { rules })
+    Ok(Policy::new(rules))
+}
+
+/// Twenty rules of every kind, of which the request meets none.
+fn twenty_rules() -> Result<Policy, Failure> {
+    let mut rules = Vec::new();
+    for i in 0..5 {
+        let path = |end: &str| PathGlob::parse(&format!("/area-{i}/{end}")).map(Some);
+        let new = |name: &str, access| Rule::new(format!("{name} {i}"), access);
+        rules.push(Rule { path: path("**")?, ..new("path", Access::Public) });
+        rules.push(Rule {
+            path: path("*/edit")?,
+            methods: vec![Method::POST, Method::PUT],
+            ..new("methods", Access::Deny)
+        });
+        rules.push(Rule {
+            networks: vec![format!("10.{i}.0.0/16").parse()?],
+            ..new("network", Access::Password)
+        });
+        rules.push(Rule {
+            path: path("**/admin")?,
+            groups: vec![format!("admins-{i}")],
+            ..new("group", Access::TwoFactor)
+        });
+    }
+    Ok(Policy::new(rules))
+}
+
+fn ruling(policy: &Policy, path: &str, who: Who<'_>, clock: &SystemClock) -> Ruling {
+    let client = ClientIp::new(std::net::Ipv4Addr::new(192, 0, 2, 7).into());
+    let asked = Asked { method: &Method::GET, path: Some(path), host: "gw.test", client };
+    let first = policy.first(&asked, &mut Unwatched);
+    policy.public(first).unwrap_or_else(|| policy.ruling(first, &asked, who, clock, &mut Unwatched))
 }
 
 fn rules(criterion: &mut Criterion, policy: &Policy) {
+    let clock = SystemClock::new();
     let mut group = criterion.benchmark_group("policy");
     group.bench_function("the first rule", |b| {
-        b.iter(|| policy.access(&Method::GET, black_box("/public/a/b.css")));
+        b.iter(|| ruling(policy, black_box("/public/a/b.css"), Who::Nobody, &clock));
     });
     group.bench_function("no rule of four", |b| {
-        b.iter(|| policy.access(&Method::GET, black_box("/projects/42/cells")));
+        b.iter(|| ruling(policy, black_box("/projects/42/cells"), Who::Nobody, &clock));
     });
     group.finish();
 }
@@ -129,14 +165,19 @@ fn sessions(
         None => known.find(APP, token, clock.monotonic()).await.ok()?,
     };
     group.bench_function("a hit in the cache", |b| b.to_async(&runtime).iter(find));
-    group.bench_function("the whole decision", |b| {
-        b.to_async(&runtime).iter(async || {
-            let target = CanonicalTarget::canonical(black_box(PLAIN)).ok()?;
-            let access = policy.access(&Method::GET, target.path());
-            let found = find().await;
-            Some(decide(access, found.map_or(Visitor::Anonymous, Visitor::Full)))
+    let twenty = twenty_rules()?;
+    for (name, policy) in
+        [("the whole decision", policy), ("the whole decision, of twenty rules", &twenty)]
+    {
+        group.bench_function(name, |b| {
+            b.to_async(&runtime).iter(async || {
+                let target = policy.target(black_box(PLAIN)).ok()?;
+                let visitor = find().await.map_or(Visitor::Anonymous, Visitor::Full);
+                let ruling = ruling(policy, target.path()?, visitor.who(), &clock);
+                Some(decide(ruling.outcome, visitor))
+            });
         });
-    });
+    }
     group.finish();
     Ok(())
 }

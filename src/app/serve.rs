@@ -14,6 +14,7 @@ use crate::auth::login::{LoginDeps, LoginService};
 use crate::auth::ports::Sessions;
 use crate::config::Config;
 use crate::config::settings::Settings;
+use crate::gate::logins::CachedLogins;
 use crate::gate::sessions::CachedSessions;
 use crate::proxy::settings::ListenerKind;
 use crate::proxy::{Proxy, ProxyDeps, ReloadHandle};
@@ -23,28 +24,24 @@ use crate::telemetry::{admin, logs};
 /// Serves until SIGTERM or SIGINT, then drains. SIGHUP reads the configuration again.
 pub async fn serve(settings: Settings) -> Result<(), AppError> {
     logs::init(settings.log);
-    for warning in &settings.warnings {
-        tracing::warn!("{warning}");
-    }
+    say_what_is_weak(&settings);
     let metrics =
         install_metrics().map_err(|e| AppError::Other(format!("metrics cannot be set up: {e}")))?;
     let base = Base::open(&settings)?;
     let stores = Stores::open(&settings).await?;
     let outlets = Outlets::open(&settings, &base, &stores, Process::Gateway)?;
     tokio::spawn(prune_for_ever(Arc::clone(&outlets.trail), settings.audit.retention));
-    let cached = CachedSessions::new(
-        Arc::clone(&stores.sessions),
-        Arc::clone(&stores.accounts),
-        Arc::clone(&base.clock),
-        &*base.random,
-        settings.sessions,
-    );
-    let sessions = Arc::new(cached.map_err(|e| AppError::Other(e.to_string()))?);
+    let sessions = Arc::new(cached_sessions(&settings, &base, &stores)?);
     let known = Arc::<CachedSessions>::clone(&sessions);
     let service = login_service(&settings, &base, &stores, known, Arc::clone(&outlets.trail));
     let deps = ProxyDeps {
         pages: crate::web::router(service),
         sessions,
+        logins: Arc::new(CachedLogins::new(
+            Arc::clone(&stores.pending),
+            Arc::clone(&stores.accounts),
+            Arc::clone(&base.clock),
+        )),
         keys: base.keys,
         clock: base.clock,
         random: base.random,
@@ -78,6 +75,30 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+fn say_what_is_weak(settings: &Settings) {
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    for weakening in &settings.weakenings {
+        tracing::warn!("weakening: {weakening}");
+    }
+}
+
+fn cached_sessions(
+    settings: &Settings,
+    base: &Base,
+    stores: &Stores,
+) -> Result<CachedSessions, AppError> {
+    let cached = CachedSessions::new(
+        Arc::clone(&stores.sessions),
+        Arc::clone(&stores.accounts),
+        Arc::clone(&base.clock),
+        &*base.random,
+        settings.sessions,
+    );
+    cached.map_err(|e| AppError::Other(e.to_string()))
 }
 
 fn login_service(

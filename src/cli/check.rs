@@ -10,14 +10,17 @@ use super::{Streams, input};
 use crate::app;
 use crate::auth::ticket::FirstEnrolment;
 use crate::config::settings::{Database, LinesTarget, LogFormat, SessionStore, Settings};
-use crate::gate::policy::Access;
-use crate::proxy::settings::{AppSettings, HostPattern, ListenerKind, UpstreamAddress};
+use crate::gate::rule::{Access, Rule};
+use crate::proxy::settings::{AppSettings, ListenerKind, UpstreamAddress};
 
 /// Checks the configuration and prints what it means.
 pub(super) fn check(arguments: &CheckArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let settings = input::settings(&arguments.config.config)?;
     for warning in &settings.warnings {
         writeln!(streams.errors, "warning: {warning}")?;
+    }
+    for weakening in &settings.weakenings {
+        writeln!(streams.errors, "weakening: {weakening}")?;
     }
     print(&settings, streams.output)?;
     if !arguments.online {
@@ -66,9 +69,7 @@ fn listeners(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
     let admin = settings.admin.map_or_else(|| "off".to_owned(), |a| a.to_string());
     line(out, "admin.address", &admin)?;
     line(out, "public_url", &settings.public_url)?;
-    let trusted: Vec<String> =
-        proxy.network.trusted_proxies.iter().map(ToString::to_string).collect();
-    line(out, "trusted_proxies", &list(&trusted))?;
+    line(out, "trusted_proxies", &list(&proxy.network.trusted_proxies))?;
     line(out, "connections_per_address", &proxy.network.connections_per_address.to_string())?;
     line(out, "server.workers", &proxy.workers.to_string())?;
     line(out, "server.drain", &time(proxy.drain))
@@ -154,8 +155,7 @@ fn limits(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
 
 fn print_app(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
     line(out, "app", &format!("{} ({})", app.name, app.title))?;
-    let hosts: Vec<String> = app.hosts.iter().map(host).collect();
-    line(out, "  hosts", &list(&hosts))?;
+    line(out, "  hosts", &list(&app.hosts))?;
     let upstream = &app.upstream;
     let addresses: Vec<String> = upstream.addresses.iter().map(address).collect();
     line(out, "  upstreams", &list(&addresses))?;
@@ -165,31 +165,37 @@ fn print_app(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
     line(out, "  reached by", &format!("{version}, connect {connect}, read {read}"))?;
     line(out, "  websocket", if app.websocket { "passed on" } else { "refused" })?;
     if !app.extra_methods.is_empty() {
-        let methods: Vec<String> = app.extra_methods.iter().map(ToString::to_string).collect();
-        line(out, "  further methods", &list(&methods))?;
+        line(out, "  further methods", &list(&app.extra_methods))?;
     }
-    for rule in &app.policy.rules {
-        let methods: Vec<String> = rule.methods.iter().map(ToString::to_string).collect();
-        let methods = if methods.is_empty() { "all methods".to_owned() } else { list(&methods) };
-        let text = format!("{} for {methods}: {}", rule.path.as_str(), access(rule.access));
-        line(out, "  rule", &text)?;
+    for rule in app.policy.rules() {
+        line(out, "  rule", &in_words(rule))?;
     }
-    line(out, "  otherwise", access(Access::TwoFactor))
+    line(out, "  otherwise", Access::TwoFactor.as_str())
 }
 
-fn access(access: Access) -> &'static str {
-    match access {
-        Access::Public => "public",
-        Access::TwoFactor => "two_factor",
-        Access::Deny => "deny",
-    }
-}
-
-fn host(pattern: &HostPattern) -> String {
-    match pattern {
-        HostPattern::Exact(name) => name.clone(),
-        HostPattern::Wildcard(suffix) => format!("*{suffix}"),
-    }
+/// A rule in one line.
+pub(super) fn in_words(rule: &Rule) -> String {
+    let path = rule.path.as_ref().map_or("every path", |path| path.as_str());
+    let mut about = vec![path.to_owned()];
+    let mut limit = |what: &str, items: String, given: bool| {
+        if given {
+            about.push(format!("{what} {items}"));
+        }
+    };
+    limit("method", list(&rule.methods), !rule.methods.is_empty());
+    limit("host", list(&rule.hosts), !rule.hosts.is_empty());
+    limit("network", list(&rule.networks), !rule.networks.is_empty());
+    limit("user", list(&rule.users), !rule.users.is_empty());
+    limit("group", list(&rule.groups), !rule.groups.is_empty());
+    let age = rule.max_age.map(|age| format!(", second factor at most {} old", time(age)));
+    let age = age.unwrap_or_default();
+    let weak = match rule.access {
+        Access::Password => " (weakening: no second factor)",
+        Access::Public | Access::TwoFactor | Access::Deny => "",
+    };
+    let idle = if rule.report_only { " (report only: does not act)" } else { "" };
+    let (about, access) = (about.join("; "), rule.access.as_str());
+    format!("{:?}: {about}: {access}{age}{weak}{idle}", rule.name)
 }
 
 fn address(address: &UpstreamAddress) -> String {
@@ -202,7 +208,8 @@ fn address(address: &UpstreamAddress) -> String {
     format!("{scheme}://{host}:{}", address.port)
 }
 
-fn list(items: &[String]) -> String {
+fn list<T: ToString>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
     if items.is_empty() { "none".to_owned() } else { items.join(", ") }
 }
 

@@ -61,9 +61,9 @@ fn parse(text: &str, file: &Path) -> Result<Settings, Vec<Mistake>> {
     let base: PathBuf = file.parent().map(Path::to_owned).unwrap_or_default();
     let mut reader = Reader::new(document, base, mistakes);
     let settings = resolve::settings(&raw, &mut reader);
-    let (mistakes, warnings) = reader.finish();
+    let (mistakes, warnings, weakenings) = reader.finish();
     if mistakes.is_empty() {
-        Ok(Settings { source: file.to_owned(), warnings, ..settings })
+        Ok(Settings { source: file.to_owned(), warnings, weakenings, ..settings })
     } else {
         Err(mistakes)
     }

@@ -21,18 +21,19 @@ pub(super) struct Reader<'a> {
     base: PathBuf,
     mistakes: Vec<Mistake>,
     warnings: Vec<String>,
+    weakenings: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
     /// For a document whose relative paths start at `base`.
     pub(super) fn new(document: Document<'a>, base: PathBuf, mistakes: Vec<Mistake>) -> Self {
-        Self { document, base, mistakes, warnings: Vec::new() }
+        Self { document, base, mistakes, warnings: Vec::new(), weakenings: Vec::new() }
     }
 
-    /// What was collected: mistakes in the order of the file, and warnings.
-    pub(super) fn finish(mut self) -> (Vec<Mistake>, Vec<String>) {
+    /// What was collected: mistakes in the order of the file, warnings, and weakenings.
+    pub(super) fn finish(mut self) -> (Vec<Mistake>, Vec<String>, Vec<String>) {
         self.mistakes.sort_by_key(|m| m.position);
-        (self.mistakes, self.warnings)
+        (self.mistakes, self.warnings, self.weakenings)
     }
 
     /// Notes a mistake at `key`, unless one is known there already.
@@ -47,6 +48,11 @@ impl<'a> Reader<'a> {
     /// Notes something that is allowed but may not be meant.
     pub(super) fn warn(&mut self, key: &KeyPath, message: &str) {
         self.warnings.push(format!("{key}: {message}"));
+    }
+
+    /// Notes that two factors are not asked for somewhere, as it was asked for.
+    pub(super) fn weaken(&mut self, key: &KeyPath, message: &str) {
+        self.weakenings.push(format!("{key}: {message}"));
     }
 
     /// Whether the file has something at `key`.

@@ -55,6 +55,9 @@ pub struct Settings {
     pub log: LogSettings,
     /// What is allowed but may not be meant, each a sentence that starts with its key.
     pub warnings: Vec<String>,
+    /// Where less than two factors opens more than it has to, as it was asked for; each a sentence
+    /// that starts with its key.
+    pub weakenings: Vec<String>,
 }
 
 /// How the audit trail is kept.

@@ -2,50 +2,94 @@
 
 use std::sync::Arc;
 
-use super::policy::Access;
+use super::identity::IdentityHeaders;
+use super::logins::KnownLogin;
+use super::policy::{Outcome, Who};
 use super::sessions::KnownSession;
-use crate::auth::stage::{FullyAuthenticated, Login};
+use crate::auth::account::Identity;
+use crate::auth::stage::{FullyAuthenticated, Login, PasswordVerified};
 
 /// The right to have one request forwarded. Its fields are private: it is made by [`decide`] only.
 ///
 /// ```compile_fail
-/// use vestibule::gate::admission::Admission;
-/// let forged = Admission { person: None }; // the field is private
+/// use vestibule::gate::admission::{Admission, Visitor};
+/// let forged = Admission { visitor: Visitor::Anonymous }; // the field is private
 /// ```
 #[derive(Clone, Debug)]
 pub struct Admission {
-    person: Option<Arc<KnownSession>>,
+    visitor: Visitor,
 }
 
 impl Admission {
     /// For a person who passed both factors.
     fn for_session(_proof: &Login<FullyAuthenticated>, session: Arc<KnownSession>) -> Self {
-        Self { person: Some(session) }
+        Self { visitor: Visitor::Full(session) }
+    }
+
+    /// For a person who passed the first factor, on a route that a rule opens to the password alone.
+    fn for_login(_proof: &Login<PasswordVerified>, login: Arc<KnownLogin>) -> Self {
+        Self { visitor: Visitor::Password(login) }
     }
 
     /// For anybody, on a route that a rule makes public.
     fn for_public_route() -> Self {
-        Self { person: None }
+        Self { visitor: Visitor::Anonymous }
     }
 
-    /// The person the app is told of; nobody on a public route.
-    pub fn person(&self) -> Option<&KnownSession> {
-        self.person.as_deref()
+    /// What the app is told of the person; nothing on a public route.
+    pub fn headers(&self) -> Option<&IdentityHeaders> {
+        match &self.visitor {
+            Visitor::Anonymous => None,
+            Visitor::Password(login) => Some(&login.headers),
+            Visitor::Full(session) => Some(&session.headers),
+        }
     }
 
-    /// The same, to be kept beyond the request.
-    pub fn person_shared(&self) -> Option<Arc<KnownSession>> {
-        self.person.clone()
+    /// The person; nobody on a public route.
+    pub fn person(&self) -> Option<&Identity> {
+        self.visitor.identity()
+    }
+
+    /// By whose right it is, to be kept beyond the request.
+    pub fn visitor(&self) -> &Visitor {
+        &self.visitor
     }
 }
 
-/// Who is asking. A login in progress is, to the gate, as anonymous as nobody.
+/// Who is asking.
 #[derive(Clone, Debug)]
 pub enum Visitor {
     /// Nobody we know.
     Anonymous,
+    /// A person whose login waits for its second factor. Looked for only where a rule of the app
+    /// opens something to the password alone; elsewhere a login in progress is as anonymous as
+    /// nobody.
+    Password(Arc<KnownLogin>),
     /// A person with a finished session.
     Full(Arc<KnownSession>),
+}
+
+impl Visitor {
+    /// What rules are told.
+    pub fn who(&self) -> Who<'_> {
+        match self {
+            Self::Anonymous => Who::Nobody,
+            Self::Password(login) => Who::Password(&login.identity),
+            Self::Full(known) => Who::Full {
+                identity: &known.session.identity,
+                second_factor_at: known.session.second_factor_at,
+            },
+        }
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Anonymous => None,
+            Self::Password(login) => Some(&login.identity),
+            Self::Full(known) => Some(&known.session.identity),
+        }
+    }
 }
 
 /// What happens to a request.
@@ -55,21 +99,31 @@ pub enum Decision {
     Admit(Admission),
     /// It is asked to sign in.
     SignIn,
+    /// It is asked to prove the second factor again.
+    StepUp,
     /// It is refused, whoever asks.
     Forbid,
 }
 
-/// Decides by what the rules grant and who is asking.
-pub fn decide(access: Access, visitor: Visitor) -> Decision {
-    match (access, visitor) {
-        (Access::Public, Visitor::Anonymous | Visitor::Full(_)) => {
-            Decision::Admit(Admission::for_public_route())
-        }
-        (Access::TwoFactor, Visitor::Full(session)) => {
+/// Decides by what the rules say and who is asking: what they grant to people with proofs is
+/// granted to who has them.
+pub fn decide(outcome: Outcome, visitor: Visitor) -> Decision {
+    match (outcome, visitor) {
+        (Outcome::Public, _) => Decision::Admit(Admission::for_public_route()),
+        (Outcome::Password | Outcome::TwoFactor, Visitor::Full(session)) => {
             let proof = Login::<FullyAuthenticated>::resume(&session.session);
             Decision::Admit(Admission::for_session(&proof, session))
         }
-        (Access::TwoFactor | Access::Deny, Visitor::Anonymous) => Decision::SignIn,
-        (Access::Deny, Visitor::Full(_)) => Decision::Forbid,
+        (Outcome::Password, Visitor::Password(login)) => {
+            match Login::<PasswordVerified>::resume(&login.login) {
+                Some(proof) => Decision::Admit(Admission::for_login(&proof, login)),
+                None => Decision::SignIn,
+            }
+        }
+        (Outcome::StepUp, Visitor::Full(_)) => Decision::StepUp,
+        (Outcome::Forbid, _) => Decision::Forbid,
+        (Outcome::Password | Outcome::TwoFactor | Outcome::SignIn | Outcome::StepUp, _) => {
+            Decision::SignIn
+        }
     }
 }

@@ -2,6 +2,11 @@
 //! pages, Pingora or stores.
 
 pub mod admission;
+pub mod glob;
+pub mod host;
+pub mod identity;
+pub mod logins;
 pub mod policy;
+pub mod rule;
 pub mod sessions;
 pub mod target;

@@ -1,207 +1,281 @@
-//! What an app's rules say.
+//! The rules of an app, and what they say of one request.
+//!
+//! Rules are tried in order and the first that matches decides; where none does, two factors are
+//! asked for. Whether a rule about certain people matches can only be told of a person who is
+//! known: before such a rule an unknown visitor is asked to sign in, and never reaches a rule
+//! behind it.
 
-use http::Method;
+use super::rule::{Access, Asked, Miss, Rule};
+use super::target::{BadTarget, CanonicalTarget};
+use crate::auth::account::Identity;
+use crate::base::clock::{Clock, Timestamp};
 
-/// What a rule grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Forwarded without asking who it is; the app is told of nobody.
-    Public,
-    /// Forwarded for a person with both factors.
-    TwoFactor,
-    /// Refused for everybody.
-    Deny,
+/// What rules are told of who is asking.
+#[derive(Clone, Copy, Debug)]
+pub enum Who<'a> {
+    /// Nobody known.
+    Nobody,
+    /// A person whose password is proved and whose second factor is not.
+    Password(&'a Identity),
+    /// A person with both factors.
+    Full {
+        /// The person.
+        identity: &'a Identity,
+        /// When the second factor was last proved.
+        second_factor_at: Timestamp,
+    },
 }
 
-/// A segment-wise glob on the canonical path: `*` is one segment, `**` any number of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathGlob {
-    pattern: String,
-    segments: Vec<Segment>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Segment {
-    Literal(String),
-    One,
-    AnyNumber,
-}
-
-/// Why a text is no path glob.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum BadGlob {
-    /// It does not start with a slash.
-    #[error("a path pattern starts with `/`")]
-    NoSlash,
-    /// A `*` is only part of a segment.
-    #[error("`*` and `**` stand for whole segments: write `/files/*`, not `/files/a*`")]
-    PartialStar,
-    /// No canonical path looks like this.
-    #[error(
-        "no canonical path matches it: write it decoded, without `//`, `.`, `..`, `%`, `?` or `#`"
-    )]
-    NotCanonical,
-}
-
-impl PathGlob {
-    /// Parses a pattern such as `/public/**`.
-    pub fn parse(pattern: &str) -> Result<Self, BadGlob> {
-        let rest = pattern.strip_prefix('/').ok_or(BadGlob::NoSlash)?;
-        let last = rest.split('/').count().saturating_sub(1);
-        let segments = rest
-            .split('/')
-            .enumerate()
-            .map(|(i, segment)| match segment {
-                "**" => Ok(Segment::AnyNumber),
-                "*" => Ok(Segment::One),
-                s if s.contains('*') => Err(BadGlob::PartialStar),
-                "." | ".." => Err(BadGlob::NotCanonical),
-                "" if i != last => Err(BadGlob::NotCanonical),
-                s if s.contains(['%', '?', '#', '\\', ';'])
-                    || s.chars().any(|c| c.is_control() || !c.is_ascii()) =>
-                {
-                    Err(BadGlob::NotCanonical)
-                }
-                s => Ok(Segment::Literal(s.to_owned())),
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { pattern: pattern.to_owned(), segments })
-    }
-
-    /// The pattern as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.pattern
-    }
-
-    /// Whether `path`, which must be canonical and starts with a slash, matches.
-    pub fn matches(&self, path: &str) -> bool {
-        let Some(rest) = path.strip_prefix('/') else { return false };
-        let mut path = rest.split('/');
-        let mut pattern = self.segments.iter();
-        // Where to go on from when a match behind the last `**` fails: only the last one matters,
-        // so the work is bounded by pattern times path.
-        let mut again = None;
-        loop {
-            let (pattern_here, path_here) = (pattern.clone(), path.clone());
-            match (pattern.next(), path.next()) {
-                (None, None) => return true,
-                (Some(Segment::AnyNumber), _) => {
-                    path = path_here.clone();
-                    again = Some((pattern.clone(), path_here));
-                    continue;
-                }
-                (Some(Segment::One), Some(s)) if !s.is_empty() => continue,
-                (Some(Segment::Literal(want)), Some(s)) if s == want => continue,
-                (_, None) if pattern_here.clone().next().is_none() => return true,
-                _ => {}
-            }
-            let Some((after, mut rest)) = again.take() else { return false };
-            if rest.next().is_none() {
-                return false;
-            }
-            (pattern, path) = (after.clone(), rest.clone());
-            again = Some((after, rest));
+impl<'a> Who<'a> {
+    fn identity(self) -> Option<&'a Identity> {
+        match self {
+            Self::Nobody => None,
+            Self::Password(identity) | Self::Full { identity, .. } => Some(identity),
         }
     }
 }
 
-/// One rule. Rules are tried in order and the first that matches decides.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// The paths it is about.
-    pub path: PathGlob,
-    /// The methods it is about; empty for all.
-    pub methods: Vec<Method>,
-    /// What it grants.
-    pub access: Access,
+/// What the rules say of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It may go on, whoever asks, and the app is told of nobody.
+    Public,
+    /// It may go on for a person whose password is proved.
+    Password,
+    /// It may go on for a person with both factors.
+    TwoFactor,
+    /// Who asks has to sign in.
+    SignIn,
+    /// The person has to prove the second factor again.
+    StepUp,
+    /// It may not go on.
+    Forbid,
+}
+
+impl Outcome {
+    /// Its name in logs, metrics and explanations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public | Self::Password | Self::TwoFactor => "forward",
+            Self::SignIn => "sign_in",
+            Self::StepUp => "step_up",
+            Self::Forbid => "refuse",
+        }
+    }
+}
+
+/// What the rules say of a request, and which of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// The number of the rule that decides, from 0; none where none matched.
+    pub rule: Option<usize>,
+    /// What it says.
+    pub outcome: Outcome,
+}
+
+/// Looks on while the rules are asked.
+pub trait Watch {
+    /// A rule is not about this request.
+    fn missed(&mut self, rule: usize, why: Miss);
+    /// A rule that does not act would have decided so.
+    fn reported(&mut self, rule: usize, outcome: Outcome);
+}
+
+/// Nobody looks on.
+#[derive(Clone, Copy, Debug)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {
+    fn missed(&mut self, _rule: usize, _why: Miss) {}
+    fn reported(&mut self, _rule: usize, _outcome: Outcome) {}
+}
+
+/// Only what rules that do not act would have decided.
+impl Watch for Vec<(usize, Outcome)> {
+    fn missed(&mut self, _rule: usize, _why: Miss) {}
+    fn reported(&mut self, rule: usize, outcome: Outcome) {
+        self.push((rule, outcome));
+    }
+}
+
+/// The first rule that is about a request, as far as that can be told without knowing who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct First(usize);
+
+/// Which rules look at paths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Paths {
+    #[default]
+    None,
+    /// Only such as do not act.
+    Reported,
+    Judged,
 }
 
 /// The rules of an app. Where none matches, two factors are asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// In order.
-    pub rules: Vec<Rule>,
+    rules: Vec<Rule>,
+    paths: Paths,
+    passwords: bool,
+}
+
+/// A target as it is forwarded, and its path as rules see it.
+#[derive(Clone, Debug)]
+pub struct Target<'a> {
+    /// What is forwarded.
+    pub forwarded: CanonicalTarget<'a>,
+    /// Only where rules that do not act look at the path, and it is forwarded as it came.
+    judged: Option<CanonicalTarget<'a>>,
+    by_path: bool,
+}
+
+impl Target<'_> {
+    /// The path that rules are asked about; none where they do not look at it, or where it has no
+    /// canonical form.
+    pub fn path(&self) -> Option<&str> {
+        if self.by_path {
+            return Some(self.forwarded.path());
+        }
+        self.judged.as_ref().map(CanonicalTarget::path)
+    }
 }
 
 impl Policy {
-    /// Whether the decision depends on the path, so that the path must be canonical.
-    pub fn has_rules(&self) -> bool {
-        !self.rules.is_empty()
+    /// The policy of these rules, in this order.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        let by_path =
+            |acting: bool| rules.iter().any(|r| r.path.is_some() && r.report_only != acting);
+        let paths = match (by_path(true), by_path(false)) {
+            (true, _) => Paths::Judged,
+            (false, true) => Paths::Reported,
+            (false, false) => Paths::None,
+        };
+        let passwords = rules.iter().any(|r| r.access == Access::Password);
+        Self { rules, paths, passwords }
     }
 
-    /// What is granted for `method` on the canonical `path`.
-    pub fn access(&self, method: &Method, path: &str) -> Access {
-        self.rules
-            .iter()
-            .find(|rule| {
-                (rule.methods.is_empty() || rule.methods.contains(method))
-                    && rule.path.matches(path)
-            })
-            .map_or(Access::TwoFactor, |rule| rule.access)
+    /// The rules, in order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Whether a password alone can open anything.
+    pub fn knows_passwords(&self) -> bool {
+        self.passwords
+    }
+
+    /// A raw target as these rules want it: in its one canonical form where they decide by path, and
+    /// byte for byte where they do not.
+    pub fn target<'a>(&self, raw: &'a [u8]) -> Result<Target<'a>, BadTarget> {
+        let forwarded = match self.paths {
+            Paths::Judged => CanonicalTarget::canonical(raw)?,
+            Paths::None | Paths::Reported => CanonicalTarget::verbatim(raw)?,
+        };
+        let judged = match self.paths {
+            Paths::Reported => CanonicalTarget::canonical(raw).ok(),
+            Paths::None | Paths::Judged => None,
+        };
+        Ok(Target { forwarded, judged, by_path: self.paths == Paths::Judged })
+    }
+
+    /// The first rule that is about this request, whoever sent it.
+    pub fn first(&self, asked: &Asked<'_>, watch: &mut impl Watch) -> First {
+        self.from(0, asked, watch)
+    }
+
+    fn from(&self, start: usize, asked: &Asked<'_>, watch: &mut impl Watch) -> First {
+        for (number, rule) in self.rules.iter().enumerate().skip(start) {
+            match rule.misses(asked) {
+                Some(why) => watch.missed(number, why),
+                None => return First(number),
+            }
+        }
+        First(self.rules.len())
+    }
+
+    /// The ruling, where it is that everybody may go on: who asks makes no difference then.
+    pub fn public(&self, first: First) -> Option<Ruling> {
+        let rule = self.rules.get(first.0)?;
+        let public = rule.access == Access::Public && !rule.report_only && !rule.names_people();
+        public.then_some(Ruling { rule: Some(first.0), outcome: Outcome::Public })
+    }
+
+    /// The same, where it is so for all that rules that act can tell.
+    pub fn public_without_reports(&self, first: First, asked: &Asked<'_>) -> Option<Ruling> {
+        let First(mut at) = first;
+        while self.rules.get(at).is_some_and(|rule| rule.report_only) {
+            First(at) = self.from(at + 1, asked, &mut Unwatched);
+        }
+        self.public(First(at))
+    }
+
+    /// What the rules say, from the first that is about the request.
+    pub fn ruling(
+        &self,
+        first: First,
+        asked: &Asked<'_>,
+        who: Who<'_>,
+        clock: &dyn Clock,
+        watch: &mut impl Watch,
+    ) -> Ruling {
+        let First(mut at) = first;
+        while let Some(rule) = self.rules.get(at) {
+            let outcome = match of_rule(rule, who, clock) {
+                Ok(outcome) => outcome,
+                Err(why) => {
+                    watch.missed(at, why);
+                    First(at) = self.from(at + 1, asked, watch);
+                    continue;
+                }
+            };
+            if !rule.report_only {
+                return Ruling { rule: Some(at), outcome };
+            }
+            watch.reported(at, outcome);
+            First(at) = self.from(at + 1, asked, watch);
+        }
+        Ruling { rule: None, outcome: of_access(Access::TwoFactor, who) }
+    }
+}
+
+/// What a rule says that is about the request, or why it is not about who sent it.
+fn of_rule(rule: &Rule, who: Who<'_>, clock: &dyn Clock) -> Result<Outcome, Miss> {
+    if rule.names_people() {
+        match who.identity() {
+            // It might be one of them.
+            None => return Ok(Outcome::SignIn),
+            Some(person) => {
+                if let Some(why) = rule.misses_person(person) {
+                    return Err(why);
+                }
+            }
+        }
+    }
+    let outcome = of_access(rule.access, who);
+    Ok(match (outcome, rule.max_age, who) {
+        (Outcome::TwoFactor, Some(most), Who::Full { second_factor_at, .. })
+            if clock.now().since(second_factor_at) > most =>
+        {
+            Outcome::StepUp
+        }
+        _ => outcome,
+    })
+}
+
+/// What is granted is granted to some; the others are asked to sign in. Nobody learns that a path is
+/// closed to all without having signed in.
+fn of_access(access: Access, who: Who<'_>) -> Outcome {
+    match (access, who) {
+        (Access::Public, _) => Outcome::Public,
+        (Access::Password, Who::Password(_) | Who::Full { .. }) => Outcome::Password,
+        (Access::TwoFactor, Who::Full { .. }) => Outcome::TwoFactor,
+        (Access::Deny, Who::Full { .. }) => Outcome::Forbid,
+        (Access::Password, Who::Nobody)
+        | (Access::TwoFactor | Access::Deny, Who::Nobody | Who::Password(_)) => Outcome::SignIn,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn glob(pattern: &str) -> PathGlob {
-        PathGlob::parse(pattern).unwrap()
-    }
-
-    #[test]
-    fn globs_match_segment_by_segment() {
-        assert!(glob("/public/**").matches("/public/a/b"));
-        assert!(glob("/public/**").matches("/public/"));
-        assert!(glob("/public/**").matches("/public"));
-        assert!(!glob("/public/**").matches("/publicity"));
-        assert!(!glob("/public/**").matches("/Public/a"));
-        assert!(glob("/files/*").matches("/files/a"));
-        assert!(!glob("/files/*").matches("/files/a/b"));
-        assert!(!glob("/files/*").matches("/files/"));
-        assert!(glob("/**/x").matches("/a/b/x"));
-        assert!(glob("/**/x").matches("/x"));
-        assert!(glob("/**/x/**/y").matches("/a/x/x/b/y"));
-        assert!(!glob("/**/x/**/y").matches("/a/x/x/b/z"));
-        assert!(glob("/").matches("/"));
-        assert!(!glob("/").matches("/a"));
-    }
-
-    #[test]
-    fn many_stars_cost_no_more_than_pattern_times_path() {
-        let path = "/x".repeat(4000);
-        assert!(!glob("/**/x/**/x/**/x/**/x/**/y").matches(&path));
-    }
-
-    #[test]
-    fn patterns_no_canonical_path_can_match_are_refused() {
-        for (bad, why) in [
-            ("public/**", BadGlob::NoSlash),
-            ("/a*", BadGlob::PartialStar),
-            ("/a/../b", BadGlob::NotCanonical),
-            ("/a//b", BadGlob::NotCanonical),
-            ("/%61", BadGlob::NotCanonical),
-        ] {
-            assert_eq!(PathGlob::parse(bad), Err(why), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_first_rule_that_matches_decides_and_none_means_two_factors() {
-        let rule = |path: &str, methods: &[Method], access| Rule {
-            path: glob(path),
-            methods: methods.to_vec(),
-            access,
-        };
-        let policy = Policy {
-            rules: vec![
-                rule("/public/secret/**", &[], Access::Deny),
-                rule("/public/**", &[Method::GET], Access::Public),
-            ],
-        };
-        assert_eq!(policy.access(&Method::GET, "/public/a"), Access::Public);
-        assert_eq!(policy.access(&Method::POST, "/public/a"), Access::TwoFactor);
-        assert_eq!(policy.access(&Method::GET, "/public/secret/a"), Access::Deny);
-        assert_eq!(policy.access(&Method::GET, "/"), Access::TwoFactor);
-    }
-}
+#[path = "policy_tests.rs"]
+mod tests;

@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::HeaderValue;
 use quick_cache::sync::Cache;
 use siphasher::sip128::SipHasher24;
 
-use crate::auth::account::{AccountStatus, Identity};
+use super::identity::IdentityHeaders;
+use crate::auth::account::AccountStatus;
 use crate::auth::ports::{Accounts, Sessions, Stored};
 use crate::auth::session::{Offer, Offers, Session, SessionLimits};
 use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
@@ -54,37 +54,6 @@ pub struct KnownSession {
     ended: AtomicBool,
     /// Set when it is being read again.
     renewing: AtomicBool,
-}
-
-/// What an app is told of a person, as header values.
-#[derive(Clone, Debug)]
-pub struct IdentityHeaders {
-    /// `Remote-User`: the login name.
-    pub user: HeaderValue,
-    /// `Remote-Name`: the display name.
-    pub name: HeaderValue,
-    /// `Remote-Email`, where one is set.
-    pub email: Option<HeaderValue>,
-    /// `Remote-Groups`: comma-separated, where there are any.
-    pub groups: Option<HeaderValue>,
-}
-
-/// Header values are bytes; text beyond ASCII goes as UTF-8 and control characters are dropped.
-fn header_value(text: &str) -> HeaderValue {
-    let clean: String = text.chars().filter(|c| !c.is_control()).collect();
-    HeaderValue::from_bytes(clean.as_bytes()).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
-impl IdentityHeaders {
-    fn new(identity: &Identity) -> Self {
-        let groups = identity.groups.join(",");
-        Self {
-            user: header_value(identity.name.as_str()),
-            name: header_value(&identity.display_name),
-            email: identity.email.as_deref().map(header_value),
-            groups: (!groups.is_empty()).then(|| header_value(&groups)),
-        }
-    }
 }
 
 /// The cache in front of the session store. It is itself a session store, so that whatever ends a

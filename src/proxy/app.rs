@@ -8,6 +8,7 @@ use http::Method;
 use metrics::{Counter, counter};
 use tokio::task::JoinSet;
 
+use super::counts::RuleCounts;
 use super::settings::{AppSettings, HostPattern};
 use super::upstream::{BadUpstream, Upstream};
 use super::vet::is_common_method;
@@ -25,6 +26,7 @@ pub(super) struct App {
     extra_methods: Vec<Method>,
     pub(super) forwarded: Counted,
     pub(super) refused: Counted,
+    pub(super) rules: RuleCounts,
 }
 
 /// A counter made once, so that counting costs no look-up.
@@ -61,6 +63,7 @@ impl App {
             extra_methods: settings.extra_methods.clone(),
             forwarded: requests("forwarded"),
             refused: requests("refused"),
+            rules: RuleCounts::new(&settings.name, &settings.policy),
         })
     }
 

@@ -16,13 +16,13 @@ use super::settings::ListenerKind;
 use super::site::{NoSite, Site};
 use super::vet::{self, Malformed};
 use super::{bridge, client, workers};
+use crate::auth::keys::KeyRing;
 use crate::auth::ports::StoreError;
-use crate::auth::token::{PlainToken, SessionToken};
+use crate::auth::token::{self, PendingToken, PlainToken, SessionToken};
 use crate::gate::admission::{Decision, Visitor, decide};
-use crate::gate::policy::Access;
-use crate::gate::target::CanonicalTarget;
+use crate::gate::policy::{First, Ruling, Unwatched};
 use crate::web::RequestContext;
-use crate::web::cookies;
+use crate::web::cookies::{self, DuplicateCookie};
 
 /// Where a request goes.
 enum Way {
@@ -38,9 +38,17 @@ enum Way {
 
 /// What is still to be decided once the visitor is known.
 struct Question {
-    token: PlainToken<SessionToken>,
-    access: Access,
+    token: Held,
+    /// The path that rules look at.
+    path: Option<String>,
+    first: First,
     rewritten: Option<String>,
+}
+
+/// What a visitor holds that only a store can tell the worth of.
+enum Held {
+    Session(PlainToken<SessionToken>, Option<PlainToken<PendingToken>>),
+    Login(PlainToken<PendingToken>),
 }
 
 impl From<Refused> for Way {
@@ -114,51 +122,69 @@ impl Gateway {
         };
         let app = &site.app;
         let request = session.req_header();
-        let raw = request.raw_path();
-        let target = if app.policy.has_rules() {
-            CanonicalTarget::canonical(raw)
-        } else {
-            CanonicalTarget::verbatim(raw)
-        };
-        let target = match target {
+        let target = match app.policy.target(request.raw_path()) {
             Ok(target) => target,
             Err(error) => return Malformed::from(error).into(),
         };
-        if target.is_own() {
+        if target.forwarded.is_own() {
             return Way::Own;
         }
-        if let Some(way) = not_for(app, request, state, target.path()) {
+        if let Some(way) = not_for(app, request, state, target.forwarded.path()) {
             return way;
         }
-        let access = app.policy.access(&request.method, target.path());
+        let asked = site.asked(&request.method, target.path());
+        let first = app.policy.first(&asked, &mut Unwatched);
+        let rewritten = || target.forwarded.rewritten();
         // Who asks makes no difference on a public path: it stays up when the store is down.
-        if access == Access::Public {
-            return settle(session, state, access, Visitor::Anonymous, target.rewritten());
+        if let Some(ruling) = app.policy.public(first) {
+            return settle(session, state, ruling, Visitor::Anonymous, rewritten());
         }
-        let cookie =
-            if state.marks.cookies { cookies::session(&request.headers) } else { Ok(None) };
-        let Ok(cookie) = cookie else {
-            return Malformed {
-                status: StatusCode::BAD_REQUEST,
-                sentence: "The request carries one of our cookies more than once.",
+        let visitor = match self.visitor(&site, request, state) {
+            Ok(Ok(visitor)) => visitor,
+            Ok(Err(token)) => {
+                let (path, rewritten) = (target.path().map(str::to_owned), rewritten());
+                return Way::Ask(Box::new(Question { token, path, first, rewritten }));
             }
-            .into();
+            Err(DuplicateCookie(_)) => {
+                return Malformed {
+                    status: StatusCode::BAD_REQUEST,
+                    sentence: "The request carries one of our cookies more than once.",
+                }
+                .into();
+            }
         };
-        let Some(text) = cookie else {
-            return settle(session, state, access, Visitor::Anonymous, None);
-        };
+        let reports = &mut state.reports;
+        let ruling = app.policy.ruling(first, &asked, visitor.who(), &*self.clock, reports);
+        settle(session, state, ruling, visitor, rewritten())
+    }
+
+    /// Who asks, or what a store has to be asked about.
+    fn visitor(
+        &self,
+        site: &Site,
+        request: &RequestHeader,
+        state: &RequestState,
+    ) -> std::result::Result<std::result::Result<Visitor, Held>, DuplicateCookie> {
+        if !state.marks.cookies {
+            return Ok(Ok(Visitor::Anonymous));
+        }
+        let session = cookies::session(&request.headers)?;
         // Most requests are of a session just seen.
-        if let Some(known) = self.sessions.find_seen(app.name(), text, state.started) {
-            return settle(session, state, access, Visitor::Full(known), target.rewritten());
+        if let Some(text) = session
+            && let Some(known) = self.sessions.find_seen(site.app.name(), text, state.started)
+        {
+            return Ok(Ok(Visitor::Full(known)));
         }
-        let token = std::str::from_utf8(text).ok().and_then(|t| PlainToken::parse(t, &self.keys));
-        match token {
-            Some(token) => {
-                let rewritten = target.rewritten();
-                Way::Ask(Box::new(Question { token, access, rewritten }))
-            }
-            None => settle(session, state, access, Visitor::Anonymous, None),
-        }
+        let login = if site.app.policy.knows_passwords() {
+            token(cookies::pending(&request.headers)?, &self.keys)
+        } else {
+            None
+        };
+        Ok(match (token(session, &self.keys), login) {
+            (Some(session), login) => Err(Held::Session(session, login)),
+            (None, Some(login)) => Err(Held::Login(login)),
+            (None, None) => Ok(Visitor::Anonymous),
+        })
     }
 
     async fn ask(
@@ -167,11 +193,49 @@ impl Gateway {
         state: &mut RequestState,
         question: Question,
     ) -> std::result::Result<Way, StoreError> {
-        let Question { token, access, rewritten } = question;
+        let Question { token, path, first, rewritten } = question;
         let Some(site) = state.site.clone() else { return Ok(Refused::unavailable().into()) };
-        let known = self.sessions.find(site.app.name(), &token, state.started).await?;
-        let visitor = known.map_or(Visitor::Anonymous, Visitor::Full);
-        Ok(settle(session, state, access, visitor, rewritten))
+        let policy = &site.app.policy;
+        let asked = site.asked(&session.req_header().method, path.as_deref());
+        let found = self.find(site.app.name(), token, state.started).await;
+        let visitor = match found {
+            Ok(visitor) => visitor,
+            // Whom rules that do not act would have let in is then not known; the rest is public.
+            Err(error) => match policy.public_without_reports(first, &asked) {
+                Some(ruling) => {
+                    return Ok(settle(session, state, ruling, Visitor::Anonymous, rewritten));
+                }
+                None => return Err(error),
+            },
+        };
+        let reports = &mut state.reports;
+        let ruling = policy.ruling(first, &asked, visitor.who(), &*self.clock, reports);
+        Ok(settle(session, state, ruling, visitor, rewritten))
+    }
+
+    async fn find(
+        &self,
+        app: &str,
+        held: Held,
+        at: std::time::Duration,
+    ) -> std::result::Result<Visitor, StoreError> {
+        let login = match held {
+            Held::Login(login) => Some(login),
+            Held::Session(session, login) => {
+                if let Some(known) = self.sessions.find(app, &session, at).await? {
+                    return Ok(Visitor::Full(known));
+                }
+                login
+            }
+        };
+        Ok(match login {
+            Some(login) => self
+                .logins
+                .find(app, &login, at)
+                .await?
+                .map_or(Visitor::Anonymous, Visitor::Password),
+            None => Visitor::Anonymous,
+        })
     }
 
     /// Where a request comes from and what it is for: everything that can be refused without
@@ -251,15 +315,21 @@ fn not_for(app: &App, request: &RequestHeader, state: &RequestState, path: &str)
     })
 }
 
+/// The token in a cookie, if it is one of ours.
+fn token<K: token::Kind>(cookie: Option<&[u8]>, keys: &KeyRing) -> Option<PlainToken<K>> {
+    PlainToken::parse(std::str::from_utf8(cookie?).ok()?, keys)
+}
+
 /// The decision, now that the visitor is known.
 fn settle(
     session: &Session,
     state: &mut RequestState,
-    access: Access,
+    ruling: Ruling,
     visitor: Visitor,
     rewritten: Option<String>,
 ) -> Way {
-    match decide(access, visitor) {
+    state.ruling = Some(ruling);
+    match decide(ruling.outcome, visitor) {
         Decision::Admit(admission) => {
             if let Some(way) = foreign_websocket(session, state) {
                 return way;
@@ -271,6 +341,11 @@ fn settle(
         Decision::SignIn => {
             refuse(StatusCode::UNAUTHORIZED, "login_required", "Sign in with both factors first.")
         }
+        Decision::StepUp => refuse(
+            StatusCode::UNAUTHORIZED,
+            "step_up_required",
+            "This needs a code from your authenticator app that was typed more recently.",
+        ),
         Decision::Forbid => refuse(
             StatusCode::FORBIDDEN,
             "forbidden",

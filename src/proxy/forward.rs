@@ -6,7 +6,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::hygiene;
 use super::request::RequestState;
-use crate::gate::sessions::IdentityHeaders;
+use crate::gate::identity::IdentityHeaders;
 use crate::web::cookies::{self, Stripped};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -51,8 +51,8 @@ pub(super) fn request(upstream: &mut RequestHeader, state: &RequestState) -> Res
         headers.insert(FORWARDED_HOST, site.host_value.clone());
         headers.insert(header::FORWARDED, site.forwarded.clone());
         headers.insert(REQUEST_ID, state.id_value());
-        if let Some(person) = admission.person() {
-            identity(headers, &person.headers);
+        if let Some(person) = admission.headers() {
+            identity(headers, person);
         }
     });
     Ok(())

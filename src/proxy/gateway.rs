@@ -25,6 +25,7 @@ use super::site::Site;
 use super::{refused, tunnel, workers};
 use crate::auth::keys::KeyRing;
 use crate::base::clock::Clock;
+use crate::gate::logins::CachedLogins;
 use crate::gate::sessions::CachedSessions;
 
 /// Between two reads of a request body, and two writes of a response.
@@ -35,6 +36,7 @@ pub(super) struct Gateway {
     pub(super) apps: Arc<ArcSwap<Apps>>,
     pub(super) pages: Router,
     pub(super) sessions: Arc<CachedSessions>,
+    pub(super) logins: Arc<CachedLogins>,
     pub(super) keys: Arc<KeyRing>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: RequestIds,
@@ -151,7 +153,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         let https = state.origin.is_some_and(|o| o.https);
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            tunnel::watch(&self.sessions, state);
+            tunnel::watch(self, state);
         }
         if state.site.as_ref().is_some_and(|site| !site.app.service_workers) {
             response.remove_header(&workers::ALLOWED);
@@ -202,7 +204,12 @@ impl ProxyHttp for Gateway {
             connection.request_done();
         }
         if let Some(Site { app, .. }) = state.site.as_deref() {
-            if state.admission.is_some() { app.forwarded.one() } else { app.refused.one() }
+            if state.admission.is_some() {
+                app.forwarded.one();
+            } else {
+                app.refused.one();
+            }
+            app.rules.count(state.ruling, &state.reports);
         }
         log_request(session, error, state, &*self.clock);
     }
@@ -218,7 +225,7 @@ fn log_request(session: &Session, error: Option<&Error>, state: &RequestState, c
     let request = session.req_header();
     let status = session.response_written().map_or(0, |r| r.status.as_u16());
     let person = state.admission.as_ref().and_then(|a| a.person());
-    let user = person.map_or("-", |p| p.session.identity.name.as_str());
+    let user = person.map_or("-", |p| p.name.as_str());
     let app = state.site.as_ref().map_or("-", |site| site.app.name());
     let took = clock.monotonic().saturating_sub(state.started);
     let client = state.origin.map(|o| o.client.to_string()).unwrap_or_default();

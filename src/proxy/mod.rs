@@ -5,6 +5,7 @@ mod app;
 mod bridge;
 mod client;
 mod connection;
+mod counts;
 mod entry;
 mod forward;
 mod gateway;

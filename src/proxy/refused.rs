@@ -57,21 +57,27 @@ impl Refused {
             return Ok(());
         }
         let page = wants_page(&request.method, &request.headers);
-        if self.code == "login_required" && page {
-            let login = login_path(&target);
-            bridge::write(session, redirect(StatusCode::SEE_OTHER, &login)).await?;
+        let own_page = match self.code {
+            "login_required" => Some("/_auth/login"),
+            "step_up_required" => Some("/_auth/step-up"),
+            _ => None,
+        };
+        if let Some(own_page) = own_page.filter(|_| page) {
+            let there = and_back(own_page, &target);
+            bridge::write(session, redirect(StatusCode::SEE_OTHER, &there)).await?;
             return Ok(());
         }
         let scheme = state.origin.map_or("http", Origin::scheme);
         let origin = format!("{scheme}://{}", state.host());
-        let login_url = (self.code == "login_required").then(|| format!("{origin}/_auth/login"));
+        let url = |code| own_page.filter(|_| self.code == code).map(|p| format!("{origin}{p}"));
         let refusal = Refusal {
             status: self.status,
             code: self.code,
             sentence: self.sentence.into(),
             reference: reference(state.id),
             retry_after: self.retry_after,
-            login_url,
+            login_url: url("login_required"),
+            step_up_url: url("step_up_required"),
         };
         if self.close {
             session.set_keepalive(None);
@@ -152,11 +158,11 @@ fn https_url(state: &RequestState, target: &str) -> String {
     format!("https://{host}{path}")
 }
 
-/// The login page, with the way back.
-fn login_path(target: &str) -> String {
+/// A page of ours, with the way back.
+fn and_back(page: &str, target: &str) -> String {
     let back = ReturnTo::parse(target);
     let query: String = form_urlencoded::Serializer::new(String::new())
         .append_pair("return_to", back.as_str())
         .finish();
-    format!("/_auth/login?{query}")
+    format!("{page}?{query}")
 }

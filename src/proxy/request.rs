@@ -17,6 +17,7 @@ use crate::base::address::ClientIp;
 use crate::base::id::RequestId;
 use crate::base::random::{NoRandomness, Random, bytes};
 use crate::gate::admission::Admission;
+use crate::gate::policy::{Outcome, Ruling};
 
 /// Ids of requests: unique over nodes and restarts, at the price of an increment each.
 #[derive(Debug)]
@@ -73,6 +74,10 @@ pub(super) struct RequestState {
     pub(super) site: Option<Arc<Site>>,
     /// Set by the gate alone. Without it no connection to the app is made.
     pub(super) admission: Option<Admission>,
+    /// What the rules said.
+    pub(super) ruling: Option<Ruling>,
+    /// What rules that do not act would have said.
+    pub(super) reports: Vec<(usize, Outcome)>,
     /// The target to forward, where it is not what the client sent.
     pub(super) rewritten: Option<String>,
     /// What the header block tells.
@@ -101,6 +106,8 @@ impl RequestState {
             origin: None,
             site: None,
             admission: None,
+            ruling: None,
+            reports: Vec::new(),
             rewritten: None,
             marks: Marks::default(),
             failed: Vec::new(),

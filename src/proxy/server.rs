@@ -28,6 +28,7 @@ use super::upstream::BadUpstream;
 use crate::auth::keys::KeyRing;
 use crate::base::clock::Clock;
 use crate::base::random::{NoRandomness, Random};
+use crate::gate::logins::CachedLogins;
 use crate::gate::sessions::CachedSessions;
 
 /// Given to clients with a kept connection to see that it will be closed, before it is.
@@ -41,6 +42,8 @@ pub struct ProxyDeps {
     pub pages: Router,
     /// Sessions.
     pub sessions: Arc<CachedSessions>,
+    /// Logins in progress.
+    pub logins: Arc<CachedLogins>,
     /// The key ring, for reading cookies.
     pub keys: Arc<KeyRing>,
     /// The time.
@@ -157,6 +160,7 @@ impl Proxy {
             apps: Arc::clone(&apps),
             pages: deps.pages,
             sessions: deps.sessions,
+            logins: deps.logins,
             keys: deps.keys,
             clock: deps.clock,
             ids: RequestIds::new(&*deps.random)?,

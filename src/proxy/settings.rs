@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 use ipnet::IpNet;
 
+pub use crate::gate::host::HostPattern;
 use crate::gate::policy::Policy;
 
 /// What is spoken on a listener.
@@ -45,16 +46,6 @@ pub struct NetworkSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Open connections from one address; trusted proxies are not counted.
     pub connections_per_address: usize,
-}
-
-/// A host name an app answers to, in lower case.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum HostPattern {
-    /// This name.
-    Exact(String),
-    /// Any one label before this suffix, which starts with a dot: `*.example.com` is
-    /// `.example.com`.
-    Wildcard(String),
 }
 
 /// One address of the app behind.

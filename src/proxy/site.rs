@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 
 use super::app::{App, Apps};
 use super::request::Origin;
 use super::vet::{self, Malformed};
+use crate::gate::rule::Asked;
 
 /// A host as one client sees it.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Site {
     pub(super) origin: Origin,
     /// The host as the client wrote it: ASCII, checked.
     host: String,
+    /// The same in lower case and without its port.
+    name: String,
     /// The set of apps that this was found in.
     generation: u64,
     pub(super) host_value: HeaderValue,
@@ -52,11 +55,17 @@ impl Site {
             app,
             origin,
             host: host.to_owned(),
+            name,
             generation: apps.generation(),
             host_value: value(host.to_owned())?,
             forwarded_for: value(client)?,
             forwarded: value(forwarded)?,
         })
+    }
+
+    /// A request for this site as rules see it.
+    pub(super) fn asked<'a>(&'a self, method: &'a Method, path: Option<&'a str>) -> Asked<'a> {
+        Asked { method, path, host: &self.name, client: self.origin.client }
     }
 
     /// Whether this is what `host` leads to in `apps` for a client of this origin.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::gateway::Gateway;
 use super::request::RequestState;
-use crate::gate::admission::Admission;
-use crate::gate::sessions::CachedSessions;
+use crate::gate::admission::Visitor;
 
 /// How often a tunnel's session is looked at.
 const TUNNEL_WATCH: Duration = Duration::from_secs(2);
@@ -18,17 +18,19 @@ pub(super) struct Tunnel {
     pub(super) over: AtomicBool,
 }
 
-/// Ends a tunnel within seconds of its session.
-pub(super) fn watch(sessions: &Arc<CachedSessions>, state: &mut RequestState) {
-    let person = state.admission.as_ref().and_then(Admission::person_shared);
-    let (Some(person), Some(connection), Some(site)) =
-        (person, state.connection.clone(), state.site.clone())
-    else {
+/// Ends a tunnel within seconds of what it was opened by.
+pub(super) fn watch(gateway: &Gateway, state: &mut RequestState) {
+    let visitor = state.admission.as_ref().map_or(Visitor::Anonymous, |a| a.visitor().clone());
+    let (Some(connection), Some(site)) = (state.connection.clone(), state.site.clone()) else {
         return;
     };
+    if matches!(visitor, Visitor::Anonymous) {
+        return;
+    }
     let tunnel = Arc::new(Tunnel::default());
     state.tunnel = Some(Arc::clone(&tunnel));
-    let sessions = Arc::clone(sessions);
+    let (sessions, logins) = (Arc::clone(&gateway.sessions), Arc::clone(&gateway.logins));
+    let id = state.id;
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(TUNNEL_WATCH);
         ticks.tick().await;
@@ -38,9 +40,13 @@ pub(super) fn watch(sessions: &Arc<CachedSessions>, state: &mut RequestState) {
                 return;
             }
             let used = tunnel.used.swap(false, Ordering::Relaxed);
-            let lives = sessions.still_lives(site.app.name(), &person, used).await;
+            let lives = match &visitor {
+                Visitor::Full(known) => sessions.still_lives(site.app.name(), known, used).await,
+                Visitor::Password(known) => logins.still_lives(known).await,
+                Visitor::Anonymous => return,
+            };
             if !lives.unwrap_or(false) {
-                tracing::info!(session = %person.session.id, "a tunnel ends with its session");
+                tracing::info!(%id, "a tunnel ends with its session");
                 connection.close();
                 return;
             }

@@ -59,6 +59,11 @@ pub fn session(headers: &HeaderMap) -> Result<Option<&[u8]>, DuplicateCookie> {
     values(headers).map(|[session, ..]| session)
 }
 
+/// The value of the cookie of a login in progress, exactly as it came.
+pub fn pending(headers: &HeaderMap) -> Result<Option<&[u8]>, DuplicateCookie> {
+    values(headers).map(|[_, pending, ..]| pending)
+}
+
 /// The values of our cookies, in the order of [`OURS`].
 fn values(headers: &HeaderMap) -> Result<[Option<&[u8]>; OURS.len()], DuplicateCookie> {
     let mut values = [None; OURS.len()];

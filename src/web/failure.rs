@@ -52,6 +52,7 @@ impl Failure {
             reference: context.request_id.to_string(),
             retry_after: Some(Duration::from_secs(seconds)),
             login_url: None,
+            step_up_url: None,
         };
         match self {
             Self::Refused { status, code, sentence, again } => Refusal {
@@ -61,6 +62,7 @@ impl Failure {
                 reference,
                 retry_after: None,
                 login_url: if again { login_url() } else { None },
+                step_up_url: None,
             },
             Self::Unavailable(LoginError::Busy) => {
                 tracing::warn!(request = %reference, "too many passwords are being checked");
@@ -87,6 +89,7 @@ impl Failure {
                     reference,
                     retry_after: None,
                     login_url: None,
+                    step_up_url: None,
                 }
             }
         }

@@ -39,6 +39,8 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
     /// The absolute address of the sign-in page, where signing in would help.
     pub login_url: Option<String>,
+    /// The absolute address where the second factor is proved again, where that would help.
+    pub step_up_url: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -47,6 +49,8 @@ struct Json<'a> {
     code: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     login_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step_up_url: Option<&'a str>,
     reference: &'a str,
 }
 
@@ -87,6 +91,7 @@ impl Refusal {
             error: &self.sentence,
             code: self.code,
             login_url: self.login_url.as_deref(),
+            step_up_url: self.step_up_url.as_deref(),
             reference: &self.reference,
         })
         .unwrap_or_else(|_never| "{}".to_owned())
@@ -153,6 +158,7 @@ mod tests {
             reference: "abc".to_owned(),
             retry_after: Some(Duration::from_millis(1500)),
             login_url: Some("https://gw.test/_auth/login".to_owned()),
+            step_up_url: None,
         }
     }
 

@@ -49,12 +49,30 @@ pub(in crate::config) struct RawApp {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawRule {
+    /// What it is called in logs, metrics and explanations. Default: "rule" and its number from 1.
+    pub(in crate::config) name: Option<String>,
     /// Glob on the canonical path, segment by segment: * is one segment, ** any number of them.
+    /// Default: all paths.
     pub(in crate::config) path: Option<String>,
     /// The methods it is about. Default: all.
     pub(in crate::config) methods: Option<Vec<String>>,
-    /// public: forwarded without asking who it is. two_factor: for a person with both factors.
-    /// deny: refused for everybody.
-    #[schemars(extend("enum" = ["public", "two_factor", "deny"]))]
+    /// The hosts of the app that it is about. Default: all.
+    pub(in crate::config) hosts: Option<Vec<String>>,
+    /// The networks of clients that it is about, such as "10.0.0.0/8". Default: all.
+    pub(in crate::config) networks: Option<Vec<String>>,
+    /// The people it is about, by login name. Default: all.
+    pub(in crate::config) users: Option<Vec<String>>,
+    /// The groups whose members it is about. Default: all.
+    pub(in crate::config) groups: Option<Vec<String>>,
+    /// public: forwarded without asking who it is. password: for a person whose password is proved,
+    /// which weakens what is behind it. two_factor: for a person with both factors. deny: refused
+    /// for everybody.
+    #[schemars(extend("enum" = ["public", "password", "two_factor", "deny"]))]
     pub(in crate::config) access: Option<String>,
+    /// With two_factor: how old the second factor may be before it is asked for again. Default: as
+    /// old as the session.
+    pub(in crate::config) max_age: Option<String>,
+    /// What it would do is logged and counted, and the rules behind it decide.
+    #[schemars(extend("default" = false))]
+    pub(in crate::config) report_only: Option<bool>,
 }

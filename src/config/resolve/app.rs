@@ -46,12 +46,15 @@ fn app(
     }
     let written = raw.methods.as_deref().unwrap_or_default();
     let extra_methods = rules::extra_methods(written, &at.key("methods"), r);
+    let hosts = hosts(raw.hosts.as_deref(), &name, &at.key("hosts"), taken, r);
+    let within = rules::Within { hosts: &hosts, methods: &extra_methods };
+    let policy = rules::policy(&raw.rules, &within, &at.key("rules"), r);
     AppSettings {
-        hosts: hosts(raw.hosts.as_deref(), &name, &at.key("hosts"), taken, r),
+        hosts,
         upstream: upstream::upstream(raw, at, r),
         websocket: raw.websocket.unwrap_or(true),
         service_workers: raw.service_workers.unwrap_or(false),
-        policy: rules::policy(&raw.rules, &extra_methods, &at.key("rules"), r),
+        policy,
         extra_methods,
         name,
         title,

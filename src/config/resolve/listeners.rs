@@ -1,9 +1,10 @@
 //! Where Vestibule listens, and whom it believes.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+use super::addresses;
 use crate::config::key_path::KeyPath;
 use crate::config::raw::{RawAdmin, RawListener, RawNetwork};
 use crate::config::reader::Reader;
@@ -109,20 +110,9 @@ pub(super) fn network(
 }
 
 fn trusted(text: &str) -> Result<IpNet, String> {
-    let network = text
-        .parse::<IpNet>()
-        .or_else(|_not_a_network| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_neither| {
-            format!("{text:?} is not a network: write \"10.0.0.0/8\" or a single address")
-        })?;
+    let network = addresses::network(text)?;
     if network.prefix_len() == 0 {
         return Err("would believe everybody: name the networks of your own proxies".to_owned());
-    }
-    if network.trunc() != network {
-        return Err(format!(
-            "{text:?} is an address inside a network: write \"{}\"",
-            network.trunc()
-        ));
     }
     Ok(network)
 }

@@ -1,6 +1,7 @@
 //! From what was written to what it means: every check of the configuration that needs more than
 //! the form of one value.
 
+mod addresses;
 mod app;
 mod audit;
 mod certificates;
@@ -58,6 +59,7 @@ pub(super) fn settings(raw: &RawConfig, r: &mut Reader<'_>) -> Settings {
         mail,
         log: log(&raw.log.clone().unwrap_or_default(), r),
         warnings: Vec::new(),
+        weakenings: Vec::new(),
     }
 }
 

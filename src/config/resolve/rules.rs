@@ -1,17 +1,37 @@
 //! The rules of an app.
 
-use http::Method;
+use std::time::Duration;
 
+use http::Method;
+use ipnet::IpNet;
+
+use super::{addresses, host};
+use crate::auth::account::LoginName;
 use crate::config::key_path::KeyPath;
 use crate::config::raw::RawRule;
 use crate::config::reader::Reader;
-use crate::gate::policy::{Access, PathGlob, Policy, Rule};
+use crate::gate::glob::PathGlob;
+use crate::gate::host::HostPattern;
+use crate::gate::policy::Policy;
+use crate::gate::rule::{Access, Rule};
 use crate::gate::target::is_own_path;
 
 /// The methods that every app takes.
 const COMMON: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// The methods that no app gets: they are about the connection, not about the app.
 const NEVER: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
+
+/// Most characters in the name of a rule.
+const NAME_MAX: usize = 64;
+/// What is counted where no rule matches; no rule may have that name.
+const DEFAULT: &str = "default";
+
+/// The app whose rules these are.
+pub(super) struct Within<'a> {
+    pub(super) hosts: &'a [HostPattern],
+    /// Its methods beside the common ones.
+    pub(super) methods: &'a [Method],
+}
 
 /// Methods beyond the common ones.
 pub(super) fn extra_methods(raw: &[String], at: &KeyPath, r: &mut Reader<'_>) -> Vec<Method> {
@@ -38,63 +58,166 @@ fn method(text: &str) -> Result<Method, String> {
         .map_err(|_not_a_token| format!("{text:?} is not a method: write one such as \"GET\""))
 }
 
-/// The rules of an app that takes `extra` methods beside the common ones.
+/// The rules of an app.
 pub(super) fn policy(
     raw: &[RawRule],
-    extra: &[Method],
+    within: &Within<'_>,
     at: &KeyPath,
     r: &mut Reader<'_>,
 ) -> Policy {
-    let rules =
-        raw.iter().enumerate().filter_map(|(i, raw)| rule(raw, extra, &at.index(i), r)).collect();
-    Policy { rules }
-}
-
-fn rule(raw: &RawRule, extra: &[Method], at: &KeyPath, r: &mut Reader<'_>) -> Option<Rule> {
-    let access = access(raw.access.as_deref(), &at.key("access"), r);
-    let methods = rule_methods(raw.methods.as_deref(), extra, &at.key("methods"), r);
-    let key = at.key("path");
-    let Some(text) = raw.path.as_deref() else {
-        r.fail(&key, "is missing: write a pattern such as \"/public/**\"");
-        return None;
-    };
-    let path = match PathGlob::parse(text) {
-        Ok(path) => path,
-        Err(why) => {
-            r.fail(&key, format!("{text:?} is not a path pattern: {why}"));
-            return None;
+    let mut rules: Vec<Rule> = Vec::new();
+    for (i, raw) in raw.iter().enumerate() {
+        let at = at.index(i);
+        let Some(rule) = rule(raw, i, within, &at, r) else { continue };
+        if rules.iter().any(|other| other.name == rule.name) {
+            let why = format!("{:?} is the name of another rule: give each its own", rule.name);
+            r.fail(&at.key("name"), why);
         }
-    };
-    if access == Some(Access::Public) {
-        public_path(&path, &key, r);
+        if let Some(all) = rules.iter().find(|other| other.takes_all() && !other.report_only) {
+            r.warn(&at, &format!("is never reached: {:?} before it takes every request", all.name));
+        }
+        weigh(&rule, &at, r);
+        rules.push(rule);
     }
-    Some(Rule { path, methods, access: access? })
+    Policy::new(rules)
 }
 
-fn public_path(path: &PathGlob, key: &KeyPath, r: &mut Reader<'_>) {
-    let everything = path.matches("/") && path.matches("/x") && path.matches("/x/y");
-    let ours = is_own_path(path.as_str());
-    if everything {
+fn rule(
+    raw: &RawRule,
+    i: usize,
+    within: &Within<'_>,
+    at: &KeyPath,
+    r: &mut Reader<'_>,
+) -> Option<Rule> {
+    let access = access(raw.access.as_deref(), &at.key("access"), r);
+    let path = match raw.path.as_deref() {
+        None => None,
+        Some(text) => Some(path(text, &at.key("path"), r)?),
+    };
+    let rule = Rule {
+        name: name(raw.name.as_deref(), i, &at.key("name"), r),
+        path,
+        methods: rule_methods(raw.methods.as_deref(), within.methods, &at.key("methods"), r),
+        hosts: hosts(raw.hosts.as_deref(), within.hosts, &at.key("hosts"), r),
+        networks: networks(raw.networks.as_deref(), &at.key("networks"), r),
+        users: users(raw.users.as_deref(), &at.key("users"), r),
+        groups: groups(raw.groups.as_deref(), &at.key("groups"), r),
+        access: access?,
+        max_age: max_age(raw.max_age.as_deref(), access?, &at.key("max_age"), r),
+        report_only: raw.report_only.unwrap_or(false),
+    };
+    if rule.access == Access::Public {
+        public(&rule, at, r);
+    }
+    Some(rule)
+}
+
+fn name(raw: Option<&str>, i: usize, key: &KeyPath, r: &mut Reader<'_>) -> String {
+    let Some(name) = raw else { return format!("rule {}", i + 1) };
+    let plain = |c: char| !c.is_control() && c != '"';
+    if name.trim() != name || name.is_empty() || name.len() > NAME_MAX || !name.chars().all(plain) {
+        r.fail(key, format!("{name:?} is not a name: 1 to {NAME_MAX} characters, no quotes"));
+    }
+    if name == DEFAULT {
+        r.fail(key, "\"default\" stands for the case that no rule matches: choose another name");
+    }
+    name.to_owned()
+}
+
+fn path(text: &str, key: &KeyPath, r: &mut Reader<'_>) -> Option<PathGlob> {
+    match PathGlob::parse(text) {
+        Err(why) => {
+            r.fail(key, format!("{text:?} is not a path pattern: {why}"));
+            None
+        }
+        Ok(path) => {
+            if is_own_path(path.as_str()) {
+                r.fail(
+                    key,
+                    "is where Vestibule's own pages are, which no rule changes: name the app's own \
+                     part",
+                );
+            }
+            Some(path)
+        }
+    }
+}
+
+/// What is public is so for everybody, and never the whole of an app.
+fn public(rule: &Rule, at: &KeyPath, r: &mut Reader<'_>) {
+    for (key, named) in [("users", !rule.users.is_empty()), ("groups", !rule.groups.is_empty())] {
+        if named {
+            r.fail(
+                &at.key(key),
+                "does not go with access = \"public\", which asks nobody who it is: write access = \
+                 \"two_factor\", or leave the key out",
+            );
+        }
+    }
+    let all = rule.path.as_ref().is_none_or(PathGlob::takes_all);
+    if all && rule.hosts.is_empty() && rule.networks.is_empty() {
         r.fail(
-            key,
+            &at.key("path"),
             "would make the whole app public: name the part that is, such as \"/public/**\"",
         );
-    } else if ours {
-        r.fail(
-            key,
-            "is where Vestibule's own pages are, which no rule changes: name the app's own part",
-        );
+    }
+}
+
+/// Says where less is asked for than two factors, beyond single public paths.
+fn weigh(rule: &Rule, at: &KeyPath, r: &mut Reader<'_>) {
+    if rule.report_only {
+        return;
+    }
+    let everywhere = rule.path.as_ref().is_none_or(PathGlob::takes_all);
+    match rule.access {
+        Access::Password => r.weaken(
+            &at.key("access"),
+            "the password alone opens this: whoever learns or guesses it is in",
+        ),
+        Access::Public if everywhere => r.weaken(
+            &at.key("access"),
+            "every path is public for these hosts or networks: nobody there is asked who it is",
+        ),
+        Access::Public | Access::TwoFactor | Access::Deny => {}
     }
 }
 
 fn access(word: Option<&str>, key: &KeyPath, r: &mut Reader<'_>) -> Option<Access> {
-    if word == Some("password") {
-        r.fail(key, "\"password\" is not available yet: write \"two_factor\"");
-        return None;
+    let all = [Access::Public, Access::Password, Access::TwoFactor, Access::Deny];
+    r.choice(key, word, &all.map(|access| (access.as_str(), access)))
+}
+
+fn max_age(
+    raw: Option<&str>,
+    access: Access,
+    key: &KeyPath,
+    r: &mut Reader<'_>,
+) -> Option<Duration> {
+    let text = raw?;
+    if access != Access::TwoFactor {
+        r.fail(key, "is the age of the second factor: it goes with access = \"two_factor\" only");
     }
-    let choices =
-        [("public", Access::Public), ("two_factor", Access::TwoFactor), ("deny", Access::Deny)];
-    r.choice(key, word, &choices)
+    Some(r.some_time(key, Some(text), Duration::from_mins(5)))
+}
+
+/// The values of a list, each as `parse` reads it. An empty list would match nothing.
+fn each<T>(
+    raw: Option<&[String]>,
+    at: &KeyPath,
+    r: &mut Reader<'_>,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Vec<T> {
+    if raw.is_some_and(<[String]>::is_empty) {
+        r.fail(at, "is an empty list: name what is meant, or leave the key out for all of them");
+    }
+    let mut values = Vec::new();
+    for (i, text) in raw.unwrap_or_default().iter().enumerate() {
+        match parse(text) {
+            Ok(value) => values.push(value),
+            Err(why) => r.fail(&at.index(i), why),
+        }
+    }
+    values
 }
 
 fn rule_methods(
@@ -103,21 +226,50 @@ fn rule_methods(
     at: &KeyPath,
     r: &mut Reader<'_>,
 ) -> Vec<Method> {
-    if raw.is_some_and(<[String]>::is_empty) {
-        r.fail(at, "is an empty list: name the methods, or leave the key out for all of them");
-    }
-    let mut methods = Vec::new();
-    for (i, text) in raw.unwrap_or_default().iter().enumerate() {
-        match method(text) {
-            Ok(m) if COMMON.contains(&m.as_str()) || extra.contains(&m) => methods.push(m),
-            Ok(m) => r.fail(
-                &at.index(i),
-                format!(
-                    "{m} is not among the app's methods: add it to methods = [\"{m}\"] of the app"
-                ),
-            ),
-            Err(why) => r.fail(&at.index(i), why),
+    each(raw, at, r, |text| match method(text)? {
+        m if COMMON.contains(&m.as_str()) || extra.contains(&m) => Ok(m),
+        m => Err(format!(
+            "{m} is not among the app's methods: add it to methods = [\"{m}\"] of the app"
+        )),
+    })
+}
+
+fn hosts(
+    raw: Option<&[String]>,
+    of_app: &[HostPattern],
+    at: &KeyPath,
+    r: &mut Reader<'_>,
+) -> Vec<HostPattern> {
+    each(raw, at, r, |text| {
+        let pattern = host::pattern(text)?;
+        let within = match &pattern {
+            HostPattern::Exact(name) => of_app.iter().any(|host| host.matches(name)),
+            HostPattern::Wildcard(_) => {
+                let mut hosts = of_app.iter();
+                hosts.any(|h| {
+                    *h == pattern || matches!(h, HostPattern::Exact(n) if pattern.matches(n))
+                })
+            }
+        };
+        if within { Ok(pattern) } else { Err(format!("{text:?} is not among the app's hosts")) }
+    })
+}
+
+fn networks(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<IpNet> {
+    each(raw, at, r, addresses::network)
+}
+
+fn users(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<LoginName> {
+    each(raw, at, r, |text| LoginName::parse(text).map_err(|why| format!("{text:?} is {why}")))
+}
+
+fn groups(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<String> {
+    each(raw, at, r, |text| {
+        let plain = !text.is_empty() && text.trim() == text && !text.contains(',');
+        if plain && !text.chars().any(char::is_control) {
+            Ok(text.to_owned())
+        } else {
+            Err(format!("{text:?} is not the name of a group: no commas or control characters"))
         }
-    }
-    methods
+    })
 }

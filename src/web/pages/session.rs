@@ -55,6 +55,7 @@ fn nobody(visit: &Visit) -> Response {
         reference: context.request_id.to_string(),
         retry_after: None,
         login_url: Some(format!("{}/_auth/login", context.origin)),
+        step_up_url: None,
     };
     let place = Place { title: &context.app.title, origin: &context.origin };
     refusal.answer(false, Some(place)).map(Body::from)

@@ -1,0 +1,144 @@
+//! Globs on paths.
+
+/// A segment-wise glob on the canonical path: `*` is one segment, `**` any number of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathGlob {
+    pattern: String,
+    segments: Vec<Segment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    One,
+    AnyNumber,
+}
+
+/// Why a text is no path glob.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadGlob {
+    /// It does not start with a slash.
+    #[error("a path pattern starts with `/`")]
+    NoSlash,
+    /// A `*` is only part of a segment.
+    #[error("`*` and `**` stand for whole segments: write `/files/*`, not `/files/a*`")]
+    PartialStar,
+    /// No canonical path looks like this.
+    #[error(
+        "no canonical path matches it: write it decoded, without `//`, `.`, `..`, `%`, `?` or `#`"
+    )]
+    NotCanonical,
+}
+
+impl PathGlob {
+    /// Parses a pattern such as `/public/**`.
+    pub fn parse(pattern: &str) -> Result<Self, BadGlob> {
+        let rest = pattern.strip_prefix('/').ok_or(BadGlob::NoSlash)?;
+        let last = rest.split('/').count().saturating_sub(1);
+        let segments = rest
+            .split('/')
+            .enumerate()
+            .map(|(i, segment)| match segment {
+                "**" => Ok(Segment::AnyNumber),
+                "*" => Ok(Segment::One),
+                s if s.contains('*') => Err(BadGlob::PartialStar),
+                "." | ".." => Err(BadGlob::NotCanonical),
+                "" if i != last => Err(BadGlob::NotCanonical),
+                s if s.contains(['%', '?', '#', '\\', ';'])
+                    || s.chars().any(|c| c.is_control() || !c.is_ascii()) =>
+                {
+                    Err(BadGlob::NotCanonical)
+                }
+                s => Ok(Segment::Literal(s.to_owned())),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { pattern: pattern.to_owned(), segments })
+    }
+
+    /// The pattern as it was written.
+    pub fn as_str(&self) -> &str {
+        &self.pattern
+    }
+
+    /// Whether every path matches.
+    pub fn takes_all(&self) -> bool {
+        !self.segments.is_empty() && self.segments.iter().all(|s| *s == Segment::AnyNumber)
+    }
+
+    /// Whether `path`, which must be canonical and starts with a slash, matches.
+    pub fn matches(&self, path: &str) -> bool {
+        let Some(rest) = path.strip_prefix('/') else { return false };
+        let mut path = rest.split('/');
+        let mut pattern = self.segments.iter();
+        // Where to go on from when a match behind the last `**` fails: only the last one matters,
+        // so the work is bounded by pattern times path.
+        let mut again = None;
+        loop {
+            let (pattern_here, path_here) = (pattern.clone(), path.clone());
+            match (pattern.next(), path.next()) {
+                (None, None) => return true,
+                (Some(Segment::AnyNumber), _) => {
+                    path = path_here.clone();
+                    again = Some((pattern.clone(), path_here));
+                    continue;
+                }
+                (Some(Segment::One), Some(s)) if !s.is_empty() => continue,
+                (Some(Segment::Literal(want)), Some(s)) if s == want => continue,
+                (_, None) if pattern_here.clone().next().is_none() => return true,
+                _ => {}
+            }
+            let Some((after, mut rest)) = again.take() else { return false };
+            if rest.next().is_none() {
+                return false;
+            }
+            (pattern, path) = (after.clone(), rest.clone());
+            again = Some((after, rest));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn glob(pattern: &str) -> PathGlob {
+        PathGlob::parse(pattern).unwrap()
+    }
+
+    #[test]
+    fn globs_match_segment_by_segment() {
+        assert!(glob("/public/**").matches("/public/a/b"));
+        assert!(glob("/public/**").matches("/public/"));
+        assert!(glob("/public/**").matches("/public"));
+        assert!(!glob("/public/**").matches("/publicity"));
+        assert!(!glob("/public/**").matches("/Public/a"));
+        assert!(glob("/files/*").matches("/files/a"));
+        assert!(!glob("/files/*").matches("/files/a/b"));
+        assert!(!glob("/files/*").matches("/files/"));
+        assert!(glob("/**/x").matches("/a/b/x"));
+        assert!(glob("/**/x").matches("/x"));
+        assert!(glob("/**/x/**/y").matches("/a/x/x/b/y"));
+        assert!(!glob("/**/x/**/y").matches("/a/x/x/b/z"));
+        assert!(glob("/").matches("/"));
+        assert!(!glob("/").matches("/a"));
+    }
+
+    #[test]
+    fn many_stars_cost_no_more_than_pattern_times_path() {
+        let path = "/x".repeat(4000);
+        assert!(!glob("/**/x/**/x/**/x/**/x/**/y").matches(&path));
+    }
+
+    #[test]
+    fn patterns_no_canonical_path_can_match_are_refused() {
+        for (bad, why) in [
+            ("public/**", BadGlob::NoSlash),
+            ("/a*", BadGlob::PartialStar),
+            ("/a/../b", BadGlob::NotCanonical),
+            ("/a//b", BadGlob::NotCanonical),
+            ("/%61", BadGlob::NotCanonical),
+        ] {
+            assert_eq!(PathGlob::parse(bad), Err(why), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What rules say of whom.
+
+use std::time::Duration;
+
+use http::Method;
+
+use super::*;
+use crate::auth::session::testing::session;
+use crate::base::address::ClientIp;
+use crate::base::clock::ManualClock;
+use crate::gate::glob::PathGlob;
+
+struct Request {
+    method: Method,
+    path: &'static str,
+    host: &'static str,
+    client: &'static str,
+}
+
+fn get(path: &'static str) -> Request {
+    Request { method: Method::GET, path, host: "gw.test", client: "192.0.2.7" }
+}
+
+fn person(name: &str, groups: &[&str]) -> Identity {
+    let groups = groups.iter().map(|g| (*g).to_owned()).collect();
+    Identity { name: name.parse_name(), groups, ..session().identity }
+}
+
+trait ParseName {
+    fn parse_name(&self) -> crate::auth::account::LoginName;
+}
+
+impl ParseName for str {
+    fn parse_name(&self) -> crate::auth::account::LoginName {
+        crate::auth::account::LoginName::parse(self).unwrap()
+    }
+}
+
+fn full(identity: &Identity) -> Who<'_> {
+    Who::Full { identity, second_factor_at: Timestamp::EPOCH }
+}
+
+fn on(path: &str, access: Access) -> Rule {
+    Rule { path: Some(PathGlob::parse(path).unwrap()), ..Rule::new(path, access) }
+}
+
+fn ask(policy: &Policy, request: &Request, who: Who<'_>) -> (Option<usize>, Outcome) {
+    let (ruling, reports) = ask_at(policy, request, who, Duration::ZERO);
+    assert_eq!(reports, []);
+    (ruling.rule, ruling.outcome)
+}
+
+fn ask_at(
+    policy: &Policy,
+    request: &Request,
+    who: Who<'_>,
+    age: Duration,
+) -> (Ruling, Vec<(usize, Outcome)>) {
+    let asked = Asked {
+        method: &request.method,
+        path: Some(request.path),
+        host: request.host,
+        client: ClientIp::new(request.client.parse().unwrap()),
+    };
+    let clock = ManualClock::at(Timestamp::EPOCH.plus(age));
+    let mut reports = Vec::new();
+    let first = policy.first(&asked, &mut Unwatched);
+    let ruling = policy.ruling(first, &asked, who, &clock, &mut reports);
+    if let Some(public) = policy.public(first) {
+        assert_eq!(public, ruling, "what is public is so for everybody");
+    }
+    (ruling, reports)
+}
+
+#[test]
+fn the_first_rule_that_matches_decides_and_none_means_two_factors() {
+    let reading = Rule { methods: vec![Method::GET], ..on("/public/**", Access::Public) };
+    let policy = Policy::new(vec![on("/public/secret/**", Access::Deny), reading]);
+    let alice = person("alice", &[]);
+    let post = Request { method: Method::POST, ..get("/public/a") };
+    assert_eq!(ask(&policy, &get("/public/a"), Who::Nobody), (Some(1), Outcome::Public));
+    assert_eq!(ask(&policy, &post, Who::Nobody), (None, Outcome::SignIn));
+    assert_eq!(ask(&policy, &post, full(&alice)), (None, Outcome::TwoFactor));
+    assert_eq!(ask(&policy, &get("/public/secret/a"), full(&alice)), (Some(0), Outcome::Forbid));
+    assert_eq!(ask(&policy, &get("/public/secret/a"), Who::Nobody), (Some(0), Outcome::SignIn));
+    assert_eq!(ask(&policy, &get("/"), full(&alice)), (None, Outcome::TwoFactor));
+}
+
+#[test]
+fn every_kind_of_condition_must_hold_and_one_entry_of_each_is_enough() {
+    let rule = Rule {
+        methods: vec![Method::GET, Method::HEAD],
+        hosts: vec![crate::gate::host::HostPattern::Exact("gw.test".to_owned())],
+        networks: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+        users: vec!["alice".parse_name(), "bob".parse_name()],
+        groups: vec!["staff".to_owned()],
+        ..on("/a/**", Access::Deny)
+    };
+    let policy = Policy::new(vec![rule]);
+    let alice = person("alice", &["staff"]);
+    let forbidden = |request: &Request, who: &Identity| {
+        ask(&policy, request, full(who)) == (Some(0), Outcome::Forbid)
+    };
+    assert!(forbidden(&get("/a/b"), &alice));
+    assert!(forbidden(&Request { client: "2001:db8::1", ..get("/a/b") }, &alice));
+    assert!(forbidden(&Request { client: "::ffff:192.0.2.9", ..get("/a/b") }, &alice));
+    for other in [
+        get("/b"),
+        Request { method: Method::POST, ..get("/a/b") },
+        Request { host: "other.test", ..get("/a/b") },
+        Request { client: "198.51.100.1", ..get("/a/b") },
+    ] {
+        assert!(!forbidden(&other, &alice));
+    }
+    assert!(forbidden(&get("/a/b"), &person("bob", &["readers", "staff"])));
+    assert!(!forbidden(&get("/a/b"), &person("carol", &["staff"])));
+    assert!(!forbidden(&get("/a/b"), &person("alice", &["Staff"])));
+}
+
+#[test]
+fn nobody_gets_round_a_rule_about_people_by_not_saying_who_it_is() {
+    for access in [Access::Deny, Access::TwoFactor, Access::Password] {
+        let about_mallory = Rule { users: vec!["mallory".parse_name()], ..on("/**", access) };
+        let policy = Policy::new(vec![about_mallory, on("/public/**", Access::Public)]);
+        let request = get("/public/a");
+        assert_eq!(ask(&policy, &request, Who::Nobody), (Some(0), Outcome::SignIn));
+        let alice = person("alice", &[]);
+        assert_eq!(ask(&policy, &request, full(&alice)), (Some(1), Outcome::Public));
+        let mallory = person("mallory", &[]);
+        assert_eq!(ask(&policy, &request, full(&mallory)).0, Some(0));
+    }
+}
+
+#[test]
+fn the_password_alone_opens_what_says_so_and_nothing_else() {
+    let staff = Rule { groups: vec!["staff".to_owned()], ..on("/staff/**", Access::Password) };
+    let policy =
+        Policy::new(vec![on("/open/**", Access::Password), staff, on("/shut/**", Access::Deny)]);
+    let (member, other) = (person("alice", &["staff"]), person("bob", &[]));
+    let halfway = |path, who| ask(&policy, &get(path), Who::Password(who)).1;
+    assert_eq!(halfway("/open/a", &other), Outcome::Password);
+    assert_eq!(halfway("/staff/a", &member), Outcome::Password);
+    assert_eq!(halfway("/staff/a", &other), Outcome::SignIn);
+    assert_eq!(halfway("/shut/a", &other), Outcome::SignIn);
+    assert_eq!(halfway("/", &other), Outcome::SignIn);
+    assert_eq!(ask(&policy, &get("/open/a"), Who::Nobody).1, Outcome::SignIn);
+    assert_eq!(ask(&policy, &get("/open/a"), full(&other)).1, Outcome::Password);
+}
+
+#[test]
+fn a_second_factor_that_is_too_old_is_asked_for_again() {
+    let minutes = |n| Duration::from_mins(n);
+    let sign = Rule { max_age: Some(minutes(5)), ..on("/sign", Access::TwoFactor) };
+    let policy = Policy::new(vec![sign]);
+    let alice = person("alice", &[]);
+    let at = |who, age| ask_at(&policy, &get("/sign"), who, age).0.outcome;
+    assert_eq!(at(full(&alice), minutes(5)), Outcome::TwoFactor);
+    assert_eq!(at(full(&alice), minutes(5) + Duration::from_millis(1)), Outcome::StepUp);
+    assert_eq!(at(Who::Password(&alice), minutes(9)), Outcome::SignIn);
+    assert_eq!(at(Who::Nobody, minutes(9)), Outcome::SignIn);
+    assert_eq!(ask_at(&policy, &get("/"), full(&alice), minutes(9)).0.outcome, Outcome::TwoFactor);
+}
+
+#[test]
+fn a_rule_that_only_reports_changes_nothing() {
+    let report = |rule: Rule| Rule { report_only: true, ..rule };
+    let policy = Policy::new(vec![
+        report(on("/**", Access::Deny)),
+        report(Rule { users: vec!["bob".parse_name()], ..on("/a", Access::Public) }),
+        on("/a", Access::Public),
+    ]);
+    let alice = person("alice", &[]);
+    let (ruling, reports) = ask_at(&policy, &get("/a"), full(&alice), Duration::ZERO);
+    assert_eq!(ruling, Ruling { rule: Some(2), outcome: Outcome::Public });
+    assert_eq!(reports, [(0, Outcome::Forbid)]);
+    let (ruling, reports) = ask_at(&policy, &get("/a"), Who::Nobody, Duration::ZERO);
+    assert_eq!(ruling.outcome, Outcome::Public);
+    assert_eq!(reports, [(0, Outcome::SignIn), (1, Outcome::SignIn)]);
+}
+
+#[test]
+fn only_rules_that_act_by_path_make_the_target_canonical() {
+    let raw = b"/%61//b".as_slice();
+    let nowhere = Rule { methods: vec![Method::GET], ..Rule::new("no path", Access::Deny) };
+    let policy = Policy::new(vec![nowhere.clone()]);
+    let target = policy.target(raw).unwrap();
+    assert_eq!((target.forwarded.path(), target.path()), ("/%61//b", None));
+
+    let report = Rule { report_only: true, ..on("/a/**", Access::Deny) };
+    let policy = Policy::new(vec![nowhere, report.clone()]);
+    let target = policy.target(raw).unwrap();
+    assert_eq!((target.forwarded.path(), target.path()), ("/%61//b", None));
+    let target = policy.target(b"/%61/b").unwrap();
+    assert_eq!((target.forwarded.path(), target.path()), ("/%61/b", Some("/a/b")));
+
+    let policy = Policy::new(vec![report, on("/x", Access::Deny)]);
+    assert!(policy.target(raw).is_err());
+    let target = policy.target(b"/%61/b").unwrap();
+    assert_eq!((target.forwarded.path(), target.path()), ("/a/b", Some("/a/b")));
+}

@@ -1,0 +1,83 @@
+//! Counters of what the rules of an app decided. Made once, as many as there are rules, so that
+//! counting costs no look-up and nothing a client sends makes a new one.
+
+use std::fmt;
+
+use metrics::{Counter, counter};
+
+use crate::gate::policy::{Outcome, Policy, Ruling};
+
+/// What a rule can lead to, as it is counted.
+const OUTCOMES: [Outcome; 4] =
+    [Outcome::TwoFactor, Outcome::SignIn, Outcome::StepUp, Outcome::Forbid];
+
+/// Where no rule matches.
+const DEFAULT: &str = "default";
+
+type Row = [Counter; OUTCOMES.len()];
+
+/// The counters of one app; none where it has no rules.
+pub(super) struct RuleCounts {
+    acting: Vec<Row>,
+    default: Option<Row>,
+    reporting: Vec<Row>,
+}
+
+impl fmt::Debug for RuleCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RuleCounts")
+    }
+}
+
+fn column(outcome: Outcome) -> usize {
+    match outcome {
+        Outcome::Public | Outcome::Password | Outcome::TwoFactor => 0,
+        Outcome::SignIn => 1,
+        Outcome::StepUp => 2,
+        Outcome::Forbid => 3,
+    }
+}
+
+impl RuleCounts {
+    pub(super) fn new(app: &str, policy: &Policy) -> Self {
+        let row = |name: &'static str, rule: &str| {
+            OUTCOMES.map(|outcome| {
+                let (app, rule) = (app.to_owned(), rule.to_owned());
+                counter!(name, "app" => app, "rule" => rule, "outcome" => outcome.as_str())
+            })
+        };
+        let rows = |name, acting: bool| {
+            let rules = policy.rules().iter();
+            let row = |rule: &crate::gate::rule::Rule| {
+                if rule.report_only == acting {
+                    OUTCOMES.map(|_| Counter::noop())
+                } else {
+                    row(name, &rule.name)
+                }
+            };
+            rules.map(row).collect()
+        };
+        let default = || row("vestibule_rules_total", DEFAULT);
+        Self {
+            acting: rows("vestibule_rules_total", true),
+            default: (!policy.rules().is_empty()).then(default),
+            reporting: rows("vestibule_rules_report_only_total", false),
+        }
+    }
+
+    /// Counts what the rules said of one request.
+    pub(super) fn count(&self, ruling: Option<Ruling>, reports: &[(usize, Outcome)]) {
+        let (Some(ruling), Some(default)) = (ruling, &self.default) else { return };
+        let row = ruling.rule.map_or(Some(default), |rule| self.acting.get(rule));
+        one(row, ruling.outcome);
+        for (rule, outcome) in reports {
+            one(self.reporting.get(*rule), *outcome);
+        }
+    }
+}
+
+fn one(row: Option<&Row>, outcome: Outcome) {
+    if let Some(counter) = row.and_then(|row| row.get(column(outcome))) {
+        counter.increment(1);
+    }
+}
