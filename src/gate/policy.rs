@@ -102,6 +102,9 @@ impl Watch for Vec<(usize, Outcome)> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct First(usize);
 
+/// What the case is called that no rule matches.
+pub const DEFAULT: &str = "default";
+
 /// Which rules look at paths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Paths {

@@ -5,14 +5,11 @@ use std::fmt;
 
 use metrics::{Counter, counter};
 
-use crate::gate::policy::{Outcome, Policy, Ruling};
+use crate::gate::policy::{DEFAULT, Outcome, Policy, Ruling};
 
 /// What a rule can lead to, as it is counted.
 const OUTCOMES: [Outcome; 4] =
     [Outcome::TwoFactor, Outcome::SignIn, Outcome::StepUp, Outcome::Forbid];
-
-/// Where no rule matches.
-const DEFAULT: &str = "default";
 
 type Row = [Counter; OUTCOMES.len()];
 

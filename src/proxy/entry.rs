@@ -10,6 +10,7 @@ use pingora_proxy::Session;
 use super::app::App;
 use super::forward::drop_spelling;
 use super::gateway::Gateway;
+use super::openings::Openings;
 use super::refused::Refused;
 use super::request::{Origin, RequestState};
 use super::settings::ListenerKind;
@@ -21,8 +22,8 @@ use crate::auth::ports::StoreError;
 use crate::auth::token::{self, PendingToken, PlainToken, SessionToken};
 use crate::gate::admission::{Decision, Visitor, decide};
 use crate::gate::policy::{First, Ruling, Unwatched};
-use crate::web::RequestContext;
 use crate::web::cookies::{self, DuplicateCookie};
+use crate::web::{self, RequestContext};
 
 /// Where a request goes.
 enum Way {
@@ -290,9 +291,17 @@ impl Gateway {
             origin: format!("{}://{}", site.origin.scheme(), site.host()),
             client: site.origin.client,
             request_id: state.id,
+            openings: site.app.policy.knows_passwords().then(|| self.openings(site)),
         };
         bridge::serve(session, &self.pages, context).await?;
         Ok(())
+    }
+}
+
+impl Gateway {
+    fn openings(&self, site: &Arc<Site>) -> Arc<dyn web::Openings> {
+        let (site, logins) = (Arc::clone(site), Arc::clone(&self.logins));
+        Arc::new(Openings { site, logins, clock: Arc::clone(&self.clock) })
     }
 }
 

@@ -22,7 +22,7 @@ use super::forward;
 use super::handshake::{GatedConnect, ReadGate};
 use super::request::{RequestIds, RequestState};
 use super::site::Site;
-use super::{refused, tunnel, workers};
+use super::{log, refused, tunnel, workers};
 use crate::auth::keys::KeyRing;
 use crate::base::clock::Clock;
 use crate::gate::logins::CachedLogins;
@@ -211,37 +211,6 @@ impl ProxyHttp for Gateway {
             }
             app.rules.count(state.ruling, &state.reports);
         }
-        log_request(session, error, state, &*self.clock);
-    }
-}
-
-/// One line a request: failures and refusals for everybody, the rest for who asks.
-fn log_request(session: &Session, error: Option<&Error>, state: &RequestState, clock: &dyn Clock) {
-    let silent = state.connection.as_ref().is_some_and(|c| c.app_was_silent());
-    let failed = silent || error.is_some_and(|e| *e.esource() == ErrorSource::Upstream);
-    if !failed && state.refusal.is_none() && !tracing::enabled!(tracing::Level::DEBUG) {
-        return;
-    }
-    let request = session.req_header();
-    let status = session.response_written().map_or(0, |r| r.status.as_u16());
-    let person = state.admission.as_ref().and_then(|a| a.person());
-    let user = person.map_or("-", |p| p.name.as_str());
-    let app = state.site.as_ref().map_or("-", |site| site.app.name());
-    let took = clock.monotonic().saturating_sub(state.started);
-    let client = state.origin.map(|o| o.client.to_string()).unwrap_or_default();
-    // The query may hold what is nobody's business: only the path is logged.
-    let path = request.uri.path();
-    let method = request.method.as_str();
-    let id = state.id;
-    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    if let Some(error) = error.filter(|_| failed) {
-        let reference = super::request::reference(id);
-        let reason = if silent { "silent for too long" } else { error.etype().as_str() };
-        tracing::warn!(%id, reference, app, %client, user, method, path, status, millis, reason, "the app failed");
-    } else if let Some(reason) = state.refusal {
-        let reference = super::request::reference(id);
-        tracing::info!(%id, reference, app, %client, method, path, status, millis, reason, "refused");
-    } else {
-        tracing::debug!(%id, app, %client, user, method, path, status, millis, "request");
+        log::request(session, error, state, &*self.clock);
     }
 }

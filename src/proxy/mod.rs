@@ -12,6 +12,8 @@ mod gateway;
 mod handshake;
 mod hygiene;
 mod listen;
+mod log;
+mod openings;
 mod quiet;
 mod refused;
 mod request;

@@ -4,8 +4,12 @@
 //! Pages are rendered here and work without script. It does not know Pingora, stores or
 //! configuration, and holds no state: what it needs of a request comes as [`RequestContext`].
 
+use std::fmt;
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
+use crate::auth::token::{PendingToken, PlainToken};
 use crate::base::address::ClientIp;
 use crate::base::id::RequestId;
 
@@ -52,6 +56,14 @@ pub struct AppPages {
     pub issuer: String,
 }
 
+/// Tells where a login that waits for its second factor leads already.
+#[async_trait]
+pub trait Openings: fmt::Debug + Send + Sync {
+    /// Whether the app's page at `target`, a path and query, is open to the password alone for the
+    /// person who has just proved it.
+    async fn opens(&self, login: &PlainToken<PendingToken>, target: &str) -> bool;
+}
+
 /// What the proxy knows of a request and our pages need: an extension of the request.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
@@ -63,4 +75,6 @@ pub struct RequestContext {
     pub client: ClientIp,
     /// What names it in the log.
     pub request_id: RequestId,
+    /// Where the password alone is enough; nothing, where no rule of the app says so.
+    pub openings: Option<Arc<dyn Openings>>,
 }

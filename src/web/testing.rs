@@ -408,6 +408,7 @@ impl Browser {
             origin: ORIGIN.to_owned(),
             client: ClientIp::new([192, 0, 2, 7].into()),
             request_id: RequestId::random(&OsRandom::new()).unwrap(),
+            openings: None,
         });
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();

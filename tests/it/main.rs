@@ -29,6 +29,7 @@ mod life;
 mod notices;
 mod operation;
 mod redirects;
+mod rules;
 mod signin;
 mod silence;
 mod streams;

@@ -12,7 +12,7 @@ use crate::config::raw::RawRule;
 use crate::config::reader::Reader;
 use crate::gate::glob::PathGlob;
 use crate::gate::host::HostPattern;
-use crate::gate::policy::Policy;
+use crate::gate::policy::{DEFAULT, Policy};
 use crate::gate::rule::{Access, Rule};
 use crate::gate::target::is_own_path;
 
@@ -23,8 +23,6 @@ const NEVER: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
 
 /// Most characters in the name of a rule.
 const NAME_MAX: usize = 64;
-/// What is counted where no rule matches; no rule may have that name.
-const DEFAULT: &str = "default";
 
 /// The app whose rules these are.
 pub(super) struct Within<'a> {

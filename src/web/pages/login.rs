@@ -79,7 +79,13 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     let complaint = match visit.service.first_factor(visit.app(), attempt).await? {
         FirstFactor::Begun { token, lives: _, enrol } => {
             let cookie = cookies::set(cookies::PENDING, token.reveal());
-            let next = if enrol { "/_auth/enroll" } else { "/_auth/otp" };
+            let next = match &visit.context.openings {
+                Some(openings) if openings.opens(&token, return_to.as_str()).await => {
+                    return_to.as_str()
+                }
+                _ if enrol => "/_auth/enroll",
+                _ => "/_auth/otp",
+            };
             return Ok(Answer::see_other(next).cookie(cookie).done());
         }
         FirstFactor::Wrong => Complaint::wrong(WRONG),

@@ -69,12 +69,14 @@ impl Target {
         format!("/_auth/step-up?return_to={}", path.collect::<String>())
     }
 
+    /// Whether nothing is to be proved. How fresh the proof must be for a page of the app is its
+    /// rules' to say, and they have sent the person here.
     fn is_served(&self, session: &Session, visit: &Visit) -> bool {
         let now = visit.service.now();
-        if self.needs_password() {
-            FreshFactors::of(session, now).is_some()
-        } else {
-            FreshSecondFactor::of(session, now).is_some()
+        match self {
+            Self::Authenticator | Self::RecoveryCodes => FreshFactors::of(session, now).is_some(),
+            Self::Account | Self::Password => FreshSecondFactor::of(session, now).is_some(),
+            Self::App(_) => false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Two gateways on one Redis and one PostgreSQL.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -19,8 +19,10 @@ pub(crate) struct Cluster {
     pub(crate) one: Gateway,
     /// Another one.
     pub(crate) two: Gateway,
+    /// Their key file.
+    pub(crate) keys: PathBuf,
     _postgres: Arc<PostgresServer>,
-    _keys: TempDir,
+    _dir: TempDir,
 }
 
 fn plan(app: &Recorder, redis: &RedisServer, database: &str, keys: &Path) -> Plan {
@@ -40,15 +42,21 @@ impl Cluster {
 
     /// Starts it all with further tables in the configuration.
     pub(crate) async fn with(extra: &str) -> Self {
+        Self::serving("", extra).await
+    }
+
+    /// Starts it all with further keys and rules of the app, and further tables.
+    pub(crate) async fn serving(more: &str, extra: &str) -> Self {
         let app = Recorder::start().await;
         let (redis, postgres) = (RedisServer::start(), PostgresServer::shared());
         let database = postgres.database().await;
         let dir = tempfile::tempdir().unwrap();
         let keys = dir.path().join("keys.toml");
         gateway::make_keys(&keys);
-        let plan = plan(&app, &redis, &database, &keys).extra(extra);
+        let mut plan = plan(&app, &redis, &database, &keys).extra(extra);
+        plan.apps.push_str(more);
         let one = Gateway::start(&plan).await;
         let two = Gateway::start(&plan).await;
-        Self { redis, app, one, two, _postgres: postgres, _keys: dir }
+        Self { redis, app, one, two, keys, _postgres: postgres, _dir: dir }
     }
 }

@@ -1,5 +1,6 @@
 //! Visitors by how far they got, made by walking through the real pages.
 
+use std::path::Path;
 use std::time::Duration;
 
 use vestibule::auth::keys::KeyRing;
@@ -92,11 +93,16 @@ pub(crate) async fn signed_in(gateway: &Gateway, name: &str) -> (Browser, Person
 /// Makes the proofs of a browser's session six minutes older, in the embedded store of a gateway.
 pub(crate) async fn let_proofs_age(gateway: &Gateway, browser: &Browser) {
     let data = gateway.config.parent().unwrap().join("data");
-    let keys = vestibule::config::keys::load(&data.join("keys.toml")).unwrap();
-    let keys = KeyRing::new(&keys).unwrap();
     let store = EmbeddedStore::open(&data.join("sessions.db")).await.unwrap();
+    let_proofs_age_in(&store, &data.join("keys.toml"), browser).await;
+}
+
+/// The same in another store, under the keys of that file.
+pub(crate) async fn let_proofs_age_in(store: &dyn Sessions, keys: &Path, browser: &Browser) {
+    let keys = vestibule::config::keys::load(keys).unwrap();
+    let keys = KeyRing::new(&keys).unwrap();
     let held = PlainToken::<SessionToken>::parse(&browser.jar[SESSION], &keys).unwrap();
-    let session = Sessions::load(&store, held.hashed()).await.unwrap().unwrap();
+    let session = Sessions::load(store, held.hashed()).await.unwrap().unwrap();
     let before = |at: Timestamp| Timestamp::from_millis(at.as_millis() - 6 * 60 * 1000);
     let older = Session {
         second_factor_at: before(session.second_factor_at),

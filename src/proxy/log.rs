@@ -1,0 +1,74 @@
+//! What is logged of a request.
+
+use pingora_error::{Error, ErrorSource};
+use pingora_proxy::Session;
+
+use super::app::App;
+use super::request::{RequestState, reference};
+use crate::base::clock::Clock;
+use crate::gate::policy::DEFAULT;
+
+/// One line a request: failures and refusals for everybody, the rest for who asks.
+pub(super) fn request(
+    session: &Session,
+    error: Option<&Error>,
+    state: &RequestState,
+    clock: &dyn Clock,
+) {
+    let silent = state.connection.as_ref().is_some_and(|c| c.app_was_silent());
+    let failed = silent || error.is_some_and(|e| *e.esource() == ErrorSource::Upstream);
+    let app = state.site.as_ref().map(|site| &*site.app);
+    if let Some(app) = app {
+        report(app, state);
+    }
+    if !failed && state.refusal.is_none() && !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    let request = session.req_header();
+    let status = session.response_written().map_or(0, |r| r.status.as_u16());
+    let person = state.admission.as_ref().and_then(|a| a.person());
+    let user = person.map_or("-", |p| p.name.as_str());
+    let rule = app.and_then(|app| rule_name(app, state)).unwrap_or("-");
+    let app = app.map_or("-", App::name);
+    let took = clock.monotonic().saturating_sub(state.started);
+    let client = state.origin.map(|o| o.client.to_string()).unwrap_or_default();
+    // The query may hold what is nobody's business: only the path is logged.
+    let path = request.uri.path();
+    let method = request.method.as_str();
+    let id = state.id;
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    if let Some(error) = error.filter(|_| failed) {
+        let reference = reference(id);
+        let reason = if silent { "silent for too long" } else { error.etype().as_str() };
+        tracing::warn!(%id, reference, app, %client, user, method, path, status, millis, reason, "the app failed");
+    } else if let Some(reason) = state.refusal {
+        let reference = reference(id);
+        tracing::info!(%id, reference, app, %client, method, path, status, millis, reason, rule, "refused");
+    } else {
+        tracing::debug!(%id, app, %client, user, method, path, status, millis, rule, "request");
+    }
+}
+
+/// The rule that decided; none where the app has none.
+pub(super) fn rule_name<'a>(app: &'a App, state: &RequestState) -> Option<&'a str> {
+    let rules = app.policy.rules();
+    let ruling = state.ruling.filter(|_| !rules.is_empty())?;
+    Some(match ruling.rule {
+        Some(rule) => rules.get(rule)?.name.as_str(),
+        None => DEFAULT,
+    })
+}
+
+/// What rules that do not act would have done: told where something else was done.
+fn report(app: &App, state: &RequestState) {
+    let did = state.ruling.map_or("-", |ruling| ruling.outcome.as_str());
+    for (rule, outcome) in &state.reports {
+        let Some(rule) = app.policy.rules().get(*rule) else { continue };
+        let (id, app, report_only, would) = (state.id, app.name(), &rule.name, outcome.as_str());
+        if would == did {
+            tracing::debug!(%id, app, report_only, would, did, "a rule that does not act");
+        } else {
+            tracing::info!(%id, app, report_only, would, did, "a rule that does not act");
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! What rules do: every kind of rule, method and visitor, with what the app received.
+
+use vestibule::base::secret::Secret;
+use vestibule::store::redis::RedisStore;
+
+use super::support::client::{self, Browser};
+use super::support::cluster::Cluster;
+use super::support::gateway::{Gateway, Plan};
+use super::support::upstream::Recorder;
+use super::support::visitor::{self, PENDING, SESSION, Visitor};
+use super::support::wire::Answer;
+
+/// Rules of every kind. Everybody is in the groups staff and readers.
+pub(crate) const RULES: &str = r#"
+[[apps.rules]]
+name = "not mallory"
+path = "/team/**"
+users = ["mallory"]
+access = "deny"
+[[apps.rules]]
+name = "team pages"
+path = "/team/**"
+methods = ["GET"]
+access = "public"
+[[apps.rules]]
+path = "/shut/**"
+access = "deny"
+[[apps.rules]]
+name = "by password"
+path = "/pw/**"
+access = "password"
+[[apps.rules]]
+path = "/admins/**"
+groups = ["admins"]
+access = "password"
+[[apps.rules]]
+path = "/staff/**"
+groups = ["admins", "staff"]
+access = "password"
+[[apps.rules]]
+name = "signing"
+path = "/sign/**"
+methods = ["POST"]
+access = "two_factor"
+max_age = "5m"
+[[apps.rules]]
+path = "/here/**"
+networks = ["127.0.0.0/24"]
+access = "public"
+[[apps.rules]]
+path = "/there/**"
+networks = ["192.0.2.0/24", "2001:db8::/32"]
+access = "public"
+[[apps.rules]]
+path = "/host/**"
+hosts = ["plain.test"]
+access = "public"
+[[apps.rules]]
+name = "trial"
+path = "/trial/**"
+access = "deny"
+report_only = true
+[[apps.rules]]
+name = "trial of people"
+path = "/trial/**"
+users = ["alice"]
+access = "two_factor"
+report_only = true
+[[apps.rules]]
+path = "/trial/open/**"
+access = "public"
+"#;
+
+/// What a visitor gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gets {
+    /// The app's answer, and the app was told of nobody.
+    Open,
+    /// The app's answer, and the app was told who it is.
+    Named,
+    /// A demand to sign in.
+    SignIn,
+    /// A demand for a fresh second factor.
+    StepUp,
+    /// A refusal.
+    Forbidden,
+}
+
+use Gets::{Forbidden, Named, Open, SignIn, StepUp};
+
+/// Method, path, and what nobody, somebody who proved the password, alice, anthony (whose second
+/// factor is six minutes old) and mallory get.
+const TABLE: &[(&str, &str, [Gets; 5])] = &[
+    ("GET", "/", [SignIn, SignIn, Named, Named, Named]),
+    ("POST", "/", [SignIn, SignIn, Named, Named, Named]),
+    ("GET", "/team/a", [SignIn, Open, Open, Open, Forbidden]),
+    ("HEAD", "/team/a", [SignIn, SignIn, Named, Named, Forbidden]),
+    ("POST", "/team/a", [SignIn, SignIn, Named, Named, Forbidden]),
+    ("GET", "/%74eam/a", [SignIn, Open, Open, Open, Forbidden]),
+    ("GET", "/teams", [SignIn, SignIn, Named, Named, Named]),
+    ("GET", "/shut/a", [SignIn, SignIn, Forbidden, Forbidden, Forbidden]),
+    ("DELETE", "/shut/a", [SignIn, SignIn, Forbidden, Forbidden, Forbidden]),
+    ("GET", "/pw/a", [SignIn, Named, Named, Named, Named]),
+    ("PUT", "/pw/a", [SignIn, Named, Named, Named, Named]),
+    ("GET", "/admins/a", [SignIn, SignIn, Named, Named, Named]),
+    ("GET", "/staff/a", [SignIn, Named, Named, Named, Named]),
+    ("GET", "/sign/a", [SignIn, SignIn, Named, Named, Named]),
+    ("POST", "/sign/a", [SignIn, SignIn, Named, StepUp, Named]),
+    ("GET", "/here/a", [Open; 5]),
+    ("PATCH", "/here/a", [Open; 5]),
+    ("GET", "/there/a", [SignIn, SignIn, Named, Named, Named]),
+    ("GET", "/host/a", [SignIn, SignIn, Named, Named, Named]),
+    ("GET", "/trial/a", [SignIn, SignIn, Named, Named, Named]),
+    ("GET", "/trial/open/a", [Open; 5]),
+    ("OPTIONS", "/trial/open/a", [Open; 5]),
+];
+
+async fn gateway(app: &Recorder) -> Gateway {
+    let plan = Plan::new(app);
+    let hosts = plan.apps.replace("hosts = [\"gw.test\"]", "hosts = [\"gw.test\", \"plain.test\"]");
+    Gateway::start(&Plan { apps: hosts + RULES, ..plan }).await
+}
+
+/// What an answer and the requests at the app come to.
+fn gets(answer: &Answer, told: &[Vec<String>]) -> Option<Gets> {
+    let code = || serde_json::from_slice::<serde_json::Value>(&answer.body).ok();
+    let code = || code()?.get("code")?.as_str().map(str::to_owned);
+    match (answer.status, told) {
+        (200, [nobody]) if nobody.is_empty() => Some(Open),
+        (200, [somebody]) if somebody.len() == 1 => Some(Named),
+        (401, []) if code().as_deref() == Some("login_required") => Some(SignIn),
+        (401, []) if code().as_deref() == Some("step_up_required") => Some(StepUp),
+        (403, []) if code().as_deref() == Some("forbidden") => Some(Forbidden),
+        // The answer to HEAD has no body to tell why.
+        (401, []) if answer.body.is_empty() => Some(SignIn),
+        (403, []) if answer.body.is_empty() => Some(Forbidden),
+        _ => None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_visitor_gets_by_every_rule_what_the_table_says() {
+    let app = Recorder::start().await;
+    let gateway = gateway(&app).await;
+    let mut visitors = [
+        Visitor::anonymous(&gateway),
+        Visitor::pending(&gateway, "halfway").await,
+        Visitor::full(&gateway, "alice").await,
+        Visitor::stale(&gateway, "anthony").await,
+        Visitor::full(&gateway, "mallory").await,
+    ];
+    let start = app.mark();
+    let mut wrong = Vec::new();
+    for (method, path, expected) in TABLE {
+        for (number, visitor) in visitors.iter_mut().enumerate() {
+            let mark = app.mark();
+            let answer = visitor.browser().ask(method, path, "", b"").await;
+            app.barrier().await;
+            let told: Vec<Vec<String>> = app
+                .requests(mark)
+                .iter()
+                .map(|r| r.head.all("remote-user").iter().map(|v| (*v).to_owned()).collect())
+                .collect();
+            let got = gets(&answer, &told);
+            if got != Some(expected[number]) {
+                let status = answer.status;
+                wrong.push(format!(
+                    "{method} {path} of visitor {number}: {status} {told:?} {got:?}"
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(app.silent_connections(start), 0, "connections for refused requests");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_go_by_the_address_of_the_client_and_the_host_it_asked_for() {
+    let app = Recorder::start().await;
+    let gateway = gateway(&app).await;
+    let mut elsewhere = Browser::new(&gateway);
+    elsewhere.from = [127, 0, 7, 1].into();
+    assert_eq!(elsewhere.fetch("/here/a").await.status, 401);
+    elsewhere.from = [127, 0, 0, 1].into();
+    assert_eq!(elsewhere.fetch("/here/a").await.status, 200);
+    // No proxy is trusted here, so nobody is where a header says.
+    elsewhere.forwarded_for = Some("192.0.2.7".to_owned());
+    assert_eq!(elsewhere.fetch("/there/a").await.status, 401);
+    for (host, status) in [("plain.test", 200), ("PLAIN.test:8443", 200), ("gw.test", 401)] {
+        let mark = app.mark();
+        let lines = "Connection: close\r\n";
+        let request = format!("GET /host/a HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n");
+        let mut wire = Browser::new(&gateway).connect().await;
+        wire.send(request.as_bytes()).await.unwrap();
+        assert_eq!(wire.answer("GET").await.unwrap().status, status, "{host}");
+        app.barrier().await;
+        assert_eq!(app.requests(mark).len(), usize::from(status == 200), "{host}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_password_alone_leads_to_a_page_that_asks_for_no_more_and_no_further() {
+    let app = Recorder::start().await;
+    let gateway = gateway(&app).await;
+    gateway.add_user("bob");
+    let mut browser = Browser::new(&gateway);
+    let asked = browser.get("/pw/page?x=1").await;
+    assert_eq!(asked.location(), "/_auth/login?return_to=%2Fpw%2Fpage%3Fx%3D1");
+    let form = [("username", "bob"), ("password", super::support::gateway::PASSWORD)];
+    let led = browser.submit(asked.location(), &form).await;
+    assert_eq!((led.status, led.location()), (303, "/pw/page?x=1"), "{}", led.text());
+    let mark = app.mark();
+    assert_eq!(browser.get("/pw/page?x=1").await.status, 200);
+    let seen = app.wait_for(mark, |r| r.head.target == "/pw/page?x=1").await;
+    assert_eq!(seen.head.all("remote-user"), ["bob"]);
+    assert!(!browser.jar.contains_key(SESSION), "no session without a second factor");
+
+    // Where two factors are asked for, this login counts for nothing.
+    let other = browser.get("/two").await;
+    assert_eq!(other.location(), "/_auth/login?return_to=%2Ftwo");
+    assert_eq!(browser.fetch("/_auth/session").await.status, 401);
+    let two = browser.submit("/_auth/login?return_to=%2Ftwo", &form).await;
+    assert_eq!(two.location(), "/_auth/enroll");
+
+    // It ends as a session does.
+    let held = browser.jar[PENDING].clone();
+    assert_eq!(browser.fetch("/pw/a").await.status, 200);
+    browser.submit("/_auth/logout", &[]).await;
+    browser.jar.insert(PENDING.to_owned(), held);
+    let ended = async { while browser.fetch("/pw/a").await.status != 401 {} };
+    tokio::time::timeout(std::time::Duration::from_secs(1), ended).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_a_password_did_not_begin_opens_nothing() {
+    let app = Recorder::start().await;
+    let gateway = gateway(&app).await;
+    let (_browser, mut person) = visitor::signed_in(&gateway, "carol").await;
+    let mut stranger = Browser::new(&gateway);
+    let code = person.recovery.pop().unwrap();
+    let form = [("username", "carol"), ("code", code.as_str())];
+    let led = stranger.submit("/_auth/forgot", &form).await;
+    assert_eq!(led.status, 303, "{}", led.text());
+    assert!(stranger.jar.contains_key(PENDING));
+    assert_eq!(stranger.fetch("/pw/a").await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_second_factor_is_proved_again_and_then_counts_on_every_node() {
+    let cluster =
+        Cluster::serving(RULES.replace("hosts = [\"plain.test\"]\n", "").as_str(), "").await;
+    let (mut here, mut person) = visitor::signed_in(&cluster.one, "alice").await;
+    let store = RedisStore::open(&Secret::new(cluster.redis.url()), "vestibule").unwrap();
+    visitor::let_proofs_age_in(&store, &cluster.keys, &here).await;
+    let mut there = here.at(&cluster.two);
+    let mark = cluster.app.mark();
+    let body = [b'x'; 2000];
+    let refused = there.ask("POST", "/sign/a", "Sec-Fetch-Mode: cors\r\n", &body).await;
+    assert_eq!(refused.status, 401);
+    let said: serde_json::Value = serde_json::from_slice(&refused.body).unwrap();
+    assert_eq!(said["code"], "step_up_required");
+    assert_eq!(said["step_up_url"], "https://gw.test/_auth/step-up");
+    assert!(said.get("login_url").is_none());
+    assert_eq!(there.fetch("/sign/a").await.status, 200, "reading asks for no fresh factor");
+    cluster.app.barrier().await;
+    assert_eq!(cluster.app.requests(mark).len(), 1);
+
+    let page = "/_auth/step-up?return_to=%2Fsign%2Fa";
+    let code = person.codes.next().await;
+    let proved = here.submit(page, &[("code", &code)]).await;
+    assert_eq!((proved.status, proved.location()), (303, "/sign/a"), "{}", proved.text());
+    let mut there = here.at(&cluster.two);
+    for browser in [&mut here, &mut there] {
+        let mark = cluster.app.mark();
+        let signed = browser.ask("POST", "/sign/a", "Sec-Fetch-Mode: cors\r\n", &body).await;
+        assert_eq!(signed.status, 200, "{}", signed.text());
+        let seen = cluster.app.wait_for(mark, |r| r.head.target == "/sign/a").await;
+        assert_eq!((seen.length, seen.head.all("remote-user")), (2000, vec!["alice"]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_wants_a_fresh_second_factor_leads_to_the_step_up_however_fresh_it_is() {
+    let app = Recorder::start().await;
+    let rule = "[[apps.rules]]\npath = \"/now\"\naccess = \"two_factor\"\nmax_age = \"1ms\"\n";
+    let plan = Plan::new(&app);
+    let gateway = Gateway::start(&Plan { apps: plan.apps.clone() + rule, ..plan }).await;
+    let (mut browser, _person) = visitor::signed_in(&gateway, "alice").await;
+    let led = browser.get("/now").await;
+    assert_eq!((led.status, led.location()), (303, "/_auth/step-up?return_to=%2Fnow"));
+    // No way round and round between the two.
+    assert_eq!(browser.get(led.location()).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_that_only_reports_is_logged_and_counted_and_changes_nothing() {
+    let app = Recorder::start().await;
+    let gateway = gateway(&app).await;
+    let mut nobody = Browser::new(&gateway);
+    assert_eq!(nobody.fetch("/trial/open/a").await.status, 200);
+    let (mut alice, _person) = visitor::signed_in(&gateway, "alice").await;
+    assert_eq!(alice.fetch("/trial/open/a").await.status, 200);
+    let would = |rule: &'static str, outcome: &'static str| {
+        let log = gateway.log.clone();
+        async move {
+            log.wait_for("the report", |line| {
+                let this =
+                    line.get("report_only") == Some(rule) && line.get("would") == Some(outcome);
+                (this && line.get("did") == Some("forward")).then_some(())
+            })
+            .await;
+        }
+    };
+    would("trial", "sign_in").await;
+    would("trial", "refuse").await;
+    would("trial of people", "sign_in").await;
+    let metrics = client::admin(&gateway, "/metrics").await.text();
+    let counted = |name: &str, rule: &str, outcome: &str| {
+        let labels = format!("{name}{{app=\"main\",rule=\"{rule}\",outcome=\"{outcome}\"}}");
+        let line = metrics.lines().find_map(|l| l.strip_prefix(labels.as_str()));
+        line.map(|l| l.trim().to_owned())
+    };
+    let report = "vestibule_rules_report_only_total";
+    assert_eq!(counted(report, "trial", "sign_in").as_deref(), Some("1"), "{metrics}");
+    assert_eq!(counted(report, "trial", "refuse").as_deref(), Some("1"));
+    assert_eq!(counted(report, "trial of people", "forward").as_deref(), Some("1"));
+    assert_eq!(counted("vestibule_rules_total", "rule 14", "forward").as_deref(), Some("2"));
+}
