@@ -42,13 +42,24 @@ pub(super) struct Look {
     pub(super) scripts: bool,
     /// The person prefers dark pages.
     pub(super) dark: bool,
-    /// Width of the window, where it is that of a phone.
-    pub(super) narrow: Option<u32>,
+    /// What the pages are given to fit.
+    pub(super) window: Window,
+}
+
+/// A window on a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Window {
+    /// 1000 pixels wide.
+    Desk,
+    /// 320 pixels wide, as on a small phone.
+    Phone,
+    /// 1280 by 800 pixels at a zoom of 200 %: half as many CSS pixels, each twice as large.
+    Zoomed,
 }
 
 impl Look {
     pub(super) fn plain(scripts: bool) -> Self {
-        Self { scripts, dark: false, narrow: None }
+        Self { scripts, dark: false, window: Window::Desk }
     }
 }
 
@@ -81,8 +92,14 @@ impl Screen {
                 ],
                 "prefs": { "profile.managed_default_content_settings.javascript": javascript },
         });
-        if let Some(width) = look.narrow {
-            let metrics = json!({ "width": width, "height": 800, "pixelRatio": 1 });
+        let metrics = match look.window {
+            Window::Desk => None,
+            Window::Phone => Some(json!({ "width": 320, "height": 800, "pixelRatio": 1 })),
+            Window::Zoomed => Some(json!({
+                "width": 640, "height": 400, "pixelRatio": 2, "mobile": false, "touch": false,
+            })),
+        };
+        if let Some(metrics) = metrics {
             options["mobileEmulation"] = json!({ "deviceMetrics": metrics });
         }
         let capabilities = json!({ "acceptInsecureCerts": true, "goog:chromeOptions": options });
@@ -190,7 +207,7 @@ pub(super) async fn fresh_code(secret: &str, used: u64) -> (String, u64) {
 
 /// A browser, the gateway it asks, and where that is.
 pub(super) struct Walk {
-    app: Recorder,
+    pub(super) app: Recorder,
     pub(super) origin: String,
     pub(super) screen: Screen,
     pub(super) gateway: Gateway,
@@ -198,8 +215,13 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) async fn begin(look: Look) -> Self {
+        Self::with(look, "").await
+    }
+
+    /// The same, with further tables in the configuration of the gateway.
+    pub(super) async fn with(look: Look, extra: &str) -> Self {
         let app = Recorder::start().await;
-        let plan = Plan::new(&app).app("local", "localhost", &app.url(), "");
+        let plan = Plan::new(&app).app("local", "localhost", &app.url(), "").extra(extra);
         let gateway = Gateway::start(&plan).await;
         gateway.add_user("alice");
         let origin = format!("https://localhost:{}", gateway.https.port());

@@ -13,12 +13,12 @@ use super::support::gateway::PASSWORD;
 use super::support::html;
 use super::support::visitor::{self, SESSION};
 
-const ENTER: char = '\u{E007}';
+pub(super) const ENTER: char = '\u{E007}';
 const TAB: char = '\u{E004}';
 const NEW_PASSWORD: &str = "nine-badgers-row-to-sea";
 
 impl Walk {
-    async fn keys(&self, keys: impl IntoIterator<Item = char>) {
+    pub(super) async fn keys(&self, keys: impl IntoIterator<Item = char>) {
         let mut actions = KeyActions::new("keys".to_owned());
         for value in keys {
             actions = actions.then(KeyAction::Down { value }).then(KeyAction::Up { value });
@@ -27,7 +27,7 @@ impl Walk {
     }
 
     /// Presses Tab until what has this attribute has the focus.
-    async fn tab_to(&self, attribute: &str, value: &str) {
+    pub(super) async fn tab_to(&self, attribute: &str, value: &str) {
         for _ in 0..80 {
             let at = self.screen.client.active_element().await.unwrap();
             if at.attr(attribute).await.unwrap().as_deref() == Some(value) {
@@ -38,12 +38,12 @@ impl Walk {
         panic!("no {attribute}={value} by keyboard: {}", self.screen.source().await);
     }
 
-    async fn fill(&self, name: &str, text: &str) {
+    pub(super) async fn fill(&self, name: &str, text: &str) {
         self.tab_to("name", name).await;
         self.keys(text.chars()).await;
     }
 
-    async fn follow(&self, path: &str) {
+    pub(super) async fn follow(&self, path: &str) {
         self.tab_to("href", path).await;
         self.keys([ENTER]).await;
     }

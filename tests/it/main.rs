@@ -26,6 +26,7 @@ mod headers;
 mod known_sessions;
 mod layers;
 mod life;
+mod newcomer;
 mod notices;
 mod operation;
 mod redirects;

@@ -1,91 +1,24 @@
 //! No page has a barrier that axe-core can find, in light and dark, at rest and in error; and every
-//! page fits 320 pixels, which is also what 200 % zoom leaves of a small window.
+//! page fits 320 pixels and a zoom of 200 %.
 
-use std::path::PathBuf;
-use std::process::Command;
+mod outage;
+mod seldom;
+mod sweep;
 
-use serde_json::Value;
-
-use super::browser::{Look, Walk, fresh_code};
+use self::sweep::Sweep;
+use super::browser::{Look, Walk, Window, fresh_code};
 use super::support::gateway::PASSWORD;
 use super::support::html;
 
-/// What axe-core found, one line each; its rules for WCAG 2.2 A and AA and its best practices.
-const RUN: &str = r"
-    const done = arguments[arguments.length - 1];
-    axe.run(document, { resultTypes: ['violations'] }).then(
-        (found) => done(found.violations.flatMap((v) =>
-            v.nodes.map((n) => `${v.id}: ${n.html} ${n.failureSummary}`))),
-        (error) => done([String(error)]));
-";
-/// What sticks out beyond the window.
-const WIDE: &str = r"
-    const width = document.documentElement.clientWidth;
-    if (document.documentElement.scrollWidth <= width) return [];
-    return [...document.querySelectorAll('body *')]
-        .filter((e) => e.getBoundingClientRect().right > width + 1)
-        .map((e) => `too wide for ${width}: ${e.outerHTML.slice(0, 120)}`);
-";
-
-fn axe() -> String {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let installed = Command::new(root.join("scripts/axe.sh")).status().unwrap();
-    assert!(installed.success(), "scripts/axe.sh");
-    std::fs::read_to_string(root.join("target/axe/node_modules/axe-core/axe.min.js")).unwrap()
-}
-
-/// A walk over all pages, what was found, and where the pictures of it are kept.
-struct Sweep {
-    walk: Walk,
-    axe: String,
-    look: Look,
-    found: Vec<String>,
-    seen: usize,
-    pictures: PathBuf,
-}
+/// Light, dark, narrow, zoomed.
+const LOOKS: [Look; 4] = [
+    Look { scripts: true, dark: false, window: Window::Desk },
+    Look { scripts: true, dark: true, window: Window::Desk },
+    Look { scripts: true, dark: false, window: Window::Phone },
+    Look { scripts: true, dark: false, window: Window::Zoomed },
+];
 
 impl Sweep {
-    async fn begin(look: Look) -> Self {
-        let colours = if look.dark { "dark" } else { "light" };
-        let width = look.narrow.unwrap_or(1000);
-        let pictures = format!("target/screenshots/{colours}-{width}");
-        let pictures = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(pictures);
-        std::fs::create_dir_all(&pictures).unwrap();
-        let walk = Walk::begin(look).await;
-        Self { walk, axe: axe(), look, found: Vec::new(), seen: 0, pictures }
-    }
-
-    /// Looks at the page on the screen, which must hold this.
-    async fn look_at(&mut self, what: &str, css: &str) {
-        let (screen, client) = (&self.walk.screen, &self.walk.screen.client);
-        screen.wait_for(css).await;
-        let dark = "return matchMedia('(prefers-color-scheme: dark)').matches";
-        assert_eq!(client.execute(dark, vec![]).await.unwrap(), Value::Bool(self.look.dark));
-        client.execute(&self.axe, vec![]).await.unwrap();
-        let barriers = client.execute_async(RUN, vec![]).await.unwrap();
-        let wide = client.execute(WIDE, vec![]).await.unwrap();
-        for found in [barriers, wide] {
-            for one in found.as_array().unwrap() {
-                self.found.push(format!("{what}: {}", one.as_str().unwrap()));
-            }
-        }
-        self.seen += 1;
-        let picture = self.pictures.join(format!("{:02}-{what}.png", self.seen));
-        std::fs::write(picture, client.screenshot().await.unwrap()).unwrap();
-    }
-
-    async fn goto(&self, path: &str) {
-        let address = format!("{}{path}", self.walk.origin);
-        self.walk.screen.client.goto(&address).await.unwrap();
-    }
-
-    async fn send(&self, fields: &[(&str, &str)]) {
-        for (name, text) in fields {
-            self.walk.screen.type_in(name, text).await;
-        }
-        self.walk.screen.press().await;
-    }
-
     async fn signing_in(&mut self) {
         self.goto("/start").await;
         self.look_at("login", "input[name=username]").await;
@@ -184,38 +117,33 @@ impl Sweep {
         self.look_at("forgot-password", "input[name=password]").await;
         self.send(&[("password", "password1")]).await;
         self.look_at("forgot-password-refused", "[role=alert]").await;
-        self.goto("/_auth/setup").await;
-        self.look_at("setup-worthless", "h1").await;
-        let made = self.walk.gateway.command(&["user", "add", "newcomer"], "");
-        let said = String::from_utf8(made.stdout).unwrap();
-        let ticket = said.split("ticket=").nth(1).and_then(|t| t.split_whitespace().next());
-        self.goto(&format!("/_auth/setup?ticket={}", ticket.unwrap())).await;
-        self.look_at("setup", "input[name=password]").await;
-        self.send(&[("password", "password1")]).await;
-        self.look_at("setup-refused", "[role=alert]").await;
     }
 }
 
 async fn no_page_has_a_barrier(look: Look) {
-    let mut sweep = Sweep::begin(look).await;
+    let mut sweep = Sweep::begin("pages", look, Walk::begin(look).await);
     let (secret, used) = sweep.pages_of_the_first_sign_in().await;
     let recovery = sweep.pages_of_the_account(&secret, used).await;
     sweep.pages_of_leaving_and_coming_back(&recovery).await;
-    assert!(sweep.found.is_empty(), "{}:\n{}", sweep.found.len(), sweep.found.join("\n"));
-    sweep.walk.screen.client.clone().close().await.unwrap();
+    sweep.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_page_has_a_barrier_in_light() {
-    no_page_has_a_barrier(Look { scripts: true, dark: false, narrow: None }).await;
+    no_page_has_a_barrier(LOOKS[0]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_page_has_a_barrier_in_the_dark() {
-    no_page_has_a_barrier(Look { scripts: true, dark: true, narrow: None }).await;
+    no_page_has_a_barrier(LOOKS[1]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_page_has_a_barrier_on_a_narrow_screen() {
-    no_page_has_a_barrier(Look { scripts: true, dark: false, narrow: Some(320) }).await;
+    no_page_has_a_barrier(LOOKS[2]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_page_has_a_barrier_at_twice_its_size() {
+    no_page_has_a_barrier(LOOKS[3]).await;
 }
