@@ -265,7 +265,7 @@ impl Sessions for Memory {
     async fn recovery_codes_done(&self, _: &HashedToken<SessionToken>) -> Stored<()> {
         never()
     }
-    async fn end(&self, _: &HashedToken<SessionToken>) -> Stored<()> {
+    async fn end(&self, _: &HashedToken<SessionToken>) -> Stored<bool> {
         never()
     }
     async fn end_by_id(&self, _: SessionId) -> Stored<bool> {

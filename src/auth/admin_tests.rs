@@ -256,7 +256,7 @@ impl Sessions for Memory {
     async fn recovery_codes_done(&self, _: &HashedToken<SessionToken>) -> Stored<()> {
         down()
     }
-    async fn end(&self, _: &HashedToken<SessionToken>) -> Stored<()> {
+    async fn end(&self, _: &HashedToken<SessionToken>) -> Stored<bool> {
         down()
     }
     async fn end_by_id(&self, _: SessionId) -> Stored<bool> {

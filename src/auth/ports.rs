@@ -380,8 +380,8 @@ pub trait Sessions: Send + Sync {
     ) -> Stored<()>;
     /// Notes that the due recovery codes were confirmed.
     async fn recovery_codes_done(&self, id: &HashedToken<SessionToken>) -> Stored<()>;
-    /// Ends one session.
-    async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<()>;
+    /// Ends one session: true for exactly one caller, and false when there is none.
+    async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<bool>;
     /// Ends the session with this public id. Whether there was one.
     async fn end_by_id(&self, id: SessionId) -> Stored<bool>;
     /// Ends all sessions and pending logins of an account. How many sessions.

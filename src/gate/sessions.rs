@@ -369,7 +369,7 @@ impl Sessions for CachedSessions {
         Ok(())
     }
 
-    async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<()> {
+    async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<bool> {
         let ended = self.store.end(id).await;
         self.forget(id);
         ended

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::support::client::Browser;
 use super::support::cluster::Cluster;
 use super::support::gateway::{Gateway, PASSWORD, Plan};
+use super::support::html;
 use super::support::upstream::Recorder;
 use super::support::visitor;
 
@@ -109,6 +110,25 @@ async fn every_event_of_a_life_is_told_once_and_in_order_over_two_nodes() {
     for secret in &secrets {
         assert!(!all.contains(secret), "{secret} is in the trail");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_ended_many_times_at_once_is_told_of_once() {
+    let cluster = Cluster::start().await;
+    let (mut browser, _person) = visitor::signed_in(&cluster.one, "alice").await;
+    let page = browser.get("/_auth/logout").await;
+    let csrf = html::field(&page.text(), "csrf").unwrap();
+    let posts = (0..40).map(|n| {
+        let node = if n % 2 == 0 { &cluster.one } else { &cluster.two };
+        let mut browser = browser.at(node);
+        let csrf = csrf.clone();
+        async move { browser.post("/_auth/logout", &[("csrf", &csrf)]).await.status }
+    });
+    let answers = futures_util::future::join_all(posts).await;
+    assert!(answers.contains(&303), "{answers:?}");
+    let rows = list(&cluster.one, &["--user", "alice", "--event", "session_ended"]);
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["detail"]["why"], "signed_out");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -321,8 +321,9 @@ impl LoginService {
         why: Ended,
     ) -> Result<(), LoginError> {
         let session = self.deps.sessions.load(token.hashed()).await?;
-        self.deps.sessions.end(token.hashed()).await?;
-        let Some(session) = session else { return Ok(()) };
+        let ended = self.deps.sessions.end(token.hashed()).await?;
+        // Of several who end it at once, one did.
+        let Some(session) = session.filter(|_| ended) else { return Ok(()) };
         let event = Event::SessionEnded { session: session.id, why };
         self.record(event, &Context::person(caller, &session.identity)).await
     }

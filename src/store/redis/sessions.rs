@@ -170,10 +170,10 @@ impl Sessions for RedisStore {
         self.run(&call).await
     }
 
-    async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<()> {
+    async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<bool> {
         let mut call = self.call(|s| &s.end_sessions);
         call.arg(id.to_hex());
-        self.run(&call).await
+        Ok(self.run::<u64>(&call).await? == 1)
     }
 
     async fn end_by_id(&self, id: SessionId) -> Stored<bool> {

@@ -53,7 +53,7 @@ pub(crate) trait ShortLivedPorts:
         async move { Sessions::load(self, id).await.unwrap() }
     }
 
-    fn end_session(&self, id: &HashedToken<SessionToken>) -> impl Future<Output = ()> + Send {
+    fn end_session(&self, id: &HashedToken<SessionToken>) -> impl Future<Output = bool> + Send {
         async move { Sessions::end(self, id).await.unwrap() }
     }
 

@@ -93,7 +93,7 @@ async fn a_used_session_lives_on_and_an_unused_one_ends<S: ShortLivedPorts>(plac
 
 async fn nothing_brings_back_an_ended_session<S: ShortLivedPorts>(place: &ShortLived<S>) {
     let (id, _) = signed_in(place, &identity("erin")).await;
-    S::end_session(&place.one, &id).await;
+    assert!(S::end_session(&place.one, &id).await);
     place.two.touch(&id, place.now(), IDLE).await.unwrap();
     place.two.recovery_codes_done(&id).await.unwrap();
     assert_eq!(S::load_session(&place.one, &id).await, None);
@@ -105,7 +105,7 @@ async fn nothing_brings_back_an_ended_session<S: ShortLivedPorts>(place: &ShortL
         let store = place.either(i);
         async move {
             if i == 20 {
-                S::end_session(&store, &id).await;
+                assert!(S::end_session(&store, &id).await);
             } else {
                 store.touch(&id, now, IDLE).await.unwrap();
             }
@@ -113,6 +113,17 @@ async fn nothing_brings_back_an_ended_session<S: ShortLivedPorts>(place: &ShortL
     })
     .await;
     assert_eq!(S::load_session(&place.two, &id).await, None);
+}
+
+async fn of_all_who_end_a_session_one_did<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let (id, _) = signed_in(place, &identity("olga")).await;
+    let ended = at_once(20, |i| {
+        let store = place.either(i);
+        async move { S::end_session(&store, &id).await }
+    })
+    .await;
+    assert_eq!(ended.iter().filter(|ended| **ended).count(), 1);
+    assert!(!S::end_session(&place.two, &token()).await, "there never was one");
 }
 
 async fn a_session_is_ended_by_its_public_id<S: ShortLivedPorts>(place: &ShortLived<S>) {
@@ -216,7 +227,7 @@ async fn an_ended_or_lapsed_session_is_not_renewed<S: ShortLivedPorts>(place: &S
     let who = identity("peggy");
     let (ended, filed) = signed_in(place, &who).await;
     let (lapsed, _) = signed_in(place, &who).await;
-    S::end_session(&place.one, &ended).await;
+    assert!(S::end_session(&place.one, &ended).await);
     place.pass(IDLE).await;
     for old in [ended, lapsed, token()] {
         let new = token();
@@ -298,6 +309,7 @@ super::on_both_session_stores!(
     a_session_comes_back_as_it_was_filed,
     a_used_session_lives_on_and_an_unused_one_ends,
     nothing_brings_back_an_ended_session,
+    of_all_who_end_a_session_one_did,
     a_session_is_ended_by_its_public_id,
     all_of_an_account_ends_and_nothing_of_others,
     all_there_is_can_be_ended,

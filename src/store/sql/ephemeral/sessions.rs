@@ -204,10 +204,9 @@ impl Sessions for EmbeddedStore {
         Ok(())
     }
 
-    async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<()> {
+    async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<bool> {
         let statement = query("DELETE FROM sessions WHERE id = $1").bind(id.to_hex());
-        self.db.change(statement).await?;
-        Ok(())
+        Ok(self.db.change(statement).await? == 1)
     }
 
     async fn end_by_id(&self, id: SessionId) -> Stored<bool> {
