@@ -65,8 +65,9 @@ impl Letter {
         let (subject, what, otherwise) = match occasion {
             Occasion::NewBrowser => (
                 "Sign-in from a new browser",
-                "Somebody signed in to your account from a browser or network that was not used \
-                 for it in the last 90 days.",
+                "Somebody signed in to your account from a browser that it does not know: a new \
+                 one, or one that has to become known again because its cookies were deleted, it \
+                 was not used for long, or the password was changed elsewhere.",
                 SIGN_IN_AND_CHANGE,
             ),
             Occasion::SecondFactorConfigured => (

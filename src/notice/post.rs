@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::letter::{self, Sender};
-use super::occasion::{self, Occasion, Question, Told};
+use super::occasion::{self, Occasion, Told};
 use crate::auth::audit::{Context, Event, Observer, Record};
 use crate::auth::ports::Audit;
 use crate::base::id::AccountId;
@@ -80,7 +80,7 @@ enum Job {
 /// What somebody may have to be told.
 struct Tell {
     occasion: Occasion,
-    question: Option<Question>,
+    if_many: bool,
     account: AccountId,
     to: String,
     record: Record,
@@ -132,13 +132,13 @@ impl Notices {
 
 impl Observer for Notices {
     fn happened(&self, event: &Event, context: &Context, record: &Record) {
-        let (occasion, question) = match occasion::told(event) {
-            Told::Yes(occasion) => (occasion, None),
-            Told::Perhaps(question) => (question.occasion(), Some(question)),
+        let (occasion, if_many) = match occasion::told(event) {
+            Told::Yes(occasion) => (occasion, false),
+            Told::IfMany => (Occasion::WrongCodes, true),
             Told::No => return,
         };
         let (Some(account), Some(to)) = (context.account, context.email.clone()) else { return };
-        let tell = Box::new(Tell { occasion, question, account, to, record: record.clone() });
+        let tell = Box::new(Tell { occasion, if_many, account, to, record: record.clone() });
         if self.sender.try_send(Job::Tell(tell)).is_err() {
             count("lost");
             tracing::error!(%account, ?occasion, "a notice was lost: too many wait to be sent");
@@ -210,15 +210,9 @@ impl Post {
     }
 
     async fn tell(&mut self, tell: Tell) {
-        let Tell { occasion, question, account, to, record } = tell;
-        let news = match question {
-            None => true,
-            // Where the trail cannot be asked, it is better told twice than not at all.
-            Some(question) => {
-                occasion::is_news(&*self.trail, question, account, &record).await.unwrap_or(true)
-            }
-        };
-        if !news {
+        let Tell { occasion, if_many, account, to, record } = tell;
+        // Where the trail cannot be asked, it is better told twice than not at all.
+        if if_many && !occasion::makes_many(&*self.trail, account, &record).await.unwrap_or(true) {
             return;
         }
         match letter::message(&self.sender, occasion, &record, &to) {

@@ -23,8 +23,8 @@ use crate::auth::audit::{Caller, Ended};
 use crate::auth::keys::KeyRing;
 use crate::auth::keys::testing::material;
 use crate::auth::login::{
-    AppRef, ClockOff, Enrolment, FirstFactor, FirstFactorAttempt, LoginError, Owed, Profile,
-    SecondFactor, SignedIn,
+    AppRef, Changed, ClockOff, DeviceCookie, Enrolment, FirstFactor, FirstFactorAttempt,
+    LoginError, Owed, Profile, SecondFactor, SignedIn,
 };
 use crate::auth::notice::Notice;
 use crate::auth::password::PasswordRecord;
@@ -142,6 +142,14 @@ impl Fake {
         Ok(token)
     }
 
+    fn device_cookie() -> DeviceCookie {
+        DeviceCookie { text: "known".to_owned(), lives: Duration::from_hours(24) }
+    }
+
+    pub(super) fn changed(&self) -> Outcome<Changed> {
+        Ok(Changed { token: self.new_session()?, browser: Some(Self::device_cookie()) })
+    }
+
     fn second(&self, right: bool) -> Outcome<SecondFactor> {
         self.up()?;
         let mut script = self.script.lock();
@@ -166,8 +174,7 @@ impl Fake {
             token,
             return_to: script.return_to.clone(),
             recovery_codes_due: script.codes_due,
-            browser: Some("known".to_owned()),
-            browser_lives: Duration::from_hours(24),
+            browser: Some(Self::device_cookie()),
             has_notices: !script.notices.is_empty(),
         }))
     }

@@ -66,7 +66,7 @@ impl OwnAccount for Fake {
         Ok(match (change.current.reveal(), change.new.reveal()) {
             ("right", "") => PasswordChanged::Refused(PasswordRefused::TooShort(8)),
             ("right", "alice") => PasswordChanged::Refused(PasswordRefused::NamesThePerson),
-            ("right", _) => PasswordChanged::Done(self.new_session()?),
+            ("right", _) => PasswordChanged::Done(self.changed()?),
             _ => PasswordChanged::WrongCurrent,
         })
     }
@@ -113,10 +113,10 @@ impl OwnAccount for Fake {
     ) -> Outcome<Replaced> {
         self.up()?;
         if !is_right(code) {
-            return Ok(Replaced::Wrong);
+            return Ok(Replaced::Wrong { clock: self.script.lock().clock });
         }
         self.script.lock().in_force = true;
-        Ok(Replaced::Done(self.new_session()?))
+        Ok(Replaced::Done(self.changed()?))
     }
     async fn offered_codes(
         &self,

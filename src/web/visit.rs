@@ -16,7 +16,7 @@ use super::service::{Finished, Pending, SignIn};
 use super::view::{Answer, Frame};
 use crate::auth::audit::{Caller, Ended};
 use crate::auth::browser::KnownBrowser;
-use crate::auth::login::{AppRef, SecondFactor, SignedIn};
+use crate::auth::login::{AppRef, Changed, DeviceCookie, SecondFactor, SignedIn};
 use crate::auth::session::{Device, Session};
 use crate::auth::token::PlainToken;
 
@@ -136,10 +136,18 @@ pub(super) fn signed_in(done: &SignedIn) -> Result<Answer, Failure> {
     } else {
         next.as_str().to_owned()
     };
-    let browser = done.browser.as_ref();
-    let known = browser.and_then(|b| cookies::set_for(cookies::DEVICE, b, done.browser_lives));
-    let answer = Answer::see_other(&path).cookie(Some(cookie)).cookie(known);
+    let answer = Answer::see_other(&path).cookie(Some(cookie)).cookie(known(done.browser.as_ref()));
     Ok(answer.cookie(cookies::clear(cookies::PENDING)))
+}
+
+fn known(browser: Option<&DeviceCookie>) -> Option<HeaderValue> {
+    browser.and_then(|b| cookies::set_for(cookies::DEVICE, &b.text, b.lives))
+}
+
+/// Leads on in the session that goes on after a change of what protects the account.
+pub(super) fn goes_on(answer: Answer, changed: &Changed) -> Answer {
+    let cookie = cookies::set(cookies::SESSION, changed.token.reveal());
+    answer.cookie(cookie).cookie(known(changed.browser.as_ref()))
 }
 
 /// The page that tells what there is to tell, and then leads on to `next`.

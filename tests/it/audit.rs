@@ -101,6 +101,8 @@ async fn every_event_of_a_life_is_told_once_and_in_order_over_two_nodes() {
         assert_eq!(row["reference"].as_str().map(str::len), Some(24), "{row}");
     }
     assert_eq!(rows.iter().filter(at_the_browser).count(), 14);
+    let new: Vec<_> = rows.iter().map(|row| &row["detail"]["new_browser"]).collect();
+    assert_eq!((new[3], new[10], new[13]), (&false.into(), &true.into(), &true.into()));
     assert_eq!(rows[14]["detail"]["why"], "signed_out");
     assert_eq!(rows[14]["detail"]["session"], rows[13]["detail"]["session"]);
     assert_eq!(rows[12]["detail"]["left"], 9);

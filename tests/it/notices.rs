@@ -4,13 +4,16 @@
 use std::time::Duration;
 
 use super::support::client::{self, Browser, PATIENCE};
-use super::support::gateway::{Gateway, Plan};
+use super::support::codes::Codes;
+use super::support::gateway::{Gateway, PASSWORD as OWN_PASSWORD, Plan};
+use super::support::html;
 use super::support::mail::MailServer;
 use super::support::upstream::Recorder;
 use super::support::visitor::{self, SESSION};
 use super::support::within;
 
 const PASSWORD: &str = "mail-password";
+const NEW_PASSWORD: &str = "nine-herons-mend-the-clock";
 
 async fn gateway(mail: &MailServer) -> (Recorder, Gateway) {
     let app = Recorder::start().await;
@@ -29,7 +32,7 @@ async fn metric(gateway: &Gateway, result: &str) -> u64 {
 async fn people_are_told_what_happens_to_their_account() {
     let mail = MailServer::start(0).await;
     let (_app, gateway) = gateway(&mail).await;
-    let (_browser, mut person) = visitor::signed_in(&gateway, "alice").await;
+    let (browser, mut person) = visitor::signed_in(&gateway, "alice").await;
     let told = mail.wait_for("Authenticator app set up").await;
     assert_eq!(told.to, "alice@example.com");
     for part in ["Hello alice", "127.0.0.1", "text/plain", "text/html", "App main"] {
@@ -39,8 +42,10 @@ async fn people_are_told_what_happens_to_their_account() {
         assert!(!told.text.contains(link), "a link: {}", told.text);
     }
 
-    // From the same browser again: no news. From another: news.
-    let mut same = Browser::new(&gateway);
+    // From the same browser again, wherever it is now: no news. From another: news.
+    let mut same = browser.clone();
+    same.jar.remove(SESSION);
+    same.from = [127, 0, 0, 8].into();
     assert_eq!(visitor::sign_in(&mut same, &mut person).await.status, 303);
     let mut other = Browser::new(&gateway);
     other.from = [127, 0, 0, 9].into();
@@ -79,6 +84,102 @@ async fn people_are_told_what_happens_to_their_account() {
         "App main: Wrong codes after the right password",
     ];
     assert_eq!(subjects, all);
+}
+
+/// Changes password and authenticator on the pages of the account.
+async fn change_all(browser: &mut Browser) -> Codes {
+    let form = [("current", OWN_PASSWORD), ("password", NEW_PASSWORD)];
+    let changed = browser.submit("/_auth/account/password", &form).await;
+    assert_eq!(changed.status, 303, "{}", changed.text());
+    let page = browser.get("/_auth/account/authenticator").await;
+    let mut codes = Codes::new(&html::by_id(&page.text(), "totp-secret").unwrap());
+    let code = codes.next().await;
+    let form = [("code", code.as_str())];
+    let done = browser.submit_from(&page, "/_auth/account/authenticator", &form).await;
+    assert_eq!(done.status, 303, "{}", done.text());
+    codes
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_are_told_of_every_change_of_what_protects_their_account() {
+    let mail = MailServer::start(0).await;
+    let app = Recorder::start().await;
+    let throttle = "[throttle]\nsecond_factor = 100\nsecond_factor_most = 2\n";
+    let plan = Plan::new(&app).extra(&mail.config(PASSWORD)).extra(throttle);
+    let gateway = Gateway::start(&plan).await;
+    let (mut browser, mut person) = visitor::signed_in(&gateway, "alice").await;
+    mail.wait_for("Authenticator app set up").await;
+    person.codes = change_all(&mut browser).await;
+    assert!(mail.wait_for("Password changed").await.text.contains("127.0.0.1"));
+    let count = |subject: &str| mail.subjects().iter().filter(|s| s.ends_with(subject)).count();
+    let twice = async {
+        while count("Authenticator app set up") != 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(PATIENCE, "the notice of the new authenticator", twice).await;
+
+    // The browser in which it was changed is still known: no news.
+    browser.jar.remove(SESSION);
+    let form = [("username", "alice"), ("password", NEW_PASSWORD)];
+    assert_eq!(browser.submit("/_auth/login", &form).await.status, 303);
+    let code = person.codes.next().await;
+    assert_eq!(browser.submit("/_auth/otp", &[("code", &code)]).await.status, 303);
+
+    let mut thief = Browser::new(&gateway);
+    assert_eq!(thief.submit("/_auth/login", &form).await.status, 303);
+    for _ in 0..2 {
+        let wrong = person.codes.of_step(1);
+        thief.submit("/_auth/otp", &[("code", &wrong)]).await;
+    }
+    let told = mail.wait_for("Second factor suspended").await;
+    assert!(told.text.contains("one-time link"), "{}", told.text);
+    let args = ["user", "reset-2fa", "alice", "--reason", "lost phone"];
+    assert!(gateway.command(&args, "").status.success());
+    let told = mail.wait_for("Second factor removed").await;
+    assert!(!told.text.contains("ticket="), "a link: {}", told.text);
+    gateway.signal("TERM");
+    gateway.ended().await;
+    let mut subjects = mail.subjects();
+    subjects.sort();
+    let all = [
+        "App main: Authenticator app set up",
+        "App main: Authenticator app set up",
+        "App main: Password changed",
+        "App main: Second factor removed",
+        "App main: Second factor suspended",
+    ];
+    assert_eq!(subjects, all);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mail_goes_over_tls_from_the_first_byte_or_without_any_where_that_is_asked_for() {
+    for tls in ["tls", "none"] {
+        let mail = MailServer::speaking(tls, 0).await;
+        let (_app, gateway) = gateway(&mail).await;
+        let _signed_in = visitor::signed_in(&gateway, "alice").await;
+        let told = mail.wait_for("Authenticator app set up").await;
+        assert_eq!(told.to, "alice@example.com", "{tls}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_sent_to_a_mail_server_that_speaks_no_tls_where_it_should() {
+    let mail = MailServer::speaking("none", 0).await;
+    let other = MailServer::start(0).await;
+    let app = Recorder::start().await;
+    for tls in ["tls", "starttls"] {
+        let mine = format!("port = {}\ntls = \"{tls}\"", mail.port);
+        let theirs = format!("port = {}\ntls = \"starttls\"", other.port);
+        let plan = Plan::new(&app).extra(&other.config(PASSWORD).replace(&theirs, &mine));
+        let gateway = Gateway::start(&plan).await;
+        let _signed_in = visitor::signed_in(&gateway, "alice").await;
+        let failed = async {
+            while metric(&gateway, "put_off").await + metric(&gateway, "failed").await == 0 {}
+        };
+        within(PATIENCE, "the failure to be counted", failed).await;
+        assert!(mail.subjects().is_empty() && other.subjects().is_empty());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -378,3 +378,37 @@ async fn a_spray_over_many_names_is_an_alarm_and_slows_nobody() {
     let mut stranger = from(&gateway, "203.0.113.5");
     visitor::prove_password(&mut stranger, "alice").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_clock_is_told_when_the_authenticator_is_configured_anew() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&trusting(&app)).await;
+    let (mut owner, _person) = visitor::signed_in(&gateway, "alice").await;
+    let target = "/_auth/account/authenticator";
+    let page = owner.get(target).await.text();
+    let codes = Codes::new(&html::by_id(&page, "totp-secret").unwrap());
+    let step = Codes::settled_step(20).await;
+    let mut send = async |step: u64| {
+        let answer = owner.submit(target, &[("code", &codes.of_step(step))]).await;
+        (answer.status, answer.text())
+    };
+    for (off, words) in [
+        (step - 10, "about 5 minutes behind"),
+        (step + 10, "about 5 minutes ahead"),
+        (step + 20, "about 10 minutes ahead"),
+        (step - 20, "about 10 minutes behind"),
+        (step + 2, "about 60 seconds ahead"),
+    ] {
+        let (status, text) = send(off).await;
+        assert_eq!(status, 401);
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let (status, text) = send(step + 4).await;
+    assert!(status == 401 && !text.contains("ahead"), "five times an hour: {text}");
+    let (status, text) = send(step + 40).await;
+    assert!(status == 401 && !text.contains("ahead"), "twenty minutes are no clock: {text}");
+    let (status, text) = send(step).await;
+    assert_eq!(status, 303, "{text}");
+    let metrics = admin(&gateway, "/metrics").await.text();
+    assert!(metrics.contains("event=\"second_factor_replaced\""), "{metrics}");
+}

@@ -502,6 +502,7 @@ impl Life {
         let caller = self.caller();
         let done = self.service.replace_authenticator(&token, fresh, &code, &caller).await.unwrap();
         let Replaced::Done(next) = done else { return };
+        let next = next.token;
         self.app_is_now(app, step);
         let session = self.session(&next).await.expect("the session goes on");
         let fresh = FreshFactors::of(&session, self.clock.now()).unwrap();
@@ -524,7 +525,7 @@ impl Life {
         let PasswordChanged::Done(next) = done else { return };
         self.all_over();
         self.password_is_now(new);
-        self.known.open.push(next);
+        self.known.open.push(next.token);
     }
 
     #[expect(clippy::too_many_lines, reason = "a list of all that may happen")]

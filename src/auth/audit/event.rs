@@ -152,6 +152,8 @@ pub enum Event {
         factor: Factor,
         /// The app.
         app: String,
+        /// The account did not know the browser. Not said of the very first sign-in.
+        new_browser: bool,
     },
     /// A session ended before its time.
     SessionEnded {
@@ -359,7 +361,9 @@ impl Event {
                 json!({ "wrong": wrong, "seconds": seconds })
             }
             Self::RowsLeftOut { event, seconds } => json!({ "event": event, "seconds": seconds }),
-            Self::SignedIn { session, factor: _, app } => json!({ "session": session, "app": app }),
+            Self::SignedIn { session, factor: _, app, new_browser } => {
+                json!({ "session": session, "app": app, "new_browser": new_browser })
+            }
             Self::SessionEnded { session, why } => {
                 json!({ "session": session, "why": why.as_str() })
             }

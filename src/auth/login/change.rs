@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::step_up::Proved;
-use super::{LoginError, LoginService};
+use super::{Changed, LoginError, LoginService};
 use crate::auth::audit::{Caller, Context, Ended, Event};
 use crate::auth::fresh::FreshSecondFactor;
 use crate::auth::password::{NotTaken, PasswordRefused};
@@ -27,8 +27,8 @@ pub struct PasswordChange {
 #[derive(Debug)]
 #[must_use]
 pub enum PasswordChanged {
-    /// Done: this session goes on under this token, every other is over.
-    Done(PlainToken<SessionToken>),
+    /// Done: this session goes on, every other is over.
+    Done(Changed),
     /// The present password is wrong.
     WrongCurrent,
     /// The new one is not taken.
@@ -73,7 +73,8 @@ impl LoginService {
             return Ok(PasswordChanged::Ended);
         };
         self.deps.sessions.end_others(account, renewed.token.hashed()).await?;
-        Ok(PasswordChanged::Done(renewed.token))
+        let browser = self.make_known(&session.identity, &change.caller, now)?;
+        Ok(PasswordChanged::Done(Changed { token: renewed.token, browser }))
     }
 
     /// Ends another session of the same account. Whether there was one.

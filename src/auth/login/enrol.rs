@@ -68,8 +68,7 @@ impl LoginService {
         let secret = TotpSecret::open(&self.deps.keys, id, offered.factor, &offered.sealed)?;
         let now = self.now();
         let Some(step) = secret.matching_step(code, now) else {
-            let clock =
-                self.clock_off(&guess.account, (offered.factor, &secret), None, code).await?;
+            let clock = self.clock_off(id, (offered.factor, &secret), None, code).await?;
             return self.wrong(&guess, token, Factor::Totp, clock, caller).await;
         };
         let factor = NewTotpFactor {

@@ -11,6 +11,7 @@ use super::service::count_failure;
 use super::{ClockOff, LoginError, LoginService};
 use crate::auth::account::{Account, Identity, LoginName};
 use crate::auth::audit::{Caller, Context, Event, Guess as Guessed};
+use crate::auth::browser::KnownBrowser;
 use crate::auth::stage::Factor;
 use crate::auth::throttle::{
     AttemptKey, Budget, CLOCK_ANSWERS, Counted, Ladder, Pace, RECOVERY_MOST, Verdict,
@@ -18,7 +19,7 @@ use crate::auth::throttle::{
 use crate::auth::token::{HashedToken, TicketToken};
 use crate::auth::totp::{Code, PERIOD, TimeStep, TotpSecret};
 use crate::base::clock::Timestamp;
-use crate::base::id::FactorId;
+use crate::base::id::{AccountId, FactorId};
 
 /// Whether a password may be compared.
 pub(super) enum MayTry {
@@ -103,12 +104,28 @@ impl LoginService {
         name: Option<&LoginName>,
     ) -> Result<Option<AttemptKey>, LoginError> {
         let (Some(browser), Some(name)) = (&caller.browser, name) else { return Ok(None) };
-        let lives = self.deps.budgets.device_lives;
-        let known = browser.known_to(name, &self.deps.keys, self.now(), lives);
-        let Some((id, since)) = known else { return Ok(None) };
+        if self.says_known(browser, name).is_none() {
+            return Ok(None);
+        }
         let account = self.deps.accounts.by_name(name).await?;
-        let knows = account.is_some_and(|a| a.id() == id && a.knows_browsers_since(since));
-        Ok(knows.then(|| AttemptKey::device(id, browser.id())))
+        let knows = account.filter(|account| self.knows_browser(account, caller));
+        Ok(knows.map(|account| AttemptKey::device(account.id(), browser.id())))
+    }
+
+    /// Which account of that name knows the browser, and since when, as its cookie says.
+    fn says_known(
+        &self,
+        browser: &KnownBrowser,
+        name: &LoginName,
+    ) -> Option<(AccountId, Timestamp)> {
+        browser.known_to(name, &self.deps.keys, self.now(), self.deps.budgets.device_lives)
+    }
+
+    /// Whether the account knows the browser: its owner proved both factors in it.
+    pub(super) fn knows_browser(&self, account: &Account, caller: &Caller) -> bool {
+        let browser = caller.browser.as_ref();
+        let said = browser.and_then(|b| self.says_known(b, &account.identity.name));
+        said.is_some_and(|(id, since)| id == account.id() && account.knows_browsers_since(since))
     }
 
     /// A wrong password of a stranger: too many over all names are a spray, which is told to the
@@ -211,7 +228,7 @@ impl LoginService {
     /// from before the last sign-in is not told of.
     pub(super) async fn clock_off(
         &self,
-        account: &Account,
+        account: AccountId,
         (factor, secret): (FactorId, &TotpSecret),
         last_used_at: Option<Timestamp>,
         code: &Code,
@@ -223,7 +240,7 @@ impl LoginService {
         if last_used_at.is_some_and(used_up) {
             return Ok(None);
         }
-        let answers = [(AttemptKey::clock(account.id()), CLOCK_ANSWERS)];
+        let answers = [(AttemptKey::clock(account), CLOCK_ANSWERS)];
         if let Verdict::Wait(_) = self.deps.attempts.count(&answers, now).await? {
             return Ok(None);
         }

@@ -141,12 +141,29 @@ pub struct SignedIn {
     pub return_to: String,
     /// New recovery codes are to be shown and confirmed first.
     pub recovery_codes_due: bool,
-    /// The cookie by which this browser is known from now on.
-    pub browser: Option<String>,
-    /// For how long.
-    pub browser_lives: Duration,
+    /// By what this browser is known from now on.
+    pub browser: Option<DeviceCookie>,
     /// There is something to be told first.
     pub has_notices: bool,
+}
+
+/// The cookie by which an account knows a browser.
+#[derive(Debug)]
+pub struct DeviceCookie {
+    /// Its value.
+    pub text: String,
+    /// For how long it is good.
+    pub lives: Duration,
+}
+
+/// A session that goes on after a change that ended every other one and made strangers of all
+/// browsers but this.
+#[derive(Debug)]
+pub struct Changed {
+    /// Its token, for the cookie.
+    pub token: PlainToken<SessionToken>,
+    /// By what this browser is known from now on.
+    pub browser: Option<DeviceCookie>,
 }
 
 /// A session that goes on under a new id.

@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{AppRef, Enrolment, LoginError, LoginService};
+use super::{AppRef, Changed, ClockOff, Enrolment, LoginError, LoginService};
 use crate::auth::audit::{Caller, Context, Event};
 use crate::auth::fresh::FreshFactors;
 use crate::auth::recovery::{CODES_IN_SET, NewRecoverySet, RecoveryCode};
@@ -23,10 +23,13 @@ use crate::base::id::{AccountId, FactorId};
 #[derive(Debug)]
 #[must_use]
 pub enum Replaced {
-    /// Done: this session goes on under this token and offers the new recovery codes.
-    Done(PlainToken<SessionToken>),
+    /// Done: this session goes on and offers the new recovery codes.
+    Done(Changed),
     /// The code is none of the new authenticator.
-    Wrong,
+    Wrong {
+        /// Why, where it is the clock of the phone.
+        clock: Option<ClockOff>,
+    },
     /// Nothing is offered: look again first.
     NothingOffered,
     /// The session is over.
@@ -113,7 +116,8 @@ impl LoginService {
         let offered: ProvisionalTotp = serde_json::from_str(held).map_err(|_json| unreadable())?;
         let secret = TotpSecret::open(&self.deps.keys, account, offered.factor, &offered.sealed)?;
         let Some(step) = secret.matching_step(code, self.now()) else {
-            return Ok(Replaced::Wrong);
+            let clock = self.clock_off(account, (offered.factor, &secret), None, code).await?;
+            return Ok(Replaced::Wrong { clock });
         };
         let codes = self.generate_codes(account).await?;
         let set = self.hashed_set(account, &codes, None).await?;
@@ -145,7 +149,8 @@ impl LoginService {
             return Ok(Replaced::Ended);
         };
         self.deps.sessions.end_others(account, renewed.token.hashed()).await?;
-        Ok(Replaced::Done(renewed.token))
+        let browser = self.make_known(&session.identity, caller, now)?;
+        Ok(Replaced::Done(Changed { token: renewed.token, browser }))
     }
 
     /// The new recovery codes offered in this session. The present ones stay good until one of the

@@ -181,7 +181,7 @@ impl LoginService {
         let id = account.id();
         let Some(factor) = self.deps.factors.totp(id).await? else { return Ok(None) };
         let secret = TotpSecret::open(&self.deps.keys, id, factor.id, &factor.sealed)?;
-        self.clock_off(account, (factor.id, &secret), Some(factor.last_used_at), code).await
+        self.clock_off(id, (factor.id, &secret), Some(factor.last_used_at), code).await
     }
 
     /// Checks a recovery code in place of the second factor and uses it up.

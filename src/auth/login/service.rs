@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AppRef, LoginError, Owed, Profile, SecondFactor, SignedIn};
-use crate::auth::account::Account;
+use super::{AppRef, DeviceCookie, LoginError, Owed, Profile, SecondFactor, SignedIn};
+use crate::auth::account::{Account, Identity};
 use crate::auth::audit::{Caller, Context, Ended, Event, Trail};
 use crate::auth::browser::KnownBrowser;
 use crate::auth::keys::KeyRing;
@@ -202,13 +202,9 @@ impl LoginService {
         }
         let now = self.now();
         let notices = self.notices(&account, &token.hashed().to_hex(), login.started_at).await?;
-        let browser = KnownBrowser::cookie(
-            caller.browser.as_ref(),
-            &account.identity,
-            &self.deps.keys,
-            self.random(),
-            now,
-        )?;
+        // The very first sign-in is told of by what it set up.
+        let new_browser = account.ever_enrolled && !self.knows_browser(&account, caller);
+        let browser = self.make_known(&account.identity, caller, now)?;
         let has_notices = !notices.is_empty();
         let session = Session {
             id: SessionId::random(self.random())?,
@@ -236,7 +232,8 @@ impl LoginService {
             return Ok(SecondFactor::StartAgain);
         }
         let factor = finished.method();
-        let event = Event::SignedIn { session: session.id, factor, app: session.app };
+        let (id, app) = (session.id, session.app);
+        let event = Event::SignedIn { session: id, factor, app, new_browser };
         let recorded = self.record(event, &Context::person(caller, &session.identity)).await;
         if let Err(error) = recorded {
             // Nobody was given its token. Where it cannot be ended either, it lapses unused.
@@ -253,9 +250,22 @@ impl LoginService {
             return_to: login.return_to,
             recovery_codes_due,
             browser,
-            browser_lives: self.deps.budgets.device_lives,
             has_notices,
         }))
+    }
+
+    /// The cookie by which the browser is known to the account from now on: both factors were proved
+    /// in it.
+    pub(super) fn make_known(
+        &self,
+        who: &Identity,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> Result<Option<DeviceCookie>, LoginError> {
+        let former = caller.browser.as_ref();
+        let text = KnownBrowser::cookie(former, who, &self.deps.keys, self.random(), now)?;
+        let lives = self.deps.budgets.device_lives;
+        Ok(text.map(|text| DeviceCookie { text, lives }))
     }
 
     /// What the person is to be told when signing in. `login` is what the store knows this login by:

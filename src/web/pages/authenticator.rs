@@ -4,18 +4,17 @@ use askama::Template;
 use axum::response::Response;
 
 use super::fresh;
-use super::second_factor::to_login;
+use super::second_factor::{clock_words, to_login};
 use super::step_up::Target;
 use crate::auth::fresh::FreshFactors;
 use crate::auth::login::Replaced;
 use crate::auth::session::Session;
 use crate::auth::totp::Code;
-use crate::web::cookies;
 use crate::web::failure::Failure;
 use crate::web::form::CodeForm;
 use crate::web::service::Finished;
 use crate::web::view::{Answer, Complaint, Frame, Scan};
-use crate::web::visit::Visit;
+use crate::web::visit::{Visit, goes_on};
 
 const WRONG: &str = "This code is not right. Check that it comes from the entry you just scanned, \
                      not from the old one, and that the clock of your phone is right.";
@@ -72,14 +71,16 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         Ok(code) => {
             visit.service.replace_authenticator(&token, proof, &code, &visit.caller()).await?
         }
-        Err(_) => Replaced::Wrong,
+        Err(_) => Replaced::Wrong { clock: None },
     };
     match outcome {
-        Replaced::Done(token) => {
-            let cookie = cookies::set(cookies::SESSION, token.reveal());
-            Ok(Answer::see_other(Target::RecoveryCodes.path()).cookie(cookie).done())
+        Replaced::Done(changed) => {
+            Ok(goes_on(Answer::see_other(Target::RecoveryCodes.path()), &changed).done())
         }
-        Replaced::Wrong => page(&visit, &token, &session, &Complaint::wrong(WRONG)).await,
+        Replaced::Wrong { clock } => {
+            let text = clock.map_or_else(|| WRONG.to_owned(), clock_words);
+            page(&visit, &token, &session, &Complaint::wrong(text)).await
+        }
         Replaced::NothingOffered => Ok(Answer::see_other(Target::Authenticator.path()).done()),
         Replaced::Ended => Ok(to_login()),
     }

@@ -12,11 +12,10 @@ use crate::auth::fresh::FreshSecondFactor;
 use crate::auth::login::{PasswordChange, PasswordChanged};
 use crate::auth::password::{MAX_LENGTH, PasswordRefused};
 use crate::auth::session::Session;
-use crate::web::cookies;
 use crate::web::failure::Failure;
 use crate::web::form::PasswordChangeForm;
 use crate::web::view::{Answer, Complaint, Frame};
-use crate::web::visit::Visit;
+use crate::web::visit::{Visit, goes_on};
 
 const WRONG: &str = "Your present password is not right. Please try again.";
 
@@ -89,9 +88,8 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     let change =
         PasswordChange { current: form.current, new: form.password, caller: visit.caller() };
     let (current, new) = match visit.service.change_password(&token, proof, change).await? {
-        PasswordChanged::Done(token) => {
-            let cookie = cookies::set(cookies::SESSION, token.reveal());
-            return Ok(done_with(Done::PasswordChanged).cookie(cookie).done());
+        PasswordChanged::Done(changed) => {
+            return Ok(goes_on(done_with(Done::PasswordChanged), &changed).done());
         }
         PasswordChanged::Ended => return Ok(to_login()),
         PasswordChanged::WrongCurrent => (Complaint::wrong(WRONG), Complaint::none()),

@@ -150,7 +150,7 @@ async fn with_recovery_code(
     Ok(visit.service.recovery_code(visit.app(), pending, code, &visit.caller()).await?)
 }
 
-fn clock_words(off: ClockOff) -> String {
+pub(super) fn clock_words(off: ClockOff) -> String {
     let (by, direction) = match off {
         ClockOff::Fast(by) => (by, "ahead"),
         ClockOff::Slow(by) => (by, "behind"),

@@ -1,8 +1,10 @@
-//! A mail server that takes mail over TLS from who knows its password, and shows what it took.
+//! A mail server that takes mail, over TLS from who knows its password or without either, and shows
+//! what it took.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::certs::Certificates;
@@ -13,6 +15,8 @@ use super::log::Log;
 pub(crate) struct MailServer {
     /// Where it listens.
     pub(crate) port: u16,
+    /// `mail.tls`.
+    tls: &'static str,
     log: Log,
     child: Child,
     certificates: Certificates,
@@ -39,6 +43,11 @@ pub(crate) struct Mail {
 impl MailServer {
     /// Starts it; the first `refusals` mails are put off.
     pub(crate) async fn start(refusals: u32) -> Self {
+        Self::speaking("starttls", refusals).await
+    }
+
+    /// Starts one that is spoken to as `mail.tls` says.
+    pub(crate) async fn speaking(tls: &'static str, refusals: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let certificates = Certificates::make(dir.path(), &["localhost"]);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/smtp.py");
@@ -46,7 +55,7 @@ impl MailServer {
         let mut child = Command::new("/usr/bin/python3")
             .arg(script)
             .args([&certificates.cert, &certificates.key])
-            .arg(refusals.to_string())
+            .args([&refusals.to_string(), tls])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -56,7 +65,7 @@ impl MailServer {
             line.json().get("port")?.as_u64()?.try_into().ok()
         });
         let port = port.await;
-        Self { port, log, child, certificates, _dir: dir }
+        Self { port, tls, log, child, certificates, _dir: dir }
     }
 
     /// Ends it.
@@ -67,33 +76,39 @@ impl MailServer {
 
     /// The configuration of a gateway that sends through it, with this password.
     pub(crate) fn config(&self, password: &str) -> String {
-        format!(
-            "[mail]\nhost = \"localhost\"\nport = {}\nca = \"{}\"\nuser = \"gate\"\n\
-             password = \"{password}\"\nfrom = \"The gate <gate@example.com>\"\n",
-            self.port,
+        let known = format!(
+            "ca = \"{}\"\nuser = \"gate\"\npassword = \"{password}\"\n",
             self.certificates.authority.display()
+        );
+        format!(
+            "[mail]\nhost = \"localhost\"\nport = {}\ntls = \"{}\"\n{}\
+             from = \"The gate <gate@example.com>\"\n",
+            self.port,
+            self.tls,
+            if self.tls == "none" { "" } else { &known },
         )
     }
 
     /// Waits for the mail with this subject.
     pub(crate) async fn wait_for(&self, subject: &str) -> Mail {
         let wanted = |mail: &Mail| mail.subject.ends_with(subject);
-        self.log.wait_for(subject, |line| mail(line.json()).filter(wanted)).await
+        self.log.wait_for(subject, |line| self.mail(line.json()).filter(wanted)).await
     }
 
     /// The subjects of all mails so far.
     pub(crate) fn subjects(&self) -> Vec<String> {
         let text = self.log.text();
         let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-        lines.filter_map(|line| mail(&line)).map(|mail| mail.subject).collect()
+        lines.filter_map(|line| self.mail(&line)).map(|mail| mail.subject).collect()
     }
-}
 
-fn mail(line: &serde_json::Value) -> Option<Mail> {
-    let data = line.get("data")?.as_str()?;
-    assert_eq!((&line["tls"], &line["user"]), (&true.into(), &"gate".into()), "{line}");
-    assert_eq!(line["from"], "gate@example.com");
-    let subject = data.lines().find_map(|l| l.strip_prefix("Subject: "))?.to_owned();
-    let text = data.replace("=\r\n", "");
-    Some(Mail { to: line["to"][0].as_str()?.to_owned(), subject, text })
+    fn mail(&self, line: &serde_json::Value) -> Option<Mail> {
+        let data = line.get("data")?.as_str()?;
+        let known = if self.tls == "none" { json!([false, null]) } else { json!([true, "gate"]) };
+        assert_eq!(json!([line["tls"], line["user"]]), known, "{line}");
+        assert_eq!(line["from"], "gate@example.com");
+        let subject = data.lines().find_map(|l| l.strip_prefix("Subject: "))?.to_owned();
+        let text = data.replace("=\r\n", "");
+        Some(Mail { to: line["to"][0].as_str()?.to_owned(), subject, text })
+    }
 }

@@ -1,5 +1,6 @@
-"""A real mail server on a free port of loopback: STARTTLS, then a name and a password, or nothing is
-taken. Prints its port, then every mail as a line of JSON. The first REFUSALS mails are put off."""
+"""A real mail server on a free port of loopback. MODE is starttls (TLS after a greeting, then a name
+and a password, or nothing is taken), tls (the same from the first byte on), or none (no TLS and no
+name). Prints its port, then every mail as a line of JSON. The first REFUSALS mails are put off."""
 
 import asyncio
 import json
@@ -8,7 +9,7 @@ import sys
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
-cert, key, refusals = sys.argv[1], sys.argv[2], int(sys.argv[3])
+cert, key, refusals, mode = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 
 
 class Handler:
@@ -22,7 +23,7 @@ class Handler:
         mail = {
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
-            "tls": session.ssl is not None,
+            "tls": mode == "tls" or session.ssl is not None,
             "user": session.auth_data,
             "data": envelope.content.decode(),
         }
@@ -35,21 +36,25 @@ def authenticate(server, session, envelope, mechanism, data):
     return AuthResult(success=known, auth_data="gate" if known else None)
 
 
+def context():
+    made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    made.load_cert_chain(cert, key)
+    return made
+
+
 def session():
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(cert, key)
-    return SMTP(
-        Handler(),
-        tls_context=context,
-        require_starttls=True,
-        auth_required=True,
-        authenticator=authenticate,
-    )
+    if mode == "none":
+        return SMTP(Handler())
+    known = {"auth_required": True, "authenticator": authenticate}
+    if mode == "tls":
+        return SMTP(Handler(), auth_require_tls=False, **known)
+    return SMTP(Handler(), tls_context=context(), require_starttls=True, **known)
 
 
 async def main():
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(session, "127.0.0.1", 0)
+    tls = context() if mode == "tls" else None
+    server = await loop.create_server(session, "127.0.0.1", 0, ssl=tls)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     await server.serve_forever()
 
