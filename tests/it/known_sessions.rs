@@ -14,6 +14,7 @@ use vestibule::store::sql::ephemeral::EmbeddedStore;
 use vestibule::store::sql::{SqlStore, SqlTarget};
 
 use super::contract::samples::{account, login, plain_token, session, start, token};
+use super::support::within;
 
 const IDLE: Duration = Duration::from_mins(30);
 
@@ -58,6 +59,19 @@ impl Gate {
     fn seen(&self, app: &str, token: &PlainToken<SessionToken>) -> bool {
         let at = self.clock.monotonic();
         self.known.find_seen(app, token.reveal().as_bytes(), at).is_some()
+    }
+
+    /// Is let in, and waits until the use is noted.
+    async fn is_used(&self, app: &str, token: &PlainToken<SessionToken>) {
+        assert!(self.found(app, token).await, "at {:?}", self.clock.now());
+        let noted = async {
+            while Sessions::load(&*self.store, token.hashed()).await.unwrap().unwrap().last_seen_at
+                != self.clock.now()
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        within(Duration::from_secs(30), "the use to be noted", noted).await;
     }
 
     async fn found(&self, app: &str, token: &PlainToken<SessionToken>) -> bool {
@@ -112,4 +126,25 @@ async fn a_session_that_began_before_its_account_was_disabled_is_refused_when_fi
     let filed = Session { id, ..session.clone() };
     assert!(gate.store.promote(&from, late.hashed(), &filed, IDLE).await.unwrap());
     assert!(!gate.found(&session.app, &late).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_in_use_ends_at_its_absolute_limit() {
+    let gate = Gate::open().await;
+    let (token, session) = gate.signed_in("alice").await;
+    let pause = Duration::from_mins(20);
+    let mut uses = 0;
+    while gate.clock.now().plus(pause) < session.expires_at {
+        gate.clock.advance(pause);
+        gate.is_used(&session.app, &token).await;
+        uses += 1;
+    }
+    assert!(uses > 2, "longer than the idle limit");
+    let left = session.expires_at.since(gate.clock.now());
+    gate.clock.advance(left.saturating_sub(Duration::from_millis(1)));
+    gate.is_used(&session.app, &token).await;
+    assert!(gate.seen(&session.app, &token));
+    gate.clock.advance(Duration::from_millis(1));
+    assert!(!gate.seen(&session.app, &token), "used a moment ago, and over");
+    assert!(!gate.found(&session.app, &token).await);
 }

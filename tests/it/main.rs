@@ -31,6 +31,7 @@ mod notices;
 mod operation;
 mod redirects;
 mod rules;
+mod session_tokens;
 mod signin;
 mod silence;
 mod streams;
