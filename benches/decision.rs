@@ -11,7 +11,7 @@ use http::Method;
 use vestibule::auth::account::{Account, AccountStatus, Identity, LoginName, NewAccount};
 use vestibule::auth::keys::{KEY_LEN, Key, KeyMaterial, KeyRing};
 use vestibule::auth::password::PasswordRecord;
-use vestibule::auth::ports::{Accounts, Added, Sessions, StoreError, Stored};
+use vestibule::auth::ports::{Accounts, Added, LinkEnded, Sessions, StoreError, Stored};
 use vestibule::auth::session::{Device, Offer, Offers, Session, SessionLimits};
 use vestibule::auth::stage::Factor;
 use vestibule::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
@@ -316,7 +316,7 @@ impl Accounts for Memory {
         _: &PasswordRecord,
         _: Timestamp,
         _: Timestamp,
-    ) -> Stored<bool> {
+    ) -> Stored<Option<LinkEnded>> {
         never()
     }
     async fn rehash_password(

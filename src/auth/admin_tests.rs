@@ -8,7 +8,7 @@ use super::super::audit::{Checkpoint, Head, NewRecord, Record, chain};
 use super::super::keys::KeyRing;
 use super::super::keys::testing::material;
 use super::super::password::{Cost, PasswordRecord, PasswordSettings};
-use super::super::ports::{Audit, AuditQuery, Pruned, Stored};
+use super::super::ports::{Audit, AuditQuery, LinkEnded, Pruned, Stored};
 use super::super::recovery::{NewRecoverySet, RecoveryHash};
 use super::super::session::{Offer, Offers};
 use super::super::ticket::NewTicket;
@@ -84,7 +84,7 @@ impl Accounts for Memory {
         _: &PasswordRecord,
         _: Timestamp,
         _: Timestamp,
-    ) -> Stored<bool> {
+    ) -> Stored<Option<LinkEnded>> {
         down()
     }
     async fn rehash_password(
@@ -128,7 +128,7 @@ impl Factors for Memory {
         _: &NewTotpFactor,
         _: &NewRecoverySet,
         _: Timestamp,
-    ) -> Stored<bool> {
+    ) -> Stored<Option<LinkEnded>> {
         down()
     }
     async fn confirm_recovery_by(

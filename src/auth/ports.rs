@@ -48,6 +48,10 @@ pub enum Added {
     NameTaken,
 }
 
+/// Whether a change that a one-time link of the account was good for, too, left that link worthless.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkEnded(pub bool);
+
 /// Accounts.
 #[async_trait]
 pub trait Accounts: Send + Sync {
@@ -69,16 +73,16 @@ pub trait Accounts: Send + Sync {
         password: &PasswordRecord,
         sessions_valid_from: Option<Timestamp>,
     ) -> Stored<bool>;
-    /// Sets the password its owner chose and ends every session that started before `now`; only
-    /// while the account is enabled and honours sessions that started at `since`. Whether it was
-    /// done.
+    /// Sets the password its owner chose, ends every session that started before `now`, and takes
+    /// the right to set one from the account's ticket, all in one step; only while the account is
+    /// enabled and honours sessions that started at `since`. `None` when it was not done.
     async fn change_password(
         &self,
         id: AccountId,
         password: &PasswordRecord,
         since: Timestamp,
         now: Timestamp,
-    ) -> Stored<bool>;
+    ) -> Stored<Option<LinkEnded>>;
     /// Replaces the password hash after a change of parameters, only if it is still `old`.
     async fn rehash_password(
         &self,
@@ -107,15 +111,16 @@ pub trait Factors: Send + Sync {
     /// confirming step already used, and marks the account as enrolled for ever. False, and
     /// nothing changed, when it was ever enrolled before.
     async fn enrol_first(&self, factor: &NewTotpFactor) -> Stored<bool>;
-    /// Puts `factor` in place of the authenticator and `codes` in place of the recovery codes, in
-    /// one step, and ends every session that started before the factor was confirmed; only while
-    /// the account is enabled and honours sessions that started at `since`. Whether it was done.
+    /// Puts `factor` in place of the authenticator and `codes` in place of the recovery codes, ends
+    /// every session that started before the factor was confirmed, and takes the right to enrol from
+    /// the account's ticket, all in one step; only while the account is enabled and honours sessions
+    /// that started at `since`. `None` when it was not done.
     async fn replace_totp(
         &self,
         factor: &NewTotpFactor,
         codes: &NewRecoverySet,
         since: Timestamp,
-    ) -> Stored<bool>;
+    ) -> Stored<Option<LinkEnded>>;
     /// Uses up `step`: true for exactly one caller, and only when `step` lies after every step
     /// used before (RFC 6238 §5.2).
     async fn consume_step(
@@ -289,14 +294,15 @@ pub trait PasswordResets: Send + Sync {
         now: Timestamp,
     ) -> Stored<Option<PasswordReset>>;
     /// Uses up the right and sets the password; every session and login that started before `now`
-    /// ends. In one step: the right for exactly one caller, `None` for everybody else, and where
+    /// ends, and the account's ticket sets none any more. In one step: the right for exactly one
+    /// caller, `None` for everybody else, and where
     /// the account is disabled or has ended what started when this login did.
     async fn reset_password(
         &self,
         login: &HashedToken<PendingToken>,
         password: &PasswordRecord,
         now: Timestamp,
-    ) -> Stored<Option<PasswordReset>>;
+    ) -> Stored<Option<(PasswordReset, LinkEnded)>>;
 }
 
 /// Logins that wait for their second factor.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::support::client::Browser;
+use super::support::codes::Codes;
 use super::support::gateway::{Gateway, PASSWORD, Plan};
 use super::support::html;
 use super::support::upstream::Recorder;
@@ -196,6 +197,54 @@ async fn a_link_for_a_new_password_leaves_the_second_factor_owed() {
     let form = [("username", "dave"), ("password", PASSWORD)];
     assert_eq!(other.submit("/_auth/login", &form).await.status, 401, "the old password");
     is_worthless(&gateway, &link).await;
+}
+
+/// What the trail says of links that ended.
+fn ended_links(gateway: &Gateway, name: &str) -> Vec<String> {
+    let args = ["audit", "list", "--json", "--user", name, "--event", "ticket_ended"];
+    let rows: Vec<Value> = serde_json::from_slice(&gateway.command(&args, "").stdout).unwrap();
+    rows.iter().map(|row| row["detail"]["for"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_ends_when_its_person_does_without_it_what_it_was_for() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let (mut owner, person) = visitor::signed_in(&gateway, "heidi").await;
+    let for_password = link(&made(&gateway, &["user", "ticket", "heidi", "--password-only"]));
+    let form = [("current", PASSWORD), ("password", NEW_PASSWORD)];
+    let changed = owner.submit("/_auth/account/password", &form).await;
+    assert_eq!(changed.status, 303, "{}", changed.text());
+    is_worthless(&gateway, &for_password).await;
+    assert_eq!(ended_links(&gateway, "heidi"), ["password"]);
+
+    let for_phone = link(&made(&gateway, &["user", "ticket", "heidi"]));
+    let page = owner.get("/_auth/account/authenticator").await;
+    let mut codes = Codes::new(&html::by_id(&page.text(), "totp-secret").unwrap());
+    let code = codes.next().await;
+    let form = [("code", code.as_str())];
+    let done = owner.submit_from(&page, "/_auth/account/authenticator", &form).await;
+    assert_eq!(done.status, 303, "{}", done.text());
+    is_worthless(&gateway, &for_phone).await;
+    assert_eq!(ended_links(&gateway, "heidi"), ["second_factor", "password"]);
+    let shown = gateway.command(&["user", "show", "heidi", "--json"], "");
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["ticket"], Value::Null);
+
+    // A forgotten password that was set by recovery codes needs no link either.
+    let page = owner.get("/_auth/account/recovery-codes").await.text();
+    let recovery = html::recovery_codes(&page);
+    assert_ne!(recovery, person.recovery);
+    let for_password = link(&made(&gateway, &["user", "ticket", "heidi", "--password-only"]));
+    let mut forgetful = Browser::new(&gateway);
+    let form = [("username", "heidi"), ("code", recovery[0].as_str())];
+    assert_eq!(forgetful.submit("/_auth/forgot", &form).await.status, 303);
+    let second = [("code", recovery[1].as_str())];
+    assert_eq!(forgetful.submit("/_auth/recovery", &second).await.status, 303);
+    let new = [("password", "four-otters-mend-a-roof")];
+    assert_eq!(forgetful.submit("/_auth/forgot/password", &new).await.status, 303);
+    is_worthless(&gateway, &for_password).await;
+    assert_eq!(ended_links(&gateway, "heidi"), ["password", "second_factor", "password"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

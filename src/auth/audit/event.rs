@@ -237,6 +237,11 @@ pub enum Event {
         /// For what.
         asked: Asked,
     },
+    /// A one-time link is worth nothing any more for what its person did without it.
+    TicketEnded {
+        /// For what.
+        asked: Asked,
+    },
     /// Rows of the trail were removed because of their age.
     TrailPruned {
         /// How many.
@@ -291,6 +296,7 @@ impl Event {
             Self::PasswordSet { .. } => "password_set",
             Self::TicketMade { .. } => "ticket_made",
             Self::TicketUsed { .. } => "ticket_used",
+            Self::TicketEnded { .. } => "ticket_ended",
             Self::TrailPruned { .. } => "trail_pruned",
             Self::DevicesRevoked => "devices_revoked",
             Self::SuspensionLifted => "suspension_lifted",
@@ -382,7 +388,9 @@ impl Event {
             Self::TicketMade { asked, expires_at } => {
                 json!({ "for": asked.as_str(), "expires_at": expires_at.rfc3339() })
             }
-            Self::TicketUsed { asked } => json!({ "for": asked.as_str() }),
+            Self::TicketUsed { asked } | Self::TicketEnded { asked } => {
+                json!({ "for": asked.as_str() })
+            }
             Self::TrailPruned { rows, through } => json!({ "rows": rows, "through": through }),
             Self::PasswordSet { sessions }
             | Self::AccountDisabled { sessions }

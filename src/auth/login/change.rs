@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::step_up::Proved;
 use super::{Changed, LoginError, LoginService};
-use crate::auth::audit::{Caller, Context, Ended, Event};
+use crate::auth::audit::{Asked, Caller, Context, Ended, Event};
 use crate::auth::fresh::FreshSecondFactor;
 use crate::auth::password::{NotTaken, PasswordRefused};
 use crate::auth::session::Session;
@@ -63,11 +63,11 @@ impl LoginService {
         };
         let (account, since) = (session.identity.account, session.started_at);
         let now = self.now().max(since);
-        if !self.deps.accounts.change_password(account, &record, since, now).await? {
-            return Ok(PasswordChanged::Ended);
-        }
+        let changed = self.deps.accounts.change_password(account, &record, since, now).await?;
+        let Some(link) = changed else { return Ok(PasswordChanged::Ended) };
         let context = Context::person(&change.caller, &session.identity);
         self.record(Event::PasswordChanged { by: "password" }, &context).await?;
+        self.record_ended_link(link, Asked::Password, &context).await?;
         let next = Session { password_at: now, ..session.clone() };
         let Some(renewed) = self.renew(token, &next, None, now).await? else {
             return Ok(PasswordChanged::Ended);

@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::service::count_failure;
 use super::{LoginError, LoginService};
 use crate::auth::account::Identity;
-use crate::auth::audit::{Caller, Context, Event, Guess};
+use crate::auth::audit::{Asked, Caller, Context, Event, Guess};
+use crate::auth::ports::LinkEnded;
 use crate::auth::throttle::{AttemptKey, Budget, GUESS_ROWS, RIGHT_ROWS, Verdict};
 
 /// Rows about guesses refused for one name, network or account are no nearer to each other than this,
@@ -52,6 +53,19 @@ impl LoginService {
         let key = AttemptKey::rows_about(event.name(), who.account);
         let context = Context::person(caller, who);
         self.record_capped(key, RIGHT_ROWS, event, &context, &context).await
+    }
+
+    /// What a person did without the one-time link that was for it ended that link.
+    pub(super) async fn record_ended_link(
+        &self,
+        LinkEnded(ended): LinkEnded,
+        asked: Asked,
+        context: &Context,
+    ) -> Result<(), LoginError> {
+        if !ended {
+            return Ok(());
+        }
+        self.record(Event::TicketEnded { asked }, context).await
     }
 
     async fn record_guess(

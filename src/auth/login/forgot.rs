@@ -7,7 +7,7 @@ use super::events::throttled;
 use super::guesses::MayTry;
 use super::{AppRef, FirstFactor, LoginError, LoginService, SecondFactor};
 use crate::auth::account::{Account, LoginName};
-use crate::auth::audit::{Caller, Context, Event, Guess as Guessed};
+use crate::auth::audit::{Asked, Caller, Context, Event, Guess as Guessed};
 use crate::auth::password::{NotTaken, PasswordRefused};
 use crate::auth::recovery::{RecoveryCode, RecoveryHash};
 use crate::auth::reset::PasswordReset;
@@ -178,9 +178,10 @@ impl LoginService {
         };
         let now = self.now();
         let used = self.deps.resets.reset_password(token.hashed(), &record, now).await?;
-        let Some(reset) = used else { return again };
-        let event = Event::PasswordChanged { by: "recovery_code" };
-        self.record(event, &Context::person(caller, &account.identity)).await?;
+        let Some((reset, link)) = used else { return again };
+        let context = Context::person(caller, &account.identity);
+        self.record(Event::PasswordChanged { by: "recovery_code" }, &context).await?;
+        self.record_ended_link(link, Asked::Password, &context).await?;
         let second = SecondFactorProof::verified(reset.account, reset.method);
         let finished = waits
             .complete(second, NewPassword::set(reset.account))

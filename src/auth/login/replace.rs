@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{AppRef, Changed, ClockOff, Enrolment, LoginError, LoginService};
-use crate::auth::audit::{Caller, Context, Event};
+use crate::auth::audit::{Asked, Caller, Context, Event};
 use crate::auth::fresh::FreshFactors;
 use crate::auth::recovery::{CODES_IN_SET, NewRecoverySet, RecoveryCode};
 use crate::auth::session::{Offer, Offers, ProvisionalTotp, Session};
@@ -129,12 +129,12 @@ impl LoginService {
             confirmed_step: step,
             confirmed_at: now,
         };
-        if !self.deps.factors.replace_totp(&factor, &set, since).await? {
-            return Ok(Replaced::Ended);
-        }
+        let replaced = self.deps.factors.replace_totp(&factor, &set, since).await?;
+        let Some(link) = replaced else { return Ok(Replaced::Ended) };
         let context = Context::person(caller, &session.identity);
         self.record(Event::SecondFactorReplaced { factor: factor.id }, &context).await?;
         self.record(Event::RecoveryCodesMade, &context).await?;
+        self.record_ended_link(link, Asked::SecondFactor, &context).await?;
         let offers = Offers {
             authenticator: None,
             recovery_codes: Some(self.seal_codes(account, &codes, true)?),

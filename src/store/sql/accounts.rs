@@ -6,12 +6,12 @@ use sqlx::{Any, Transaction, query};
 
 use crate::auth::account::{Account, AccountStatus, Identity, LoginName, NewAccount};
 use crate::auth::password::PasswordRecord;
-use crate::auth::ports::{Accounts, Added, Stored};
+use crate::auth::ports::{Accounts, Added, LinkEnded, Stored};
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
-use super::SqlStore;
 use super::values::{at, flag, json, moment, optional_at, optional_text, parsed, text};
+use super::{SqlStore, tickets};
 
 fn account(row: &AnyRow) -> sqlx::Result<Account> {
     let name = LoginName::parse(&text(row, "name")?).map_err(|source| {
@@ -146,18 +146,30 @@ impl Accounts for SqlStore {
         password: &PasswordRecord,
         since: Timestamp,
         now: Timestamp,
-    ) -> Stored<bool> {
-        let statement = query(
-            "UPDATE accounts SET password_phc = $2, password_pepper = $3, password_set_at = $5, \
-             sessions_valid_from = $5 \
-             WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $4",
-        )
-        .bind(id.to_string())
-        .bind(password.phc.as_str())
-        .bind(password.pepper_id.as_str())
-        .bind(moment(since))
-        .bind(moment(now.max(since)));
-        Ok(self.db.change(statement).await? == 1)
+    ) -> Stored<Option<LinkEnded>> {
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                let link = tickets::password_was_set(&mut t, id, now).await?;
+                let done = query(
+                    "UPDATE accounts SET password_phc = $2, password_pepper = $3, \
+                     password_set_at = $5, sessions_valid_from = $5 \
+                     WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $4",
+                )
+                .bind(id.to_string())
+                .bind(password.phc.as_str())
+                .bind(password.pepper_id.as_str())
+                .bind(moment(since))
+                .bind(moment(now.max(since)))
+                .execute(&mut *t)
+                .await?;
+                if done.rows_affected() != 1 {
+                    return Ok(None);
+                }
+                t.commit().await?;
+                Ok(Some(link))
+            })
+            .await
     }
 
     async fn rehash_password(

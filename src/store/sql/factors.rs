@@ -7,14 +7,14 @@ use async_trait::async_trait;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction, query};
 
-use crate::auth::ports::{Factors, Stored};
+use crate::auth::ports::{Factors, LinkEnded, Stored};
 use crate::auth::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
 use crate::auth::totp::{NewTotpFactor, TimeStep, TotpFactor};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId};
 
-use super::SqlStore;
 use super::values::{at, moment, number, optional_at, parsed, text};
+use super::{SqlStore, tickets};
 
 fn factor(row: &AnyRow) -> sqlx::Result<TotpFactor> {
     Ok(TotpFactor {
@@ -175,11 +175,12 @@ impl Factors for SqlStore {
         new: &NewTotpFactor,
         codes: &NewRecoverySet,
         since: Timestamp,
-    ) -> Stored<bool> {
+    ) -> Stored<Option<LinkEnded>> {
         let account = new.account.to_string();
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
+                let link = tickets::factor_was_set(&mut t, new.account, new.confirmed_at).await?;
                 let claim = query(
                     "UPDATE accounts SET sessions_valid_from = $2, ever_enrolled = 1 \
                      WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $3",
@@ -190,14 +191,14 @@ impl Factors for SqlStore {
                 .execute(&mut *t)
                 .await?;
                 if claim.rows_affected() != 1 {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 let forget = query("DELETE FROM totp_factors WHERE account_id = $1");
                 forget.bind(account.as_str()).execute(&mut *t).await?;
                 insert_factor(&mut t, new).await?;
                 replace_codes(&mut t, codes).await?;
                 t.commit().await?;
-                Ok(true)
+                Ok(Some(link))
             })
             .await
     }

@@ -6,13 +6,13 @@ use sqlx::any::AnyRow;
 use sqlx::query;
 
 use crate::auth::password::PasswordRecord;
-use crate::auth::ports::{PasswordResets, Stored};
+use crate::auth::ports::{LinkEnded, PasswordResets, Stored};
 use crate::auth::reset::PasswordReset;
 use crate::auth::token::{HashedToken, PendingToken};
 use crate::base::clock::Timestamp;
 
-use super::SqlStore;
 use super::values::{at, moment, parsed};
+use super::{SqlStore, tickets};
 
 const RECORD: &str = "the record of a forgotten password";
 
@@ -63,7 +63,7 @@ impl PasswordResets for SqlStore {
         login: &HashedToken<PendingToken>,
         password: &PasswordRecord,
         now: Timestamp,
-    ) -> Stored<Option<PasswordReset>> {
+    ) -> Stored<Option<(PasswordReset, LinkEnded)>> {
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
@@ -77,6 +77,7 @@ impl PasswordResets for SqlStore {
                 .await?;
                 let Some(row) = used else { return Ok(None) };
                 let reset = reset(&row, *login)?;
+                let link = tickets::password_was_set(&mut t, reset.account, now).await?;
                 let set = query(
                     "UPDATE accounts SET password_phc = $2, password_pepper = $3, \
                      password_set_at = $4, sessions_valid_from = CASE WHEN sessions_valid_from < $4 THEN $4 \
@@ -90,9 +91,13 @@ impl PasswordResets for SqlStore {
                 .bind(moment(reset.started_at))
                 .execute(&mut *t)
                 .await?;
-                // The right is gone either way: a login older than the account allows has none.
+                // The login's right, given back with all else, is worth nothing either: the account
+                // will not come to honour what is older than it allows.
+                if set.rows_affected() != 1 {
+                    return Ok(None);
+                }
                 t.commit().await?;
-                Ok((set.rows_affected() == 1).then_some(reset))
+                Ok(Some((reset, link)))
             })
             .await
     }

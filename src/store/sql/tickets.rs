@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction, query};
 
 use crate::auth::password::PasswordRecord;
-use crate::auth::ports::{Stored, Tickets};
+use crate::auth::ports::{LinkEnded, Stored, Tickets};
 use crate::auth::ticket::{NewTicket, Rights, Ticket};
 use crate::auth::token::{HashedToken, TicketToken};
 use crate::auth::totp::NewTotpFactor;
@@ -68,6 +68,38 @@ pub(super) async fn forget_factors(
         query(forget).bind(account.to_owned()).execute(&mut **t).await?;
     }
     Ok(())
+}
+
+/// Takes the right to set a password from the ticket of an account: that was done.
+pub(super) async fn password_was_set(
+    t: &mut Transaction<'static, Any>,
+    account: AccountId,
+    now: Timestamp,
+) -> sqlx::Result<LinkEnded> {
+    let end = "UPDATE tickets SET sets_password = 0 \
+               WHERE account_id = $1 AND sets_password = 1 AND expires_at > $2";
+    took(query(end), t, account, now).await
+}
+
+/// Takes the right to enrol from the ticket of an account: that was done.
+pub(super) async fn factor_was_set(
+    t: &mut Transaction<'static, Any>,
+    account: AccountId,
+    now: Timestamp,
+) -> sqlx::Result<LinkEnded> {
+    let end = "UPDATE tickets SET enrols = 0 \
+               WHERE account_id = $1 AND enrols = 1 AND expires_at > $2";
+    took(query(end), t, account, now).await
+}
+
+async fn took(
+    end: Change,
+    t: &mut Transaction<'static, Any>,
+    account: AccountId,
+    now: Timestamp,
+) -> sqlx::Result<LinkEnded> {
+    let done = end.bind(account.to_string()).bind(moment(now)).execute(&mut **t).await?;
+    Ok(LinkEnded(done.rows_affected() == 1))
 }
 
 impl SqlStore {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vestibule::auth::ports::Added;
+use vestibule::auth::ports::{Added, LinkEnded};
 use vestibule::auth::totp::TimeStep;
 use vestibule::base::id::AccountId;
 
@@ -173,8 +173,8 @@ async fn an_authenticator_is_replaced_at_once_with_all_that_hangs_on_it<S: Durab
         async move { store.replace_totp(&new, &codes, start()).await.unwrap() }
     })
     .await;
-    assert_eq!(replaced.iter().filter(|r| **r).count(), 1);
-    let won = replaced.iter().position(|r| *r).unwrap();
+    assert_eq!(replaced.iter().flatten().count(), 1);
+    let won = replaced.iter().position(Option::is_some).unwrap();
     let held = place.two.totp(id).await.unwrap().unwrap();
     assert_eq!((held.sealed, held.confirmed_at), (format!("v1.new.{won}"), at));
     assert!(!place.one.consume_step(id, old.id, step(301), at).await.unwrap(), "the old one");
@@ -195,14 +195,15 @@ async fn no_authenticator_is_replaced_by_a_session_that_is_over<S: DurablePorts>
     let (new, codes) = (factor(id, 200), recovery(id, "new"));
     let later = start().plus(Duration::from_secs(1));
     assert!(place.one.set_disabled(id, true, later).await.unwrap());
-    assert!(!place.two.replace_totp(&new, &codes, later).await.unwrap(), "disabled");
+    assert_eq!(place.two.replace_totp(&new, &codes, later).await.unwrap(), None, "disabled");
     assert!(place.one.set_disabled(id, false, later).await.unwrap());
-    assert!(!place.two.replace_totp(&new, &codes, start()).await.unwrap(), "ended");
+    assert_eq!(place.two.replace_totp(&new, &codes, start()).await.unwrap(), None, "ended");
     assert!(place.two.recovery_set(id).await.unwrap().is_none(), "nothing was changed");
     assert_ne!(place.two.totp(id).await.unwrap().unwrap().id, new.id);
     let stranger = account_id();
-    assert!(!place.two.replace_totp(&factor(stranger, 1), &codes, later).await.unwrap());
-    assert!(place.two.replace_totp(&new, &codes, later).await.unwrap());
+    assert_eq!(place.two.replace_totp(&factor(stranger, 1), &codes, later).await.unwrap(), None);
+    let done = place.two.replace_totp(&new, &codes, later).await.unwrap();
+    assert_eq!(done, Some(LinkEnded(false)), "there is no link");
 }
 
 async fn a_code_shows_that_its_set_was_kept_and_stays_good<S: DurablePorts>(place: &Durable<S>) {

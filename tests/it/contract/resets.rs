@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vestibule::auth::ports::Added;
+use vestibule::auth::ports::{Added, LinkEnded};
 use vestibule::auth::reset::PasswordReset;
 use vestibule::auth::stage::Factor;
 use vestibule::base::clock::Timestamp;
@@ -68,7 +68,7 @@ async fn a_right_is_used_by_one_of_fifty_at_once<S: DurablePorts>(place: &Durabl
     let winners: Vec<_> =
         set.iter().enumerate().filter_map(|(i, set)| set.map(|set| (i, set))).collect();
     assert_eq!(winners.len(), 1);
-    assert_eq!(winners[0].1, reset);
+    assert_eq!(winners[0].1, (reset, LinkEnded(false)));
     assert_eq!(phc(place, id).await, format!("$new{}", winners[0].0));
     let account = place.one.by_id(id).await.unwrap().unwrap();
     assert_eq!(account.sessions_valid_from, later(), "what was signed in before is over");

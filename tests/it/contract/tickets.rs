@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vestibule::auth::account::Account;
-use vestibule::auth::ports::Added;
+use vestibule::auth::ports::{Added, LinkEnded};
 use vestibule::auth::ticket::{NewTicket, Rights, Ticket};
 use vestibule::auth::token::{HashedToken, TicketToken};
 use vestibule::base::clock::Timestamp;
@@ -206,6 +206,45 @@ async fn a_reset_leaves_nothing_but_the_password_and_the_mark<S: DurablePorts>(p
     assert!(!place.one.reset_second_factor(&nobody).await.unwrap());
 }
 
+async fn what_a_person_does_without_the_link_ends_its_right_to_it<S: DurablePorts>(
+    place: &Durable<S>,
+) {
+    let id = somebody(place, "peggy").await;
+    assert!(place.one.enrol_first(&factor(id, 100)).await.unwrap());
+    let link = issued(place, id, Rights::SET_UP).await;
+    let rights = async |at| place.two.by_token(&link, at).await.unwrap().map(|t| t.rights);
+    let (since, new) = (start(), password("$own"));
+    // Refused: nothing is taken.
+    let early = Timestamp::from_millis(start().as_millis() - 1);
+    let valid_from = start();
+    assert!(place.one.set_password(id, &password("$two"), Some(valid_from)).await.unwrap());
+    let refused = place.two.change_password(id, &new, early, later()).await.unwrap();
+    assert_eq!((refused, rights(later()).await), (None, Some(Rights::SET_UP)));
+    let codes = recovery(id, "new");
+    let refused = place.two.replace_totp(&factor(id, 200), &codes, early).await.unwrap();
+    assert_eq!((refused, rights(later()).await), (None, Some(Rights::SET_UP)));
+
+    let changed = place.two.change_password(id, &new, since, later()).await.unwrap();
+    assert_eq!((changed, rights(later()).await), (Some(LinkEnded(true)), Some(Rights::ENROL)));
+    let set = place.one.redeem_password(&link, &password("$link"), later()).await.unwrap();
+    assert_eq!((set, phc(&account_of(place, id).await)), (None, "$own"));
+    let again = place.two.change_password(id, &new, later(), later()).await.unwrap();
+    assert_eq!(again, Some(LinkEnded(false)), "told once");
+    let mut replaced = factor(id, 300);
+    replaced.confirmed_at = later();
+    let done = place.two.replace_totp(&replaced, &codes, later()).await.unwrap();
+    assert_eq!((done, rights(later()).await), (Some(LinkEnded(true)), None));
+    assert!(!place.one.redeem_enrolment(&link, &factor(id, 400)).await.unwrap());
+
+    // One of a password and of a right to set it wins, whatever comes first.
+    let link = issued(place, id, Rights::PASSWORD).await;
+    let (by_link, by_hand) = tokio::join!(
+        async { place.one.redeem_password(&link, &password("$l"), later()).await.unwrap() },
+        async { place.two.change_password(id, &new, later(), later()).await.unwrap() },
+    );
+    assert_eq!(by_link.is_none(), by_hand == Some(LinkEnded(true)), "{by_link:?} {by_hand:?}");
+}
+
 super::on_both_databases!(
     a_ticket_is_found_as_it_was_filed_until_it_lapses,
     a_newer_ticket_is_the_only_one,
@@ -215,4 +254,5 @@ super::on_both_databases!(
     a_ticket_is_worth_what_it_says_and_for_its_account_only,
     a_disabled_or_removed_account_has_no_ticket,
     a_reset_leaves_nothing_but_the_password_and_the_mark,
+    what_a_person_does_without_the_link_ends_its_right_to_it,
 );
