@@ -122,7 +122,8 @@ fn twenty_rules() -> Result<Policy, Failure> {
 
 fn ruling(policy: &Policy, path: &str, who: Who<'_>, clock: &SystemClock) -> Ruling {
     let client = ClientIp::new(std::net::Ipv4Addr::new(192, 0, 2, 7).into());
-    let asked = Asked { method: &Method::GET, path: Some(path), host: "gw.test", client };
+    let asked =
+        Asked { method: &Method::GET, path: Some(path), host: "gw.test", client, preflight: false };
     let first = policy.first(&asked, &mut Unwatched);
     policy.public(first).unwrap_or_else(|| policy.ruling(first, &asked, who, clock, &mut Unwatched))
 }

@@ -10,8 +10,9 @@ use super::{Streams, input};
 use crate::app;
 use crate::auth::ticket::FirstEnrolment;
 use crate::config::settings::{Database, LinesTarget, LogFormat, SessionStore, Settings};
+use crate::gate::glob::PathGlob;
 use crate::gate::rule::{Access, Rule};
-use crate::proxy::settings::{AppSettings, ListenerKind, UpstreamAddress};
+use crate::proxy::settings::{AppSettings, ListenerKind, Preflight, UpstreamAddress};
 
 /// Checks the configuration and prints what it means.
 pub(super) fn check(arguments: &CheckArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
@@ -166,6 +167,17 @@ fn print_app(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
     line(out, "  websocket", if app.websocket { "passed on" } else { "refused" })?;
     if !app.extra_methods.is_empty() {
         line(out, "  further methods", &list(&app.extra_methods))?;
+    }
+    let answers = &app.answers;
+    if !answers.api_paths.is_empty() {
+        let paths: Vec<&str> = answers.api_paths.iter().map(PathGlob::as_str).collect();
+        line(out, "  api_paths", &list(&paths))?;
+    }
+    if !answers.cors_origins.is_empty() {
+        line(out, "  cors_origins", &list(&answers.cors_origins))?;
+    }
+    if answers.preflight == Preflight::Pass {
+        line(out, "  cors_preflight", "pass (weakening: OPTIONS without signing in)")?;
     }
     for rule in app.policy.rules() {
         line(out, "  rule", &in_words(rule))?;

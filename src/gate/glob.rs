@@ -60,6 +60,11 @@ impl PathGlob {
         &self.pattern
     }
 
+    /// What every path that matches starts with.
+    pub fn literal_start(&self) -> &str {
+        self.pattern.split('*').next().unwrap_or_default()
+    }
+
     /// Whether every path matches.
     pub fn takes_all(&self) -> bool {
         !self.segments.is_empty() && self.segments.iter().all(|s| *s == Segment::AnyNumber)

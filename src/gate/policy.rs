@@ -232,13 +232,15 @@ impl Policy {
                     continue;
                 }
             };
+            let outcome = of_preflight(outcome, rule.access, asked);
             if !rule.report_only {
                 return Ruling { rule: Some(at), outcome };
             }
             watch.reported(at, outcome);
             First(at) = self.from(at + 1, asked, watch);
         }
-        Ruling { rule: None, outcome: of_access(Access::TwoFactor, who) }
+        let outcome = of_access(Access::TwoFactor, who);
+        Ruling { rule: None, outcome: of_preflight(outcome, Access::TwoFactor, asked) }
     }
 }
 
@@ -264,6 +266,14 @@ fn of_rule(rule: &Rule, who: Who<'_>, clock: &dyn Clock) -> Result<Outcome, Miss
         }
         _ => outcome,
     })
+}
+
+/// A preflight that the app is to answer goes on, unless a rule closes what it asks about.
+fn of_preflight(outcome: Outcome, access: Access, asked: &Asked<'_>) -> Outcome {
+    if asked.preflight && outcome == Outcome::SignIn && access != Access::Deny {
+        return Outcome::Public;
+    }
+    outcome
 }
 
 /// What is granted is granted to some; the others are asked to sign in. Nobody learns that a path is

@@ -61,6 +61,7 @@ fn ask_at(
         path: Some(request.path),
         host: request.host,
         client: ClientIp::new(request.client.parse().unwrap()),
+        preflight: false,
     };
     let clock = ManualClock::at(Timestamp::EPOCH.plus(age));
     let mut reports = Vec::new();

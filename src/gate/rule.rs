@@ -72,6 +72,8 @@ pub struct Asked<'a> {
     pub host: &'a str,
     /// Where the request comes from.
     pub client: ClientIp,
+    /// It only asks what may be asked from another origin, and the app is to answer that itself.
+    pub preflight: bool,
 }
 
 /// Why a rule does not match.

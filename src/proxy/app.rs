@@ -9,7 +9,7 @@ use metrics::{Counter, counter};
 use tokio::task::JoinSet;
 
 use super::counts::RuleCounts;
-use super::settings::{AppSettings, HostPattern};
+use super::settings::{AnswerSettings, AppSettings, HostPattern};
 use super::upstream::{BadUpstream, Upstream};
 use super::vet::is_common_method;
 use crate::gate::policy::Policy;
@@ -20,6 +20,7 @@ use crate::web::AppPages;
 pub(super) struct App {
     pub(super) pages: Arc<AppPages>,
     pub(super) policy: Policy,
+    pub(super) answers: AnswerSettings,
     pub(super) websocket: bool,
     pub(super) service_workers: bool,
     pub(super) upstream: Arc<Upstream>,
@@ -57,6 +58,7 @@ impl App {
                 issuer: issuer.to_owned(),
             }),
             policy: settings.policy.clone(),
+            answers: settings.answers.clone(),
             websocket: settings.websocket,
             service_workers: settings.service_workers,
             upstream: Arc::new(Upstream::new(settings)?),

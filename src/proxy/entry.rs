@@ -133,7 +133,8 @@ impl Gateway {
         if let Some(way) = not_for(app, request, state, target.forwarded.path()) {
             return way;
         }
-        let asked = site.asked(&request.method, target.path());
+        let mut asked = site.asked(&request.method, target.path());
+        asked.preflight = app.answers.passes(&request.method, &request.headers);
         let first = app.policy.first(&asked, &mut Unwatched);
         let rewritten = || target.forwarded.rewritten();
         // Who asks makes no difference on a public path: it stays up when the store is down.
@@ -197,7 +198,9 @@ impl Gateway {
         let Question { token, path, first, rewritten } = question;
         let Some(site) = state.site.clone() else { return Ok(Refused::unavailable().into()) };
         let policy = &site.app.policy;
-        let asked = site.asked(&session.req_header().method, path.as_deref());
+        let request = session.req_header();
+        let mut asked = site.asked(&request.method, path.as_deref());
+        asked.preflight = site.app.answers.passes(&request.method, &request.headers);
         let found = self.find(site.app.name(), token, state.started).await;
         let visitor = match found {
             Ok(visitor) => visitor,
@@ -260,7 +263,16 @@ impl Gateway {
             https: client::is_https(peer, kind, &request.headers, &self.trusted),
         };
         state.origin = Some(origin);
-        let heads = vet::vet(session.as_downstream())?;
+        let heads = match vet::vet(session.as_downstream()) {
+            Ok(heads) => heads,
+            Err(why) => {
+                // Whose clients are answered so; nothing of it is forwarded.
+                state.site = request.headers.get(header::HOST).and_then(|host| {
+                    connection.site(&self.apps.load(), host.to_str().ok()?, origin).ok()
+                });
+                return Err(why.into());
+            }
+        };
         state.marks = heads.marks;
         // A WebSocket handshake (RFC 6455 §4.1) is one in HTTP/1.1 only.
         state.marks.websocket &= request.version == Version::HTTP_11;

@@ -1,6 +1,7 @@
 //! The Pingora proxy: listeners, limits, header hygiene, upstreams, and the bridge to our own
 //! pages. The only module that names Pingora.
 
+mod answers;
 mod app;
 mod bridge;
 mod client;

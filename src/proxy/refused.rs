@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Method, Response, StatusCode, header};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::bridge;
@@ -12,6 +14,9 @@ use super::vet::{self, Malformed};
 use crate::gate::target::CanonicalTarget;
 use crate::web::refusal::{Place, Refusal, wants_page};
 use crate::web::return_to::ReturnTo;
+
+/// Scripts come back as soon as this.
+const SOON: Duration = Duration::from_secs(1);
 
 /// A refusal, before it is written down for whoever asked.
 pub(super) struct Refused {
@@ -48,24 +53,38 @@ impl Refused {
         state: &mut RequestState,
     ) -> Result<()> {
         state.refusal = Some(self.code);
-        let request = session.req_header();
-        let readable = matches!(request.method, Method::GET | Method::HEAD);
-        let target = String::from_utf8_lossy(request.raw_path()).into_owned();
-        if self.code == "https_required" && readable {
-            let response = redirect(StatusCode::PERMANENT_REDIRECT, &https_url(state, &target));
-            bridge::write(session, response).await?;
-            return Ok(());
+        let response = self.response(session.req_header(), state);
+        if self.close {
+            session.set_keepalive(None);
         }
-        let page = wants_page(&request.method, &request.headers);
+        bridge::write(session, response).await?;
+        Ok(())
+    }
+
+    fn response(&self, request: &RequestHeader, state: &RequestState) -> Response<Bytes> {
+        let readable = matches!(request.method, Method::GET | Method::HEAD);
+        let raw = request.raw_path();
+        let target = String::from_utf8_lossy(raw);
+        let answers = state.site.as_ref().map(|site| &site.app.answers);
+        let api = answers.is_some_and(|answers| answers.is_api(raw));
+        if self.code == "https_required" && readable && !api {
+            return redirect(StatusCode::PERMANENT_REDIRECT, &https_url(state, &target));
+        }
+        let page = !api && wants_page(&request.method, &request.headers);
         let own_page = match self.code {
             "login_required" => Some("/_auth/login"),
             "step_up_required" => Some("/_auth/step-up"),
             _ => None,
         };
         if let Some(own_page) = own_page.filter(|_| page) {
-            let there = and_back(own_page, &target);
-            bridge::write(session, redirect(StatusCode::SEE_OTHER, &there)).await?;
-            return Ok(());
+            return redirect(StatusCode::SEE_OTHER, &and_back(own_page, &target));
+        }
+        let https = state.origin.is_some_and(|origin| origin.https);
+        if self.code == "login_required"
+            && let Some(answers) = answers
+            && let Some(preflight) = answers.preflight(&request.method, &request.headers, https)
+        {
+            return preflight;
         }
         let scheme = state.origin.map_or("http", Origin::scheme);
         let origin = format!("{scheme}://{}", state.host());
@@ -75,17 +94,16 @@ impl Refused {
             code: self.code,
             sentence: self.sentence.into(),
             reference: reference(state.id),
-            retry_after: self.retry_after,
+            retry_after: self.retry_after.map(|wait| if api { wait.min(SOON) } else { wait }),
             login_url: url("login_required"),
             step_up_url: url("step_up_required"),
         };
-        if self.close {
-            session.set_keepalive(None);
-        }
         let title = state.site.as_ref().map(|site| &site.app.pages.title);
         let place = title.map(|title| Place { title, origin: &origin });
-        bridge::write(session, refusal.answer(page, place)).await?;
-        Ok(())
+        let Some(answers) = answers else { return refusal.answer(page, place) };
+        let mut response = refusal.answer_in(page, place, &answers.errors);
+        answers.let_read(response.headers_mut(), &request.headers);
+        response
     }
 }
 
@@ -140,8 +158,8 @@ pub(super) async fn answer_failure(
     }
 }
 
-fn redirect(status: StatusCode, to: &str) -> Response<bytes::Bytes> {
-    let mut response = Response::new(bytes::Bytes::new());
+fn redirect(status: StatusCode, to: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     if let Ok(to) = to.parse() {

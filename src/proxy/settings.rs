@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 use ipnet::IpNet;
 
+pub use super::answers::{AnswerSettings, Preflight};
 pub use crate::gate::host::HostPattern;
 use crate::gate::policy::Policy;
 
@@ -95,6 +96,8 @@ pub struct AppSettings {
     pub extra_methods: Vec<Method>,
     /// Its rules.
     pub policy: Policy,
+    /// How its clients are answered.
+    pub answers: AnswerSettings,
 }
 
 /// All the proxy needs to be told.

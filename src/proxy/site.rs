@@ -65,7 +65,7 @@ impl Site {
 
     /// A request for this site as rules see it.
     pub(super) fn asked<'a>(&'a self, method: &'a Method, path: Option<&'a str>) -> Asked<'a> {
-        Asked { method, path, host: &self.name, client: self.origin.client }
+        Asked { method, path, host: &self.name, client: self.origin.client, preflight: false }
     }
 
     /// Whether this is what `host` leads to in `apps` for a client of this origin.

@@ -8,7 +8,7 @@ use askama::Template;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use http::{Method, Response, StatusCode};
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::headers::harden;
 use super::view::Frame;
@@ -43,15 +43,54 @@ pub struct Refusal {
     pub step_up_url: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Json<'a> {
-    error: &'a str,
-    code: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    login_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    step_up_url: Option<&'a str>,
-    reference: &'a str,
+/// What the fields of a refusal are called in JSON; one without a name is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorShape {
+    /// The sentence.
+    pub error: String,
+    /// The code.
+    pub code: Option<String>,
+    /// Where to sign in.
+    pub login_url: Option<String>,
+    /// Where to prove the second factor again.
+    pub step_up_url: Option<String>,
+    /// The reference.
+    pub reference: Option<String>,
+}
+
+impl Default for ErrorShape {
+    fn default() -> Self {
+        let named = |name: &str| Some(name.to_owned());
+        Self {
+            error: "error".to_owned(),
+            code: named("code"),
+            login_url: named("login_url"),
+            step_up_url: named("step_up_url"),
+            reference: named("reference"),
+        }
+    }
+}
+
+/// A refusal in some shape.
+struct Json<'a>(&'a Refusal, &'a ErrorShape);
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(refusal, shape) = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(&shape.error, &refusal.sentence)?;
+        for (name, value) in [
+            (&shape.code, Some(refusal.code)),
+            (&shape.login_url, refusal.login_url.as_deref()),
+            (&shape.step_up_url, refusal.step_up_url.as_deref()),
+            (&shape.reference, Some(refusal.reference.as_str())),
+        ] {
+            if let (Some(name), Some(value)) = (name, value) {
+                map.serialize_entry(name, value)?;
+            }
+        }
+        map.end()
+    }
 }
 
 #[derive(Template)]
@@ -70,9 +109,19 @@ impl Refusal {
     /// The answer, with all headers that answers of ours carry: a page when `wants_page`, else
     /// JSON. Without a `place` (an unknown host) the page stands without style.
     pub fn answer(&self, wants_page: bool, place: Option<Place<'_>>) -> Response<Bytes> {
+        self.answer_in(wants_page, place, &ErrorShape::default())
+    }
+
+    /// The same, with JSON of that shape.
+    pub fn answer_in(
+        &self,
+        wants_page: bool,
+        place: Option<Place<'_>>,
+        shape: &ErrorShape,
+    ) -> Response<Bytes> {
         let page = if wants_page { self.page(place) } else { None };
         let (kind, body) = page.map_or_else(
-            || ("application/json", self.json()),
+            || ("application/json", self.json(shape)),
             |html| ("text/html; charset=utf-8", html),
         );
         let mut response = Response::new(Bytes::from(body));
@@ -86,15 +135,8 @@ impl Refusal {
         response
     }
 
-    fn json(&self) -> String {
-        serde_json::to_string(&Json {
-            error: &self.sentence,
-            code: self.code,
-            login_url: self.login_url.as_deref(),
-            step_up_url: self.step_up_url.as_deref(),
-            reference: &self.reference,
-        })
-        .unwrap_or_else(|_never| "{}".to_owned())
+    fn json(&self, shape: &ErrorShape) -> String {
+        serde_json::to_string(&Json(self, shape)).unwrap_or_else(|_never| "{}".to_owned())
     }
 
     fn page(&self, place: Option<Place<'_>>) -> Option<String> {

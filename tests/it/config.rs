@@ -289,6 +289,42 @@ const BREAKAGES: &[Breakage] = &[
         "apps[0].methods[0]",
         "never passed on",
     ),
+    (
+        "[[apps.rules]]",
+        "api_paths = [\"api/**\"]\n[[apps.rules]]",
+        "apps[0].api_paths[0]",
+        "starts with `/`",
+    ),
+    (
+        "[[apps.rules]]",
+        "cors_origins = [\"*\"]\n[[apps.rules]]",
+        "apps[0].cors_origins[0]",
+        "is not an origin",
+    ),
+    (
+        "[[apps.rules]]",
+        "cors_origins = [\"https://a.com/x\"]\n[[apps.rules]]",
+        "apps[0].cors_origins[0]",
+        "without a path",
+    ),
+    (
+        "[[apps.rules]]",
+        "cors_preflight = \"forward\"\n[[apps.rules]]",
+        "apps[0].cors_preflight",
+        "write one of answer, pass",
+    ),
+    (
+        "[[apps.rules]]",
+        "api_errors = { error = \"\" }\n[[apps.rules]]",
+        "apps[0].api_errors.error",
+        "helps nobody",
+    ),
+    (
+        "[[apps.rules]]",
+        "api_errors = { code = \"error\" }\n[[apps.rules]]",
+        "apps[0].api_errors.code",
+        "another field",
+    ),
     // Rules.
     ("\"/public/**\"", "\"public/**\"", "apps[0].rules[0].path", "starts with `/`"),
     ("\"/public/**\"", "\"/public*\"", "apps[0].rules[0].path", "whole segments"),

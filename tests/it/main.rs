@@ -12,6 +12,7 @@
     reason = "a test says by its name what it shows, and fails by panicking"
 )]
 
+mod answers;
 mod attacks;
 mod audit;
 mod axe;

@@ -40,9 +40,42 @@ pub(in crate::config) struct RawApp {
     pub(in crate::config) service_workers: Option<bool>,
     /// Methods it may be sent beyond GET HEAD POST PUT PATCH DELETE OPTIONS. Default: none.
     pub(in crate::config) methods: Option<Vec<String>>,
+    /// Paths that only scripts ask for, as globs like those of rules: answers of ours there are
+    /// never redirects and never pages. Default: none.
+    pub(in crate::config) api_paths: Option<Vec<String>>,
+    /// Other origins whose scripts may read our answers, such as "https://spa.example.com".
+    /// Default: none.
+    pub(in crate::config) cors_origins: Option<Vec<String>>,
+    /// What becomes of CORS preflights that nobody is signed in for. answer: those of cors_origins
+    /// are answered by Vestibule. pass: they are forwarded to the app, which is told of nobody.
+    #[schemars(extend("default" = "answer", "enum" = ["answer", "pass"]))]
+    pub(in crate::config) cors_preflight: Option<String>,
+    /// What the fields of our JSON answers are called.
+    pub(in crate::config) api_errors: Option<RawApiErrors>,
     /// Its rules. The first that matches decides; where none matches, two factors are asked for.
     #[serde(default)]
     pub(in crate::config) rules: Vec<RawRule>,
+}
+
+/// What the fields of our JSON answers are called; "" leaves a field out.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct RawApiErrors {
+    /// The sentence. It cannot be left out.
+    #[schemars(extend("default" = "error"))]
+    pub(in crate::config) error: Option<String>,
+    /// The code.
+    #[schemars(extend("default" = "code"))]
+    pub(in crate::config) code: Option<String>,
+    /// Where to sign in.
+    #[schemars(extend("default" = "login_url"))]
+    pub(in crate::config) login_url: Option<String>,
+    /// Where to prove the second factor again.
+    #[schemars(extend("default" = "step_up_url"))]
+    pub(in crate::config) step_up_url: Option<String>,
+    /// The reference.
+    #[schemars(extend("default" = "reference"))]
+    pub(in crate::config) reference: Option<String>,
 }
 
 /// One rule.

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(super) use self::app::{RawApp, RawRule};
+pub(super) use self::app::{RawApiErrors, RawApp, RawRule};
 pub(super) use self::audit::RawAudit;
 pub(super) use self::limits::{RawPasswords, RawSessions, RawThrottle};
 pub(super) use self::mail::RawMail;

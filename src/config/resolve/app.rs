@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{host, rules, upstream};
+use super::{answers, host, rules, upstream};
 use crate::config::key_path::KeyPath;
 use crate::config::raw::RawApp;
 use crate::config::reader::Reader;
@@ -51,6 +51,7 @@ fn app(
     let policy = rules::policy(&raw.rules, &within, &at.key("rules"), r);
     AppSettings {
         hosts,
+        answers: answers::answers(raw, at, r),
         upstream: upstream::upstream(raw, at, r),
         websocket: raw.websocket.unwrap_or(true),
         service_workers: raw.service_workers.unwrap_or(false),

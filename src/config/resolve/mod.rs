@@ -2,6 +2,7 @@
 //! the form of one value.
 
 mod addresses;
+mod answers;
 mod app;
 mod audit;
 mod certificates;

@@ -54,7 +54,7 @@ impl Cluster {
         let keys = dir.path().join("keys.toml");
         gateway::make_keys(&keys);
         let mut plan = plan(&app, &redis, &database, &keys).extra(extra);
-        plan.apps.push_str(more);
+        plan.apps = plan.apps.replacen("[[apps.rules]]", &format!("{more}[[apps.rules]]"), 1);
         let one = Gateway::start(&plan).await;
         let two = Gateway::start(&plan).await;
         Self { redis, app, one, two, keys, _postgres: postgres, _dir: dir }

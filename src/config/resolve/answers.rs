@@ -1,0 +1,82 @@
+//! How the clients of an app are answered.
+
+use super::upstream;
+use crate::config::key_path::KeyPath;
+use crate::config::raw::{RawApiErrors, RawApp};
+use crate::config::reader::Reader;
+use crate::gate::glob::PathGlob;
+use crate::proxy::settings::{AnswerSettings, Preflight};
+use crate::web::refusal::ErrorShape;
+
+/// Most characters in the name of a field.
+const FIELD_MAX: usize = 64;
+
+/// The answers of one app.
+pub(super) fn answers(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> AnswerSettings {
+    let mut api_paths = Vec::new();
+    for (i, text) in raw.api_paths.iter().flatten().enumerate() {
+        match PathGlob::parse(text) {
+            Ok(glob) => api_paths.push(glob),
+            Err(why) => r.fail(
+                &at.key("api_paths").index(i),
+                format!("{text:?} is not a path pattern: {why}"),
+            ),
+        }
+    }
+    let mut cors_origins = Vec::new();
+    for (i, text) in raw.cors_origins.iter().flatten().enumerate() {
+        match origin(text) {
+            Ok(origin) => cors_origins.push(origin),
+            Err(why) => r.fail(&at.key("cors_origins").index(i), why),
+        }
+    }
+    let choices = [("answer", Preflight::Answer), ("pass", Preflight::Pass)];
+    let word = raw.cors_preflight.as_deref().or(Some("answer"));
+    let preflight = r.choice(&at.key("cors_preflight"), word, &choices).unwrap_or_default();
+    if preflight == Preflight::Pass {
+        let whose = "preflights (OPTIONS) reach the app without anybody signed in";
+        r.weaken(&at.key("cors_preflight"), whose);
+    }
+    let errors = raw.api_errors.clone().unwrap_or_default();
+    let errors = shape(&errors, &at.key("api_errors"), r);
+    AnswerSettings { api_paths, cors_origins, preflight, errors }
+}
+
+/// An origin as browsers write it.
+fn origin(text: &str) -> Result<String, String> {
+    let url = upstream::origin(text).map_err(|why| {
+        format!("{text:?} is not an origin: {why}, as in \"https://spa.example.com\"")
+    })?;
+    Ok(url.origin().ascii_serialization())
+}
+
+fn shape(raw: &RawApiErrors, at: &KeyPath, r: &mut Reader<'_>) -> ErrorShape {
+    let default = ErrorShape::default();
+    let mut taken = Vec::new();
+    let mut field = |key: &str, name: Option<&String>, default: Option<String>| {
+        let name = name.cloned().or(default).filter(|name| !name.is_empty())?;
+        if name.len() > FIELD_MAX || name.chars().any(char::is_control) {
+            r.fail(&at.key(key), format!("{name:?} is not a name: at most {FIELD_MAX} characters"));
+        }
+        if taken.contains(&name) {
+            r.fail(&at.key(key), format!("{name:?} is the name of another field already"));
+        }
+        taken.push(name.clone());
+        Some(name)
+    };
+    let error = field("error", raw.error.as_ref(), Some(default.error));
+    let shape = ErrorShape {
+        error: error.clone().unwrap_or_default(),
+        code: field("code", raw.code.as_ref(), default.code),
+        login_url: field("login_url", raw.login_url.as_ref(), default.login_url),
+        step_up_url: field("step_up_url", raw.step_up_url.as_ref(), default.step_up_url),
+        reference: field("reference", raw.reference.as_ref(), default.reference),
+    };
+    if error.is_none() {
+        r.fail(
+            &at.key("error"),
+            "is empty: an error without a sentence helps nobody, name the field",
+        );
+    }
+    shape
+}
