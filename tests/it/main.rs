@@ -22,6 +22,7 @@ mod cluster;
 mod config;
 mod contract;
 mod coverage;
+mod evidence;
 mod forgot;
 mod headers;
 mod known_sessions;

@@ -2,6 +2,7 @@
 
 use super::support::client::{self, Browser, PATIENCE};
 use super::support::gateway::{Gateway, PASSWORD, Plan};
+use super::support::log::Line;
 use super::support::upstream::Recorder;
 use super::support::visitor::{self, PENDING, SESSION};
 use super::support::wire::Wire;
@@ -141,4 +142,44 @@ async fn the_log_holds_nothing_that_opens_a_door() {
     let typed =
         |l: &&str| l.contains(&format!("\"{code}\"")) || l.contains(&format!("code={code}"));
     assert_eq!(log.lines().find(typed), None, "a typed code in the log");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_configuration_is_taken_up_on_sighup_and_a_bad_one_is_not() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let mut browser = Browser::new(&gateway);
+    let open = async |browser: &mut Browser, path: &str| browser.fetch(path).await.status == 200;
+    assert!(open(&mut browser, "/public/x").await && !open(&mut browser, "/open/x").await);
+
+    let first = std::fs::read_to_string(&gateway.config).unwrap();
+    let second = first.replace("/public/**", "/open/**");
+    std::fs::write(&gateway.config, &second).unwrap();
+    gateway.signal("HUP");
+    let taken_up = async { while !open(&mut browser, "/open/x").await {} };
+    within(PATIENCE, "the new rule to hold", taken_up).await;
+    assert!(!open(&mut browser, "/public/x").await, "the old rule is gone");
+
+    // Several mistakes: each is told with its place, and all stays as it is.
+    let bad = second.replace("/open/**", "no-slash").replace("websocket = true", "web_socket = 1");
+    std::fs::write(&gateway.config, &bad).unwrap();
+    gateway.signal("HUP");
+    for (key, line) in [("path", "no-slash"), ("web_socket", "web_socket")] {
+        let number = bad.lines().position(|l| l.contains(line)).unwrap() + 1;
+        let place = format!("vestibule.toml:{number}:");
+        let told = |line: &Line| {
+            let error = line.get("error")?;
+            let ours = line.get("message") == Some("the old configuration stays");
+            (ours && error.contains(&place) && error.contains(key)).then_some(())
+        };
+        gateway.log.wait_for(&place, told).await;
+    }
+    assert!(open(&mut browser, "/open/x").await && !open(&mut browser, "/public/x").await);
+
+    std::fs::write(&gateway.config, &first).unwrap();
+    gateway.signal("HUP");
+    let taken_up = async { while !open(&mut browser, "/public/x").await {} };
+    within(PATIENCE, "the first rule to hold again", taken_up).await;
+    gateway.signal("TERM");
+    assert_eq!(gateway.ended().await.code(), Some(0), "{}", gateway.log.text());
 }
