@@ -1,7 +1,7 @@
 //! What can be typed.
 #![expect(clippy::doc_markdown, reason = "the comments are the help, shown as plain text")]
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(super) enum Command {
     Serve(ConfigArgs),
     /// Check a configuration and print the settings in effect
     Check(CheckArgs),
+    /// Tell what would become of a request, and which rule says so
+    Explain(ExplainArgs),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Make or rotate the key file
@@ -71,6 +73,31 @@ pub(super) struct CheckArgs {
     /// Also try Redis, SQL, certificates and upstreams
     #[arg(long)]
     pub(super) online: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+    /// Method, such as GET
+    pub(super) method: String,
+    /// Address, such as https://app.example.com/path; it is taken as it is written
+    pub(super) url: String,
+    /// This user, signed in with both factors; otherwise nobody is signed in
+    #[arg(long, value_name = "NAME")]
+    pub(super) user: Option<String>,
+    /// As if the user were in this group too; may be repeated
+    #[arg(long = "group", value_name = "GROUP", requires = "user")]
+    pub(super) groups: Vec<String>,
+    /// Only the user's password is proved
+    #[arg(long, requires = "user", conflicts_with = "second_factor_age")]
+    pub(super) password_only: bool,
+    /// How long ago the second factor was proved, such as 10m [default: just now]
+    #[arg(long, value_name = "TIME", requires = "user", value_parser = humantime::parse_duration)]
+    pub(super) second_factor_age: Option<Duration>,
+    /// Where the request comes from
+    #[arg(long, value_name = "IP", visible_alias = "network")]
+    pub(super) address: Option<IpAddr>,
 }
 
 #[derive(Debug, Subcommand)]

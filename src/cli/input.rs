@@ -82,7 +82,7 @@ where
     })
 }
 
-fn state_settings(state: &StateArgs) -> Result<Settings, Failure> {
+pub(super) fn state_settings(state: &StateArgs) -> Result<Settings, Failure> {
     let file = state.config.as_ref().ok_or_else(|| {
         Failure::usage(
             "it is not said which configuration",

@@ -5,6 +5,7 @@
 mod args;
 mod audit;
 mod check;
+mod explain;
 mod failure;
 mod input;
 mod meta;
@@ -80,6 +81,7 @@ fn dispatch(command: Command, streams: &mut Streams<'_>) -> Result<(), Failure> 
         Command::Demo(arguments) => serve::demo(arguments, streams),
         Command::Serve(arguments) => serve::serve(&arguments, streams),
         Command::Check(arguments) => check::check(&arguments, streams),
+        Command::Explain(arguments) => explain::explain(&arguments, streams),
         Command::Schema => meta::schema(streams.output),
         Command::Keys(KeysCommand::Init { file }) => {
             keys::init(&file)?;

@@ -9,9 +9,8 @@ use metrics::{Counter, counter};
 use tokio::task::JoinSet;
 
 use super::counts::RuleCounts;
-use super::settings::{AnswerSettings, AppSettings, HostPattern};
+use super::settings::{AnswerSettings, AppSettings, HostPattern, takes};
 use super::upstream::{BadUpstream, Upstream};
-use super::vet::is_common_method;
 use crate::gate::policy::Policy;
 use crate::web::AppPages;
 
@@ -76,7 +75,7 @@ impl App {
 
     /// Whether it takes `method`.
     pub(super) fn takes(&self, method: &Method) -> bool {
-        is_common_method(method) || self.extra_methods.contains(method)
+        takes(&self.extra_methods, method)
     }
 }
 

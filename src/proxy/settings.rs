@@ -100,6 +100,40 @@ pub struct AppSettings {
     pub answers: AnswerSettings,
 }
 
+impl AppSettings {
+    /// Whether the app takes `method`.
+    pub fn takes(&self, method: &Method) -> bool {
+        takes(&self.extra_methods, method)
+    }
+}
+
+/// Whether an app with these methods beside the common ones takes `method`.
+pub(super) fn takes(extra: &[Method], method: &Method) -> bool {
+    let common = matches!(
+        *method,
+        Method::GET
+            | Method::HEAD
+            | Method::POST
+            | Method::PUT
+            | Method::PATCH
+            | Method::DELETE
+            | Method::OPTIONS
+    );
+    common || extra.contains(method)
+}
+
+impl ProxySettings {
+    /// The app that answers to `host`, which is in lower case and without port: one that names it
+    /// before one that any label will do for.
+    pub fn app_of(&self, host: &str) -> Option<&AppSettings> {
+        let named = |app: &&AppSettings| {
+            app.hosts.iter().any(|h| matches!(h, HostPattern::Exact(name) if name == host))
+        };
+        let matching = |app: &&AppSettings| app.hosts.iter().any(|h| h.matches(host));
+        self.apps.iter().find(named).or_else(|| self.apps.iter().find(matching))
+    }
+}
+
 /// All the proxy needs to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxySettings {

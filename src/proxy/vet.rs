@@ -1,7 +1,7 @@
 //! Is this request well-formed and unambiguous? Asked before anything else; what fails is refused
 //! and its connection closed, and the app never hears of it.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use memchr::{memchr, memchr_iter};
 use pingora_core::protocols::http::ServerSession;
 
@@ -217,20 +217,6 @@ fn no_fragment(raw: &[u8]) -> Result<(), Malformed> {
         return Err(bad("The address holds a character that may not be there."));
     }
     Ok(())
-}
-
-/// Whether `method` is one that every app takes.
-pub(super) fn is_common_method(method: &Method) -> bool {
-    matches!(
-        *method,
-        Method::GET
-            | Method::HEAD
-            | Method::POST
-            | Method::PUT
-            | Method::PATCH
-            | Method::DELETE
-            | Method::OPTIONS
-    )
 }
 
 /// The name in `host`, without its port, in lower case.

@@ -6,7 +6,7 @@ use vestibule::store::redis::RedisStore;
 use super::support::client::{self, Browser};
 use super::support::cluster::Cluster;
 use super::support::gateway::{Gateway, Plan};
-use super::support::upstream::Recorder;
+use super::support::upstream::{Mark, Recorder};
 use super::support::visitor::{self, PENDING, SESSION, Visitor};
 use super::support::wire::Answer;
 
@@ -121,6 +121,12 @@ async fn gateway(app: &Recorder) -> Gateway {
     Gateway::start(&Plan { apps: hosts + RULES, ..plan }).await
 }
 
+/// Whom the app was told of, by request.
+fn told(app: &Recorder, mark: Mark) -> Vec<Vec<String>> {
+    let users = |values: Vec<&str>| values.into_iter().map(str::to_owned).collect();
+    app.requests(mark).iter().map(|r| users(r.head.all("remote-user"))).collect()
+}
+
 /// What an answer and the requests at the app come to.
 fn gets(answer: &Answer, told: &[Vec<String>]) -> Option<Gets> {
     let code = || serde_json::from_slice::<serde_json::Value>(&answer.body).ok();
@@ -156,11 +162,7 @@ async fn every_visitor_gets_by_every_rule_what_the_table_says() {
             let mark = app.mark();
             let answer = visitor.browser().ask(method, path, "", b"").await;
             app.barrier().await;
-            let told: Vec<Vec<String>> = app
-                .requests(mark)
-                .iter()
-                .map(|r| r.head.all("remote-user").iter().map(|v| (*v).to_owned()).collect())
-                .collect();
+            let told = told(&app, mark);
             let got = gets(&answer, &told);
             if got != Some(expected[number]) {
                 let status = answer.status;
@@ -325,4 +327,101 @@ async fn a_rule_that_only_reports_is_logged_and_counted_and_changes_nothing() {
     assert_eq!(counted(report, "trial", "refuse").as_deref(), Some("1"));
     assert_eq!(counted(report, "trial of people", "forward").as_deref(), Some("1"));
     assert_eq!(counted("vestibule_rules_total", "rule 14", "forward").as_deref(), Some("2"));
+}
+
+/// What `explain` calls it.
+fn explained(gets: Gets) -> (&'static str, bool) {
+    match gets {
+        Open => ("forward", false),
+        Named => ("forward", true),
+        SignIn => ("sign_in", false),
+        StepUp => ("step_up", false),
+        Forbidden => ("refuse", false),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_says_of_every_request_what_became_of_it() {
+    let app = Recorder::start().await;
+    let gateway = gateway(&app).await;
+    let mut visitors = [
+        (Visitor::anonymous(&gateway), &[][..]),
+        (Visitor::pending(&gateway, "halfway").await, &["--user", "halfway", "--password-only"]),
+        (Visitor::full(&gateway, "alice").await, &["--user", "alice"]),
+        (
+            Visitor::stale(&gateway, "anthony").await,
+            &["--user", "anthony", "--second-factor-age", "6m"],
+        ),
+        (Visitor::full(&gateway, "mallory").await, &["--user", "mallory"]),
+    ];
+    let mut wrong = Vec::new();
+    for (method, path, _) in TABLE {
+        for (visitor, who) in &mut visitors {
+            let mark = app.mark();
+            let answer = visitor.browser().ask(method, path, "", b"").await;
+            app.barrier().await;
+            let told = told(&app, mark);
+            let happened = gets(&answer, &told).map(explained);
+            let url = format!("https://gw.test{path}");
+            let command = ["explain", method, &url, "--address", "127.0.0.1", "--json"];
+            let output = gateway.command(&[&command[..], who].concat(), "");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{method} {path}: {said}");
+            let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            let outcome = (said["outcome"].as_str().unwrap(), said["told"].is_string());
+            if happened != Some(outcome) {
+                wrong.push(format!("{method} {path} {who:?}: {happened:?}, explained: {said}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_names_the_rule_and_why_those_before_it_did_not_decide() {
+    let app = Recorder::start().await;
+    let gateway = gateway(&app).await;
+    gateway.add_user("alice");
+    let explain = |args: &[&str]| {
+        let output = gateway.command(&[&["explain"], args].concat(), "");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).unwrap())
+    };
+    let from = ["--address", "127.0.0.1"];
+    let team = ["GET", "https://gw.test:8443/team/a"];
+    let (code, text) = explain(&[&team[..], &from, &["--user", "alice"]].concat());
+    assert_eq!(code, Some(0), "{text}");
+    let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("no {words:?} in:\n{text}"));
+    assert!(at("\"not mallory\"") < at("does not match: another person"));
+    assert!(at("does not match: another person") < at("\"team pages\""));
+    assert!(at("\"team pages\"") < at("decides"));
+    assert!(text.contains("forwarded; the app is told of nobody"), "{text}");
+
+    let (_, text) = explain(&[&team[..], &from].concat());
+    assert!(text.contains("it is about certain people"), "{text}");
+    let (_, text) = explain(&[&["POST", "/admins/x"][..], &from, &["--user", "alice"]].concat());
+    assert!(text.contains("in none of its groups") && text.contains("no rule: two_factor"));
+    let (_, text) = explain(
+        &[&["POST", "/admins/x"][..], &from, &["--user", "alice", "--group", "admins"]].concat(),
+    );
+    assert!(text.contains("\"rule 6\"") && text.contains("decides"), "{text}");
+
+    for (args, words) in [
+        (&["GET", "https://gw.test/a/../b"][..], "more than one way"),
+        (&["GET", "https://gw.test/_auth/login"], "own pages"),
+        (&["BREW", "https://gw.test/a"], "405"),
+        (&["GET", "https://nowhere.test/"], "421"),
+    ] {
+        let (code, text) = explain(&[args, &from].concat());
+        assert!(code == Some(0) && text.contains(words), "{args:?}: {text}");
+    }
+    for (args, words) in [
+        (&["GET", "https://gw.test/a"][..], "--address IP"),
+        (&["GET", "gw.test"], "not an address"),
+    ] {
+        let (code, text) = explain(args);
+        assert!(code == Some(2) && text.contains(words), "{args:?}: {text}");
+    }
+    let (code, text) = explain(&[&team[..], &from, &["--user", "nobody"]].concat());
+    assert_eq!(code, Some(1), "{text}");
 }
