@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::{ArcSwap, Guard};
 use http::Method;
 use metrics::{Counter, counter};
 use tokio::task::JoinSet;
@@ -128,5 +129,34 @@ impl Apps {
             let (label, _) = host.split_once('.')?;
             self.wildcard.get(host.get(label.len()..)?)
         })
+    }
+}
+
+/// The apps that are served now.
+#[derive(Debug)]
+pub(super) struct CurrentApps {
+    apps: ArcSwap<Apps>,
+    /// Of the apps: whether they are still the same can be told without holding on to them.
+    generation: AtomicU64,
+}
+
+impl CurrentApps {
+    pub(super) fn new(apps: Apps) -> Self {
+        let generation = AtomicU64::new(apps.generation());
+        Self { apps: ArcSwap::from_pointee(apps), generation }
+    }
+
+    pub(super) fn load(&self) -> Guard<Arc<Apps>> {
+        self.apps.load()
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn replace(&self, apps: Apps) {
+        let generation = apps.generation();
+        self.apps.store(Arc::new(apps));
+        self.generation.store(generation, Ordering::Release);
     }
 }

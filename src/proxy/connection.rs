@@ -39,6 +39,8 @@ const WRITE_IDLE: Duration = Duration::from_mins(1);
 /// Bytes read ahead and gathered for writing: Pingora's own default would cost 64 KiB a connection.
 const READ_BUFFER: usize = 8 * 1024;
 const WRITE_BUFFER: usize = 4 * 1024;
+/// Over HTTP/2 the answers of several streams go out together, up to a whole record of TLS.
+const H2_WRITE_BUFFER: usize = 16 * 1024;
 /// Read at most while a header block is awaited: the largest block that is taken, and what may
 /// have been read ahead of it. Larger blocks up to here are answered with 431.
 const MAX_HEADER_READ: usize = 128 * 1024;
@@ -82,18 +84,25 @@ impl Connection {
         }
     }
 
-    /// What `host` leads to for a client of `origin`, from the last request or found anew.
-    pub(super) fn site(
+    /// What `host` led to in the last request, if that was from the same `origin` and the apps are
+    /// still those of this `generation`.
+    pub(super) fn last_site(
+        &self,
+        generation: u64,
+        host: &[u8],
+        origin: Origin,
+    ) -> Option<Arc<Site>> {
+        let site = self.site.load();
+        site.as_ref().filter(|site| site.is(generation, host, origin)).cloned()
+    }
+
+    /// What `host` leads to for a client of `origin`.
+    pub(super) fn find_site(
         &self,
         apps: &Apps,
         host: &str,
         origin: Origin,
     ) -> Result<Arc<Site>, NoSite> {
-        if let Some(site) = self.site.load_full()
-            && site.is(apps, host, origin)
-        {
-            return Ok(site);
-        }
         let site = Arc::new(Site::find(apps, host, origin)?);
         self.site.store(Some(Arc::clone(&site)));
         Ok(site)
@@ -154,6 +163,18 @@ pub(super) struct ClientStream<S> {
     quiet: Quiet,
     registered: Option<Waker>,
     header_bytes: usize,
+    flush: Flush,
+}
+
+/// What is to become of bytes that were written and lie in the buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flush {
+    /// There are none.
+    Nothing,
+    /// Nobody asked yet for them to go out.
+    Unasked,
+    /// They go out when the task is polled again.
+    Soon,
 }
 
 impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
@@ -162,8 +183,9 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
         // Pingora hands this digest to every request; it is the one place that holds own data.
         let response = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
         let data = Box::new(Arc::clone(&connection));
+        let write_buffer = if h2 { H2_WRITE_BUFFER } else { WRITE_BUFFER };
         Ok(Self {
-            io: BufStream::with_capacity(READ_BUFFER, WRITE_BUFFER, io),
+            io: BufStream::with_capacity(READ_BUFFER, write_buffer, io),
             fd,
             h2,
             connection,
@@ -174,6 +196,7 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
             quiet: Quiet::default(),
             registered: None,
             header_bytes: 0,
+            flush: Flush::Nothing,
         })
     }
 
@@ -237,6 +260,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.connection.check_open()?;
+        if this.flush == Flush::Soon {
+            this.flush_now(cx)?;
+        }
         let before = buf.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buf);
         if let Poll::Ready(result) = read {
@@ -292,6 +318,18 @@ impl<S> ClientStream<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> ClientStream<S> {
+    /// Sends what was put off. What the socket does not take now goes out when it does.
+    fn flush_now(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        if let Poll::Ready(result) = self.or_over(cx, flushed) {
+            self.flush = Flush::Nothing;
+            return result;
+        }
+        Ok(())
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
@@ -299,12 +337,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.connection.check_open()?;
+        if self.flush == Flush::Nothing {
+            self.flush = Flush::Unasked;
+        }
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
         self.or_over(cx, written)
     }
 
+    /// HTTP/2 flushes after every frame of data. The bytes go out a little later instead: when the
+    /// streams that are ready now have written what they have, with one call for all of them. The
+    /// task of an HTTP/2 connection reads whenever it is polled, and that is when.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection.check_open()?;
+        if self.h2 {
+            if self.flush == Flush::Unasked {
+                self.flush = Flush::Soon;
+                cx.waker().wake_by_ref();
+            }
+            return Poll::Ready(Ok(()));
+        }
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
         self.or_over(cx, flushed)
     }
@@ -355,3 +406,7 @@ impl<S> GetSocketDigest for ClientStream<S> {
 
 #[async_trait]
 impl<S: Send> Peek for ClientStream<S> {}
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use http::{StatusCode, Version, header};
+use http::{HeaderValue, StatusCode, Version, header};
 use pingora_error::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::app::App;
+use super::connection::Connection;
 use super::forward::drop_spelling;
 use super::gateway::Gateway;
 use super::openings::Openings;
@@ -22,7 +23,7 @@ use crate::auth::ports::StoreError;
 use crate::auth::token::{self, PendingToken, PlainToken, SessionToken};
 use crate::gate::admission::{Decision, Visitor, decide};
 use crate::gate::policy::{First, Ruling, Unwatched};
-use crate::web::cookies::{self, DuplicateCookie};
+use crate::web::cookies::{self, DuplicateCookie, SessionCookie};
 use crate::web::{self, RequestContext};
 
 /// Where a request goes.
@@ -116,9 +117,9 @@ impl Gateway {
     }
 
     /// The way of a request, as far as it can be told without asking a store.
-    fn way(&self, session: &mut Session, state: &mut RequestState) -> Way {
-        let site = match self.vet(session, state) {
-            Ok(site) => site,
+    fn way(&self, session: &Session, state: &mut RequestState) -> Way {
+        let (site, only_cookie) = match self.vet(session, state) {
+            Ok(vetted) => vetted,
             Err(way) => return way,
         };
         let app = &site.app;
@@ -141,7 +142,7 @@ impl Gateway {
         if let Some(ruling) = app.policy.public(first) {
             return settle(session, state, ruling, Visitor::Anonymous, rewritten());
         }
-        let visitor = match self.visitor(&site, request, state) {
+        let visitor = match self.visitor(&site, request, only_cookie, state) {
             Ok(Ok(visitor)) => visitor,
             Ok(Err(token)) => {
                 let (path, rewritten) = (target.path().map(str::to_owned), rewritten());
@@ -165,12 +166,15 @@ impl Gateway {
         &self,
         site: &Site,
         request: &RequestHeader,
-        state: &RequestState,
+        only_cookie: Option<&HeaderValue>,
+        state: &mut RequestState,
     ) -> std::result::Result<std::result::Result<Visitor, Held>, DuplicateCookie> {
         if !state.marks.cookies {
             return Ok(Ok(Visitor::Anonymous));
         }
-        let session = cookies::session(&request.headers)?;
+        let session = cookies::session(&request.headers, only_cookie)?;
+        state.marks.session_alone = session.is_some_and(|cookie| cookie.alone);
+        let session = session.map(|SessionCookie { value, .. }| value);
         // Most requests are of a session just seen.
         if let Some(text) = session
             && let Some(known) = self.sessions.find_seen(site.app.name(), text, state.started)
@@ -244,11 +248,11 @@ impl Gateway {
 
     /// Where a request comes from and what it is for: everything that can be refused without
     /// looking anybody up.
-    fn vet(
+    fn vet<'a>(
         &self,
-        session: &mut Session,
+        session: &'a Session,
         state: &mut RequestState,
-    ) -> std::result::Result<Arc<Site>, Way> {
+    ) -> std::result::Result<(Arc<Site>, Option<&'a HeaderValue>), Way> {
         let request = session.req_header();
         let connection = state.connection.as_ref().ok_or_else(|| {
             refuse(
@@ -268,7 +272,7 @@ impl Gateway {
             Err(why) => {
                 // Whose clients are answered so; nothing of it is forwarded.
                 state.site = request.headers.get(header::HOST).and_then(|host| {
-                    connection.site(&self.apps.load(), host.to_str().ok()?, origin).ok()
+                    connection.find_site(&self.apps.load(), host.to_str().ok()?, origin).ok()
                 });
                 return Err(why.into());
             }
@@ -276,15 +280,14 @@ impl Gateway {
         state.marks = heads.marks;
         // A WebSocket handshake (RFC 6455 §4.1) is one in HTTP/1.1 only.
         state.marks.websocket &= request.version == Version::HTTP_11;
-        let host = heads.host(request.uri.authority().map(http::uri::Authority::as_str))?;
-        let site = connection.site(&self.apps.load(), host, origin).map_err(|none| match none {
-            NoSite::Malformed(why) => why.into(),
-            NoSite::Unknown => refuse(
-                StatusCode::MISDIRECTED_REQUEST,
-                "misdirected",
-                "No app is served under this host name.",
-            ),
-        })?;
+        let authority = request.uri.authority().map(http::uri::Authority::as_str);
+        let generation = self.apps.generation();
+        let last =
+            heads.only_host(authority).and_then(|h| connection.last_site(generation, h, origin));
+        let site = match last {
+            Some(site) => site,
+            None => self.find_site(connection, heads.host(authority)?, origin)?,
+        };
         state.site = Some(Arc::clone(&site));
         if kind == ListenerKind::Redirect {
             return Err(refuse(
@@ -293,7 +296,23 @@ impl Gateway {
                 "Use https. Nothing was forwarded.",
             ));
         }
-        Ok(site)
+        Ok((site, heads.only_cookie()))
+    }
+
+    fn find_site(
+        &self,
+        connection: &Connection,
+        host: &str,
+        origin: Origin,
+    ) -> std::result::Result<Arc<Site>, Way> {
+        connection.find_site(&self.apps.load(), host, origin).map_err(|none| match none {
+            NoSite::Malformed(why) => why.into(),
+            NoSite::Unknown => refuse(
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected",
+                "No app is served under this host name.",
+            ),
+        })
     }
 
     async fn answer_own(&self, session: &mut Session, state: &RequestState) -> Result<()> {

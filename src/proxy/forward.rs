@@ -4,8 +4,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 
-use super::hygiene;
 use super::request::RequestState;
+use super::{hygiene, workers};
 use crate::gate::identity::IdentityHeaders;
 use crate::web::cookies::{self, Stripped};
 
@@ -17,6 +17,7 @@ const REMOTE_USER: HeaderName = HeaderName::from_static("remote-user");
 const REMOTE_NAME: HeaderName = HeaderName::from_static("remote-name");
 const REMOTE_EMAIL: HeaderName = HeaderName::from_static("remote-email");
 const REMOTE_GROUPS: HeaderName = HeaderName::from_static("remote-groups");
+const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 /// Headers that are set here.
 const OURS_AT_MOST: usize = 10;
 
@@ -38,11 +39,13 @@ pub(super) fn request(upstream: &mut RequestHeader, state: &RequestState) -> Res
         if state.marks.managed {
             hygiene::clean(headers);
         }
-        if state.marks.cookies {
+        if state.marks.session_alone {
+            headers.remove(header::COOKIE);
+        } else if state.marks.cookies {
             own_cookies_out(headers);
         }
         headers.reserve(OURS_AT_MOST);
-        if headers.get(header::HOST) != Some(&site.host_value) {
+        if !state.marks.host {
             headers.insert(header::HOST, site.host_value.clone());
         }
         let proto = HeaderValue::from_static(site.origin.scheme());
@@ -103,54 +106,103 @@ fn own_cookies_out(headers: &mut HeaderMap) {
     }
 }
 
-/// The app can neither set nor clear our cookies, by name or wholesale.
-pub(super) fn response(from_app: &mut ResponseHeader, client: Version, https: bool) -> Result<()> {
-    if from_app.headers.contains_key(header::SET_COOKIE) {
-        let ours = |v: &HeaderValue| cookies::sets_own_cookie(v.as_bytes());
-        if from_app.headers.get_all(header::SET_COOKIE).iter().any(ours) {
-            let kept: Vec<HeaderValue> = from_app
-                .headers
-                .get_all(header::SET_COOKIE)
-                .iter()
-                .filter(|v| !ours(v))
-                .cloned()
-                .collect();
-            from_app.remove_header(&header::SET_COOKIE);
-            for value in kept {
-                from_app.append_header(header::SET_COOKIE, value)?;
+/// What the answer to a client depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Client {
+    /// The HTTP it speaks.
+    pub(super) version: Version,
+    /// Its browser used https.
+    pub(super) https: bool,
+    /// The app's service workers may cover our pages.
+    pub(super) workers: bool,
+}
+
+/// What there is to do about an answer, told by its header names in one pass.
+#[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing about the headers")]
+struct Found {
+    cookies: bool,
+    site_data: bool,
+    transport_security: bool,
+    worker: bool,
+}
+
+impl Found {
+    fn read(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        for name in headers.keys() {
+            match *name {
+                header::CONTENT_LENGTH
+                | header::CONTENT_TYPE
+                | header::CONNECTION
+                | header::CACHE_CONTROL
+                | header::DATE
+                | header::ETAG
+                | header::SERVER
+                | header::VARY => {}
+                header::SET_COOKIE => found.cookies = true,
+                header::STRICT_TRANSPORT_SECURITY => found.transport_security = true,
+                _ => {
+                    found.site_data |= *name == CLEAR_SITE_DATA;
+                    found.worker |= *name == workers::ALLOWED;
+                }
             }
         }
+        found
     }
-    clear_site_data(from_app)?;
+}
+
+/// The app can neither set nor clear our cookies, by name or wholesale.
+pub(super) fn response(from_app: &mut ResponseHeader, client: Client) -> Result<()> {
+    let found = Found::read(&from_app.headers);
+    if found.cookies {
+        app_cookies_only(from_app)?;
+    }
+    if found.site_data {
+        clear_site_data(from_app)?;
+    }
+    if found.worker && !client.workers {
+        from_app.remove_header(&workers::ALLOWED);
+    }
     // Pingora would relay a chunked body to a client that cannot read one.
-    if client == Version::HTTP_10 {
+    if client.version == Version::HTTP_10 {
         from_app.remove_header(&header::TRANSFER_ENCODING);
     }
     let switching = from_app.status == StatusCode::SWITCHING_PROTOCOLS;
-    if https && !switching && !from_app.headers.contains_key(header::STRICT_TRANSPORT_SECURITY) {
+    if client.https && !switching && !found.transport_security {
         let value = HeaderValue::from_static("max-age=31536000");
         from_app.insert_header("Strict-Transport-Security", value)?;
     }
     Ok(())
 }
 
-/// `Clear-Site-Data: "cookies"` from the app would sign people out of the gateway too.
-fn clear_site_data(from_app: &mut ResponseHeader) -> Result<()> {
-    const NAME: HeaderName = HeaderName::from_static("clear-site-data");
-    if !from_app.headers.contains_key(NAME) {
+fn app_cookies_only(from_app: &mut ResponseHeader) -> Result<()> {
+    let ours = |v: &HeaderValue| cookies::sets_own_cookie(v.as_bytes());
+    let set = from_app.headers.get_all(header::SET_COOKIE);
+    if !set.iter().any(ours) {
         return Ok(());
     }
-    let kept = kept_site_data(&from_app.headers, &NAME);
-    from_app.remove_header(&NAME);
-    if !kept.is_empty() {
-        from_app.insert_header(NAME, kept)?;
+    let kept: Vec<HeaderValue> = set.iter().filter(|v| !ours(v)).cloned().collect();
+    from_app.remove_header(&header::SET_COOKIE);
+    for value in kept {
+        from_app.append_header(header::SET_COOKIE, value)?;
     }
     Ok(())
 }
 
-fn kept_site_data(headers: &HeaderMap, name: &HeaderName) -> String {
+/// `Clear-Site-Data: "cookies"` from the app would sign people out of the gateway too.
+fn clear_site_data(from_app: &mut ResponseHeader) -> Result<()> {
+    let kept = kept_site_data(&from_app.headers);
+    from_app.remove_header(&CLEAR_SITE_DATA);
+    if !kept.is_empty() {
+        from_app.insert_header(CLEAR_SITE_DATA, kept)?;
+    }
+    Ok(())
+}
+
+fn kept_site_data(headers: &HeaderMap) -> String {
     let directives: Vec<String> = headers
-        .get_all(name)
+        .get_all(CLEAR_SITE_DATA)
         .iter()
         .filter_map(|v| v.to_str().ok())
         .flat_map(|v| v.split(','))

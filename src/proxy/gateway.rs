@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use axum::Router;
 use bytes::Bytes;
@@ -16,13 +15,13 @@ use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
-use super::app::Apps;
+use super::app::CurrentApps;
 use super::connection;
 use super::forward;
 use super::handshake::{GatedConnect, ReadGate};
 use super::request::{RequestIds, RequestState};
 use super::site::Site;
-use super::{log, refused, tunnel, workers};
+use super::{log, refused, tunnel};
 use crate::auth::keys::KeyRing;
 use crate::base::clock::Clock;
 use crate::gate::logins::CachedLogins;
@@ -33,7 +32,7 @@ const BODY_IDLE: Duration = Duration::from_mins(1);
 
 /// The gateway, as Pingora calls it.
 pub(super) struct Gateway {
-    pub(super) apps: Arc<ArcSwap<Apps>>,
+    pub(super) apps: Arc<CurrentApps>,
     pub(super) pages: Router,
     pub(super) sessions: Arc<CachedSessions>,
     pub(super) logins: Arc<CachedLogins>,
@@ -104,7 +103,7 @@ impl ProxyHttp for Gateway {
             error
         })?;
         let tunnel = app.websocket && state.marks.websocket;
-        let plain = session.req_header().version != Version::HTTP_2 && session.is_body_empty();
+        let plain = session.req_header().version != Version::HTTP_2 && !state.marks.more;
         match &state.connection {
             // The header goes into the socket's buffer at once, and then all wait for the app.
             Some(connection) if plain && !tunnel => connection.watch_app(app.upstream.patience()),
@@ -155,10 +154,9 @@ impl ProxyHttp for Gateway {
         if response.status == StatusCode::SWITCHING_PROTOCOLS {
             tunnel::watch(self, state);
         }
-        if state.site.as_ref().is_some_and(|site| !site.app.service_workers) {
-            response.remove_header(&workers::ALLOWED);
-        }
-        forward::response(response, session.req_header().version, https)
+        let workers = state.site.as_ref().is_none_or(|site| site.app.service_workers);
+        let client = forward::Client { version: session.req_header().version, https, workers };
+        forward::response(response, client)
     }
 
     async fn request_body_filter(

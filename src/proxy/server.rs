@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use axum::Router;
 use h2::server::Builder as H2Options;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions};
@@ -18,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::app::Apps;
+use super::app::{Apps, CurrentApps};
 use super::gateway::Gateway;
 use super::listen::{Acceptor, Open, bind};
 use super::request::RequestIds;
@@ -89,7 +88,7 @@ pub enum ProxyError {
 pub struct Proxy {
     acceptor: Acceptor,
     listeners: Vec<(TcpListener, ListenerKind)>,
-    apps: Arc<ArcSwap<Apps>>,
+    apps: Arc<CurrentApps>,
     draining: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     drain: Duration,
@@ -104,7 +103,7 @@ impl fmt::Debug for Proxy {
 
 /// Replaces the apps: their hosts, rules and upstreams.
 #[derive(Clone)]
-pub struct ReloadHandle(Arc<ArcSwap<Apps>>);
+pub struct ReloadHandle(Arc<CurrentApps>);
 
 impl fmt::Debug for ReloadHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -120,7 +119,7 @@ impl ReloadHandle {
         apps: &[AppSettings],
         issuer: Option<&str>,
     ) -> Result<(), BadUpstream> {
-        self.0.store(Arc::new(Apps::open(apps, issuer).await?));
+        self.0.replace(Apps::open(apps, issuer).await?);
         Ok(())
     }
 }
@@ -144,7 +143,7 @@ impl Proxy {
         // cost less where each request waits for one.
         pingora_timeout::fast_timeout::set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
         let apps = Apps::open(&settings.apps, deps.issuer.as_deref()).await?;
-        let apps = Arc::new(ArcSwap::from_pointee(apps));
+        let apps = Arc::new(CurrentApps::new(apps));
         let mut tasks = JoinSet::new();
         let wants_tls = settings.listeners.iter().any(|l| l.kind == ListenerKind::Https);
         let tls = if wants_tls {

@@ -68,9 +68,9 @@ impl Site {
         Asked { method, path, host: &self.name, client: self.origin.client, preflight: false }
     }
 
-    /// Whether this is what `host` leads to in `apps` for a client of this origin.
-    pub(super) fn is(&self, apps: &Apps, host: &str, origin: Origin) -> bool {
-        self.host == host && self.origin == origin && self.generation == apps.generation()
+    /// Whether this is what `host` leads to in the apps of `generation` for a client of this origin.
+    pub(super) fn is(&self, generation: u64, host: &[u8], origin: Origin) -> bool {
+        self.host.as_bytes() == host && self.origin == origin && self.generation == generation
     }
 
     /// The host as the client wrote it.

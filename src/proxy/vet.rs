@@ -2,7 +2,7 @@
 //! and its connection closed, and the app never hears of it.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
 use pingora_core::protocols::http::ServerSession;
 
 use super::{hygiene, workers};
@@ -47,6 +47,9 @@ pub(super) struct Heads<'a> {
     encoding: Option<&'a HeaderValue>,
     connection_tokens: usize,
     bytes: usize,
+    /// The last `Cookie` line, and whether there were others.
+    cookie: Option<&'a HeaderValue>,
+    cookies: bool,
     pub(super) marks: Marks,
 }
 
@@ -62,6 +65,12 @@ pub(super) struct Marks {
     pub(super) worker: bool,
     /// There are cookies.
     pub(super) cookies: bool,
+    /// The session's is the only cookie.
+    pub(super) session_alone: bool,
+    /// The host was named by a `Host` header.
+    pub(super) host: bool,
+    /// HTTP/1.1 frames a body, or the connection is to become another.
+    pub(super) more: bool,
 }
 
 /// Checks everything but the target, the host and the method.
@@ -107,18 +116,24 @@ impl<'a> Heads<'a> {
             | header::ORIGIN
             | header::REFERER
             | header::USER_AGENT => {}
-            header::COOKIE => self.marks.cookies = true,
+            header::COOKIE => {
+                self.marks.cookies = true;
+                self.cookies |= self.cookie.replace(value).is_some();
+            }
             header::HOST => {
                 if self.host.replace(value).is_some() {
                     return Err(bad("There is more than one Host header."));
                 }
+                self.marks.host = true;
             }
             header::CONTENT_LENGTH => {
+                self.marks.more = true;
                 if self.length.replace(value).is_some() {
                     return Err(bad("The Content-Length header is not one plain number."));
                 }
             }
             header::TRANSFER_ENCODING => {
+                self.marks.more = true;
                 if self.encoding.replace(value).is_some() {
                     return Err(bad("The request body is framed in an ambiguous way."));
                 }
@@ -127,6 +142,7 @@ impl<'a> Heads<'a> {
                 self.connection_tokens += value.as_bytes().split(|b| *b == b',').count();
             }
             header::UPGRADE => {
+                self.marks.more = true;
                 self.marks.websocket |= value.as_bytes().eq_ignore_ascii_case(b"websocket");
             }
             header::EXPECT => {
@@ -163,6 +179,20 @@ impl<'a> Heads<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The only `Cookie` line.
+    pub(super) fn only_cookie(&self) -> Option<&'a HeaderValue> {
+        self.cookie.filter(|_| !self.cookies)
+    }
+
+    /// The host a request is for as it came, where only one header names it. It is not checked.
+    pub(super) fn only_host(&self, authority: Option<&'a str>) -> Option<&'a [u8]> {
+        match (self.host, authority) {
+            (Some(value), None) => Some(value.as_bytes()),
+            (None, Some(authority)) => Some(authority.as_bytes()),
+            (Some(_), Some(_)) | (None, None) => None,
+        }
     }
 
     /// The host a request is for, as the client wrote it: from `Host` and, in HTTP/2, from
@@ -202,8 +232,11 @@ fn sizes(lines: usize, bytes: usize) -> Result<(), Malformed> {
 
 /// A line feed without its carriage return ends a line for some servers only.
 fn line_ends(raw: &[u8]) -> Result<(), Malformed> {
-    let bare = |end: usize| end.checked_sub(1).and_then(|before| raw.get(before)) != Some(&b'\r');
-    if memchr_iter(b'\n', raw).any(bare) {
+    let first = raw.first() == Some(&b'\n');
+    let pairs = raw.iter().zip(raw.get(1..).unwrap_or_default());
+    // Without a way out before the end, and in bytes, many are looked at at once.
+    let bare = |before: u8, end: u8| u8::from(end == b'\n' && before != b'\r');
+    if first || pairs.fold(0, |any, (before, end)| any | bare(*before, *end)) > 0 {
         return Err(bad("A header line does not end as it should."));
     }
     Ok(())
@@ -211,6 +244,9 @@ fn line_ends(raw: &[u8]) -> Result<(), Malformed> {
 
 /// A fragment never belongs on the wire; parsers disagree on what is before it.
 fn no_fragment(raw: &[u8]) -> Result<(), Malformed> {
+    if memchr(b'#', raw).is_none() {
+        return Ok(());
+    }
     let raw = raw.trim_ascii_start();
     let line = memchr(b'\n', raw).and_then(|end| raw.get(..end)).unwrap_or(raw);
     if memchr(b'#', line).is_some() {

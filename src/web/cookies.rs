@@ -54,9 +54,35 @@ impl OwnCookies {
     }
 }
 
-/// The value of the session cookie, exactly as it came, where it stands in the request.
-pub fn session(headers: &HeaderMap) -> Result<Option<&[u8]>, DuplicateCookie> {
-    values(headers).map(|[session, ..]| session)
+/// The session cookie of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SessionCookie<'a> {
+    /// Its value, exactly as it came, where it stands in the request.
+    pub value: &'a [u8],
+    /// There is no other cookie, of ours or of the app.
+    pub alone: bool,
+}
+
+impl std::fmt::Debug for SessionCookie<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionCookie").field("alone", &self.alone).finish_non_exhaustive()
+    }
+}
+
+/// The session cookie. Where the caller knows of a single `Cookie` line, it is `only`.
+pub fn session<'a>(
+    headers: &'a HeaderMap,
+    only: Option<&'a HeaderValue>,
+) -> Result<Option<SessionCookie<'a>>, DuplicateCookie> {
+    if let Some(line) = only
+        && let Some(rest) = line.as_bytes().strip_prefix(SESSION.as_bytes())
+        && let Some(value) = rest.strip_prefix(b"=")
+        && memchr(b';', value).is_none()
+    {
+        return Ok(Some(SessionCookie { value, alone: true }));
+    }
+    let [session, ..] = values(headers)?;
+    Ok(session.map(|value| SessionCookie { value, alone: false }))
 }
 
 /// The value of the cookie of a login in progress, exactly as it came.
