@@ -14,6 +14,8 @@ need chromedriver chromium-driver
 need oathtool oathtool
 need zbarimg zbar-tools
 need aiosmtpd python3-aiosmtpd
+/usr/bin/python3 -c 'import requests, requests_toolbelt' >/dev/null 2>&1 ||
+    needed_packages+=(python3 python3-requests python3-requests-toolbelt)
 need npm npm
 # The server itself is kept out of the way by Debian, under its version.
 if ! command -v initdb >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then

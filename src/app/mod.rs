@@ -119,6 +119,7 @@ pub async fn open_admin(settings: &Settings) -> Result<(AccountAdmin, Outlets), 
     let outlets = Outlets::open(settings, &base, &stores, Process::Command)?;
     let admin = AccountAdmin::new(AdminDeps {
         accounts: stores.accounts,
+        app_accounts: stores.app_accounts,
         factors: stores.factors,
         guesses: stores.guesses,
         tickets: stores.tickets,

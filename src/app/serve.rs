@@ -1,5 +1,6 @@
 //! `vestibule serve`: everything wired up, run, reloaded and drained.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,15 +10,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::outlets::{Outlets, Process, prune_for_ever};
 use super::stores::Stores;
 use super::{AppError, Base};
+use crate::auth::app_sign_in::AppSignIn;
 use crate::auth::audit::Trail;
 use crate::auth::login::{LoginDeps, LoginService};
 use crate::auth::ports::Sessions;
 use crate::config::Config;
 use crate::config::settings::Settings;
+use crate::gate::app_tokens::BoundTokens;
 use crate::gate::logins::CachedLogins;
+use crate::gate::machine::Machines;
 use crate::gate::sessions::CachedSessions;
 use crate::proxy::settings::ListenerKind;
-use crate::proxy::{Proxy, ProxyDeps, ReloadHandle};
+use crate::proxy::{AppCalls, Proxy, ProxyDeps, ProxyError, ReloadHandle};
 use crate::telemetry::admin::{Health, install_metrics};
 use crate::telemetry::{admin, logs};
 
@@ -33,9 +37,17 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
     tokio::spawn(prune_for_ever(Arc::clone(&outlets.trail), settings.audit.retention));
     let sessions = Arc::new(cached_sessions(&settings, &base, &stores)?);
     let known = Arc::<CachedSessions>::clone(&sessions);
-    let service = login_service(&settings, &base, &stores, known, Arc::clone(&outlets.trail));
+    let calls = AppCalls::new(&settings.proxy.apps).map_err(ProxyError::from)?;
+    let calls = Arc::new(calls);
+    let apps = Arc::<AppCalls>::clone(&calls);
+    let trail = Arc::clone(&outlets.trail);
+    let service = login_service(&settings, &base, &stores, (known, apps), trail);
     let deps = ProxyDeps {
-        pages: crate::web::router(service),
+        pages: crate::web::router(Arc::clone(&service)),
+        login: service,
+        bound: Arc::new(bound_tokens(&base, &stores)?),
+        machines: Arc::new(Machines::new(Arc::clone(&stores.accounts))),
+        calls,
         sessions,
         logins: Arc::new(CachedLogins::new(
             Arc::clone(&stores.pending),
@@ -52,18 +64,13 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
         tracing::info!(kind = kind_name(kind), %address, "listening");
     }
     if let Some(address) = settings.admin {
-        let what = format!("cannot listen on {address} for the admin pages");
-        let listener = TcpListener::bind(address).await.map_err(AppError::io(what))?;
-        if let Ok(address) = listener.local_addr() {
-            tracing::info!(kind = "admin", %address, "listening");
-        }
         let health = Health {
             accounts: stores.accounts,
             sessions: stores.sessions,
             draining: proxy.draining(),
             metrics,
         };
-        tokio::spawn(admin::serve(listener, health));
+        serve_admin(address, health).await?;
     }
     tokio::spawn(reload_on_hangup(settings.source, proxy.reload_handle())?);
     let shutdown = shutdown_signal()?;
@@ -74,6 +81,16 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
         tracing::error!(unsent, "notices were not sent");
     }
     tracing::info!("stopped");
+    Ok(())
+}
+
+async fn serve_admin(address: SocketAddr, health: Health) -> Result<(), AppError> {
+    let what = format!("cannot listen on {address} for the admin pages");
+    let listener = TcpListener::bind(address).await.map_err(AppError::io(what))?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(kind = "admin", %address, "listening");
+    }
+    tokio::spawn(admin::serve(listener, health));
     Ok(())
 }
 
@@ -101,11 +118,17 @@ fn cached_sessions(
     cached.map_err(|e| AppError::Other(e.to_string()))
 }
 
+fn bound_tokens(base: &Base, stores: &Stores) -> Result<BoundTokens, AppError> {
+    let (store, keys) = (Arc::clone(&stores.app_tokens), Arc::clone(&base.keys));
+    BoundTokens::new(store, keys, Arc::clone(&base.clock), &*base.random)
+        .map_err(|e| AppError::Other(e.to_string()))
+}
+
 fn login_service(
     settings: &Settings,
     base: &Base,
     stores: &Stores,
-    sessions: Arc<dyn Sessions>,
+    (sessions, apps): (Arc<dyn Sessions>, Arc<dyn AppSignIn>),
     trail: Arc<Trail>,
 ) -> Arc<LoginService> {
     Arc::new(LoginService::new(LoginDeps {
@@ -116,6 +139,9 @@ fn login_service(
         guesses: Arc::clone(&stores.guesses),
         pending: Arc::clone(&stores.pending),
         sessions,
+        app_accounts: Arc::clone(&stores.app_accounts),
+        app_tokens: Arc::clone(&stores.app_tokens),
+        apps,
         attempts: Arc::clone(&stores.attempts),
         trail,
         passwords: Arc::clone(&base.passwords),

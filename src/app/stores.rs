@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::auth::ports::{
-    Accounts, Attempts, Audit, Factors, Guesses, PasswordResets, PendingLogins, Sessions,
-    StoreError, Tickets,
+    Accounts, AppAccounts, AppTokens, Attempts, Audit, Factors, Guesses, PasswordResets,
+    PendingLogins, Sessions, StoreError, Tickets,
 };
 use crate::config::settings::{Database, SessionStore, Settings};
 use crate::store::redis::RedisStore;
@@ -14,6 +14,7 @@ use crate::store::sql::{SqlStore, SqlTarget};
 /// All stores.
 pub(super) struct Stores {
     pub(super) accounts: Arc<dyn Accounts>,
+    pub(super) app_accounts: Arc<dyn AppAccounts>,
     pub(super) factors: Arc<dyn Factors>,
     pub(super) guesses: Arc<dyn Guesses>,
     pub(super) audit: Arc<dyn Audit>,
@@ -21,6 +22,7 @@ pub(super) struct Stores {
     pub(super) resets: Arc<dyn PasswordResets>,
     pub(super) pending: Arc<dyn PendingLogins>,
     pub(super) sessions: Arc<dyn Sessions>,
+    pub(super) app_tokens: Arc<dyn AppTokens>,
     pub(super) attempts: Arc<dyn Attempts>,
 }
 
@@ -34,6 +36,7 @@ impl Stores {
         };
         let durable = Arc::new(SqlStore::open(target).await?);
         let accounts = Arc::<SqlStore>::clone(&durable);
+        let app_accounts = Arc::<SqlStore>::clone(&durable);
         let (factors, tickets) =
             (Arc::<SqlStore>::clone(&durable), Arc::<SqlStore>::clone(&durable));
         let resets = Arc::<SqlStore>::clone(&durable);
@@ -44,6 +47,7 @@ impl Stores {
                 let store = Arc::new(EmbeddedStore::open(&dir.join("sessions.db")).await?);
                 Ok(Self {
                     accounts,
+                    app_accounts,
                     factors,
                     guesses,
                     audit,
@@ -51,6 +55,7 @@ impl Stores {
                     resets,
                     pending: Arc::<EmbeddedStore>::clone(&store),
                     sessions: Arc::<EmbeddedStore>::clone(&store),
+                    app_tokens: Arc::<EmbeddedStore>::clone(&store),
                     attempts: store,
                 })
             }
@@ -58,6 +63,7 @@ impl Stores {
                 let store = Arc::new(RedisStore::open(url, key_prefix)?);
                 Ok(Self {
                     accounts,
+                    app_accounts,
                     factors,
                     guesses,
                     audit,
@@ -65,6 +71,7 @@ impl Stores {
                     resets,
                     pending: Arc::<RedisStore>::clone(&store),
                     sessions: Arc::<RedisStore>::clone(&store),
+                    app_tokens: Arc::<RedisStore>::clone(&store),
                     attempts: store,
                 })
             }

@@ -4,15 +4,17 @@
 //! Where an account loses its sessions, the durable record is changed first: from then on the
 //! sessions are refused, even if the session store cannot be reached to forget them.
 
+mod links;
 mod tickets;
 
 use std::sync::Arc;
 
 pub use self::tickets::SecondFactorReset;
 use super::account::{Account, Identity, LoginName, NewAccount};
+use super::app_sign_in::Subject;
 use super::audit::{Context, Ended, Event, Trail};
 use super::password::{HashError, NotTaken, PasswordPool, PasswordRefused};
-use super::ports::{Accounts, Added, Factors, Guesses, Sessions, StoreError, Tickets};
+use super::ports::{Accounts, Added, AppAccounts, Factors, Guesses, Sessions, StoreError, Tickets};
 use super::recovery::RecoverySet;
 use super::session::Session;
 use super::ticket::{FirstEnrolment, Link, Ticket, TicketPrinter};
@@ -56,6 +58,30 @@ pub enum AdminError {
     /// The name is taken.
     #[error("there is a user {0} already")]
     NameTaken(LoginName),
+    /// The account is another person of the app already.
+    #[error("{name} is linked to another person of {app}: unlink that first")]
+    LinkedAlready {
+        /// Whose account.
+        name: LoginName,
+        /// Which app.
+        app: String,
+    },
+    /// The person of the app is another account already.
+    #[error("{subject} is the user {by} already: unlink that first")]
+    SubjectTaken {
+        /// The app's id of the person.
+        subject: Subject,
+        /// Whose account it is.
+        by: LoginName,
+    },
+    /// The account is nobody of the app.
+    #[error("{name} is not linked to anybody of {app}")]
+    NotLinked {
+        /// Whose account.
+        name: LoginName,
+        /// Which app.
+        app: String,
+    },
     /// There is no such session.
     #[error("there is no session {0}")]
     NoSuchSession(SessionId),
@@ -113,6 +139,8 @@ pub struct UserDetails {
     pub recovery: Option<RecoverySet>,
     /// The link that is still good for something, if there is one.
     pub ticket: Option<Ticket>,
+    /// Who this is at apps that check passwords themselves.
+    pub links: Vec<(String, Subject)>,
     /// The sessions, newest first.
     pub sessions: Vec<Session>,
 }
@@ -130,6 +158,8 @@ pub struct AddedUser {
 pub struct AdminDeps {
     /// Accounts.
     pub accounts: Arc<dyn Accounts>,
+    /// Who at an app is which account.
+    pub app_accounts: Arc<dyn AppAccounts>,
     /// Second factors and recovery codes.
     pub factors: Arc<dyn Factors>,
     /// Wrong guesses at second factors.
@@ -221,6 +251,7 @@ impl AccountAdmin {
             totp: self.deps.factors.totp(id).await?,
             recovery: self.deps.factors.recovery_set(id).await?,
             ticket: self.deps.tickets.of_account(id, self.deps.clock.now()).await?,
+            links: self.deps.app_accounts.links_of(id).await?,
             sessions: self.deps.sessions.list(Some(id), self.deps.clock.now()).await?,
             account,
         })

@@ -324,6 +324,7 @@ fn admin(sessions_down: bool) -> (Arc<Memory>, AccountAdmin) {
     };
     let admin = AccountAdmin::new(AdminDeps {
         accounts: Arc::<Memory>::clone(&memory),
+        app_accounts: Arc::<Memory>::clone(&memory),
         factors: Arc::<Memory>::clone(&memory),
         guesses: Arc::<Memory>::clone(&memory),
         tickets: Arc::<Memory>::clone(&memory),

@@ -1,9 +1,12 @@
-//! No second factor is guessed at in these tests; only that wrong guesses are forgotten is noted.
+//! No second factor is guessed at in these tests; only that wrong guesses are forgotten is noted. No
+//! app checks passwords either.
 
 use async_trait::async_trait;
 
 use super::Memory;
-use crate::auth::ports::{Guesses, StoreError, Stored};
+use crate::auth::account::{Account, NewAccount};
+use crate::auth::app_sign_in::{Linked, Subject};
+use crate::auth::ports::{AppAccounts, Guesses, StoreError, Stored};
 use crate::auth::stage::Factor;
 use crate::auth::throttle::{Counted, Ladder, WrongCodes};
 use crate::base::clock::Timestamp;
@@ -41,5 +44,24 @@ impl Guesses for Memory {
     }
     async fn forget_wrong_codes(&self, _: AccountId, _: Timestamp) -> Stored<()> {
         down()
+    }
+}
+
+#[async_trait]
+impl AppAccounts for Memory {
+    async fn by_subject(&self, _: &str, _: &Subject) -> Stored<Option<Account>> {
+        down()
+    }
+    async fn link(&self, _: AccountId, _: &str, _: &Subject, _: Timestamp) -> Stored<Linked> {
+        down()
+    }
+    async fn link_or_add(&self, _: &str, _: &Subject, _: &NewAccount) -> Stored<Option<Account>> {
+        down()
+    }
+    async fn unlink(&self, _: AccountId, _: &str, _: Timestamp) -> Stored<bool> {
+        down()
+    }
+    async fn links_of(&self, _: AccountId) -> Stored<Vec<(String, Subject)>> {
+        Ok(Vec::new())
     }
 }

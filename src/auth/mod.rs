@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod admin;
+pub mod app_sign_in;
 pub mod audit;
 pub mod browser;
 pub mod fresh;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::account::{Account, AccountStatus, LoginName, NewAccount};
+use super::app_sign_in::{Linked, Subject};
 use super::audit::{Checkpoint, Head, NewRecord, Record};
 use super::keys::KeyRing;
 use super::password::PasswordRecord;
@@ -20,7 +21,7 @@ use super::session::{Offer, Offers, PendingLogin, ProvisionalTotp, Session};
 use super::stage::Factor;
 use super::throttle::{AttemptKey, Budget, Counted, Ladder, Pace, Verdict, WrongCodes};
 use super::ticket::{NewTicket, Ticket};
-use super::token::{HashedToken, PendingToken, SessionToken, TicketToken};
+use super::token::{AppToken, HashedToken, PendingToken, SessionToken, TicketToken};
 use super::totp::{NewTotpFactor, TimeStep, TotpFactor};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId, SessionId};
@@ -100,6 +101,36 @@ pub trait Accounts: Send + Sync {
     async fn remove(&self, id: AccountId) -> Stored<bool>;
     /// Whether the store answers.
     async fn ping(&self) -> Stored<()>;
+}
+
+/// Who at an app is which account: an account is at most one person of an app, and a person of an
+/// app at most one account.
+#[async_trait]
+pub trait AppAccounts: Send + Sync {
+    /// The account of a person of `app`.
+    async fn by_subject(&self, app: &str, subject: &Subject) -> Stored<Option<Account>>;
+    /// Links an account and a person of `app`, unless either is linked to another.
+    async fn link(
+        &self,
+        account: AccountId,
+        app: &str,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Stored<Linked>;
+    /// The account of a person of `app`; where there is none, `new` is added and linked. In one
+    /// step: however many ask at once, one account comes of it. `None`, and nothing changed, when
+    /// there is none and the name of `new` is taken.
+    async fn link_or_add(
+        &self,
+        app: &str,
+        subject: &Subject,
+        new: &NewAccount,
+    ) -> Stored<Option<Account>>;
+    /// Takes back the link of an account to `app`, and ends every session that started before `now`.
+    /// Whether there was one.
+    async fn unlink(&self, account: AccountId, app: &str, now: Timestamp) -> Stored<bool>;
+    /// The apps an account is linked to, with the person of each.
+    async fn links_of(&self, account: AccountId) -> Stored<Vec<(String, Subject)>>;
 }
 
 /// Second factors and recovery codes.
@@ -401,6 +432,27 @@ pub trait Sessions: Send + Sync {
     async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>>;
     /// Whether the store answers, and can be written to.
     async fn ping(&self) -> Stored<()>;
+}
+
+/// The tokens that apps gave out within sessions of ours: each is worth as much as its session.
+#[async_trait]
+pub trait AppTokens: Send + Sync {
+    /// Binds `token` to a session, for as long as `ttl` at most; of more than `most` the oldest are
+    /// let go. False, and nothing bound, when the session is gone, or the token is bound to a
+    /// session of another account.
+    async fn bind(
+        &self,
+        session: &HashedToken<SessionToken>,
+        token: &HashedToken<AppToken>,
+        most: u32,
+        ttl: Duration,
+    ) -> Stored<bool>;
+    /// The session that `token` is bound to, also under the id it has after a renewal. `None` once
+    /// the session has ended.
+    async fn session_of(
+        &self,
+        token: &HashedToken<AppToken>,
+    ) -> Stored<Option<HashedToken<SessionToken>>>;
 }
 
 /// Counters of guesses.

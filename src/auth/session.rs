@@ -34,6 +34,8 @@ pub enum BegunWith {
     PasswordAndTicket(String),
     /// A recovery code in place of a forgotten password: no session before a new one is set.
     RecoveryCode,
+    /// A password that the app itself checked.
+    App,
 }
 
 /// A login in progress: the first factor was right, the second is owed.
@@ -54,6 +56,9 @@ pub struct PendingLogin {
     pub return_to: String,
     /// The authenticator offered for enrolment, where the account has none yet.
     pub enrolment: Option<ProvisionalTotp>,
+    /// What the app gave out where it checked the password, sealed to this login.
+    #[serde(default)]
+    pub held: Option<String>,
 }
 
 /// An authenticator offered but not yet confirmed.

@@ -61,6 +61,8 @@ pub enum Factor {
     Totp,
     /// A recovery code in place of the second factor.
     RecoveryCode,
+    /// The second factor of the app itself, where it is said to count.
+    App,
 }
 
 impl Factor {
@@ -69,6 +71,7 @@ impl Factor {
         match self {
             Self::Totp => "totp",
             Self::RecoveryCode => "recovery_code",
+            Self::App => "app",
         }
     }
 }
@@ -82,7 +85,7 @@ impl std::str::FromStr for Factor {
     type Err = NotAFactor;
 
     fn from_str(name: &str) -> Result<Self, NotAFactor> {
-        let all = [Self::Totp, Self::RecoveryCode];
+        let all = [Self::Totp, Self::RecoveryCode, Self::App];
         all.into_iter().find(|factor| factor.as_str() == name).ok_or(NotAFactor)
     }
 }
@@ -96,6 +99,11 @@ pub struct PasswordProof {
 impl PasswordProof {
     /// Made where a ticket has just set the password: whoever holds it was named by an operator.
     pub(super) fn set_by_ticket(account: AccountId) -> Self {
+        Self { account }
+    }
+
+    /// Made where the app itself has checked the password, and said whose it is.
+    pub(super) fn checked_by_app(account: AccountId) -> Self {
         Self { account }
     }
 
@@ -199,7 +207,7 @@ impl Login<PasswordVerified> {
     /// Takes up a login in progress from the pending store; nothing where the password is forgotten.
     pub fn resume(record: &PendingLogin) -> Option<Self> {
         match record.begun_with {
-            BegunWith::Password | BegunWith::PasswordAndTicket(_) => {
+            BegunWith::Password | BegunWith::PasswordAndTicket(_) | BegunWith::App => {
                 Some(Self { account: record.account, stage: PasswordVerified(()) })
             }
             BegunWith::RecoveryCode => None,
@@ -231,7 +239,7 @@ impl Login<PasswordForgotten> {
             BegunWith::RecoveryCode => {
                 Some(Self { account: record.account, stage: PasswordForgotten(()) })
             }
-            BegunWith::Password | BegunWith::PasswordAndTicket(_) => None,
+            BegunWith::Password | BegunWith::PasswordAndTicket(_) | BegunWith::App => None,
         }
     }
 

@@ -231,6 +231,16 @@ impl AttemptKey {
         Self(format!("recovery_set:{account}"))
     }
 
+    /// What is told of the use of a long-lived token from the network of `ip`.
+    pub fn app_token(app: &str, token: &str, ip: ClientIp) -> Self {
+        Self(format!("app_token:{app}:{token}:{}", ip.network()))
+    }
+
+    /// Long-lived tokens from the network of `ip` that were not let through.
+    pub fn wrong_app_tokens(ip: ClientIp) -> Self {
+        Self(format!("app_tokens:{}", ip.network()))
+    }
+
     /// Rows of one event in the audit trail.
     pub fn rows(event: &'static str) -> Self {
         Self(format!("audit_rows:{event}"))

@@ -49,6 +49,13 @@ impl Kind for TicketToken {
     const PURPOSE: &'static [u8] = b"ticket";
 }
 
+/// A token that an app gave out. We did not make it: it has no tag, and only its hash is known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AppToken {}
+impl Kind for AppToken {
+    const PURPOSE: &'static [u8] = b"token of an app";
+}
+
 /// A token as the browser holds it.
 pub struct PlainToken<K> {
     text: Zeroizing<String>,
@@ -91,6 +98,12 @@ impl<K> fmt::Debug for HashedToken<K> {
 }
 
 impl<K> HashedToken<K> {
+    fn of_tag(tag: &hmac::Tag) -> Self {
+        let mut hash = [0; 32];
+        hash.iter_mut().zip(tag.as_ref()).for_each(|(h, m)| *h = *m);
+        Self { hash, kind: PhantomData }
+    }
+
     /// The hash as 64 hexadecimal digits: the key under which a store files the record.
     pub fn to_hex(&self) -> String {
         HEXLOWER.encode(&self.hash)
@@ -100,6 +113,25 @@ impl<K> HashedToken<K> {
     pub fn from_hex(text: &str) -> Option<Self> {
         let hash = HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()?;
         Some(Self { hash, kind: PhantomData })
+    }
+}
+
+impl HashedToken<AppToken> {
+    /// What is known of a token that `app` gave out, under each of our keys, newest first.
+    pub fn of_app<'a>(
+        keys: &'a KeyRing,
+        app: &'a str,
+        text: &'a [u8],
+    ) -> impl Iterator<Item = Self> + 'a {
+        keys.tokens.iter().map(move |key| {
+            let name = mac(&key.hash, AppToken::PURPOSE, app.as_bytes());
+            // The name in a fixed length: no name and text run into another name and text.
+            let mut context = hmac::Context::with_key(&key.hash);
+            context.update(AppToken::PURPOSE);
+            context.update(name.as_ref());
+            context.update(text);
+            Self::of_tag(&context.sign())
+        })
     }
 }
 
@@ -152,9 +184,7 @@ fn tag_of<K: Kind>(key: &TokenKey, secret: &[u8]) -> [u8; TAG_LEN] {
 }
 
 fn hash_of<K: Kind>(key: &TokenKey, secret: &[u8]) -> HashedToken<K> {
-    let mut hash = [0; 32];
-    hash.iter_mut().zip(mac(&key.hash, K::PURPOSE, secret).as_ref()).for_each(|(h, m)| *h = *m);
-    HashedToken { hash, kind: PhantomData }
+    HashedToken::of_tag(&mac(&key.hash, K::PURPOSE, secret))
 }
 
 #[cfg(test)]
@@ -178,6 +208,15 @@ mod tests {
         let keys = KeyRing::new(&material()).unwrap();
         let token = PlainToken::<PendingToken>::generate(&keys, &OsRandom::new()).unwrap();
         assert!(PlainToken::<SessionToken>::parse(token.reveal(), &keys).is_none());
+    }
+
+    #[test]
+    fn a_token_of_one_app_is_no_token_of_another() {
+        let keys = KeyRing::new(&material()).unwrap();
+        let of = |app, text: &str| HashedToken::of_app(&keys, app, text.as_bytes()).next().unwrap();
+        assert_eq!(of("one", "s:a.b"), of("one", "s:a.b"));
+        assert_ne!(of("one", "s:a.b"), of("two", "s:a.b"));
+        assert_ne!(of("one", "s:a.b"), of("ones", ":a.b"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::auth::app_sign_in::Subject;
 use crate::base::id::SessionId;
 
 /// A reverse-proxy authentication gateway: password, then a one-time code, then your application.
@@ -39,6 +40,9 @@ pub(super) enum Command {
     Session(SessionArgs),
     /// Read the audit trail and check that it is whole
     Audit(AuditArgs),
+    /// Long-lived tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -114,6 +118,16 @@ pub(super) enum KeysCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Print the SHA-256 of a token of an app's, for `apps.tokens` in the configuration
+    Hash {
+        /// Read the token from standard input, up to the end of the line
+        #[arg(long, required = true)]
+        stdin: bool,
+    },
+}
+
 /// What commands on state share; it may stand before or after the sub-command.
 #[derive(Debug, Args)]
 pub(super) struct StateArgs {
@@ -172,12 +186,34 @@ pub(super) enum UserCommand {
         /// Login name
         name: String,
     },
+    /// Say who a user is at an app that checks passwords itself
+    Link(LinkArgs),
+    /// Take that back, and end the user's sessions
+    Unlink {
+        /// Login name
+        name: String,
+        /// The app's name in the configuration
+        #[arg(long)]
+        app: String,
+    },
     /// Print a one-time link to enrol a (new) second factor; it replaces any link made before
     Ticket(TicketArgs),
     /// Take a user's second factor and recovery codes away, end the user's sessions, and print a
     /// one-time link to enrol anew
     #[command(name = "reset-2fa")]
     ResetSecondFactor(ResetArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LinkArgs {
+    /// Login name
+    pub(super) name: String,
+    /// The app's name in the configuration
+    #[arg(long)]
+    pub(super) app: String,
+    /// The app's own id of the person; at CellEngine the userId
+    #[arg(long, value_name = "ID")]
+    pub(super) subject: Subject,
 }
 
 #[derive(Debug, Args)]

@@ -168,6 +168,7 @@ fn print_app(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
     if !app.extra_methods.is_empty() {
         line(out, "  further methods", &list(&app.extra_methods))?;
     }
+    signing_in(app, out)?;
     let answers = &app.answers;
     if !answers.api_paths.is_empty() {
         let paths: Vec<&str> = answers.api_paths.iter().map(PathGlob::as_str).collect();
@@ -183,6 +184,36 @@ fn print_app(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
         line(out, "  rule", &in_words(rule))?;
     }
     line(out, "  otherwise", Access::TwoFactor.as_str())
+}
+
+/// How an app is signed in to, where that is not our business alone.
+fn signing_in(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
+    let Some(dialect) = &app.dialect else { return Ok(()) };
+    line(out, "  dialect", &dialect.name)?;
+    let taken_up = |provision| if provision { "get accounts" } else { "are linked by hand" };
+    let first = app.first_factor.map_or_else(
+        || "password".to_owned(),
+        |policy| format!("app; its people {}", taken_up(policy.provision)),
+    );
+    line(out, "  first_factor", &first)?;
+    if app.first_factor.is_some_and(|policy| policy.code_counts) {
+        line(out, "  app_second_factor", "counts")?;
+    }
+    for token in &app.tokens {
+        let mut about = vec![format!("for {}", token.user)];
+        if !token.networks.is_empty() {
+            about.push(format!("network {}", list(&token.networks)));
+        }
+        if !token.methods.is_empty() {
+            about.push(format!("method {}", list(&token.methods)));
+        }
+        if let Some(end) = token.expires {
+            about.push(format!("until {}", end.rfc3339()));
+        }
+        let about = about.join(", ");
+        line(out, "  token", &format!("{:?}: {about} (weakening: no second factor)", token.name))?;
+    }
+    Ok(())
 }
 
 /// A rule in one line.

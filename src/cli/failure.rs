@@ -134,6 +134,12 @@ impl From<AdminError> for Failure {
             AdminError::NoSuchSession(_) => {
                 Self::failed(message, Some("`vestibule session list` shows which there are"))
             }
+            AdminError::LinkedAlready { .. } | AdminError::SubjectTaken { .. } => {
+                Self::failed(message, Some("`vestibule user unlink` takes a link back"))
+            }
+            AdminError::NotLinked { .. } => {
+                Self::failed(message, Some("`vestibule user show` tells who a user is at apps"))
+            }
             AdminError::NameTaken(_) => Self::failed(
                 message,
                 Some("choose another name, or change it with `vestibule user set-password`"),

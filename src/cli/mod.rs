@@ -12,6 +12,7 @@ mod meta;
 mod serve;
 mod session;
 mod table;
+mod token;
 mod user;
 
 use std::ffi::OsString;
@@ -97,6 +98,7 @@ fn dispatch(command: Command, streams: &mut Streams<'_>) -> Result<(), Failure> 
         }
         Command::User(arguments) => user::run(arguments, streams),
         Command::Audit(arguments) => audit::run(&arguments, streams),
+        Command::Token(command) => token::run(&command, streams),
         Command::Session(arguments) => session::run(&arguments, streams),
         Command::Completions { shell } => meta::completions(shell, streams.output),
         Command::Man => meta::man(streams.output),

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::args::{AddArgs, ResetArgs, StateArgs, TicketArgs, UserArgs, UserCommand};
+use super::args::{AddArgs, LinkArgs, ResetArgs, StateArgs, TicketArgs, UserArgs, UserCommand};
 use super::failure::Failure;
 use super::table::{Table, visible};
 use super::{Streams, input, meta, session};
@@ -49,6 +49,17 @@ pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), 
                 Ok(admin.set_password(&name, &password).await?)
             })?;
             changed(state, &name, "given a new password", Some(ended), streams.output)
+        }
+        UserCommand::Link(LinkArgs { name, app, subject }) => {
+            let name = LoginName::parse(&name)?;
+            input::with_admin(state, async |admin| Ok(admin.link(&name, &app, &subject).await?))?;
+            changed(state, &name, "linked", None, streams.output)
+        }
+        UserCommand::Unlink { name, app } => {
+            let name = LoginName::parse(&name)?;
+            let ended =
+                input::with_admin(state, async |admin| Ok(admin.unlink(&name, &app).await?))?;
+            changed(state, &name, "unlinked", Some(ended), streams.output)
         }
         UserCommand::Ticket(ticket) => make_ticket(state, &ticket, streams.output),
         UserCommand::ResetSecondFactor(reset) => reset_second_factor(state, &reset, streams.output),
@@ -213,6 +224,7 @@ fn show(state: &StateArgs, name: &LoginName, output: &mut dyn Write) -> Result<(
         ("Second factor", second_factor(&user)),
         ("Recovery codes", recovery_codes(&user)),
         ("One-time link", ticket(&user)),
+        ("At apps", at_apps(&user)),
         ("Sessions", user.sessions.len().to_string()),
     ] {
         writeln!(output, "{label:<15} {}", visible(&value))?;
@@ -243,6 +255,12 @@ fn second_factor(user: &UserDetails) -> String {
         (None, true) => "none at present, enrolled before".to_owned(),
         (None, false) => "not yet: asked for at the first login".to_owned(),
     }
+}
+
+fn at_apps(user: &UserDetails) -> String {
+    let links: Vec<String> =
+        user.links.iter().map(|(app, subject)| format!("{subject} at {app}")).collect();
+    if links.is_empty() { "none".to_owned() } else { links.join(", ") }
 }
 
 fn ticket(user: &UserDetails) -> String {
@@ -291,6 +309,8 @@ fn details_json(user: &UserDetails) -> Value {
         .as_ref()
         .map(|t| json!({ "for": t.rights.as_str(), "expires_at": t.expires_at.rfc3339() }));
     if let Value::Object(object) = &mut value {
+        let links = user.links.iter().map(|(app, subject)| (app.clone(), json!(subject.as_str())));
+        object.insert("apps".to_owned(), Value::Object(links.collect()));
         object.insert("ticket".to_owned(), json!(ticket));
         object.insert("totp".to_owned(), json!(totp));
         object.insert("recovery_codes".to_owned(), json!(recovery));

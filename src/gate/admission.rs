@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::identity::IdentityHeaders;
 use super::logins::KnownLogin;
+use super::machine::KnownMachine;
 use super::policy::{Outcome, Who};
 use super::sessions::KnownSession;
 use crate::auth::account::Identity;
 use crate::auth::stage::{FullyAuthenticated, Login, PasswordVerified};
+use crate::base::clock::Timestamp;
 
 /// The right to have one request forwarded. Its fields are private: it is made by [`decide`] only.
 ///
@@ -31,6 +33,11 @@ impl Admission {
         Self { visitor: Visitor::Password(login) }
     }
 
+    /// For a long-lived token of the app's that a rule lets through.
+    fn for_machine(proof: Arc<KnownMachine>) -> Self {
+        Self { visitor: Visitor::Machine(proof) }
+    }
+
     /// For anybody, on a route that a rule makes public.
     fn for_public_route() -> Self {
         Self { visitor: Visitor::Anonymous }
@@ -42,6 +49,7 @@ impl Admission {
             Visitor::Anonymous => None,
             Visitor::Password(login) => Some(&login.headers),
             Visitor::Full(session) => Some(&session.headers),
+            Visitor::Machine(machine) => Some(machine.headers()),
         }
     }
 
@@ -67,6 +75,8 @@ pub enum Visitor {
     Password(Arc<KnownLogin>),
     /// A person with a finished session.
     Full(Arc<KnownSession>),
+    /// A program with a long-lived token of the app's that a rule lets through.
+    Machine(Arc<KnownMachine>),
 }
 
 impl Visitor {
@@ -79,6 +89,10 @@ impl Visitor {
                 identity: &known.session.identity,
                 second_factor_at: known.session.second_factor_at,
             },
+            // No rule that wants a fresh second factor is content with a token.
+            Self::Machine(machine) => {
+                Who::Full { identity: machine.identity(), second_factor_at: Timestamp::EPOCH }
+            }
         }
     }
 
@@ -88,6 +102,7 @@ impl Visitor {
             Self::Anonymous => None,
             Self::Password(login) => Some(&login.identity),
             Self::Full(known) => Some(&known.session.identity),
+            Self::Machine(machine) => Some(machine.identity()),
         }
     }
 }
@@ -120,8 +135,11 @@ pub fn decide(outcome: Outcome, visitor: Visitor) -> Decision {
                 None => Decision::SignIn,
             }
         }
+        (Outcome::Password | Outcome::TwoFactor, Visitor::Machine(machine)) => {
+            Decision::Admit(Admission::for_machine(machine))
+        }
         (Outcome::StepUp, Visitor::Full(_)) => Decision::StepUp,
-        (Outcome::Forbid, _) => Decision::Forbid,
+        (Outcome::StepUp, Visitor::Machine(_)) | (Outcome::Forbid, _) => Decision::Forbid,
         (Outcome::Password | Outcome::TwoFactor | Outcome::SignIn | Outcome::StepUp, _) => {
             Decision::SignIn
         }

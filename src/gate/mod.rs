@@ -2,10 +2,13 @@
 //! pages, Pingora or stores.
 
 pub mod admission;
+pub mod app_tokens;
+pub mod dialect;
 pub mod glob;
 pub mod host;
 pub mod identity;
 pub mod logins;
+pub mod machine;
 pub mod policy;
 pub mod rule;
 pub mod sessions;

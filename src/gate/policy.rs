@@ -204,6 +204,13 @@ impl Policy {
         public.then_some(Ruling { rule: Some(first.0), outcome: Outcome::Public })
     }
 
+    /// Whether a request is refused whoever sends it.
+    pub fn denies(&self, first: First) -> bool {
+        let denies =
+            |rule: &Rule| rule.access == Access::Deny && !rule.report_only && !rule.names_people();
+        self.rules.get(first.0).is_some_and(denies)
+    }
+
     /// The same, where it is so for all that rules that act can tell.
     pub fn public_without_reports(&self, first: First, asked: &Asked<'_>) -> Option<Ruling> {
         let First(mut at) = first;

@@ -56,6 +56,18 @@ pub struct KnownSession {
     renewing: AtomicBool,
 }
 
+impl KnownSession {
+    /// What the store knows its token by.
+    pub fn token(&self) -> &HashedToken<SessionToken> {
+        &self.token
+    }
+
+    /// Whether it is the session under this token.
+    pub fn is(&self, token: &HashedToken<SessionToken>) -> bool {
+        self.token == *token
+    }
+}
+
 /// The cache in front of the session store. It is itself a session store, so that whatever ends a
 /// session on this node also leaves the cache.
 pub struct CachedSessions {
@@ -165,7 +177,8 @@ impl CachedSessions {
         Ok(Some(known))
     }
 
-    async fn find_hashed(
+    /// The same by what the store knows a token by.
+    pub async fn find_hashed(
         self: &Arc<Self>,
         app: &str,
         token: &HashedToken<SessionToken>,

@@ -12,6 +12,9 @@ use tokio::task::JoinSet;
 use super::counts::RuleCounts;
 use super::settings::{AnswerSettings, AppSettings, HostPattern, takes};
 use super::upstream::{BadUpstream, Upstream};
+use crate::auth::app_sign_in::AppPolicy;
+use crate::gate::dialect::Dialect;
+use crate::gate::machine::TokenRule;
 use crate::gate::policy::Policy;
 use crate::web::AppPages;
 
@@ -21,6 +24,9 @@ pub(super) struct App {
     pub(super) pages: Arc<AppPages>,
     pub(super) policy: Policy,
     pub(super) answers: AnswerSettings,
+    pub(super) dialect: Option<Arc<Dialect>>,
+    pub(super) first_factor: Option<AppPolicy>,
+    pub(super) tokens: Vec<TokenRule>,
     pub(super) websocket: bool,
     pub(super) service_workers: bool,
     pub(super) upstream: Arc<Upstream>,
@@ -56,9 +62,13 @@ impl App {
                 name: settings.name.clone(),
                 title: settings.title.clone(),
                 issuer: issuer.to_owned(),
+                keeps_passwords: settings.first_factor.is_some(),
             }),
             policy: settings.policy.clone(),
             answers: settings.answers.clone(),
+            dialect: settings.dialect.clone(),
+            first_factor: settings.first_factor,
+            tokens: settings.tokens.clone(),
             websocket: settings.websocket,
             service_workers: settings.service_workers,
             upstream: Arc::new(Upstream::new(settings)?),

@@ -30,13 +30,15 @@ fn expects_continue(session: &Session) -> bool {
     session.req_header().headers.contains_key(header::EXPECT)
 }
 
-enum Form {
+/// A body of bounded length.
+pub(super) enum Form {
     Read(Vec<u8>),
     TooLarge,
     TooSlow,
 }
 
-async fn read_form(session: &mut Session) -> Result<Form> {
+/// Reads a body of at most `most` bytes within `time`.
+pub(super) async fn read_form(session: &mut Session, most: usize, time: Duration) -> Result<Form> {
     if session.is_body_empty() {
         return Ok(Form::Read(Vec::new()));
     }
@@ -46,14 +48,14 @@ async fn read_form(session: &mut Session) -> Result<Form> {
     let reading = async {
         let mut body = Vec::new();
         while let Some(part) = session.as_downstream_mut().read_request_body().await? {
-            if body.len() + part.len() > MAX_FORM {
+            if body.len() + part.len() > most {
                 return Ok(Form::TooLarge);
             }
             body.extend_from_slice(&part);
         }
         Ok(Form::Read(body))
     };
-    tokio::time::timeout(FORM_TIME, reading).await.unwrap_or(Ok(Form::TooSlow))
+    tokio::time::timeout(time, reading).await.unwrap_or(Ok(Form::TooSlow))
 }
 
 /// Has the request answered by our own pages.
@@ -62,7 +64,7 @@ pub(super) async fn serve(
     router: &Router,
     context: RequestContext,
 ) -> Result<StatusCode> {
-    let body = match read_form(session).await? {
+    let body = match read_form(session, MAX_FORM, FORM_TIME).await? {
         Form::Read(body) => body,
         Form::TooLarge => return plain(session, StatusCode::PAYLOAD_TOO_LARGE).await,
         Form::TooSlow => return plain(session, StatusCode::REQUEST_TIMEOUT).await,

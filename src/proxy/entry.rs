@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora_error::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::app::App;
 use super::connection::Connection;
+use super::credentials::{Weighed, unavailable};
 use super::forward::drop_spelling;
 use super::gateway::Gateway;
+use super::in_dialect::{in_dialect, leave_out};
 use super::openings::Openings;
 use super::refused::Refused;
 use super::request::{Origin, RequestState};
@@ -18,20 +20,24 @@ use super::settings::ListenerKind;
 use super::site::{NoSite, Site};
 use super::vet::{self, Malformed};
 use super::{bridge, client, workers};
+use crate::auth::app_sign_in::AppPolicy;
 use crate::auth::keys::KeyRing;
 use crate::auth::ports::StoreError;
 use crate::auth::token::{self, PendingToken, PlainToken, SessionToken};
 use crate::gate::admission::{Decision, Visitor, decide};
-use crate::gate::policy::{First, Ruling, Unwatched};
+use crate::gate::dialect::Credentials;
+use crate::gate::policy::{First, Outcome, Ruling, Unwatched};
 use crate::web::cookies::{self, DuplicateCookie, SessionCookie};
 use crate::web::{self, RequestContext};
 
 /// Where a request goes.
-enum Way {
+pub(super) enum Way {
     /// On to the app.
     Forward,
     /// To our own pages.
     Own,
+    /// To the app's own sign-in, which is answered here.
+    SignIn(AppPolicy),
     /// Nowhere.
     Refuse(Box<Refused>),
     /// That depends on whose session this is, and the store has to be asked.
@@ -39,18 +45,22 @@ enum Way {
 }
 
 /// What is still to be decided once the visitor is known.
-struct Question {
+pub(super) struct Question {
     token: Held,
     /// The path that rules look at.
     path: Option<String>,
     first: First,
     rewritten: Option<String>,
+    /// The app's credentials in the request, where it has a description of them.
+    found: Option<Credentials>,
 }
 
 /// What a visitor holds that only a store can tell the worth of.
 enum Held {
     Session(PlainToken<SessionToken>, Option<PlainToken<PendingToken>>),
     Login(PlainToken<PendingToken>),
+    /// Who it is, is known; what the app's credentials are worth is not.
+    Known(Visitor),
 }
 
 impl From<Refused> for Way {
@@ -65,7 +75,7 @@ impl From<Malformed> for Way {
     }
 }
 
-fn refuse(status: StatusCode, code: &'static str, sentence: &'static str) -> Way {
+pub(super) fn refuse(status: StatusCode, code: &'static str, sentence: &'static str) -> Way {
     Refused::new(status, code, sentence).into()
 }
 
@@ -82,7 +92,7 @@ impl Gateway {
                 Ok(false)
             }
             // Boxed: the futures of the rare ways would make every request's future large.
-            way @ (Way::Own | Way::Refuse(_) | Way::Ask(_)) => {
+            way @ (Way::Own | Way::SignIn(_) | Way::Refuse(_) | Way::Ask(_)) => {
                 Box::pin(self.go_other_way(session, state, way)).await
             }
         }
@@ -102,11 +112,12 @@ impl Gateway {
                     Refused::unavailable().into()
                 }
             },
-            Way::Forward | Way::Own | Way::Refuse(_) => way,
+            Way::Forward | Way::Own | Way::SignIn(_) | Way::Refuse(_) => way,
         };
         match way {
             Way::Forward => return Ok(false),
             Way::Own => self.answer_own(session, state).await?,
+            Way::SignIn(policy) => self.sign_in_by_app(session, state, policy).await?,
             Way::Refuse(refused) => {
                 state.admission = None;
                 refused.answer(session, state).await?;
@@ -139,14 +150,22 @@ impl Gateway {
         let first = app.policy.first(&asked, &mut Unwatched);
         let rewritten = || target.forwarded.rewritten();
         // Who asks makes no difference on a public path: it stays up when the store is down.
+        let found = match in_dialect(app, request, state, first) {
+            Ok(found) => found,
+            Err(way) => return way,
+        };
         if let Some(ruling) = app.policy.public(first) {
+            if let Some(way) = leave_out(state, found.as_ref()) {
+                return way;
+            }
             return settle(session, state, ruling, Visitor::Anonymous, rewritten());
         }
         let visitor = match self.visitor(&site, request, only_cookie, state) {
-            Ok(Ok(visitor)) => visitor,
-            Ok(Err(token)) => {
+            Ok(Ok(visitor)) if self.is_settled(app, found.as_ref(), &visitor) => visitor,
+            Ok(asked) => {
+                let token = asked.map_or_else(|held| held, Held::Known);
                 let (path, rewritten) = (target.path().map(str::to_owned), rewritten());
-                return Way::Ask(Box::new(Question { token, path, first, rewritten }));
+                return Way::Ask(Box::new(Question { token, path, first, rewritten, found }));
             }
             Err(DuplicateCookie(_)) => {
                 return Malformed {
@@ -199,26 +218,55 @@ impl Gateway {
         state: &mut RequestState,
         question: Question,
     ) -> std::result::Result<Way, StoreError> {
-        let Question { token, path, first, rewritten } = question;
+        let Question { token, path, first, rewritten, found } = question;
         let Some(site) = state.site.clone() else { return Ok(Refused::unavailable().into()) };
         let policy = &site.app.policy;
         let request = session.req_header();
         let mut asked = site.asked(&request.method, path.as_deref());
         asked.preflight = site.app.answers.passes(&request.method, &request.headers);
-        let found = self.find(site.app.name(), token, state.started).await;
-        let visitor = match found {
+        let visitor = match self.find(site.app.name(), token, state.started).await {
             Ok(visitor) => visitor,
             // Whom rules that do not act would have let in is then not known; the rest is public.
             Err(error) => match policy.public_without_reports(first, &asked) {
                 Some(ruling) => {
+                    if let Some(way) = leave_out(state, found.as_ref()) {
+                        return Ok(way);
+                    }
                     return Ok(settle(session, state, ruling, Visitor::Anonymous, rewritten));
                 }
                 None => return Err(error),
             },
         };
+        let visitor = match &found {
+            Some(found) if !found.all.is_empty() => {
+                let request = session.req_header();
+                let weighed = self.weigh(&site, request, state, visitor, found).await;
+                match weighed.map_err(unavailable)? {
+                    Weighed::Visitor(visitor) => visitor,
+                    Weighed::WithoutCookie(visitor) => {
+                        state.left_out.cookie = true;
+                        visitor
+                    }
+                    Weighed::Refused(refused) => return Ok(refused.into()),
+                }
+            }
+            Some(_) | None => visitor,
+        };
         let reports = &mut state.reports;
         let ruling = policy.ruling(first, &asked, visitor.who(), &*self.clock, reports);
+        if ruling.outcome == Outcome::Public
+            && let Some(way) = leave_out(state, found.as_ref())
+        {
+            return Ok(way);
+        }
         Ok(settle(session, state, ruling, visitor, rewritten))
+    }
+
+    /// Whether it is known who asks, and that the app's credentials are those of the same session.
+    fn is_settled(&self, app: &App, found: Option<&Credentials>, visitor: &Visitor) -> bool {
+        let Some(found) = found.filter(|found| !found.all.is_empty()) else { return true };
+        let Visitor::Full(known) = visitor else { return false };
+        self.all_seen(app.name(), found, known)
     }
 
     async fn find(
@@ -228,6 +276,7 @@ impl Gateway {
         at: std::time::Duration,
     ) -> std::result::Result<Visitor, StoreError> {
         let login = match held {
+            Held::Known(visitor) => return Ok(visitor),
             Held::Login(login) => Some(login),
             Held::Session(session, login) => {
                 if let Some(known) = self.sessions.find(app, &session, at).await? {
@@ -324,7 +373,17 @@ impl Gateway {
             request_id: state.id,
             openings: site.app.policy.knows_passwords().then(|| self.openings(site)),
         };
-        bridge::serve(session, &self.pages, context).await?;
+        let status = bridge::serve(session, &self.pages, context).await?;
+        let request = session.req_header();
+        if status == StatusCode::SEE_OTHER
+            && request.method == Method::POST
+            && request.uri.path() == "/_auth/logout"
+            && let Some(dialect) = site.app.dialect.as_deref()
+        {
+            for token in dialect.credentials(&request.headers, None).all {
+                self.calls.sign_out(site.app.name(), token);
+            }
+        }
         Ok(())
     }
 }

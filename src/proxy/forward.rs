@@ -44,6 +44,9 @@ pub(super) fn request(upstream: &mut RequestHeader, state: &RequestState) -> Res
         } else if state.marks.cookies {
             own_cookies_out(headers);
         }
+        if let Some(dialect) = &site.app.dialect {
+            state.left_out.take_out(dialect, headers);
+        }
         headers.reserve(OURS_AT_MOST);
         if !state.marks.host {
             headers.insert(header::HOST, site.host_value.clone());

@@ -16,6 +16,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use super::app::CurrentApps;
+use super::app_call::AppCalls;
 use super::connection;
 use super::forward;
 use super::handshake::{GatedConnect, ReadGate};
@@ -23,8 +24,11 @@ use super::request::{RequestIds, RequestState};
 use super::site::Site;
 use super::{log, refused, tunnel};
 use crate::auth::keys::KeyRing;
+use crate::auth::login::LoginService;
 use crate::base::clock::Clock;
+use crate::gate::app_tokens::BoundTokens;
 use crate::gate::logins::CachedLogins;
+use crate::gate::machine::Machines;
 use crate::gate::sessions::CachedSessions;
 
 /// Between two reads of a request body, and two writes of a response.
@@ -36,6 +40,10 @@ pub(super) struct Gateway {
     pub(super) pages: Router,
     pub(super) sessions: Arc<CachedSessions>,
     pub(super) logins: Arc<CachedLogins>,
+    pub(super) login: Arc<LoginService>,
+    pub(super) bound: Arc<BoundTokens>,
+    pub(super) machines: Arc<Machines>,
+    pub(super) calls: Arc<AppCalls>,
     pub(super) keys: Arc<KeyRing>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: RequestIds,
@@ -156,7 +164,16 @@ impl ProxyHttp for Gateway {
         }
         let workers = state.site.as_ref().is_none_or(|site| site.app.service_workers);
         let client = forward::Client { version: session.req_header().version, https, workers };
-        forward::response(response, client)
+        forward::response(response, client)?;
+        if state.site.as_ref().is_some_and(|site| site.app.dialect.is_some()) {
+            // Boxed: the futures of few apps would make every request's future large.
+            Box::pin(self.bind_tokens(response, state)).await?;
+            if state.signs_out {
+                let request = session.req_header();
+                Box::pin(self.signed_out_by_app(request, response, state)).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn request_body_filter(

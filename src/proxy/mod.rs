@@ -3,15 +3,18 @@
 
 mod answers;
 mod app;
+mod app_call;
 mod bridge;
 mod client;
 mod connection;
 mod counts;
+mod credentials;
 mod entry;
 mod forward;
 mod gateway;
 mod handshake;
 mod hygiene;
+mod in_dialect;
 mod listen;
 mod log;
 mod openings;
@@ -20,6 +23,7 @@ mod refused;
 mod request;
 mod server;
 pub mod settings;
+mod sign_in;
 mod site;
 mod socket;
 mod tls;
@@ -28,6 +32,7 @@ mod upstream;
 mod vet;
 mod workers;
 
+pub use self::app_call::AppCalls;
 pub use self::server::{Proxy, ProxyDeps, ProxyError, ReloadHandle};
 pub use self::tls::BadCertificate;
 pub use self::upstream::{BadUpstream, try_connect};

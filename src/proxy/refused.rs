@@ -46,6 +46,21 @@ impl Refused {
         Self { retry_after, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", sentence) }
     }
 
+    /// The app was not heard.
+    pub(super) fn app_silent() -> Self {
+        let sentence = "The application cannot be reached at this moment.";
+        let retry_after = Some(Duration::from_secs(5));
+        let new = Self::new(StatusCode::BAD_GATEWAY, "upstream_unavailable", sentence);
+        Self { retry_after, ..new }
+    }
+
+    /// Too many tries.
+    pub(super) fn too_many(wait: Duration) -> Self {
+        let sentence = "Too many tries. Please wait and try again.";
+        let new = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", sentence);
+        Self { retry_after: Some(wait), ..new }
+    }
+
     /// Answers by it.
     pub(super) async fn answer(
         &self,

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 
 use super::connection::Connection;
+use super::credentials::LeftOut;
 use super::handshake::ReadGate;
 use super::site::Site;
 use super::tunnel::Tunnel;
@@ -78,6 +79,10 @@ pub(super) struct RequestState {
     pub(super) ruling: Option<Ruling>,
     /// What rules that do not act would have said.
     pub(super) reports: Vec<(usize, Outcome)>,
+    /// What of the app's credentials is left out.
+    pub(super) left_out: LeftOut,
+    /// This signs out at the app.
+    pub(super) signs_out: bool,
     /// The target to forward, where it is not what the client sent.
     pub(super) rewritten: Option<String>,
     /// What the header block tells.
@@ -108,6 +113,8 @@ impl RequestState {
             admission: None,
             ruling: None,
             reports: Vec::new(),
+            left_out: LeftOut::default(),
+            signs_out: false,
             rewritten: None,
             marks: Marks::default(),
             failed: Vec::new(),

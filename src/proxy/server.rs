@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::app::{Apps, CurrentApps};
+use super::app_call::AppCalls;
 use super::gateway::Gateway;
 use super::listen::{Acceptor, Open, bind};
 use super::request::RequestIds;
@@ -25,9 +26,12 @@ use super::settings::{AppSettings, ListenerKind, ProxySettings};
 use super::tls::{BadCertificate, Certificates};
 use super::upstream::BadUpstream;
 use crate::auth::keys::KeyRing;
+use crate::auth::login::LoginService;
 use crate::base::clock::Clock;
 use crate::base::random::{NoRandomness, Random};
+use crate::gate::app_tokens::BoundTokens;
 use crate::gate::logins::CachedLogins;
+use crate::gate::machine::Machines;
 use crate::gate::sessions::CachedSessions;
 
 /// Given to clients with a kept connection to see that it will be closed, before it is.
@@ -43,6 +47,14 @@ pub struct ProxyDeps {
     pub sessions: Arc<CachedSessions>,
     /// Logins in progress.
     pub logins: Arc<CachedLogins>,
+    /// Signing in, for apps that are signed in to by their own clients.
+    pub login: Arc<LoginService>,
+    /// The tokens of apps.
+    pub bound: Arc<BoundTokens>,
+    /// The people of long-lived tokens.
+    pub machines: Arc<Machines>,
+    /// The apps that are called.
+    pub calls: Arc<AppCalls>,
     /// The key ring, for reading cookies.
     pub keys: Arc<KeyRing>,
     /// The time.
@@ -89,6 +101,7 @@ pub struct Proxy {
     acceptor: Acceptor,
     listeners: Vec<(TcpListener, ListenerKind)>,
     apps: Arc<CurrentApps>,
+    calls: Arc<AppCalls>,
     draining: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     drain: Duration,
@@ -103,7 +116,7 @@ impl fmt::Debug for Proxy {
 
 /// Replaces the apps: their hosts, rules and upstreams.
 #[derive(Clone)]
-pub struct ReloadHandle(Arc<CurrentApps>);
+pub struct ReloadHandle(Arc<CurrentApps>, Arc<AppCalls>);
 
 impl fmt::Debug for ReloadHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -119,7 +132,9 @@ impl ReloadHandle {
         apps: &[AppSettings],
         issuer: Option<&str>,
     ) -> Result<(), BadUpstream> {
-        self.0.replace(Apps::open(apps, issuer).await?);
+        let opened = Apps::open(apps, issuer).await?;
+        self.1.replace(apps)?;
+        self.0.replace(opened);
         Ok(())
     }
 }
@@ -160,6 +175,10 @@ impl Proxy {
             pages: deps.pages,
             sessions: deps.sessions,
             logins: deps.logins,
+            login: deps.login,
+            bound: deps.bound,
+            machines: deps.machines,
+            calls: Arc::clone(&deps.calls),
             keys: deps.keys,
             clock: deps.clock,
             ids: RequestIds::new(&*deps.random)?,
@@ -181,7 +200,7 @@ impl Proxy {
             listeners.push((bind(one).map_err(failed)?, one.kind));
         }
         let drain = settings.drain;
-        Ok(Self { acceptor, listeners, apps, draining, stop, drain, tasks })
+        Ok(Self { acceptor, listeners, apps, calls: deps.calls, draining, stop, drain, tasks })
     }
 
     /// The addresses that are listened on, with their kinds.
@@ -192,7 +211,7 @@ impl Proxy {
 
     /// By which the apps are replaced while requests go on.
     pub fn reload_handle(&self) -> ReloadHandle {
-        ReloadHandle(Arc::clone(&self.apps))
+        ReloadHandle(Arc::clone(&self.apps), Arc::clone(&self.calls))
     }
 
     /// Set once draining has begun.
@@ -203,7 +222,8 @@ impl Proxy {
     /// Serves until `shutdown` resolves, then drains: no new connections, requests in flight
     /// finish, kept connections are told to close.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { acceptor, listeners, draining, stop, drain, mut tasks, apps: _ } = self;
+        let Self { acceptor, listeners, draining, stop, drain, mut tasks, apps: _, calls: _ } =
+            self;
         let stop_accepting = Arc::new(Notify::new());
         let mut accepting = JoinSet::new();
         for (listener, kind) in listeners {

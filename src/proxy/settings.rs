@@ -2,13 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use ipnet::IpNet;
 
 pub use super::answers::{AnswerSettings, Preflight};
+use crate::auth::app_sign_in::AppPolicy;
+use crate::gate::dialect::Dialect;
 pub use crate::gate::host::HostPattern;
+use crate::gate::machine::TokenRule;
 use crate::gate::policy::Policy;
 
 /// What is spoken on a listener.
@@ -94,6 +98,12 @@ pub struct AppSettings {
     pub service_workers: bool,
     /// Methods beyond GET HEAD POST PUT PATCH DELETE OPTIONS.
     pub extra_methods: Vec<Method>,
+    /// How it is signed in to by its own clients.
+    pub dialect: Option<Arc<Dialect>>,
+    /// How its people are taken up, where it checks the first factor itself.
+    pub first_factor: Option<AppPolicy>,
+    /// Its long-lived tokens that are let through.
+    pub tokens: Vec<TokenRule>,
     /// Its rules.
     pub policy: Policy,
     /// How its clients are answered.

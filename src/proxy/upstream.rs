@@ -45,6 +45,12 @@ pub struct BadUpstream {
     reason: String,
 }
 
+impl BadUpstream {
+    pub(super) fn new(app: &str, reason: String) -> Self {
+        Self { app: app.to_owned(), reason }
+    }
+}
+
 /// Resolves the configured names.
 struct Names(Vec<UpstreamAddress>);
 

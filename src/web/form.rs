@@ -72,6 +72,8 @@ pub(super) trait Form {
 pub(super) struct LoginForm {
     pub(super) username: String,
     pub(super) password: Secret,
+    /// The code of the app's own second factor.
+    pub(super) app_code: Secret,
     pub(super) return_to: String,
 }
 
@@ -80,6 +82,7 @@ impl Form for LoginForm {
         Self {
             username: fields.take("username"),
             password: Secret::new(fields.take("password")),
+            app_code: Secret::new(fields.take("app_code")),
             return_to: fields.take("return_to"),
         }
     }

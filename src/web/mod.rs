@@ -54,6 +54,8 @@ pub struct AppPages {
     pub title: String,
     /// Its name in authenticator apps.
     pub issuer: String,
+    /// It keeps and checks the passwords of its people itself.
+    pub keeps_passwords: bool,
 }
 
 /// Tells where a login that waits for its second factor leads already.

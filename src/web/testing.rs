@@ -176,6 +176,7 @@ impl Fake {
             recovery_codes_due: script.codes_due,
             browser: Some(Self::device_cookie()),
             has_notices: !script.notices.is_empty(),
+            app_cookies: Vec::new(),
         }))
     }
 }
@@ -409,6 +410,7 @@ impl Browser {
             name: "app".to_owned(),
             title: "CellEngine".to_owned(),
             issuer: "App".to_owned(),
+            keeps_passwords: false,
         };
         request.extensions_mut().insert(RequestContext {
             app: Arc::new(pages),

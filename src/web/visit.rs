@@ -104,9 +104,14 @@ impl Visit {
 
     /// Ends the session that the browser held before it signed in anew: its cookie is replaced.
     pub(super) async fn end_former_session(&self, outcome: &SecondFactor) {
-        let (SecondFactor::SignedIn(_), Some(former)) = (outcome, self.session_token()) else {
-            return;
-        };
+        if let SecondFactor::SignedIn(done) = outcome {
+            self.end_session_before(done).await;
+        }
+    }
+
+    /// The same, where it is known that the browser has signed in anew.
+    pub(super) async fn end_session_before(&self, _anew: &SignedIn) {
+        let Some(former) = self.session_token() else { return };
         if self.service.sign_out(&former, &self.caller(), Ended::Replaced).await.is_err() {
             tracing::warn!("a session that was replaced by another could not be ended");
         }
@@ -137,6 +142,13 @@ pub(super) fn signed_in(done: &SignedIn) -> Result<Answer, Failure> {
         next.as_str().to_owned()
     };
     let answer = Answer::see_other(&path).cookie(Some(cookie)).cookie(known(done.browser.as_ref()));
+    let answer = done.app_cookies.iter().fold(answer, |answer, set| {
+        let value = HeaderValue::from_str(set.reveal()).ok();
+        answer.cookie(value.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        }))
+    });
     Ok(answer.cookie(cookies::clear(cookies::PENDING)))
 }
 

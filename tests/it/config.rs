@@ -10,6 +10,7 @@ use vestibule::config::{Config, keys, schema};
 
 use crate::support::program::{Site, vestibule};
 
+const CELLENGINE: &str = include_str!("../../config/cellengine.example.toml");
 const EXAMPLE: &str = include_str!("../../config/vestibule.example.toml");
 const MINIMAL: &str = include_str!("../../config/minimal.toml");
 const DOCUMENTATION: &str = include_str!("../../docs/configuration.md");
@@ -72,9 +73,9 @@ fn keys_of(schema: &Value, found: &mut Vec<String>) {
 }
 
 #[test]
-fn both_configurations_that_come_along_are_good() {
+fn the_configurations_that_come_along_are_good() {
     let site = Site::new();
-    for text in [EXAMPLE, MINIMAL] {
+    for text in [EXAMPLE, MINIMAL, CELLENGINE] {
         let run = site.check(text);
         assert_eq!(run.code, 0, "{}", run.stderr);
         assert_eq!(run.stderr, "");

@@ -17,6 +17,7 @@ mod attacks;
 mod audit;
 mod axe;
 mod browser;
+mod cellengine;
 mod cli;
 mod cluster;
 mod config;

@@ -11,6 +11,7 @@ use proptest::test_runner::{Config, TestRunner};
 use tempfile::TempDir;
 use vestibule::auth::account::LoginName;
 use vestibule::auth::admin::{AccountAdmin, AdminDeps, NewUser};
+use vestibule::auth::app_sign_in::NoAppSignIn;
 use vestibule::auth::audit::{Caller, Trail};
 use vestibule::auth::fresh::{FreshFactors, FreshSecondFactor};
 use vestibule::auth::keys::{KEY_LEN, Key, KeyMaterial, KeyRing};
@@ -162,6 +163,7 @@ impl Life {
         ));
         let service = LoginService::new(LoginDeps {
             accounts: Arc::<SqlStore>::clone(&sql),
+            app_accounts: Arc::<SqlStore>::clone(&sql),
             factors: Arc::<SqlStore>::clone(&sql),
             guesses: Arc::<SqlStore>::clone(&sql),
             tickets: Arc::<SqlStore>::clone(&sql),
@@ -169,6 +171,8 @@ impl Life {
             pending: Arc::<EmbeddedStore>::clone(&short),
             sessions: Arc::<EmbeddedStore>::clone(&short),
             attempts: Arc::<EmbeddedStore>::clone(&short),
+            app_tokens: Arc::<EmbeddedStore>::clone(&short),
+            apps: Arc::new(NoAppSignIn),
             trail: Arc::clone(&trail),
             passwords: Arc::clone(&passwords),
             keys: Arc::clone(&keys),
@@ -180,6 +184,7 @@ impl Life {
         });
         let admin = AccountAdmin::new(AdminDeps {
             accounts: Arc::<SqlStore>::clone(&sql),
+            app_accounts: Arc::<SqlStore>::clone(&sql),
             factors: Arc::<SqlStore>::clone(&sql),
             guesses: Arc::<SqlStore>::clone(&sql),
             tickets: sql,
@@ -276,6 +281,7 @@ impl Life {
             let attempt = FirstFactorAttempt {
                 name: "alice".to_owned(),
                 password: Secret::new(password.to_owned()),
+                app_code: None,
                 caller: self.caller(),
                 return_to: "/".to_owned(),
             };
@@ -286,6 +292,9 @@ impl Life {
                 }
                 FirstFactor::Wrong => return None,
                 FirstFactor::Wait(wait) => self.pass(wait + Duration::from_secs(1)),
+                FirstFactor::SignedIn(_) | FirstFactor::AppCodeWanted | FirstFactor::Stranger => {
+                    panic!("no app checks passwords here")
+                }
             }
         }
         panic!("told to wait for ever");
@@ -398,6 +407,9 @@ impl Life {
                 FirstFactor::Begun { token, .. } => return Some(token),
                 FirstFactor::Wrong => return None,
                 FirstFactor::Wait(wait) => self.pass(wait + Duration::from_secs(1)),
+                FirstFactor::SignedIn(_) | FirstFactor::AppCodeWanted | FirstFactor::Stranger => {
+                    panic!("no app checks passwords here")
+                }
             }
         }
         panic!("told to wait for ever");

@@ -255,6 +255,46 @@ pub enum Event {
     SuspensionLifted,
     /// The account was added.
     AccountAdded,
+    /// The app knows this person, who has no account here.
+    AppUserUnknown {
+        /// Which app.
+        app: String,
+        /// The app's id of the person.
+        subject: String,
+    },
+    /// An account was added for a person of an app, at the first sign-in.
+    AppUserAdded {
+        /// Which app.
+        app: String,
+        /// The app's id of the person.
+        subject: String,
+    },
+    /// An operator linked the account to a person of an app.
+    AppUserLinked {
+        /// Which app.
+        app: String,
+        /// The app's id of the person.
+        subject: String,
+    },
+    /// An operator took such a link back.
+    AppUserUnlinked {
+        /// Which app.
+        app: String,
+    },
+    /// A long-lived token of the app's was let through by a rule.
+    AppTokenUsed {
+        /// Which app.
+        app: String,
+        /// What the rule calls it.
+        token: String,
+    },
+    /// A long-lived token of the app's was not let through.
+    AppTokenRefused {
+        /// Which app.
+        app: String,
+        /// Why.
+        why: &'static str,
+    },
     /// The account was disabled.
     AccountDisabled {
         /// Sessions that ended with it.
@@ -301,6 +341,12 @@ impl Event {
             Self::DevicesRevoked => "devices_revoked",
             Self::SuspensionLifted => "suspension_lifted",
             Self::AccountAdded => "account_added",
+            Self::AppUserUnknown { .. } => "app_user_unknown",
+            Self::AppUserAdded { .. } => "app_user_added",
+            Self::AppUserLinked { .. } => "app_user_linked",
+            Self::AppUserUnlinked { .. } => "app_user_unlinked",
+            Self::AppTokenUsed { .. } => "app_token_used",
+            Self::AppTokenRefused { .. } => "app_token_refused",
             Self::AccountDisabled { .. } => "account_disabled",
             Self::AccountEnabled => "account_enabled",
             Self::AccountRemoved { .. } => "account_removed",
@@ -318,6 +364,8 @@ impl Event {
             | Self::RowsLeftOut { .. }
             | Self::RecoveryWrong { .. }
             | Self::StepUpWrong { .. }
+            | Self::AppUserUnknown { .. }
+            | Self::AppTokenRefused { .. }
             | Self::FactorSuspended { .. } => Outcome::Refused,
             _ => Outcome::Done,
         }
@@ -392,17 +440,39 @@ impl Event {
                 json!({ "for": asked.as_str() })
             }
             Self::TrailPruned { rows, through } => json!({ "rows": rows, "through": through }),
+            Self::AppUserUnknown { .. }
+            | Self::AppUserAdded { .. }
+            | Self::AppUserLinked { .. }
+            | Self::AppUserUnlinked { .. }
+            | Self::AppTokenUsed { .. }
+            | Self::AppTokenRefused { .. } => self.detail_of_app(),
             Self::PasswordSet { sessions }
             | Self::AccountDisabled { sessions }
             | Self::AccountRemoved { sessions } => json!({ "sessions": sessions }),
         };
-        match fields {
-            Value::Object(fields) => fields,
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Array(_) => Map::new(),
+        members(fields)
+    }
+
+    /// The fields of an event about an app.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is about no app")]
+    fn detail_of_app(&self) -> Value {
+        match self {
+            Self::AppUserUnknown { app, subject }
+            | Self::AppUserAdded { app, subject }
+            | Self::AppUserLinked { app, subject } => json!({ "app": app, "subject": subject }),
+            Self::AppTokenUsed { app, token } => json!({ "app": app, "token": token }),
+            Self::AppTokenRefused { app, why } => json!({ "app": app, "why": why }),
+            Self::AppUserUnlinked { app } => json!({ "app": app }),
+            _ => json!({}),
+        }
+    }
+}
+
+fn members(fields: Value) -> Map<String, Value> {
+    match fields {
+        Value::Object(fields) => fields,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Map::new()
         }
     }
 }

@@ -84,7 +84,7 @@ impl LoginService {
         self.record_enrolment(&guess, factor.id, caller).await?;
         self.deps.attempts.clear(&AttemptKey::second_factor(id)).await?;
         let proof = SecondFactorProof::verified(id, Factor::Totp);
-        let by_ticket = guess.login.begun_with != BegunWith::Password;
+        let by_ticket = matches!(guess.login.begun_with, BegunWith::PasswordAndTicket(_));
         let done = self.finish(*guess, proof, token, caller, true).await?;
         if by_ticket {
             self.forget_others(id, Some(&done)).await;
@@ -99,7 +99,7 @@ impl LoginService {
         caller: &Caller,
     ) -> Result<(), LoginError> {
         let context = Context::person(caller, &guess.account.identity);
-        if guess.login.begun_with != BegunWith::Password {
+        if matches!(guess.login.begun_with, BegunWith::PasswordAndTicket(_)) {
             self.record(Event::TicketUsed { asked: Asked::SecondFactor }, &context).await?;
         }
         let event = if guess.account.ever_enrolled {
@@ -118,7 +118,7 @@ impl LoginService {
         factor: &NewTotpFactor,
     ) -> Result<bool, LoginError> {
         Ok(match &login.begun_with {
-            BegunWith::Password => self.deps.factors.enrol_first(factor).await?,
+            BegunWith::Password | BegunWith::App => self.deps.factors.enrol_first(factor).await?,
             BegunWith::PasswordAndTicket(ticket) => {
                 let Some(ticket) = HashedToken::from_hex(ticket) else { return Ok(false) };
                 self.deps.tickets.redeem_enrolment(&ticket, factor).await?

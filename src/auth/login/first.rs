@@ -20,6 +20,8 @@ pub struct FirstFactorAttempt {
     pub name: String,
     /// The password as typed.
     pub password: Secret,
+    /// The code of the app's own second factor, where the app checks the password and one was typed.
+    pub app_code: Option<Secret>,
     /// Where it was typed.
     pub caller: Caller,
     /// Where to go once signed in: a path and query on the same host.
@@ -34,6 +36,9 @@ impl LoginService {
         app: AppRef<'_>,
         attempt: FirstFactorAttempt,
     ) -> Result<FirstFactor, LoginError> {
+        if let Some(policy) = self.app_policy(app.name) {
+            return self.first_factor_of_page(app, policy, attempt).await;
+        }
         let name = LoginName::parse(&attempt.name).ok();
         let digest = |name: &LoginName| self.deps.keys.name_digest(name.as_str());
         let tried = match self.may_try_password(&attempt.caller, name.as_ref()).await? {
@@ -121,6 +126,7 @@ impl LoginService {
             expires_at: self.now().plus(self.pending_lives()),
             return_to,
             enrolment: None,
+            held: None,
         }
     }
 

@@ -48,6 +48,10 @@ impl LoginService {
         app: AppRef<'_>,
         attempt: ForgotAttempt,
     ) -> Result<FirstFactor, LoginError> {
+        // Where the app checks passwords, none of ours opens anything: there is nothing to set anew.
+        if self.app_policy(app.name).is_some() {
+            return Ok(FirstFactor::Wrong);
+        }
         let name = LoginName::parse(&attempt.name).ok();
         let asked_at = self.now();
         let digest = name.as_ref().map(|name| self.deps.keys.name_digest(name.as_str()));
@@ -98,6 +102,7 @@ impl LoginService {
             expires_at: self.now().plus(self.pending_lives()),
             return_to,
             enrolment: None,
+            held: None,
         }
     }
 

@@ -154,7 +154,7 @@ impl LoginService {
     fn ladder(&self, factor: Factor) -> Ladder {
         let ladder = self.deps.budgets.second_factor;
         match factor {
-            Factor::Totp => ladder,
+            Factor::Totp | Factor::App => ladder,
             Factor::RecoveryCode => ladder.up_to(RECOVERY_MOST),
         }
     }

@@ -1,12 +1,14 @@
 //! The use cases of signing in and out. Each returns an [`Outcome`]-like value that the pages
 //! render in one `match`; a store failure is [`LoginError`] and never looks like a wrong guess.
 
+mod by_app;
 mod change;
 mod enrol;
 mod events;
 mod first;
 mod forgot;
 mod guesses;
+mod machine;
 mod replace;
 mod second;
 mod service;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+pub use self::by_app::{APP_TOKENS, AppAttempt, ByApp};
 pub use self::change::{PasswordChange, PasswordChanged};
 pub use self::first::FirstFactorAttempt;
 pub use self::forgot::{ForgotAttempt, NewPasswordSet};
@@ -35,6 +38,7 @@ use super::session::Session;
 use super::token::{PendingToken, PlainToken, SessionToken};
 use super::totp::TotpFactor;
 use crate::base::random::NoRandomness;
+use crate::base::secret::Secret;
 
 /// Why a use case could not be carried out at all. The answer is 503, never "wrong" and never
 /// "signed out".
@@ -46,6 +50,9 @@ pub enum LoginError {
     /// Too many passwords are being checked at this moment; come back in a few seconds.
     #[error("too many passwords are being checked at this moment")]
     Busy,
+    /// The app that checks the password was not heard.
+    #[error("{0}")]
+    AppSilent(String),
     /// Something that must not happen: for the log, not for the person.
     #[error("{0}")]
     Broken(String),
@@ -98,6 +105,12 @@ pub enum FirstFactor {
     Wrong,
     /// Too many tries.
     Wait(Duration),
+    /// Right, says the app that checks it, with a code of its own that counts: a session has begun.
+    SignedIn(Box<SignedIn>),
+    /// The app that checks it wants a code of its own with it.
+    AppCodeWanted,
+    /// The app that checks it knows this person, and we do not.
+    Stranger,
 }
 
 /// What comes of a second factor.
@@ -145,6 +158,8 @@ pub struct SignedIn {
     pub browser: Option<DeviceCookie>,
     /// There is something to be told first.
     pub has_notices: bool,
+    /// What the app gave out at its own sign-in: the values of its `Set-Cookie` lines.
+    pub app_cookies: Vec<Secret>,
 }
 
 /// The cookie by which an account knows a browser.

@@ -6,24 +6,26 @@ use std::time::Duration;
 
 use super::{AppRef, DeviceCookie, LoginError, Owed, Profile, SecondFactor, SignedIn};
 use crate::auth::account::{Account, Identity};
+use crate::auth::app_sign_in::{AppSignIn, Held};
 use crate::auth::audit::{Caller, Context, Ended, Event, Trail};
 use crate::auth::browser::KnownBrowser;
 use crate::auth::keys::KeyRing;
 use crate::auth::notice::Notice;
 use crate::auth::password::PasswordPool;
 use crate::auth::ports::{
-    Accounts, Attempts, AuditQuery, Factors, Guesses, PasswordResets, PendingLogins, Sessions,
-    Tickets,
+    Accounts, AppAccounts, AppTokens, Attempts, AuditQuery, Factors, Guesses, PasswordResets,
+    PendingLogins, Sessions, Tickets,
 };
 use crate::auth::recovery::FEW_CODES;
 use crate::auth::session::{BegunWith, Offers, PendingLogin, Session, SessionLimits};
 use crate::auth::stage::{FullyAuthenticated, Login};
 use crate::auth::throttle::Budgets;
 use crate::auth::ticket::FirstEnrolment;
-use crate::auth::token::{PendingToken, PlainToken, SessionToken};
+use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::{AccountId, SessionId};
 use crate::base::random::Random;
+use crate::base::secret::Secret;
 
 /// Counts a refused guess.
 pub(super) fn count_failure(what: &'static str) {
@@ -47,6 +49,12 @@ pub struct LoginDeps {
     pub sessions: Arc<dyn Sessions>,
     /// Wrong guesses at second factors.
     pub guesses: Arc<dyn Guesses>,
+    /// Who at an app is which account.
+    pub app_accounts: Arc<dyn AppAccounts>,
+    /// The tokens that apps gave out.
+    pub app_tokens: Arc<dyn AppTokens>,
+    /// The apps that check the first factor themselves.
+    pub apps: Arc<dyn AppSignIn>,
     /// Counters of guesses.
     pub attempts: Arc<dyn Attempts>,
     /// The audit trail.
@@ -179,7 +187,7 @@ impl LoginService {
     pub(super) fn may_enrol(&self, account: &Account, login: &PendingLogin) -> bool {
         match login.begun_with {
             BegunWith::PasswordAndTicket(_) => true,
-            BegunWith::Password => {
+            BegunWith::Password | BegunWith::App => {
                 !account.ever_enrolled && self.deps.enrolment == FirstEnrolment::FirstLogin
             }
             BegunWith::RecoveryCode => false,
@@ -206,6 +214,7 @@ impl LoginService {
         let new_browser = account.ever_enrolled && !self.knows_browser(&account, caller);
         let browser = self.make_known(&account.identity, caller, now)?;
         let has_notices = !notices.is_empty();
+        let held = self.held_in(&login, token.hashed())?;
         let session = Session {
             id: SessionId::random(self.random())?,
             identity: account.identity,
@@ -215,7 +224,9 @@ impl LoginService {
             renewed_since: None,
             second_factor_at: now,
             password_at: match login.begun_with {
-                BegunWith::Password | BegunWith::PasswordAndTicket(_) => login.started_at,
+                BegunWith::Password | BegunWith::PasswordAndTicket(_) | BegunWith::App => {
+                    login.started_at
+                }
                 BegunWith::RecoveryCode => Timestamp::EPOCH,
             },
             last_seen_at: now,
@@ -232,14 +243,9 @@ impl LoginService {
             return Ok(SecondFactor::StartAgain);
         }
         let factor = finished.method();
-        let (id, app) = (session.id, session.app);
+        let (id, app) = (session.id, session.app.clone());
         let event = Event::SignedIn { session: id, factor, app, new_browser };
-        let recorded = self.record(event, &Context::person(caller, &session.identity)).await;
-        if let Err(error) = recorded {
-            // Nobody was given its token. Where it cannot be ended either, it lapses unused.
-            drop(self.deps.sessions.end(plain.hashed()).await);
-            return Err(error);
-        }
+        self.note_sign_in(&session, event, &held, &plain, caller).await?;
         let told = self.deps.guesses.forget_wrong_codes(session.identity.account, now).await;
         // If not, the person is told once more at the next sign-in.
         told.unwrap_or_else(|error| tracing::warn!(%error, "told wrong codes stay noted"));
@@ -251,6 +257,7 @@ impl LoginService {
             recovery_codes_due,
             browser,
             has_notices,
+            app_cookies: held.set_cookies.iter().cloned().map(Secret::new).collect(),
         }))
     }
 
@@ -266,6 +273,27 @@ impl LoginService {
         let text = KnownBrowser::cookie(former, who, &self.deps.keys, self.random(), now)?;
         let lives = self.deps.budgets.device_lives;
         Ok(text.map(|text| DeviceCookie { text, lives }))
+    }
+
+    /// Binds what the app gave out to a session that has just been filed, and writes it down. Where
+    /// that fails nobody is given its token.
+    async fn note_sign_in(
+        &self,
+        session: &Session,
+        event: Event,
+        held: &Held,
+        token: &PlainToken<SessionToken>,
+        caller: &Caller,
+    ) -> Result<(), LoginError> {
+        let noted = match self.bind_held(held, token.hashed(), session, self.now()).await {
+            Ok(()) => self.record(event, &Context::person(caller, &session.identity)).await,
+            failed @ Err(_) => failed,
+        };
+        if noted.is_err() {
+            // Where it cannot be ended either, it lapses unused.
+            drop(self.deps.sessions.end(token.hashed()).await);
+        }
+        noted
     }
 
     /// What the person is to be told when signing in. `login` is what the store knows this login by:
@@ -334,6 +362,19 @@ impl LoginService {
         let ended = self.deps.sessions.end(token.hashed()).await?;
         // Of several who end it at once, one did.
         let Some(session) = session.filter(|_| ended) else { return Ok(()) };
+        let event = Event::SessionEnded { session: session.id, why };
+        self.record(event, &Context::person(caller, &session.identity)).await
+    }
+
+    /// Ends a session that is known, in which somebody has signed out.
+    pub async fn end_known(
+        &self,
+        id: &HashedToken<SessionToken>,
+        session: &Session,
+        caller: &Caller,
+        why: Ended,
+    ) -> Result<(), LoginError> {
+        self.deps.sessions.end(id).await?;
         let event = Event::SessionEnded { session: session.id, why };
         self.record(event, &Context::person(caller, &session.identity)).await
     }

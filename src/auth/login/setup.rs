@@ -210,11 +210,15 @@ impl LoginService {
                 return Ok(Err(Redeemed::Wait { name: Some(name), wait }));
             }
         };
-        let checked = self.check_password(Some(&name), password).await;
-        if !matches!(checked, Ok((_, None))) {
+        let checked = if self.app_policy(app.name).is_some() {
+            self.ask_app_again(app.name, &account.identity, password, caller).await
+        } else {
+            self.check_password(Some(&name), password).await.map(|(_, proof)| proof)
+        };
+        if !matches!(checked, Ok(None)) {
             self.deps.attempts.forgive(&tried.keys).await?;
         }
-        let (_, Some(proof)) = checked? else {
+        let Some(proof) = checked? else {
             self.record_wrong_password(caller, Some(&account.identity), digest).await?;
             return Ok(Err(Redeemed::Wrong { name }));
         };

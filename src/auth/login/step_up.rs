@@ -140,7 +140,6 @@ impl LoginService {
         password: &Secret,
         caller: &Caller,
     ) -> Result<Proved<PasswordProof>, LoginError> {
-        let name = &session.identity.name;
         match self.may_guess_password(token, session, caller).await? {
             MayGuess::Yes => {}
             MayGuess::Wait(wait) => return Ok(Proved::Wait(wait)),
@@ -150,20 +149,34 @@ impl LoginService {
             AttemptKey::in_sessions(session.identity.account),
             AttemptKey::within_session(session.id),
         ];
-        let checked = self.check_password(Some(name), password).await;
-        if !matches!(checked, Ok((_, None))) {
+        let checked = self.check_own_password(session, password, caller).await;
+        if !matches!(checked, Ok(None)) {
             self.deps.attempts.forgive(&counted).await?;
         }
-        let (account, proof) = checked?;
-        // The name may have been given to another account since: that password proves nothing here.
-        let own = account.is_some_and(|a| a.id() == session.identity.account);
-        let Some(proof) = proof.filter(|_| own) else {
+        let Some(proof) = checked? else {
             count_failure("password");
             let context = Context::person(caller, &session.identity);
             self.record(Event::StepUpWrong { guess: Guess::Password }, &context).await?;
             return Ok(Proved::Wrong);
         };
         Ok(Proved::Yes(proof))
+    }
+
+    /// Whoever checks passwords at the app of the session checks this one.
+    async fn check_own_password(
+        &self,
+        session: &Session,
+        password: &Secret,
+        caller: &Caller,
+    ) -> Result<Option<PasswordProof>, LoginError> {
+        let who = &session.identity;
+        if self.app_policy(&session.app).is_some() {
+            return self.ask_app_again(&session.app, who, password, caller).await;
+        }
+        let (account, proof) = self.check_password(Some(&who.name), password).await?;
+        // The name may have been given to another account since: that password proves nothing here.
+        let own = account.is_some_and(|a| a.id() == who.account);
+        Ok(proof.filter(|_| own))
     }
 
     async fn prove_second_factor(

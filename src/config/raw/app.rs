@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::{RawAppToken, RawDialectRef};
+
 /// An app to be protected.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +54,25 @@ pub(in crate::config) struct RawApp {
     pub(in crate::config) cors_preflight: Option<String>,
     /// What the fields of our JSON answers are called.
     pub(in crate::config) api_errors: Option<RawApiErrors>,
+    /// How it is signed in to by its own clients: a description that is shipped ("cellengine"), or
+    /// { file = "…" }. With one, its session tokens count only within a session of ours. Default:
+    /// none.
+    pub(in crate::config) dialect: Option<RawDialectRef>,
+    /// Who checks names and passwords: "password" for Vestibule, "app" for the app itself, which
+    /// needs a dialect.
+    #[schemars(extend("default" = "password", "enum" = ["password", "app"]))]
+    pub(in crate::config) first_factor: Option<String>,
+    /// With first_factor = "app": whether somebody whom the app knows and Vestibule does not gets an
+    /// account at the first sign-in.
+    #[schemars(extend("default" = false))]
+    pub(in crate::config) provision: Option<bool>,
+    /// With first_factor = "app": whether a code that the app itself asked for and took counts as
+    /// the second factor.
+    #[schemars(extend("default" = "ignored", "enum" = ["ignored", "counts"]))]
+    pub(in crate::config) app_second_factor: Option<String>,
+    /// Its long-lived tokens that are let through in place of both factors. Default: none.
+    #[serde(default)]
+    pub(in crate::config) tokens: Vec<RawAppToken>,
     /// Its rules. The first that matches decides; where none matches, two factors are asked for.
     #[serde(default)]
     pub(in crate::config) rules: Vec<RawRule>,

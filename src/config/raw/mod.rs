@@ -7,6 +7,7 @@
 
 mod app;
 mod audit;
+mod dialect;
 mod limits;
 mod mail;
 
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 pub(super) use self::app::{RawApiErrors, RawApp, RawRule};
 pub(super) use self::audit::RawAudit;
+pub(super) use self::dialect::{RawAppToken, RawBody, RawDialect, RawDialectFile, RawDialectRef};
 pub(super) use self::limits::{RawPasswords, RawSessions, RawThrottle};
 pub(super) use self::mail::RawMail;
 use super::secret_ref::SecretRef;

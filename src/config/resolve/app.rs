@@ -1,8 +1,9 @@
 //! The apps to be protected.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::{answers, host, rules, upstream};
+use super::{answers, dialect, host, rules, tokens, upstream};
 use crate::config::key_path::KeyPath;
 use crate::config::raw::RawApp;
 use crate::config::reader::Reader;
@@ -49,7 +50,13 @@ fn app(
     let hosts = hosts(raw.hosts.as_deref(), &name, &at.key("hosts"), taken, r);
     let within = rules::Within { hosts: &hosts, methods: &extra_methods };
     let policy = rules::policy(&raw.rules, &within, &at.key("rules"), r);
+    let dialect = dialect::dialect(raw, at, r);
+    let first_factor = dialect::first_factor(raw, dialect.is_some(), at, r);
+    let tokens = tokens::tokens(raw, &within, dialect.as_ref(), &at.key("tokens"), r);
     AppSettings {
+        first_factor,
+        tokens,
+        dialect: dialect.map(Arc::new),
         hosts,
         answers: answers::answers(raw, at, r),
         upstream: upstream::upstream(raw, at, r),

@@ -6,12 +6,14 @@ mod answers;
 mod app;
 mod audit;
 mod certificates;
+mod dialect;
 mod host;
 mod limits;
 mod listeners;
 mod mail;
 mod rules;
 mod stores;
+mod tokens;
 mod upstream;
 
 use std::time::Duration;

@@ -218,7 +218,7 @@ fn each<T>(
     values
 }
 
-fn rule_methods(
+pub(super) fn rule_methods(
     raw: Option<&[String]>,
     extra: &[Method],
     at: &KeyPath,

@@ -7,6 +7,8 @@
 //! | `{prefix}:s:<hash of the token>` | a session: record, last use, codes due, offers |
 //! | `{prefix}:i:<public id>` | the hash of the session's token |
 //! | `{prefix}:a:<account>` | which of the first two are the account's, by the time they lapse |
+//! | `{prefix}:t:<hash of an app's token>` | the hash of the token of the session it is bound to |
+//! | `{prefix}:b:<hash of the token>` | the app's tokens bound to that session, oldest first |
 //! | `{prefix}:c:<what is counted>` | a counter of guesses |
 //! | `{prefix}:w` | nothing: writing it shows that writing is possible |
 //!
@@ -14,6 +16,7 @@
 //! server that takes no writes. All keys of an installation must lie on one server; on a Redis
 //! cluster that is so when the prefix is a hash tag such as `{vestibule}`.
 
+mod app_tokens;
 mod attempts;
 mod connection;
 mod pending;

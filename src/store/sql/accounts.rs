@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
+use sqlx::query::Query;
 use sqlx::{Any, Transaction, query};
 
 use crate::auth::account::{Account, AccountStatus, Identity, LoginName, NewAccount};
@@ -60,8 +61,30 @@ pub(super) async fn renew_password(
     Ok(done.rows_affected() == 1)
 }
 
+/// Adds an account unless its name is taken.
+pub(super) fn insert(account: &NewAccount) -> Insert {
+    let password = account.password.as_ref();
+    query(
+        "INSERT INTO accounts (id, name, display_name, email, group_names, password_phc, \
+         password_pepper, disabled, ever_enrolled, sessions_valid_from, created_at, \
+         password_set_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, $8, $9) ON CONFLICT (name) DO NOTHING",
+    )
+    .bind(account.identity.account.to_string())
+    .bind(account.identity.name.as_str().to_owned())
+    .bind(account.identity.display_name.clone())
+    .bind(account.identity.email.clone())
+    .bind(serde_json::json!(account.identity.groups).to_string())
+    .bind(password.map(|p| p.phc.clone()))
+    .bind(password.map(|p| p.pepper_id.clone()))
+    .bind(moment(account.created_at))
+    .bind(password.map(|_set| moment(account.created_at)))
+}
+
+type Insert = Query<'static, Any, sqlx::any::AnyArguments>;
+
 impl SqlStore {
-    fn account(&self, row: &AnyRow) -> Stored<Account> {
+    pub(super) fn account(&self, row: &AnyRow) -> Stored<Account> {
         account(row).map_err(|_values| self.db.damaged("the record of an account"))
     }
 }
@@ -69,24 +92,7 @@ impl SqlStore {
 #[async_trait]
 impl Accounts for SqlStore {
     async fn add(&self, account: &NewAccount) -> Stored<Added> {
-        let groups = serde_json::json!(account.identity.groups).to_string();
-        let password = account.password.as_ref();
-        let statement = query(
-            "INSERT INTO accounts (id, name, display_name, email, group_names, password_phc, \
-             password_pepper, disabled, ever_enrolled, sessions_valid_from, created_at, \
-             password_set_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, 0, $8, $9) ON CONFLICT (name) DO NOTHING",
-        )
-        .bind(account.identity.account.to_string())
-        .bind(account.identity.name.as_str())
-        .bind(account.identity.display_name.as_str())
-        .bind(account.identity.email.as_deref())
-        .bind(groups)
-        .bind(password.map(|p| p.phc.as_str()))
-        .bind(password.map(|p| p.pepper_id.as_str()))
-        .bind(moment(account.created_at))
-        .bind(password.map(|_set| moment(account.created_at)));
-        Ok(if self.db.change(statement).await? == 1 { Added::Yes } else { Added::NameTaken })
+        Ok(if self.db.change(insert(account)).await? == 1 { Added::Yes } else { Added::NameTaken })
     }
 
     async fn by_name(&self, name: &LoginName) -> Stored<Option<Account>> {

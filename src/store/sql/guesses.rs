@@ -66,10 +66,12 @@ macro_rules! statements {
 const TOTP: Statements = statements!("totp_factors");
 const RECOVERY: Statements = statements!("recovery_sets");
 
-fn of(factor: Factor) -> &'static Statements {
+/// The statements for a factor of ours; guesses at an app's own are the app's to count.
+fn of(factor: Factor) -> Option<&'static Statements> {
     match factor {
-        Factor::Totp => &TOTP,
-        Factor::RecoveryCode => &RECOVERY,
+        Factor::Totp => Some(&TOTP),
+        Factor::RecoveryCode => Some(&RECOVERY),
+        Factor::App => None,
     }
 }
 
@@ -84,7 +86,8 @@ impl Guesses for SqlStore {
         ladder: &Ladder,
         now: Timestamp,
     ) -> Stored<Counted> {
-        let statement = query(of(factor).count)
+        let Some(of) = of(factor) else { return Ok(Counted::NoFactor) };
+        let statement = query(of.count)
             .bind(account.to_string())
             .bind(moment(now))
             .bind(i64::from(ladder.every))
@@ -99,7 +102,7 @@ impl Guesses for SqlStore {
                 .map_err(damaged);
         }
         // Refused; this only finds the words for it.
-        let state = query(of(factor).state).bind(account.to_string());
+        let state = query(of.state).bind(account.to_string());
         let Some(row) = self.db.fetch_one(state).await? else { return Ok(Counted::NoFactor) };
         let failures: u32 = number(&row, "failures").map_err(damaged)?;
         let suspended = optional_at(&row, "suspended_at").map_err(damaged)?.is_some();
@@ -110,7 +113,8 @@ impl Guesses for SqlStore {
     }
 
     async fn factor_guess_was_right(&self, account: AccountId, factor: Factor) -> Stored<()> {
-        self.db.change(query(of(factor).right).bind(account.to_string())).await?;
+        let Some(of) = of(factor) else { return Ok(()) };
+        self.db.change(query(of.right).bind(account.to_string())).await?;
         Ok(())
     }
 
@@ -121,10 +125,9 @@ impl Guesses for SqlStore {
         most: u32,
         now: Timestamp,
     ) -> Stored<bool> {
-        let statement = query(of(factor).suspend)
-            .bind(account.to_string())
-            .bind(moment(now))
-            .bind(i64::from(most));
+        let Some(of) = of(factor) else { return Ok(false) };
+        let statement =
+            query(of.suspend).bind(account.to_string()).bind(moment(now)).bind(i64::from(most));
         Ok(self.db.change(statement).await? == 1)
     }
 

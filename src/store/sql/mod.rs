@@ -2,6 +2,7 @@
 //! and BIGINT columns). They know records, not what a password, a code or a session is worth.
 
 mod accounts;
+mod app_accounts;
 mod audit;
 mod database;
 pub mod ephemeral;
@@ -36,6 +37,11 @@ fn schema(audit: &'static str) -> Vec<Step> {
             version: 6,
             name: "recovery uses",
             sql: include_str!("migrations/recovery_uses_0006.sql"),
+        },
+        Step {
+            version: 7,
+            name: "app accounts",
+            sql: include_str!("migrations/app_accounts_0007.sql"),
         },
     ]
 }

@@ -47,8 +47,12 @@ fn page(
     username: &str,
     complaint: &Complaint,
 ) -> Result<Response, Failure> {
-    let (csrf, cookie) = visit.csrf()?;
     let return_to = return_to.as_str();
+    if visit.context.app.keeps_passwords {
+        // The sign-in page says who keeps the password.
+        return Ok(Answer::see_other("/_auth/login").done());
+    }
+    let (csrf, cookie) = visit.csrf()?;
     let page = Page { frame: visit.frame(), csrf, return_to, username, complaint };
     let answer = Answer::page(complaint.status(), &page)?;
     Ok(answer.cookie(cookie).retry_after(complaint.wait).done())
@@ -81,7 +85,10 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
             let cookie = cookies::set(cookies::PENDING, token.reveal());
             return Ok(Answer::see_other("/_auth/otp").cookie(cookie).done());
         }
-        FirstFactor::Wrong => Complaint::wrong(WRONG),
+        FirstFactor::Wrong
+        | FirstFactor::SignedIn(_)
+        | FirstFactor::AppCodeWanted
+        | FirstFactor::Stranger => Complaint::wrong(WRONG),
         FirstFactor::Wait(wait) => Complaint::wait(wait),
     };
     page(&visit, &return_to, &form.username, &complaint)

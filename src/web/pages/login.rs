@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::response::Response;
+use http::StatusCode;
 
 use crate::auth::login::{FirstFactor, FirstFactorAttempt};
 use crate::web::cookies;
@@ -9,10 +10,12 @@ use crate::web::failure::Failure;
 use crate::web::form::LoginForm;
 use crate::web::return_to::ReturnTo;
 use crate::web::view::{Answer, Complaint, Frame};
-use crate::web::visit::Visit;
+use crate::web::visit::{Visit, signed_in};
 
 /// One sentence for every cause, so that it tells nobody which names exist.
 const WRONG: &str = "The name or the password is not right. Please try again.";
+const APP_CODE: &str = "Your account asks for a code of its own here. Type your password again, and that \
+                        code with it.";
 const EXPIRED: &str = "Your sign-in was not finished in time or had too many tries. Please start \
                        again.";
 
@@ -25,6 +28,8 @@ struct Page<'a> {
     username: &'a str,
     notice: Option<&'static str>,
     complaint: &'a Complaint,
+    app_code: bool,
+    forgot: bool,
 }
 
 pub(in crate::web) async fn show(mut visit: Visit) -> Result<Response, Failure> {
@@ -48,6 +53,16 @@ pub(in crate::web) async fn show(mut visit: Visit) -> Result<Response, Failure> 
     Ok(answer.cookie(cleared).done())
 }
 
+/// The app took name and password, and there is no account for that person.
+fn stranger() -> Failure {
+    Failure::refused(
+        StatusCode::FORBIDDEN,
+        "no_account",
+        "Your name and password are right, but you have no account here yet. Ask your \
+         administrator for one.",
+    )
+}
+
 fn page(
     visit: &Visit,
     return_to: &ReturnTo,
@@ -57,7 +72,10 @@ fn page(
 ) -> Result<Answer, Failure> {
     let (csrf, cookie) = visit.csrf()?;
     let return_to = return_to.as_str();
-    let page = Page { frame: visit.frame(), csrf, return_to, username, notice, complaint };
+    let app_code = complaint.text.as_deref() == Some(APP_CODE);
+    let forgot = !visit.context.app.keeps_passwords;
+    let frame = visit.frame();
+    let page = Page { frame, csrf, return_to, username, notice, complaint, app_code, forgot };
     let answer = Answer::page(complaint.status(), &page)?;
     Ok(answer.cookie(cookie).retry_after(complaint.wait))
 }
@@ -73,6 +91,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     let attempt = FirstFactorAttempt {
         name: form.username.clone(),
         password: form.password,
+        app_code: Some(form.app_code).filter(|code| !code.reveal().trim().is_empty()),
         caller: visit.caller(),
         return_to: return_to.as_str().to_owned(),
     };
@@ -90,6 +109,12 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         }
         FirstFactor::Wrong => Complaint::wrong(WRONG),
         FirstFactor::Wait(wait) => Complaint::wait(wait),
+        FirstFactor::SignedIn(done) => {
+            visit.end_session_before(&done).await;
+            return Ok(signed_in(&done)?.done());
+        }
+        FirstFactor::AppCodeWanted => Complaint::wrong(APP_CODE),
+        FirstFactor::Stranger => return Err(stranger()),
     };
     Ok(page(&visit, &return_to, &form.username, None, &complaint)?.done())
 }

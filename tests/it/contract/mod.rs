@@ -3,6 +3,8 @@
 //! apart, as two processes or two nodes would.
 
 mod accounts;
+mod app_accounts;
+mod app_tokens;
 mod attempts;
 mod audit;
 mod factors;

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use vestibule::auth::ports::{
-    Accounts, Attempts, Audit, Factors, Guesses, PasswordResets, PendingLogins, Sessions, Tickets,
+    Accounts, AppAccounts, AppTokens, Attempts, Audit, Factors, Guesses, PasswordResets,
+    PendingLogins, Sessions, Tickets,
 };
 use vestibule::auth::session::{PendingLogin, Session};
 use vestibule::auth::token::{HashedToken, PendingToken, SessionToken};
@@ -21,18 +22,26 @@ use crate::support::servers::{PostgresServer, RedisServer};
 
 /// What a durable store does.
 pub(crate) trait DurablePorts:
-    Accounts + Factors + Guesses + Tickets + PasswordResets + Audit + Clone + 'static
+    Accounts + AppAccounts + Factors + Guesses + Tickets + PasswordResets + Audit + Clone + 'static
 {
 }
-impl<S: Accounts + Factors + Guesses + Tickets + PasswordResets + Audit + Clone + 'static>
-    DurablePorts for S
+impl<S> DurablePorts for S where
+    S: Accounts
+        + AppAccounts
+        + Factors
+        + Guesses
+        + Tickets
+        + PasswordResets
+        + Audit
+        + Clone
+        + 'static
 {
 }
 
 /// What a short-lived store does. Where two ports have an operation of one name, each has a name of
 /// its own here.
 pub(crate) trait ShortLivedPorts:
-    PendingLogins + Sessions + Attempts + Clone + 'static
+    PendingLogins + Sessions + AppTokens + Attempts + Clone + 'static
 {
     fn load_login(
         &self,
@@ -61,7 +70,7 @@ pub(crate) trait ShortLivedPorts:
         async move { Sessions::ping(self).await.unwrap() }
     }
 }
-impl<S: PendingLogins + Sessions + Attempts + Clone + 'static> ShortLivedPorts for S {}
+impl<S: PendingLogins + Sessions + AppTokens + Attempts + Clone + 'static> ShortLivedPorts for S {}
 
 /// Two stores on one database.
 pub(crate) struct Durable<S> {

@@ -2,6 +2,7 @@
 //! hears, and visitors that walk through the real pages. Knows only the outside of Vestibule.
 
 pub(crate) mod app;
+pub(crate) mod cellengine;
 pub(crate) mod certs;
 pub(crate) mod client;
 pub(crate) mod cluster;

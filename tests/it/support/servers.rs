@@ -233,6 +233,7 @@ impl RedisServer {
                 "string" => redis::cmd("GET").arg(&key).to_owned(),
                 "hash" => redis::cmd("HGETALL").arg(&key).to_owned(),
                 "zset" => redis::cmd("ZRANGE").arg(&key).arg(0).arg(-1).to_owned(),
+                "list" => redis::cmd("LRANGE").arg(&key).arg(0).arg(-1).to_owned(),
                 other => panic!("a key of a kind nobody expects: {other}"),
             };
             let value: redis::Value = read.query_async(&mut connection).await.unwrap();

@@ -19,4 +19,12 @@ end
 redis.call('PEXPIRE', key, ms)
 redis.call('SET', P .. ':i:' .. id, hash, 'PX', ms)
 index(account, 's:' .. hash, tonumber(ms))
+-- What apps gave out within the session stays good under its new id.
+local bound = P .. ':b:' .. old
+if old ~= hash and redis.call('EXISTS', bound) == 1 then
+  for _, token in ipairs(redis.call('LRANGE', bound, 0, -1)) do
+    redis.call('SET', P .. ':t:' .. token, hash, 'KEEPTTL')
+  end
+  redis.call('RENAME', bound, P .. ':b:' .. hash)
+end
 return 1

@@ -3,6 +3,7 @@
 //!
 //! Time is that of the caller: what has expired is not found, and is swept away by later writes.
 
+mod app_tokens;
 mod attempts;
 mod pending;
 mod sessions;
@@ -21,6 +22,7 @@ use super::values::moment;
 const SCHEMA: &[Step] = &[
     Step { version: 1, name: "sessions", sql: include_str!("../migrations/sessions_0001.sql") },
     Step { version: 4, name: "offers", sql: include_str!("../migrations/offers_0004.sql") },
+    Step { version: 5, name: "app tokens", sql: include_str!("../migrations/app_tokens_0005.sql") },
 ];
 
 const STORE: &str = "the session store (SQLite)";
@@ -53,6 +55,9 @@ impl EmbeddedStore {
         self.db.change(logins).await?;
         let sessions = query("DELETE FROM sessions WHERE keep_until <= $1").bind(moment(now));
         self.db.change(sessions).await?;
+        let tokens =
+            query("DELETE FROM app_tokens WHERE session_id NOT IN (SELECT id FROM sessions)");
+        self.db.change(tokens).await?;
         Ok(())
     }
 }

@@ -132,6 +132,8 @@ impl Sessions for EmbeddedStore {
                     None => offered(&ended)?,
                 };
                 file(&mut t, new, session, &offers, ttl).await?;
+                let tokens = query("UPDATE app_tokens SET session_id = $2 WHERE session_id = $1");
+                tokens.bind(old.to_hex()).bind(new.to_hex()).execute(&mut *t).await?;
                 t.commit().await?;
                 Ok(true)
             })

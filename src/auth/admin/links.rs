@@ -1,0 +1,44 @@
+//! Who at an app an account is: said by an operator, never by what somebody calls themselves.
+
+use super::{AccountAdmin, AdminError};
+use crate::auth::account::LoginName;
+use crate::auth::app_sign_in::{Linked, Subject};
+use crate::auth::audit::Event;
+
+impl AccountAdmin {
+    /// Makes an account and a person of `app` one.
+    pub async fn link(
+        &self,
+        name: &LoginName,
+        app: &str,
+        subject: &Subject,
+    ) -> Result<(), AdminError> {
+        let who = self.find(name).await?.identity;
+        let now = self.deps.clock.now();
+        match self.deps.app_accounts.link(who.account, app, subject, now).await? {
+            Linked::Yes => {}
+            Linked::NoAccount => return Err(AdminError::NoSuchUser(name.clone())),
+            Linked::AccountTaken => {
+                return Err(AdminError::LinkedAlready { name: name.clone(), app: app.to_owned() });
+            }
+            Linked::SubjectTaken => {
+                let held = self.deps.app_accounts.by_subject(app, subject).await?;
+                let by = held.map_or_else(|| name.clone(), |account| account.identity.name);
+                return Err(AdminError::SubjectTaken { subject: subject.clone(), by });
+            }
+        }
+        let event = Event::AppUserLinked { app: app.to_owned(), subject: subject.to_string() };
+        self.record(event, Some(&who)).await
+    }
+
+    /// Takes such a link back and ends the sessions of the account. How many were ended.
+    pub async fn unlink(&self, name: &LoginName, app: &str) -> Result<u64, AdminError> {
+        let who = self.find(name).await?.identity;
+        let now = self.deps.clock.now();
+        if !self.deps.app_accounts.unlink(who.account, app, now).await? {
+            return Err(AdminError::NotLinked { name: name.clone(), app: app.to_owned() });
+        }
+        let event = |_ended| Event::AppUserUnlinked { app: app.to_owned() };
+        self.end_after(true, &who, "unlinked", event).await
+    }
+}

@@ -1,0 +1,320 @@
+//! The first factor where the app itself checks it: what it says is believed for its own people, and
+//! whose account it is goes by the id the app has for them, never by what was typed.
+
+use super::events::throttled;
+use super::guesses::MayTry;
+use super::{
+    AppRef, FirstFactor, FirstFactorAttempt, LoginError, LoginService, SecondFactor, SignedIn,
+};
+use crate::auth::account::{Account, Identity, LoginName, NewAccount};
+use crate::auth::app_sign_in::{AppAnswer, AppPolicy, Held, Relayed, Subject, Typed};
+use crate::auth::audit::{Caller, Context, Event, Guess};
+use crate::auth::session::{BegunWith, PendingLogin, Session};
+use crate::auth::stage::{Factor, Login, PasswordProof, PasswordVerified, SecondFactorProof};
+use crate::auth::throttle::{AttemptKey, GUESS_ROWS};
+use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
+use crate::base::clock::Timestamp;
+use crate::base::id::AccountId;
+use crate::base::secret::Secret;
+
+/// Tokens of an app that are kept for one session; of more the oldest are let go.
+pub const APP_TOKENS: u32 = 64;
+
+/// What somebody typed who signs in to an app that checks the password itself.
+#[derive(Debug)]
+pub struct AppAttempt {
+    /// What was typed.
+    pub typed: Typed,
+    /// Where.
+    pub caller: Caller,
+    /// Where to go once signed in: a path and query on the same host.
+    pub return_to: String,
+}
+
+/// What comes of it.
+#[derive(Debug)]
+#[must_use]
+pub enum ByApp {
+    /// The app took it. The second factor is owed, or enrolment when `enrol`.
+    Begun {
+        /// The token of the login in progress.
+        token: PlainToken<PendingToken>,
+        /// The account was never enrolled: lead into enrolment.
+        enrol: bool,
+        /// The app asked for a code of its own and took it, and that does not count here.
+        code_spent: bool,
+        /// What the app said.
+        answer: Relayed,
+        /// What it gave out.
+        held: Held,
+    },
+    /// The app took it together with a code of its own, and that counts: a session has begun.
+    SignedIn(Box<SignedIn>, Relayed),
+    /// The app wants a code of its own, and none was typed.
+    CodeWanted(Relayed),
+    /// Wrong, says the app.
+    Refused(Relayed),
+    /// The app cannot say at this moment.
+    Undecided(Relayed),
+    /// The app knows this person, and we do not, or not any more.
+    Stranger,
+    /// Too many tries.
+    Wait(std::time::Duration),
+}
+
+/// What an app accepted.
+struct Accepted {
+    subject: Subject,
+    code_taken: bool,
+    held: Held,
+    answer: Relayed,
+}
+
+fn held_context(login: &HashedToken<PendingToken>) -> Vec<u8> {
+    format!("held answer {}", login.to_hex()).into_bytes()
+}
+
+impl LoginService {
+    /// How the app checks passwords itself; nothing where that is for us.
+    pub fn app_policy(&self, app: &str) -> Option<AppPolicy> {
+        self.deps.apps.policy(app)
+    }
+
+    /// Takes back what an app gave out and nobody will use.
+    pub fn give_up(&self, app: AppRef<'_>, held: Held) {
+        self.deps.apps.give_up(app.name, held);
+    }
+
+    /// Has the app check name and password and begins a login. Every name costs the same: one
+    /// question to the app, within the same budgets as at our own sign-in.
+    pub async fn first_factor_by_app(
+        &self,
+        app: AppRef<'_>,
+        policy: AppPolicy,
+        attempt: AppAttempt,
+    ) -> Result<ByApp, LoginError> {
+        let AppAttempt { typed, caller, return_to } = attempt;
+        let name = LoginName::parse(&typed.name).ok();
+        let digest = name.as_ref().map(|name| self.deps.keys.name_digest(name.as_str()));
+        let tried = match self.may_try_password(&caller, name.as_ref()).await? {
+            MayTry::Yes(tried) => tried,
+            MayTry::Wait { wait, keys } => {
+                let event = throttled(Guess::Password, wait, digest);
+                self.record_throttled(&keys, event, wait, &Context::unknown(&caller)).await?;
+                return Ok(ByApp::Wait(wait));
+            }
+        };
+        // Before the app is asked: what ends sessions meanwhile ends this login too.
+        let asked_at = self.now();
+        let asked = self.deps.apps.ask(app.name, &typed, &caller).await;
+        if !matches!(asked, Ok(AppAnswer::Refused(_))) {
+            self.deps.attempts.forgive(&tried.keys).await?;
+        }
+        match asked {
+            Err(silent) => Err(LoginError::AppSilent(silent.to_string())),
+            Ok(AppAnswer::CodeWanted(answer)) => Ok(ByApp::CodeWanted(answer)),
+            Ok(AppAnswer::Undecided(answer)) => Ok(ByApp::Undecided(answer)),
+            Ok(AppAnswer::Refused(answer)) => {
+                let digest = digest.unwrap_or_default();
+                self.record_wrong_password(&caller, None, digest).await?;
+                self.watch_for_spray(&tried, &caller).await?;
+                Ok(ByApp::Refused(answer))
+            }
+            Ok(AppAnswer::Accepted { subject, code_taken, held, answer }) => {
+                let accepted = Accepted { subject, code_taken, held, answer };
+                let Some(account) =
+                    self.account_at(app, policy, &accepted.subject, name, &caller).await?
+                else {
+                    self.give_up(app, accepted.held);
+                    return Ok(ByApp::Stranger);
+                };
+                self.record_right_password(&caller, &account.identity).await?;
+                let login = PendingLogin {
+                    account: Login::begin(&PasswordProof::checked_by_app(account.id())).account(),
+                    app: app.name.to_owned(),
+                    begun_with: BegunWith::App,
+                    started_at: asked_at,
+                    expires_at: self.now().plus(self.pending_lives()),
+                    return_to,
+                    enrolment: None,
+                    held: None,
+                };
+                self.begin_by_app(policy, account, login, accepted, &caller).await
+            }
+        }
+    }
+
+    async fn begin_by_app(
+        &self,
+        policy: AppPolicy,
+        account: Account,
+        mut login: PendingLogin,
+        accepted: Accepted,
+        caller: &Caller,
+    ) -> Result<ByApp, LoginError> {
+        let Accepted { subject: _, code_taken, held, answer } = accepted;
+        let token = PlainToken::generate(&self.deps.keys, self.random())?;
+        login.held = Some(self.seal_held(token.hashed(), &held)?);
+        self.deps.pending.begin(token.hashed(), &login, self.now()).await?;
+        if !(code_taken && policy.code_counts) {
+            let enrol = self.may_enrol(&account, &login);
+            return Ok(ByApp::Begun { token, enrol, code_spent: code_taken, answer, held });
+        }
+        let proof = SecondFactorProof::verified(account.id(), Factor::App);
+        let finished = Login::<PasswordVerified>::resume(&login)
+            .and_then(|waits| waits.complete(proof).ok())
+            .ok_or_else(|| LoginError::Broken("a login was not begun by the app".to_owned()))?;
+        match self.promote(&finished, account, login, &token, caller, false).await? {
+            SecondFactor::SignedIn(done) => Ok(ByApp::SignedIn(Box::new(done), answer)),
+            SecondFactor::NewPasswordOwed
+            | SecondFactor::Wrong { .. }
+            | SecondFactor::Suspended
+            | SecondFactor::Wait(_)
+            | SecondFactor::StartAgain => {
+                Err(LoginError::Broken("a login was gone as soon as it was begun".to_owned()))
+            }
+        }
+    }
+
+    /// The account of a person of the app, who gets one where that is configured. An account of the
+    /// same name that is not linked is somebody else's as far as anybody knows.
+    async fn account_at(
+        &self,
+        app: AppRef<'_>,
+        policy: AppPolicy,
+        subject: &Subject,
+        typed: Option<LoginName>,
+        caller: &Caller,
+    ) -> Result<Option<Account>, LoginError> {
+        let known = self.deps.app_accounts.by_subject(app.name, subject).await?;
+        if let Some(account) = known {
+            return Ok(Some(account).filter(|a| !a.disabled));
+        }
+        if !policy.provision {
+            let event =
+                Event::AppUserUnknown { app: app.name.to_owned(), subject: subject.to_string() };
+            let key = AttemptKey::rows(event.name());
+            self.record_within(&[(key, GUESS_ROWS)], event, &Context::unknown(caller)).await?;
+            return Ok(None);
+        }
+        let at_app = format!("{subject}@{}", app.name);
+        let derived = [subject.as_str(), &at_app];
+        let derived = derived.into_iter().filter_map(|name| LoginName::parse(name).ok());
+        for name in typed.into_iter().chain(derived) {
+            let identity = Identity {
+                account: AccountId::random(self.random())?,
+                display_name: name.to_string(),
+                name,
+                email: None,
+                groups: Vec::new(),
+            };
+            let id = identity.account;
+            let new = NewAccount { identity, password: None, created_at: self.now() };
+            let there = self.deps.app_accounts.link_or_add(app.name, subject, &new).await?;
+            let Some(account) = there else { continue };
+            if account.id() == id {
+                let event =
+                    Event::AppUserAdded { app: app.name.to_owned(), subject: subject.to_string() };
+                self.record(event, &Context::person(caller, &account.identity)).await?;
+            }
+            return Ok(Some(account).filter(|a| !a.disabled));
+        }
+        Err(LoginError::Broken(format!("no name is free for a new person of {}", app.name)))
+    }
+
+    /// The same from our own sign-in page.
+    pub(super) async fn first_factor_of_page(
+        &self,
+        app: AppRef<'_>,
+        policy: AppPolicy,
+        attempt: FirstFactorAttempt,
+    ) -> Result<FirstFactor, LoginError> {
+        let FirstFactorAttempt { name, password, app_code, caller, return_to } = attempt;
+        let typed = Typed { name, password, code: app_code };
+        let attempt = AppAttempt { typed, caller, return_to };
+        Ok(match self.first_factor_by_app(app, policy, attempt).await? {
+            ByApp::Begun { token, enrol, .. } => {
+                FirstFactor::Begun { token, lives: self.pending_lives(), enrol }
+            }
+            ByApp::SignedIn(done, _) => FirstFactor::SignedIn(done),
+            ByApp::CodeWanted(_) => FirstFactor::AppCodeWanted,
+            ByApp::Refused(_) => FirstFactor::Wrong,
+            ByApp::Undecided(answer) => {
+                return Err(LoginError::AppSilent(format!("it answered {}", answer.status)));
+            }
+            ByApp::Stranger => FirstFactor::Stranger,
+            ByApp::Wait(wait) => FirstFactor::Wait(wait),
+        })
+    }
+
+    /// Has the app check the password of an account within a session or behind a ticket: the proof
+    /// where it is right, and that account's.
+    pub(super) async fn ask_app_again(
+        &self,
+        app: &str,
+        who: &Identity,
+        password: &Secret,
+        caller: &Caller,
+    ) -> Result<Option<PasswordProof>, LoginError> {
+        let typed = Typed { name: who.name.to_string(), password: password.clone(), code: None };
+        let answer = self.deps.apps.ask(app, &typed, caller).await;
+        match answer.map_err(|silent| LoginError::AppSilent(silent.to_string()))? {
+            AppAnswer::Accepted { subject, held, .. } => {
+                self.deps.apps.give_up(app, held);
+                let account = self.deps.app_accounts.by_subject(app, &subject).await?;
+                let own = account.is_some_and(|a| a.id() == who.account && !a.disabled);
+                Ok(own.then(|| PasswordProof::checked_by_app(who.account)))
+            }
+            // It asks for its code once the password is right, as far as anybody knows; but what is
+            // not known is no proof.
+            AppAnswer::CodeWanted(_) | AppAnswer::Refused(_) => Ok(None),
+            AppAnswer::Undecided(answer) => {
+                Err(LoginError::AppSilent(format!("it answered {}", answer.status)))
+            }
+        }
+    }
+
+    fn seal_held(
+        &self,
+        login: &HashedToken<PendingToken>,
+        held: &Held,
+    ) -> Result<String, LoginError> {
+        let text = zeroize::Zeroizing::new(serde_json::json!(held).to_string());
+        Ok(self.deps.keys.seal(self.random(), &held_context(login), text.as_bytes())?)
+    }
+
+    /// What an app gave out at the sign-in that a login began with.
+    pub(super) fn held_in(
+        &self,
+        login: &PendingLogin,
+        id: &HashedToken<PendingToken>,
+    ) -> Result<Held, LoginError> {
+        let Some(sealed) = &login.held else { return Ok(Held::default()) };
+        let open = self.deps.keys.open(&held_context(id), sealed)?;
+        serde_json::from_slice(&open)
+            .map_err(|_json| LoginError::Broken("a held answer does not read".to_owned()))
+    }
+
+    /// Binds what an app gave out to the session that comes of it.
+    pub(super) async fn bind_held(
+        &self,
+        held: &Held,
+        id: &HashedToken<SessionToken>,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<(), LoginError> {
+        for token in &held.tokens {
+            let text = token.as_bytes();
+            let Some(hashed) = HashedToken::of_app(&self.deps.keys, &session.app, text).next()
+            else {
+                continue;
+            };
+            let lives = session.expires_at.since(now);
+            if !self.deps.app_tokens.bind(id, &hashed, APP_TOKENS, lives).await? {
+                let reason = "the app gave out a token that is another person's".to_owned();
+                return Err(LoginError::Broken(reason));
+            }
+        }
+        Ok(())
+    }
+}

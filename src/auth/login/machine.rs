@@ -1,0 +1,47 @@
+//! Long-lived tokens of apps: what is told of their use, and how many wrong ones are borne.
+
+use std::time::Duration;
+
+use super::events::once;
+use super::{LoginError, LoginService};
+use crate::auth::account::Identity;
+use crate::auth::audit::{Caller, Context, Event};
+use crate::auth::throttle::{AttemptKey, GUESS_ROWS, Verdict};
+
+/// One row an hour tells that a token is in use.
+const TOLD_EVERY: Duration = Duration::from_hours(1);
+
+impl LoginService {
+    /// A token was let through: told once an hour, for each token and network.
+    pub async fn app_token_used(
+        &self,
+        app: &str,
+        token: &str,
+        who: &Identity,
+        caller: &Caller,
+    ) -> Result<(), LoginError> {
+        let key = AttemptKey::app_token(app, token, caller.device.address);
+        let event = Event::AppTokenUsed { app: app.to_owned(), token: token.to_owned() };
+        self.record_within(&[(key, once(TOLD_EVERY))], event, &Context::person(caller, who)).await
+    }
+
+    /// A token was not let through: how long to wait, where there were too many from there.
+    pub async fn app_token_refused(
+        &self,
+        app: &str,
+        why: &'static str,
+        caller: &Caller,
+    ) -> Result<Option<Duration>, LoginError> {
+        let key = AttemptKey::wrong_app_tokens(caller.device.address);
+        let pace = [(key.clone(), self.deps.budgets.address)];
+        let verdict = self.deps.attempts.pace(&pace, self.now()).await?;
+        let event = Event::AppTokenRefused { app: app.to_owned(), why };
+        let rows =
+            [(key.refused(), once(TOLD_EVERY)), (AttemptKey::rows(event.name()), GUESS_ROWS)];
+        self.record_within(&rows, event, &Context::unknown(caller)).await?;
+        Ok(match verdict {
+            Verdict::Go => None,
+            Verdict::Wait(wait) => Some(wait),
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! The credentials of an app in a request. What even a careless app might take for one counts as
+//! one: an overlooked credential would be a way around the second factor.
+
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
+
+use super::{Dialect, percent_decoded};
+
+/// The credentials in a request, decoded; mostly one or none.
+#[derive(Default)]
+pub struct Credentials {
+    /// Each once.
+    pub all: Vec<Vec<u8>>,
+    /// All were in cookies, so that they can be left out.
+    pub only_cookies: bool,
+    /// One is in the query, which cannot be left out.
+    pub in_query: bool,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("count", &self.all.len()).finish_non_exhaustive()
+    }
+}
+
+impl Credentials {
+    fn add(&mut self, text: &[u8]) {
+        let token = percent_decoded(text);
+        if !token.is_empty() && !self.all.contains(&token) {
+            self.all.push(token);
+        }
+    }
+}
+
+/// Name and value of a part of a `Cookie` line as a careless app might read them.
+fn pair(segment: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = segment.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = (segment.get(..at)?.trim_ascii(), segment.get(at + 1..)?.trim_ascii());
+    let bare = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\""));
+    Some((name, bare.unwrap_or(value)))
+}
+
+impl Dialect {
+    /// The app's credentials in a request.
+    pub fn credentials(&self, headers: &HeaderMap, query: Option<&str>) -> Credentials {
+        let mut found = Credentials { all: Vec::new(), only_cookies: true, in_query: false };
+        if self.places.cookie.is_some() {
+            let lines = headers.get_all(COOKIE).iter();
+            for segment in lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')) {
+                if let Some((name, value)) = pair(segment)
+                    && self.is_token_cookie(name)
+                {
+                    found.add(value);
+                }
+            }
+        }
+        let in_cookies = found.all.len();
+        if self.places.authorization {
+            for line in headers.get_all(AUTHORIZATION) {
+                let text = line.as_bytes().trim_ascii();
+                let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
+                let (scheme, rest) = text.split_at_checked(end).unwrap_or((text, b""));
+                // Another scheme than the app's is still somebody's credential.
+                let bearer = scheme.eq_ignore_ascii_case(b"bearer");
+                found.add(if bearer { rest.trim_ascii() } else { text });
+            }
+        }
+        if let (Some(name), Some(query)) = (&self.places.query, query) {
+            for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+                let bare = key.split('[').next().unwrap_or_default();
+                if bare.trim().eq_ignore_ascii_case(name) {
+                    // Decoded once by now; as the app does it, and no more.
+                    let token = value.as_bytes().to_vec();
+                    if !token.is_empty() && !found.all.contains(&token) {
+                        found.all.push(token);
+                    }
+                    found.in_query = true;
+                }
+            }
+        }
+        found.only_cookies = found.all.len() == in_cookies && !found.in_query;
+        found
+    }
+
+    fn is_token_cookie(&self, name: &[u8]) -> bool {
+        self.places.cookie.as_deref().is_some_and(|c| name.eq_ignore_ascii_case(c.as_bytes()))
+    }
+
+    /// The token that a `Set-Cookie` line of the app sets, decoded; nothing when it sets another
+    /// cookie or clears this one.
+    pub fn token_set_by(&self, line: &[u8]) -> Option<Vec<u8>> {
+        let first = line.split(|byte| *byte == b';').next()?;
+        let (name, value) = pair(first)?;
+        (self.is_token_cookie(name) && !value.is_empty()).then(|| percent_decoded(value))
+    }
+
+    /// Leaves the app's session token out of all `Cookie` lines.
+    pub fn strip_cookies(&self, headers: &mut HeaderMap) {
+        let token =
+            |segment: &&[u8]| pair(segment).is_some_and(|(name, _)| self.is_token_cookie(name));
+        let mut kept: Vec<&[u8]> = Vec::new();
+        for line in headers.get_all(COOKIE) {
+            let segments = line.as_bytes().split(|byte| *byte == b';');
+            kept.extend(segments.filter(|s| !token(s)).map(<[u8]>::trim_ascii));
+        }
+        let line = kept.join(&b"; "[..]);
+        headers.remove(COOKIE);
+        if !line.is_empty()
+            && let Ok(value) = HeaderValue::from_bytes(&line)
+        {
+            headers.insert(COOKIE, value);
+        }
+    }
+
+    /// Whether a credential is one of the app's long-lived tokens.
+    pub fn is_long_lived(&self, token: &[u8]) -> bool {
+        self.places.long_lived.as_deref().is_some_and(|prefix| token.starts_with(prefix.as_bytes()))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::{BodyKind, CodeWanted, Places, SignIn, Success};
+    use super::*;
+
+    pub(in crate::gate::dialect) fn dialect() -> Dialect {
+        Dialect {
+            name: "test".to_owned(),
+            sign_in: SignIn {
+                path: "/in".to_owned(),
+                bodies: vec![BodyKind::Json],
+                username: "username".to_owned(),
+                password: "password".to_owned(),
+                code: "otp".to_owned(),
+            },
+            success: Success {
+                status: 200,
+                subject: "userId".to_owned(),
+                token: Some("token".to_owned()),
+            },
+            code_wanted: CodeWanted {
+                status: 400,
+                content_type: "application/json".to_owned(),
+                body: String::new(),
+                error: "error".to_owned(),
+                says: "\"otp\" is required".to_owned(),
+            },
+            sign_out: Some("/out".to_owned()),
+            places: Places {
+                cookie: Some("token".to_owned()),
+                authorization: true,
+                query: Some("token".to_owned()),
+                long_lived: Some("cep_".to_owned()),
+            },
+        }
+    }
+
+    fn found(headers: &[(&'static str, &str)], query: Option<&str>) -> Vec<String> {
+        let headers: HeaderMap =
+            headers.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
+        let found = dialect().credentials(&headers, query);
+        found.all.into_iter().map(|t| String::from_utf8(t).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_credential_is_found_wherever_it_is() {
+        for headers in [
+            [("cookie", "a=1; token=s%3Ax.y; b=2")],
+            [("cookie", "token = s:x.y")],
+            [("cookie", "Token=\"s:x.y\"")],
+            [("authorization", "Bearer s:x.y")],
+            [("authorization", "bearer\t s%3Ax.y ")],
+        ] {
+            assert_eq!(found(&headers, None), ["s:x.y"], "{headers:?}");
+        }
+        for query in ["token=s%3Ax.y", "a=1&token=s:x.y", "%74oken=s:x.y", "token[]=s:x.y"] {
+            assert_eq!(found(&[], Some(query)), ["s:x.y"], "{query}");
+        }
+        assert_eq!(found(&[("authorization", "Token abc")], None), ["Token abc"]);
+        assert_eq!(
+            found(&[("cookie", "token=a; token=b; token=a")], Some("token=c")),
+            ["a", "b", "c"]
+        );
+        assert!(found(&[("cookie", "tokens=a; x=token; token=")], Some("tokens=1&x")).is_empty());
+    }
+
+    #[test]
+    fn the_token_is_taken_out_and_the_rest_stays() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, "a=1;  token=x; b=\"2\"".parse().unwrap());
+        headers.append(COOKIE, " Token =y".parse().unwrap());
+        dialect().strip_cookies(&mut headers);
+        assert_eq!(headers[COOKIE], "a=1; b=\"2\"");
+        let mut only = HeaderMap::from_iter([(COOKIE, "token=x".parse().unwrap())]);
+        dialect().strip_cookies(&mut only);
+        assert!(!only.contains_key(COOKIE));
+    }
+
+    #[test]
+    fn a_cleared_cookie_sets_no_token() {
+        assert_eq!(dialect().token_set_by(b"token=; Path=/; Max-Age=0"), None);
+        assert_eq!(dialect().token_set_by(b"other=1"), None);
+        assert_eq!(dialect().token_set_by(b"token=s%3Aa; Path=/"), Some(b"s:a".to_vec()));
+    }
+}

@@ -1,0 +1,188 @@
+//! Long-lived tokens of an app that a rule of ours lets through: none by default. Such a token stands
+//! for both factors of the person the rule names, within what the rule allows.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use ipnet::IpNet;
+use quick_cache::sync::Cache;
+use ring::digest::{SHA256, digest};
+use subtle::ConstantTimeEq;
+
+use super::identity::IdentityHeaders;
+use crate::auth::account::{Identity, LoginName};
+use crate::auth::ports::{Accounts, Stored};
+use crate::base::address::ClientIp;
+use crate::base::clock::Timestamp;
+
+/// How long an account is believed to be there and enabled.
+const FRESH: Duration = Duration::from_millis(900);
+/// Accounts kept at most.
+const CAPACITY: usize = 10_000;
+
+/// One token that is let through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRule {
+    /// What it is called.
+    pub name: String,
+    /// The SHA-256 of the token.
+    pub sha256: [u8; 32],
+    /// Whose it is.
+    pub user: LoginName,
+    /// Where it may come from; empty for everywhere.
+    pub networks: Vec<IpNet>,
+    /// What it may be used with; empty for all methods.
+    pub methods: Vec<Method>,
+    /// Until when.
+    pub expires: Option<Timestamp>,
+}
+
+/// Why a token is not let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotLet {
+    /// No rule names it.
+    Unknown,
+    /// It may not be used with this method.
+    Method,
+    /// It may not come from there.
+    Network,
+    /// Its time is over.
+    Expired,
+}
+
+impl NotLet {
+    /// Its name in rows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Method => "method",
+            Self::Network => "network",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// The rule that lets `token` through.
+pub fn admits<'a>(
+    rules: &'a [TokenRule],
+    token: &[u8],
+    method: &Method,
+    client: ClientIp,
+    now: Timestamp,
+) -> Result<&'a TokenRule, NotLet> {
+    let hash = digest(&SHA256, token);
+    let is = |rule: &&TokenRule| bool::from(rule.sha256.as_slice().ct_eq(hash.as_ref()));
+    let rule = rules.iter().find(is).ok_or(NotLet::Unknown)?;
+    if rule.expires.is_some_and(|end| now >= end) {
+        return Err(NotLet::Expired);
+    }
+    if !rule.networks.is_empty() && !client.is_in(&rule.networks) {
+        return Err(NotLet::Network);
+    }
+    if !rule.methods.is_empty() && !rule.methods.contains(method) {
+        return Err(NotLet::Method);
+    }
+    Ok(rule)
+}
+
+/// A token that a rule lets through, of an account that may sign in: made by [`Machines::find`] only.
+#[derive(Debug)]
+pub struct KnownMachine {
+    identity: Identity,
+    headers: IdentityHeaders,
+    read_at: Duration,
+}
+
+impl KnownMachine {
+    /// Whose it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What the app is told of that person.
+    pub fn headers(&self) -> &IdentityHeaders {
+        &self.headers
+    }
+}
+
+/// The accounts of such tokens, as far as they may sign in.
+pub struct Machines {
+    accounts: Arc<dyn Accounts>,
+    known: Cache<LoginName, Arc<KnownMachine>>,
+}
+
+impl fmt::Debug for Machines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machines").field("known", &self.known.len()).finish_non_exhaustive()
+    }
+}
+
+impl Machines {
+    /// Over these accounts.
+    pub fn new(accounts: Arc<dyn Accounts>) -> Self {
+        Self { accounts, known: Cache::new(CAPACITY) }
+    }
+
+    /// The person of a rule that let a token through; `at` is the monotonic time. Nobody where there
+    /// is no such account, or it is disabled.
+    pub async fn find(&self, rule: &TokenRule, at: Duration) -> Stored<Option<Arc<KnownMachine>>> {
+        if let Some(known) = self.known.get(&rule.user)
+            && at.saturating_sub(known.read_at) < FRESH
+        {
+            return Ok(Some(known));
+        }
+        self.fetch(&rule.user, at).await
+    }
+
+    /// Whether the person of a tunnel may still sign in.
+    pub async fn still_lives(&self, known: &KnownMachine) -> Stored<bool> {
+        Ok(self.fetch(&known.identity.name, known.read_at).await?.is_some())
+    }
+
+    async fn fetch(&self, user: &LoginName, at: Duration) -> Stored<Option<Arc<KnownMachine>>> {
+        let account = self.accounts.by_name(user).await?;
+        let Some(account) = account.filter(|a| !a.disabled) else {
+            self.known.remove(user);
+            return Ok(None);
+        };
+        let known = Arc::new(KnownMachine {
+            headers: IdentityHeaders::new(&account.identity),
+            identity: account.identity,
+            read_at: at,
+        });
+        self.known.insert(user.clone(), Arc::clone(&known));
+        Ok(Some(known))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_let_through_within_its_rule_only() {
+        let token = b"cep_alice_readonly";
+        let sha256 = digest(&SHA256, token).as_ref().try_into().unwrap();
+        let rule = TokenRule {
+            name: "nightly".to_owned(),
+            sha256,
+            user: LoginName::parse("alice").unwrap(),
+            networks: vec!["10.0.0.0/8".parse().unwrap()],
+            methods: vec![Method::GET],
+            expires: Some(Timestamp::from_millis(1000)),
+        };
+        let rules = [rule];
+        let at = |ip: &str, method: &Method, token: &[u8], now| {
+            let client = ClientIp::new(ip.parse().unwrap());
+            admits(&rules, token, method, client, Timestamp::from_millis(now))
+                .map(|r| r.name.as_str())
+        };
+        assert_eq!(at("10.1.2.3", &Method::GET, token, 999), Ok("nightly"));
+        assert_eq!(at("10.1.2.3", &Method::GET, token, 1000), Err(NotLet::Expired));
+        assert_eq!(at("192.0.2.1", &Method::GET, token, 0), Err(NotLet::Network));
+        assert_eq!(at("10.1.2.3", &Method::DELETE, token, 0), Err(NotLet::Method));
+        assert_eq!(at("10.1.2.3", &Method::GET, b"cep_alice_full", 0), Err(NotLet::Unknown));
+    }
+}

@@ -1,0 +1,57 @@
+//! What the description of an app's sign-in has to say of a request, before anybody is asked.
+
+use http::{Method, StatusCode};
+use pingora_http::RequestHeader;
+
+use super::app::App;
+use super::credentials::LeftOut;
+use super::entry::{Way, refuse};
+use super::request::RequestState;
+use crate::gate::dialect::{Credentials, Likeness};
+use crate::gate::policy::First;
+
+/// What an app's description has to say of a request: its credentials, or another way.
+pub(super) fn in_dialect(
+    app: &App,
+    request: &RequestHeader,
+    state: &mut RequestState,
+    first: First,
+) -> Result<Option<Credentials>, Way> {
+    let Some(dialect) = app.dialect.as_deref() else { return Ok(None) };
+    let raw = request.raw_path();
+    let path = raw.split(|byte| *byte == b'?').next().unwrap_or(raw);
+    let reads = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if let Some(policy) = app.first_factor
+        && !reads
+    {
+        match dialect.sign_in_likeness(path) {
+            Likeness::Other => {}
+            Likeness::Same if request.method == Method::POST && !app.policy.denies(first) => {
+                return Err(Way::SignIn(policy));
+            }
+            // What the app might take for a sign-in, and we would not answer as one.
+            Likeness::Same | Likeness::Resembles => {
+                let sentence = "There is no sign-in at this address.";
+                return Err(refuse(StatusCode::NOT_FOUND, "not_found", sentence));
+            }
+        }
+    }
+    state.signs_out = request.method == Method::POST && dialect.is_sign_out(path);
+    let query = raw.iter().position(|byte| *byte == b'?').and_then(|at| raw.get(at + 1..));
+    let query = query.map(String::from_utf8_lossy);
+    Ok(Some(dialect.credentials(&request.headers, query.as_deref())))
+}
+
+/// On a public path the app is told of nobody: its own credentials are left out as well, for they
+/// would count there without a session of ours.
+pub(super) fn leave_out(state: &mut RequestState, found: Option<&Credentials>) -> Option<Way> {
+    let found = found.filter(|found| !found.all.is_empty())?;
+    state.left_out = LeftOut { cookie: true, authorization: true };
+    found.in_query.then(|| {
+        refuse(
+            StatusCode::UNAUTHORIZED,
+            "credential_refused",
+            "No token may stand in this address.",
+        )
+    })
+}

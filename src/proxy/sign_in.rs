@@ -1,0 +1,402 @@
+//! An app's own sign-in, as its pages, scripts and toolkits send it: the app checks the password,
+//! its answer is held, and goes out once our second factor is proved in the app's own words.
+
+use bytes::Bytes;
+use http::header::{
+    CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SET_COOKIE, USER_AGENT,
+};
+use http::{Response, StatusCode};
+use pingora_error::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::bridge::{self, Form};
+use super::forward;
+use super::gateway::Gateway;
+use super::refused::Refused;
+use super::request::{RequestState, reference};
+use super::site::Site;
+use super::upstream::or_internal;
+use crate::auth::app_sign_in::{AppPolicy, Relayed, Typed};
+use crate::auth::audit::{Caller, Ended};
+use crate::auth::browser::KnownBrowser;
+use crate::auth::login::{
+    AppAttempt, AppRef, ByApp, LoginError, Owed, SecondFactor, SignedIn, TypedCode,
+};
+use crate::auth::session::Device;
+use crate::auth::token::{PendingToken, PlainToken, SessionToken};
+use crate::base::secret::Secret;
+use crate::gate::dialect::{Dialect, MOST_BYTES, READ_TIME, SignInForm};
+use crate::web::cookies;
+use crate::web::refusal::Refusal;
+
+/// Most characters of a `User-Agent` that are kept.
+const USER_AGENT_MAX: usize = 256;
+
+/// Who asks, for the audit trail.
+pub(super) fn caller(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    state: &RequestState,
+) -> Option<Caller> {
+    let agent = headers.get(USER_AGENT).map(|v| String::from_utf8_lossy(v.as_bytes()));
+    Some(Caller {
+        device: Device {
+            address: state.origin?.client,
+            user_agent: agent.unwrap_or_default().chars().take(USER_AGENT_MAX).collect(),
+        },
+        browser: cookies::device(headers).and_then(|t| KnownBrowser::parse(t, &gateway.keys)),
+        reference: state.id,
+    })
+}
+
+/// What is answered.
+enum Said {
+    /// What the app said.
+    App(Relayed),
+    /// What the app said, with our session.
+    In(Relayed, Box<SignedIn>),
+    /// A sentence of ours, as JSON.
+    Ours(StatusCode, &'static str, String, Option<std::time::Duration>),
+    /// That a code is wanted, in the app's own words.
+    CodeWanted,
+}
+
+fn ours(status: StatusCode, code: &'static str, sentence: impl Into<String>) -> Said {
+    Said::Ours(status, code, sentence.into(), None)
+}
+
+/// One sign-in on its way.
+struct Attempt<'a> {
+    gateway: &'a Gateway,
+    site: &'a Site,
+    caller: Caller,
+}
+
+impl Gateway {
+    /// Answers a sign-in of an app that checks passwords itself.
+    pub(super) async fn sign_in_by_app(
+        &self,
+        session: &mut Session,
+        state: &mut RequestState,
+        policy: AppPolicy,
+    ) -> Result<()> {
+        let site = state.site.clone().ok_or_else(forward::no_admission)?;
+        let dialect = site.app.dialect.clone().ok_or_else(forward::no_admission)?;
+        let headers = session.req_header().headers.clone();
+        let caller = caller(self, &headers, state).ok_or_else(forward::no_admission)?;
+        let attempt = Attempt { gateway: self, site: &site, caller };
+        let said = if from_elsewhere(&headers, &site) {
+            ours(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "This was sent from another site, so nothing was done.",
+            )
+        } else {
+            match bridge::read_form(session, MOST_BYTES, READ_TIME).await? {
+                Form::TooLarge => {
+                    session.set_keepalive(None);
+                    ours(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "No sign-in is that long.")
+                }
+                Form::TooSlow => {
+                    session.set_keepalive(None);
+                    ours(
+                        StatusCode::REQUEST_TIMEOUT,
+                        "too_slow",
+                        "The sign-in took too long to arrive.",
+                    )
+                }
+                Form::Read(body) => {
+                    let body = zeroize::Zeroizing::new(body);
+                    let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
+                    match dialect.sign_in.read(kind, &body) {
+                        Err(why) => ours(StatusCode::BAD_REQUEST, "bad_request", why.to_string()),
+                        Ok(form) => match attempt.run(policy, form).await {
+                            Ok(said) => said,
+                            Err(error) => return failed(session, state, &error).await,
+                        },
+                    }
+                }
+            }
+        };
+        if let Said::In(..) = said {
+            attempt.end_former(&headers).await;
+        }
+        state.refusal = match &said {
+            Said::In(..) => None,
+            Said::Ours(_, code, ..) => Some(code),
+            Said::App(_) => Some("sign_in_refused"),
+            Said::CodeWanted => Some("code_wanted"),
+        };
+        let response = response(said, &dialect, state, session)?;
+        bridge::write(session, response).await?;
+        Ok(())
+    }
+}
+
+async fn failed(session: &mut Session, state: &mut RequestState, error: &LoginError) -> Result<()> {
+    let id = state.id;
+    tracing::error!(%id, %error, "a sign-in by the app could not be carried out");
+    let refused = if let LoginError::AppSilent(_) = error {
+        Refused::app_silent()
+    } else {
+        Refused::unavailable()
+    };
+    refused.answer(session, state).await
+}
+
+/// A browser says that another site sends this: somebody would be signed in as somebody else.
+fn from_elsewhere(headers: &HeaderMap, site: &Site) -> bool {
+    let own = format!("{}://{}", site.origin.scheme(), site.host());
+    let foreign = |v: &HeaderValue| !v.as_bytes().eq_ignore_ascii_case(own.as_bytes());
+    let far = |v: &HeaderValue| !matches!(v.as_bytes(), b"same-origin" | b"none");
+    headers.get_all(ORIGIN).iter().any(foreign) || headers.get_all("sec-fetch-site").iter().any(far)
+}
+
+impl Attempt<'_> {
+    fn app(&self) -> AppRef<'_> {
+        let pages = &self.site.app.pages;
+        AppRef { name: &pages.name, issuer: &pages.issuer }
+    }
+
+    async fn ask(
+        &self,
+        policy: AppPolicy,
+        typed: &Typed,
+        code: Option<Secret>,
+    ) -> std::result::Result<ByApp, LoginError> {
+        let typed = Typed { name: typed.name.clone(), password: typed.password.clone(), code };
+        let attempt = AppAttempt { typed, caller: self.caller.clone(), return_to: "/".to_owned() };
+        self.gateway.login.first_factor_by_app(self.app(), policy, attempt).await
+    }
+
+    async fn run(
+        &self,
+        policy: AppPolicy,
+        form: SignInForm,
+    ) -> std::result::Result<Said, LoginError> {
+        let SignInForm { typed, code } = form;
+        // Without the code first: whether it is ours or the app's shows in the app's answer.
+        let mut answer = self.ask(policy, &typed, None).await?;
+        if let (ByApp::CodeWanted(_), Some(code)) = (&answer, &code) {
+            answer = self.ask(policy, &typed, Some(code.clone())).await?;
+        }
+        drop(typed);
+        Ok(match answer {
+            ByApp::CodeWanted(answer) | ByApp::Refused(answer) | ByApp::Undecided(answer) => {
+                Said::App(answer)
+            }
+            ByApp::SignedIn(done, answer) => Said::In(answer, done),
+            ByApp::Stranger => ours(
+                StatusCode::FORBIDDEN,
+                "no_account",
+                "Your name and password are right, but you have no account at the gateway yet. \
+                 Ask your administrator for one.",
+            ),
+            ByApp::Wait(wait) => Said::Ours(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_tries",
+                "Too many tries. Please wait and try again.".to_owned(),
+                Some(wait),
+            ),
+            ByApp::Begun { token, enrol, code_spent, answer, held } => {
+                let said = match self.refusal(&token, enrol, code_spent, code.is_some()).await? {
+                    Some(said) => said,
+                    None => self.prove(&token, code.as_ref(), answer).await?,
+                };
+                if !matches!(said, Said::In(..)) {
+                    self.gateway.login.abandon(&token).await?;
+                    self.gateway.login.give_up(self.app(), held);
+                }
+                said
+            }
+        })
+    }
+
+    /// Why no code is looked at.
+    async fn refusal(
+        &self,
+        token: &PlainToken<PendingToken>,
+        enrol: bool,
+        code_spent: bool,
+        has_code: bool,
+    ) -> std::result::Result<Option<Said>, LoginError> {
+        let refuse = |code, sentence: String| Some(ours(StatusCode::FORBIDDEN, code, sentence));
+        let title = &self.site.app.pages.title;
+        let login = format!("{}://{}/_auth/login", self.site.origin.scheme(), self.site.host());
+        if enrol {
+            return Ok(refuse(
+                "enrolment_required",
+                format!("Set up your second factor first: sign in with a browser at {login}"),
+            ));
+        }
+        if code_spent {
+            return Ok(refuse(
+                "two_second_factors",
+                format!(
+                    "{title} asked for a code of its own, which does not count here, and only one \
+                     code can be sent. Sign in with a browser at {login}, or ask your administrator \
+                     to let the code of {title} count"
+                ),
+            ));
+        }
+        Ok(match self.gateway.login.owed(self.app(), token).await? {
+            Some(Owed::SecondFactor { .. } | Owed::Suspended { recovery: true, .. })
+                if !has_code =>
+            {
+                Some(Said::CodeWanted)
+            }
+            Some(Owed::SecondFactor { .. } | Owed::Suspended { recovery: true, .. }) => None,
+            Some(Owed::Suspended { .. }) => refuse(
+                "suspended",
+                "Your authenticator is suspended after too many wrong codes. Ask your \
+                 administrator."
+                    .to_owned(),
+            ),
+            Some(Owed::Enrolment { .. } | Owed::Help { .. } | Owed::NewPassword { .. }) | None => {
+                refuse(
+                    "no_second_factor",
+                    "Your account has no second factor at present. Ask your administrator."
+                        .to_owned(),
+                )
+            }
+        })
+    }
+
+    /// Checks the code by the same use cases as our own pages do.
+    async fn prove(
+        &self,
+        token: &PlainToken<PendingToken>,
+        code: Option<&Secret>,
+        answer: Relayed,
+    ) -> std::result::Result<Said, LoginError> {
+        let (app, login) = (self.app(), &self.gateway.login);
+        let Some(code) = code else { return Ok(Said::CodeWanted) };
+        let outcome = match TypedCode::parse(code.reveal()) {
+            TypedCode::App(code) => login.totp(app, token, &code, &self.caller).await?,
+            TypedCode::Recovery(code) => {
+                login.recovery_code(app, token, &code, &self.caller).await?
+            }
+            TypedCode::Neither => SecondFactor::Wrong { tries_left: 0, clock: None },
+        };
+        Ok(match outcome {
+            SecondFactor::SignedIn(done) => Said::In(answer, Box::new(done)),
+            SecondFactor::Wrong { clock: Some(_), .. } => ours(
+                StatusCode::UNAUTHORIZED,
+                "wrong_code",
+                "This code is not right now: the clock of your phone is off. Set its time to \
+                 automatic and try the next code.",
+            ),
+            SecondFactor::Wrong { .. }
+            | SecondFactor::StartAgain
+            | SecondFactor::NewPasswordOwed => ours(
+                StatusCode::UNAUTHORIZED,
+                "wrong_code",
+                "The one-time code is not right, or was used before.",
+            ),
+            SecondFactor::Suspended => ours(
+                StatusCode::FORBIDDEN,
+                "suspended",
+                "Your authenticator is suspended after too many wrong codes. Ask your \
+                 administrator, or use a recovery code.",
+            ),
+            SecondFactor::Wait(wait) => Said::Ours(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_tries",
+                "Too many wrong codes. Please wait and try again.".to_owned(),
+                Some(wait),
+            ),
+        })
+    }
+
+    /// Ends the session that came with the sign-in: it is replaced, never merged.
+    async fn end_former(&self, headers: &HeaderMap) {
+        let cookie = cookies::session(headers, None).ok().flatten();
+        let text = cookie.and_then(|cookie| std::str::from_utf8(cookie.value).ok());
+        let former = text.and_then(|t| PlainToken::<SessionToken>::parse(t, &self.gateway.keys));
+        let Some(former) = former else { return };
+        let ended = self.gateway.login.sign_out(&former, &self.caller, Ended::Replaced).await;
+        if let Err(error) = ended {
+            tracing::warn!(%error, "a session that was replaced by another could not be ended");
+        }
+    }
+}
+
+const HOP_BY_HOP: [&str; 6] =
+    ["connection", "content-length", "keep-alive", "transfer-encoding", "trailer", "upgrade"];
+
+/// What the app said, as the client gets it.
+fn relayed(
+    mut answer: Relayed,
+    state: &RequestState,
+    session: &Session,
+) -> Result<Response<Bytes>> {
+    let body = Bytes::from(std::mem::take(&mut answer.body));
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    for (name, value) in &answer.headers {
+        if HOP_BY_HOP.contains(&name.as_str()) {
+            continue;
+        }
+        let name = HeaderName::from_bytes(name.as_bytes()).ok();
+        if let Some((name, value)) = name.zip(HeaderValue::from_bytes(value).ok()) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    let (parts, body) = response.into_parts();
+    let mut header = ResponseHeader::from(parts);
+    let client = forward::Client {
+        version: session.req_header().version,
+        https: state.origin.is_some_and(|o| o.https),
+        workers: false,
+    };
+    forward::response(&mut header, client)?;
+    Ok(Response::from_parts(header.into(), body))
+}
+
+fn response(
+    said: Said,
+    dialect: &Dialect,
+    state: &RequestState,
+    session: &Session,
+) -> Result<Response<Bytes>> {
+    match said {
+        Said::App(answer) => relayed(answer, state, session),
+        Said::In(answer, done) => {
+            let mut response = relayed(answer, state, session)?;
+            let set = cookies::set(cookies::SESSION, done.token.reveal());
+            let set = or_internal(set.ok_or(std::fmt::Error), "a token is no header value")?;
+            response.headers_mut().append(SET_COOKIE, set);
+            let known = done.browser.as_ref();
+            let known = known.and_then(|b| cookies::set_for(cookies::DEVICE, &b.text, b.lives));
+            if let Some(known) = known {
+                response.headers_mut().append(SET_COOKIE, known);
+            }
+            Ok(response)
+        }
+        Said::Ours(status, code, sentence, retry_after) => {
+            let refusal = Refusal {
+                status,
+                code,
+                sentence: sentence.into(),
+                reference: reference(state.id),
+                retry_after,
+                login_url: None,
+                step_up_url: None,
+            };
+            Ok(refusal.answer(false, None))
+        }
+        Said::CodeWanted => {
+            let wanted = &dialect.code_wanted;
+            let mut response = Response::new(Bytes::from(wanted.body.clone()));
+            *response.status_mut() =
+                StatusCode::from_u16(wanted.status).unwrap_or(StatusCode::BAD_REQUEST);
+            if let Ok(kind) = HeaderValue::from_str(&wanted.content_type) {
+                response.headers_mut().insert(CONTENT_TYPE, kind);
+            }
+            let no_store = HeaderValue::from_static("no-store");
+            response.headers_mut().insert(http::header::CACHE_CONTROL, no_store);
+            Ok(response)
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The tokens of apps, in Redis.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::auth::ports::{AppTokens, Stored};
+use crate::auth::token::{AppToken, HashedToken, SessionToken};
+
+use super::{RedisStore, damaged, lifetime};
+
+#[async_trait]
+impl AppTokens for RedisStore {
+    async fn bind(
+        &self,
+        session: &HashedToken<SessionToken>,
+        token: &HashedToken<AppToken>,
+        most: u32,
+        ttl: Duration,
+    ) -> Stored<bool> {
+        let mut call = self.call(|s| &s.bind_token);
+        call.arg(session.to_hex()).arg(token.to_hex()).arg(most).arg(lifetime(ttl));
+        self.run(&call).await
+    }
+
+    async fn session_of(
+        &self,
+        token: &HashedToken<AppToken>,
+    ) -> Stored<Option<HashedToken<SessionToken>>> {
+        let mut call = self.call(|s| &s.session_of_token);
+        call.arg(token.to_hex());
+        let found: Option<String> = self.run(&call).await?;
+        let read = |hex: String| HashedToken::from_hex(&hex).ok_or_else(|| damaged("token"));
+        found.map(read).transpose()
+    }
+}

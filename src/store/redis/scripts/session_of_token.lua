@@ -1,0 +1,6 @@
+-- session_of_token
+local session = redis.call('GET', P .. ':t:' .. ARGV[2])
+if not session or redis.call('EXISTS', P .. ':s:' .. session) == 0 then
+  return false
+end
+return session

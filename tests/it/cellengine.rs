@@ -1,0 +1,435 @@
+//! An app that is signed in to by its own page, scripts and toolkits: their requests get our second
+//! factor without a change, its tokens are worth our session, and nothing else gets through.
+
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+
+use super::support::cellengine::{Front, Lab, base, client_at};
+use super::support::client::Browser;
+use super::support::log::Log;
+use super::support::visitor::SESSION;
+
+const JSON: &str = "Content-Type: application/json\r\n";
+const ASKS: &str = "{\"error\":\"\\\"otp\\\" is required.\"}";
+const LIST: &str = "/api/v1/experiments";
+
+async fn post_sign_in(browser: &mut Browser, body: &Value) -> super::support::wire::Answer {
+    browser.ask("POST", "/api/v1/signin", JSON, body.to_string().as_bytes()).await
+}
+
+fn typed(user: &str) -> Value {
+    json!({"username": user, "password": format!("pw-{}", user.split('@').next().unwrap())})
+}
+
+fn with_code(user: &str, code: &str) -> Value {
+    let mut body = typed(user);
+    body["otp"] = json!(code);
+    body
+}
+
+/// Signs in as a script does; the app's token.
+async fn script(browser: &mut Browser, user: &str, code: &str) -> String {
+    let answer = post_sign_in(browser, &with_code(user, code)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_script_is_asked_for_a_code_in_the_words_of_the_app_and_works_on() {
+    let lab = Lab::start("provision = true").await;
+    let (_browser, mut codes, _) = lab.join("alice").await;
+    let code = codes.next().await;
+    let done = Lab::client(&lab.two, &["work", "alice", "pw-alice"], &format!("{code}\n")).await;
+    assert_eq!(done["size"], done["stored"], "{done}");
+    assert_eq!(done["size"], 6 + 64 * 1024 * 1024, "{done}");
+    assert_eq!((&done["sent"], &done["sent"]), (&done["filed"], &done["got"]), "{done}");
+    assert_eq!(done["name"], "Run 2");
+    let jar: Vec<&str> =
+        done["cookies"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(jar, ["__Host-vestibule", "__Host-vestibule-device", "token"]);
+
+    let seen = lab.app.requests().await;
+    let targets: Vec<&str> = seen.iter().filter_map(|r| r["target"].as_str()).collect();
+    let odd = "/api/v1/experiments?query=and%28eq%28name%2C%22Run%22%29%2Ceq%28deleted%2Cnull%29%29\
+               &limit=2";
+    assert!(targets.contains(&odd), "byte for byte: {targets:?}");
+    for request in &seen {
+        let text = request["headers"].to_string();
+        assert!(!text.contains("__Host-vestibule"), "our cookies are not the app's: {request}");
+    }
+    let agent = seen.iter().find(|r| r["method"] == "DELETE").unwrap()["headers"].to_string();
+    assert!(agent.contains("CellEngine Python API Toolkit/1.0.0"), "{agent}");
+    let log = format!("{}{}", lab.one.log.text(), lab.two.log.text());
+    for secret in ["pw-alice", code.as_str(), done["token"].as_str().unwrap()] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_code_is_asked_for_to_the_byte_and_counts_once() {
+    let lab = Lab::start("provision = true").await;
+    let mut script_of = Lab::browser(&lab.two);
+    let refused = post_sign_in(&mut script_of, &typed("alice")).await;
+    assert_eq!(refused.status, 403, "not enrolled yet");
+    let sentence = refused.json()["error"].as_str().unwrap().to_owned();
+    assert!(sentence.contains("https://localhost/_auth/login"), "{sentence}");
+
+    let (_browser, mut codes, recovery) = lab.join("alice").await;
+    let asked = post_sign_in(&mut script_of, &typed("alice")).await;
+    assert_eq!((asked.status, asked.text().as_str()), (400, ASKS));
+    assert!(asked.get("content-type").unwrap().starts_with("application/json"));
+    assert!(script_of.jar.is_empty(), "nothing is given out: {:?}", script_of.jar);
+
+    let code = codes.next().await;
+    let spaced = format!(" {} {} ", &code[..3], &code[3..]);
+    script(&mut script_of, "alice", &spaced).await;
+    for used in [code.as_str(), "000000", "x"] {
+        let mut other = Lab::browser(&lab.one);
+        let refused = post_sign_in(&mut other, &with_code("alice", used)).await;
+        assert_eq!(refused.status, 401, "{used}: {}", refused.text());
+        assert!(refused.json()["error"].is_string(), "{}", refused.text());
+        assert!(other.jar.is_empty(), "{used}: {:?}", other.jar);
+    }
+    let with_recovery =
+        Lab::client(&lab.two, &["signin", "alice", "pw-alice", &recovery[0]], "").await;
+    assert_eq!(with_recovery["listed"], 0);
+    let again = Lab::client(&lab.two, &["signin", "alice", "pw-alice", &recovery[0]], "").await;
+    assert_eq!(again["api_error"][0], 401, "{again}");
+    let no_terminal = Lab::client(&lab.two, &["signin", "alice", "pw-alice"], "").await;
+    assert_eq!(no_terminal["no_terminal"], true, "{no_terminal}");
+    let wrong = Lab::client(&lab.two, &["signin", "alice", "nonsense"], "").await;
+    assert_eq!(
+        wrong["api_error"],
+        json!([401, "Incorrect username or password."]),
+        "the app's own"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_is_one_account_by_whatever_name_and_nobody_is_taken_over() {
+    let lab = Lab::start("provision = true").await;
+    // Somebody else has the name already, with a password of ours and no word of the app.
+    lab.one.add_user("alice");
+    let (_browser, mut codes, _) = lab.join("alice").await;
+    let listed = lab.one.command(&["user", "list", "--json"], "");
+    let users: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let names: Vec<&str> =
+        users.as_array().unwrap().iter().filter_map(|u| u["name"].as_str()).collect();
+    assert_eq!(names, ["5d38a6f79fae870000000001", "alice"], "{users}");
+    for spelling in ["alice@lab.example", "alice"] {
+        let mut other = Lab::browser(&lab.two);
+        let asked = post_sign_in(&mut other, &typed(spelling)).await;
+        assert_eq!((asked.status, asked.text().as_str()), (400, ASKS), "{spelling}");
+        let code = codes.next().await;
+        script(&mut other, spelling, &code).await;
+    }
+    let after = lab.two.command(&["user", "list", "--json"], "");
+    assert_eq!(listed.stdout.len(), after.stdout.len(), "no account was added");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_provisioning_an_operator_says_who_is_who() {
+    let lab = Lab::start("").await;
+    let mut browser = Lab::browser(&lab.one);
+    let stranger = post_sign_in(&mut browser, &typed("alice")).await;
+    assert_eq!((stranger.status, &stranger.json()["code"]), (403, &json!("no_account")));
+    lab.one.add_user("ada");
+    let link = |name: &str, subject: &str| {
+        let args = ["user", "link", name, "--app", "cellengine", "--subject", subject];
+        lab.two.command(&args, "").status.success()
+    };
+    assert!(link("ada", "5d38a6f79fae870000000001"));
+    assert!(!link("ada", "5d38a6f79fae870000000002"), "one person each");
+    lab.join("alice").await;
+    let shown = lab.one.command(&["user", "show", "ada", "--json"], "");
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!(shown["apps"]["cellengine"], "5d38a6f79fae870000000001");
+    assert_eq!(shown["ever_enrolled"], true, "alice of the app is ada");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_counts_in_every_place_within_its_session_and_nowhere_else() {
+    let lab = Lab::start("provision = true").await;
+    let (_browser, mut codes, _) = lab.join("alice").await;
+    let foreign = lab.app.token("alice").await;
+    for answer in Lab::client(&lab.one, &["places", &foreign], "").await.as_array().unwrap() {
+        assert_eq!((&answer["status"], &answer["type"]), (&json!(401), &json!("application/json")));
+        assert!(answer["text"].as_str().unwrap().starts_with("{\"error\":\""), "{answer}");
+    }
+    let mut person = Lab::browser(&lab.one);
+    let code = codes.next().await;
+    let token = script(&mut person, "alice", &code).await;
+    for answer in Lab::client(&lab.two, &["places", &token], "").await.as_array().unwrap() {
+        assert_eq!(answer["status"], 200, "{answer}");
+    }
+    // Together with our session, a token of another is refused wherever it is.
+    let bearer = format!("Authorization: Bearer {foreign}\r\n");
+    assert_eq!(person.ask("GET", LIST, &bearer, b"").await.status, 401);
+    assert_eq!(person.fetch(&format!("{LIST}?token={foreign}")).await.status, 401);
+    assert_eq!(person.fetch(LIST).await.status, 200);
+    let own = person.jar.insert("token".to_owned(), foreign.replace(':', "%3A")).unwrap();
+    assert_eq!(person.fetch(LIST).await.status, 401);
+    // The page itself loads without the stale cookie, so that one can sign in again.
+    assert_eq!(person.get("/experiments/1").await.status, 200);
+    let last = lab.app.requests().await.pop().unwrap();
+    assert!(!last["headers"].to_string().contains("token="), "{last}");
+    person.jar.insert("token".to_owned(), own);
+    assert_eq!(person.fetch(LIST).await.status, 200);
+
+    let seen = lab.app.requests().await;
+    let used = seen.iter().filter(|r| r.to_string().contains(&foreign)).count();
+    assert_eq!(used, 0, "the app was never shown it");
+    let log = format!("{}{}", lab.one.log.text(), lab.two.log.text());
+    assert!(!log.contains(&foreign) && !log.contains(&token));
+
+    let code = codes.next().await;
+    let children = Lab::client(&lab.two, &["children", "alice", "pw-alice", &code], "").await;
+    assert_eq!(children["listed"], 0, "{children}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_that_change_with_every_answer_are_bound_as_they_come() {
+    let lab = Lab::with("provision = true", &["--rotate"]).await;
+    let (_browser, mut codes, _) = lab.join("alice").await;
+    let mut person = Lab::browser(&lab.one);
+    let code = codes.next().await;
+    let first = script(&mut person, "alice", &code).await;
+    let mut before = person.jar["token"].clone();
+    for _ in 0..5 {
+        let mut there = person.at(&lab.two);
+        assert_eq!(there.fetch(LIST).await.status, 200);
+        person.jar = there.jar;
+        assert_ne!(person.jar["token"], before);
+        before = person.jar["token"].clone();
+    }
+    for answer in Lab::client(&lab.two, &["places", &first], "").await.as_array().unwrap() {
+        assert_eq!(answer["status"], 200, "the first still counts: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_that_carries_another_persons_cookie_replaces_the_session() {
+    let lab = Lab::start("provision = true\napp_second_factor = \"counts\"").await;
+    let (_browser, mut codes, _) = lab.join("alice").await;
+    let mut person = Lab::browser(&lab.one);
+    let code = codes.next().await;
+    let of_alice = script(&mut person, "alice", &code).await;
+    let held = person.jar[SESSION].clone();
+    let of_bob = script(&mut person, "bob", &lab.app.code("bob").await).await;
+    assert_ne!(person.jar[SESSION], held);
+    assert_eq!(person.fetch(LIST).await.status, 200);
+    let who = person.fetch("/_auth/session").await.json();
+    assert_eq!(who["user"]["name"].as_str().or(who["user"].as_str()), Some("bob"), "{who}");
+    for answer in Lab::client(&lab.one, &["places", &of_alice], "").await.as_array().unwrap() {
+        assert_eq!(answer["status"], 401, "alice's session is over");
+    }
+    let mut mixed = Lab::browser(&lab.one);
+    mixed.jar.insert("token".to_owned(), of_bob.replace(':', "%3A"));
+    let bearer = format!("Authorization: Bearer {of_alice}\r\n");
+    assert_eq!(mixed.ask("GET", LIST, &bearer, b"").await.status, 401, "two people at once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_code_that_the_app_asked_for_counts_where_it_is_said_to() {
+    let lab = Lab::start("provision = true\napp_second_factor = \"counts\"").await;
+    let mut person = Lab::browser(&lab.two);
+    let asked = post_sign_in(&mut person, &typed("bob")).await;
+    assert_eq!((asked.status, asked.text().as_str()), (400, ASKS), "the app's own");
+    let wrong = post_sign_in(&mut person, &with_code("bob", "000000")).await;
+    assert_eq!((wrong.status, wrong.text().contains("Incorrect")), (401, true), "the app's own");
+    let code = lab.app.code("bob").await;
+    let done = Lab::client(&lab.two, &["signin", "bob", "pw-bob"], &format!("{code}\n")).await;
+    assert_eq!((done["listed"].as_u64(), done["session"].is_string()), (Some(0), true), "{done}");
+
+    let strict = Lab::start("provision = true").await;
+    strict.app.code("bob").await;
+    let mut person = Lab::browser(&strict.one);
+    let code = strict.app.code("bob").await;
+    let refused = post_sign_in(&mut person, &with_code("bob", &code)).await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(person.jar.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_lived_tokens_are_let_through_by_rule_only() {
+    let hash = |token: &str| super::support::sha256_hex(token.as_bytes());
+    let rule = |name: &str, token: &str, more: &str| {
+        format!(
+            "[[apps.tokens]]\nname = \"{name}\"\nsha256 = \"{}\"\nuser = \"alice\"\n{more}\n",
+            hash(token)
+        )
+    };
+    let rules = format!(
+        "provision = true\n{}{}",
+        rule("nightly", "cep_alice_readonly", "networks = [\"127.0.0.0/8\"]"),
+        rule("elsewhere", "cep_alice_full", "networks = [\"192.0.2.0/24\"]"),
+    );
+    let lab = Lab::start(&rules).await;
+    let refused = Lab::client(&lab.one, &["places", "cep_alice_readonly"], "").await;
+    assert_eq!(refused[0]["status"], 401, "there is no alice yet: {refused}");
+    lab.join("alice").await;
+    let let_through = Lab::client(&lab.one, &["places", "cep_alice_readonly"], "").await;
+    for answer in let_through.as_array().unwrap() {
+        assert_eq!(answer["status"], 200, "{answer}");
+    }
+    for token in ["cep_alice_full", "cep_unknown"] {
+        for answer in Lab::client(&lab.two, &["places", token], "").await.as_array().unwrap() {
+            assert_eq!(answer["status"], 401, "{token}: {answer}");
+        }
+    }
+    let mut script_of = Lab::browser(&lab.two);
+    let bearer = format!("Authorization: Bearer cep_alice_readonly\r\n{JSON}");
+    let said = script_of.ask("POST", LIST, &bearer, b"{}").await;
+    assert_eq!(said.status, 403, "the app's own word passes");
+    assert!(said.text().contains("does not have permission"), "{}", said.text());
+    let seen = lab.app.requests().await.pop().unwrap();
+    assert!(seen["headers"].to_string().to_lowercase().contains("remote-user"), "{seen}");
+    let rows = lab.one.command(&["audit", "list", "--event", "app_token_used", "--json"], "");
+    let rows: Value = serde_json::from_slice(&rows.stdout).unwrap();
+    assert_eq!(rows.as_array().map(Vec::len), Some(1), "told once an hour: {rows}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signing_out_here_or_there_signs_out_of_both() {
+    let lab = Lab::start("provision = true").await;
+    let (_browser, mut codes, _) = lab.join("alice").await;
+    let code = codes.next().await;
+    let done = Lab::client(&lab.one, &["signout", "alice", "pw-alice", &code], "").await;
+    assert_eq!((&done["out"], &done["after"]), (&json!(204), &json!([401, 401, 401, 401])));
+
+    let mut person = Lab::browser(&lab.one);
+    let code = codes.next().await;
+    let token = script(&mut person, "alice", &code).await;
+    let out = person.submit("/_auth/logout", &[]).await;
+    assert_eq!(out.status, 303);
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    let told = async { while lab.app.ask("GET", LIST, &bearer, "").await.status != 401 {} };
+    super::support::within(super::support::client::PATIENCE, "the app to be told", told).await;
+    let after = Lab::client(&lab.two, &["places", &token], "").await;
+    assert_eq!(after[0]["status"], 401, "{after}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_app_says_of_an_expired_session_passes() {
+    let lab = Lab::start("provision = true").await;
+    let (_browser, mut codes, _) = lab.join("alice").await;
+    let mut person = Lab::browser(&lab.one);
+    let code = codes.next().await;
+    script(&mut person, "alice", &code).await;
+    lab.app.expire().await;
+    let said = person.fetch(LIST).await;
+    assert_eq!((said.status, said.text().contains("expired")), (401, true), "{}", said.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_sign_in_on_our_page_arrives_in_the_app_signed_in() {
+    let lab = Lab::start("provision = true").await;
+    let (mut browser, mut codes, _) = lab.join("alice").await;
+    assert_eq!(browser.fetch(LIST).await.status, 200, "after enrolment: {:?}", browser.jar.keys());
+    let mut second = Lab::browser(&lab.two);
+    let form = [("username", "alice@lab.example"), ("password", "pw-alice")];
+    let answer = second.submit("/_auth/login?return_to=%2Fexperiments%2F1", &form).await;
+    assert_eq!((answer.status, answer.location()), (303, "/_auth/otp"), "{}", answer.text());
+    assert!(!second.jar.contains_key("token"), "nothing before the second factor");
+    let dump = lab.redis.dump().await;
+    let code = codes.next().await;
+    let mut second = second.at(&lab.one);
+    let done = second.submit("/_auth/otp", &[("code", &code)]).await;
+    assert_eq!((done.status, done.location()), (303, "/experiments/1"), "{}", done.text());
+    let secret = second.jar["token"].split_once('.').unwrap().0.replace("s%3A", "");
+    assert!(secret.len() >= 32 && !dump.contains(&secret), "what the app gave out is sealed");
+    assert_eq!(second.fetch(LIST).await.status, 200);
+    let wrong = Lab::browser(&lab.one)
+        .submit("/_auth/login", &[("username", "alice"), ("password", "wrong")])
+        .await;
+    assert_eq!(wrong.status, 401);
+    let forgot = Lab::browser(&lab.one).get("/_auth/forgot").await;
+    assert_eq!((forgot.status, forgot.location()), (303, "/_auth/login"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_other_spelling_of_the_sign_in_gets_by() {
+    let lab = Lab::start("provision = true").await;
+    let (mut alice, _, _) = lab.join("alice").await;
+    let before = lab.app.requests().await.len();
+    for path in [
+        "/api/v1/signin/",
+        "/API/v1/signin",
+        "/api/v1/%73ignin",
+        "//api/v1/signin",
+        "/api/./v1/signin",
+    ] {
+        let body = typed("bob").to_string();
+        let answer = alice.ask("POST", path, JSON, body.as_bytes()).await;
+        assert_eq!(answer.status, 404, "{path}: {}", answer.text());
+    }
+    let put = alice.ask("PUT", "/api/v1/signin", JSON, b"{}").await;
+    assert_eq!(put.status, 404);
+    let twice = br#"{"username":"alice","password":"pw-alice","username":"bob"}"#;
+    let twice = alice.ask("POST", "/api/v1/signin", JSON, twice).await;
+    assert_eq!(twice.status, 400);
+    let far = format!("{JSON}Origin: https://evil.example\r\n");
+    let body = typed("alice").to_string();
+    assert_eq!(alice.ask("POST", "/api/v1/signin", &far, body.as_bytes()).await.status, 403);
+    let large = vec![b' '; 20 * 1024];
+    assert_eq!(alice.ask("POST", "/api/v1/signin", JSON, &large).await.status, 413);
+    assert_eq!(lab.app.requests().await.len(), before, "the app was asked nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_passwords_are_slowed_as_on_our_own_page() {
+    let lab = Lab::start("provision = true").await;
+    let wrong = json!({"username": "alice", "password": "wrong"});
+    let mut statuses = Vec::new();
+    for i in 0..8 {
+        let gateway = if i % 2 == 0 { &lab.one } else { &lab.two };
+        let answer = post_sign_in(&mut Lab::browser(gateway), &wrong).await;
+        if answer.status == 429 {
+            assert!(answer.get("retry-after").is_some());
+            assert!(answer.json()["error"].is_string());
+        }
+        statuses.push(answer.status);
+    }
+    assert_eq!(statuses[..5], [401; 5]);
+    assert!(statuses[5..].contains(&429), "{statuses:?}");
+    let asked = lab.app.requests().await.len();
+    assert_eq!(asked, statuses.iter().filter(|s| **s == 401).count(), "no more was asked");
+    assert!(base(&lab.one).starts_with("https://localhost:"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_goes_in_the_middle_of_a_run_costs_a_script_nothing() {
+    let lab = Lab::start("provision = true").await;
+    let (_browser, mut codes, _) = lab.join("alice").await;
+    let next = lab.another().await;
+    let front = Front::before(&lab.two).await;
+    let code = codes.next().await;
+    let mut command = client_at(&front.base, &lab.two, &["steady", "alice", "pw-alice", &code]);
+    let mut run = command.spawn().unwrap();
+    let log = Log::follow(run.stdout.take().unwrap());
+    let mut input = run.stdin.take().unwrap();
+    log.wait_for("the sign-in", |line| line.json().get("ready").cloned()).await;
+    for round in 1..=3 {
+        if round == 2 {
+            lab.two.signal("TERM");
+            lab.two.ended().await;
+            // Each has a certificate of its own here; the client reads the authority anew.
+            let (from, to) = (&next.certificates.authority, &lab.two.certificates.authority);
+            std::fs::copy(from, to).unwrap();
+        }
+        input.write_all(b"/experiments\n").unwrap();
+        if round == 2 {
+            // The script is at its second try by now, or will be.
+            front.turn_to(&next);
+        }
+        log.wait_for("an answer", |line| {
+            let done = log.text().matches("\"step\": 200").count() >= round;
+            (done && line.json().get("step").is_some()).then_some(())
+        })
+        .await;
+    }
+    drop(input);
+    let ended = tokio::task::spawn_blocking(move || run.wait().unwrap());
+    assert!(ended.await.unwrap().success(), "{}", log.text());
+}

@@ -1,0 +1,256 @@
+//! A stand-in for `CellEngine` behind two gateways on one Redis and one PostgreSQL, and the client
+//! that sends what its toolkit sends.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use super::client::{Browser, PATIENCE};
+use super::codes::Codes;
+use super::gateway::{self, Gateway, Plan};
+use super::log::Log;
+use super::servers::{PostgresServer, RedisServer};
+use super::wire::{Answer, Wire};
+use super::{visitor, within};
+
+/// Debian's own Python: that is where its packages are.
+const PYTHON: &str = "/usr/bin/python3";
+/// The longest that a run of the client takes.
+const LONGEST: Duration = Duration::from_mins(3);
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cellengine").join(name)
+}
+
+/// The app; it is killed when this goes.
+pub(crate) struct CellEngine {
+    address: SocketAddr,
+    child: Child,
+}
+
+impl Drop for CellEngine {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl CellEngine {
+    /// Starts it with these options.
+    pub(crate) async fn start(options: &[&str]) -> Self {
+        let mut child = Command::new(PYTHON)
+            .arg(script("fake_cellengine.py"))
+            .args(["--port", "0"])
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let log = Log::follow(child.stdout.take().unwrap());
+        let address = log.wait_for("address of the app", |line| {
+            line.text().strip_prefix("fake CellEngine on ")?.trim().parse().ok()
+        });
+        Self { address: address.await, child }
+    }
+
+    /// Its address.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Asks it itself, past the gateway.
+    pub(crate) async fn ask(&self, method: &str, target: &str, lines: &str, body: &str) -> Answer {
+        let exchange = async {
+            let mut wire = Wire::new(TcpStream::connect(self.address).await?);
+            let request = format!(
+                "{method} {target} HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\
+                 Content-Length: {}\r\n{lines}\r\n{body}",
+                body.len()
+            );
+            wire.send(request.as_bytes()).await?;
+            wire.answer(method).await
+        };
+        within(PATIENCE, target, exchange).await.unwrap()
+    }
+
+    /// The requests it has had, but for those of tests.
+    pub(crate) async fn requests(&self) -> Vec<Value> {
+        let log = self.ask("GET", "/__fake/log", "", "").await.json();
+        log.as_array().cloned().unwrap()
+    }
+
+    /// Lets all its session tokens expire.
+    pub(crate) async fn expire(&self) {
+        assert!(self.ask("POST", "/__fake/expire", "", "").await.status < 300);
+    }
+
+    /// The code of its own that it would take from this person.
+    pub(crate) async fn code(&self, user: &str) -> String {
+        let answer = self.ask("GET", &format!("/__fake/totp?user={user}"), "", "").await;
+        let text = answer.text();
+        text.chars().filter(char::is_ascii_digit).take(6).collect()
+    }
+
+    /// Signs in past the gateway: a token that the gateway does not know.
+    pub(crate) async fn token(&self, user: &str) -> String {
+        let body = format!("{{\"username\":\"{user}\",\"password\":\"pw-{user}\"}}");
+        let kind = "Content-Type: application/json\r\n";
+        let answer = self.ask("POST", "/api/v1/signin", kind, &body).await;
+        answer.json()["token"].as_str().unwrap().to_owned()
+    }
+}
+
+/// The app behind two gateways.
+pub(crate) struct Lab {
+    /// Sessions.
+    pub(crate) redis: RedisServer,
+    /// The app.
+    pub(crate) app: CellEngine,
+    /// A gateway.
+    pub(crate) one: Gateway,
+    /// Another one.
+    pub(crate) two: Gateway,
+    plan: Plan,
+    _postgres: Arc<PostgresServer>,
+    _keys: TempDir,
+}
+
+impl Lab {
+    /// Starts it all: people of the app get accounts; `more` holds further keys of the app.
+    pub(crate) async fn start(more: &str) -> Self {
+        Self::with(more, &[]).await
+    }
+
+    /// The same with options of the app's.
+    pub(crate) async fn with(more: &str, options: &[&str]) -> Self {
+        let app = CellEngine::start(options).await;
+        let (redis, postgres) = (RedisServer::start(), PostgresServer::shared());
+        let database = postgres.database().await;
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("keys.toml");
+        gateway::make_keys(&keys);
+        let plan = Plan {
+            apps: String::new(),
+            extra: format!(
+                "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n\
+                 [accounts]\ndatabase = \"{database}\"\n",
+                redis.url()
+            ),
+            level: "info",
+            names: vec!["localhost"],
+            keys: Some(keys),
+        };
+        let described = format!("dialect = \"cellengine\"\nfirst_factor = \"app\"\n{more}");
+        let plan = plan.app("cellengine", "localhost", &app.url(), &described);
+        let one = Gateway::start(&plan).await;
+        let two = Gateway::start(&plan).await;
+        Self { redis, app, one, two, plan, _postgres: postgres, _keys: dir }
+    }
+
+    /// A third gateway like the two.
+    pub(crate) async fn another(&self) -> Gateway {
+        Gateway::start(&self.plan).await
+    }
+
+    /// A browser at a gateway.
+    pub(crate) fn browser(gateway: &Gateway) -> Browser {
+        let mut browser = Browser::new(gateway);
+        "localhost".clone_into(&mut browser.host);
+        browser
+    }
+
+    /// First sign-in of a person on our page, with enrolment: browser, authenticator, recovery codes.
+    pub(crate) async fn join(&self, user: &str) -> (Browser, Codes, Vec<String>) {
+        let mut browser = Self::browser(&self.one);
+        let password = format!("pw-{user}");
+        let form = [("username", user), ("password", password.as_str())];
+        let answer = browser.submit("/_auth/login", &form).await;
+        assert_eq!((answer.status, answer.location()), (303, "/_auth/enroll"), "{}", answer.text());
+        let (codes, enrolled) = visitor::enrol(&mut browser).await;
+        let recovery = visitor::keep_recovery_codes(&mut browser, &enrolled).await.0;
+        (browser, codes, recovery)
+    }
+
+    /// A run of the client at a gateway with this on its standard input: what it says in the end.
+    pub(crate) async fn client(gateway: &Gateway, args: &[&str], input: &str) -> Value {
+        let mut command = client(gateway, args);
+        let input = input.to_owned();
+        let run = tokio::task::spawn_blocking(move || {
+            let mut child = command.spawn().unwrap();
+            drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
+            child.wait_with_output().unwrap()
+        });
+        let output = within(LONGEST, "the client", run).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let wrong = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {said}\n{wrong}");
+        serde_json::from_str(said.lines().last().unwrap_or_default())
+            .or_else(|_| serde_json::from_str(said.rsplit("code: ").next().unwrap_or_default()))
+            .unwrap_or_else(|e| panic!("{args:?}: {e}: {said}"))
+    }
+}
+
+/// The client at a gateway, not yet running.
+pub(crate) fn client(gateway: &Gateway, args: &[&str]) -> Command {
+    client_at(&base(gateway), gateway, args)
+}
+
+/// The same at another address, trusting the authority of a gateway.
+pub(crate) fn client_at(base: &str, gateway: &Gateway, args: &[&str]) -> Command {
+    let mut command = Command::new(PYTHON);
+    command
+        .arg(script("client.py"))
+        .arg(base)
+        .args(args)
+        .env("REQUESTS_CA_BUNDLE", &gateway.certificates.authority)
+        .env("no_proxy", "*")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// What the client takes for the app.
+pub(crate) fn base(gateway: &Gateway) -> String {
+    format!("https://localhost:{}", gateway.https.port())
+}
+
+/// One address before gateways that come and go.
+pub(crate) struct Front {
+    /// What the client takes for the app.
+    pub(crate) base: String,
+    to: tokio::sync::watch::Sender<SocketAddr>,
+}
+
+impl Front {
+    /// Before this gateway.
+    pub(crate) async fn before(gateway: &Gateway) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let (to, target) = tokio::sync::watch::channel(gateway.https);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let to = *target.borrow();
+                tokio::spawn(async move {
+                    // Where nobody listens the connection is closed: the client has to try again.
+                    let Ok(mut server) = TcpStream::connect(to).await else { return };
+                    drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
+                });
+            }
+        });
+        Self { base, to }
+    }
+
+    /// From now on before this one.
+    pub(crate) fn turn_to(&self, gateway: &Gateway) {
+        self.to.send(gateway.https).unwrap();
+    }
+}
