@@ -126,8 +126,6 @@ pub enum AppAnswer {
     Accepted {
         /// Whose they are.
         subject: Subject,
-        /// The app asked for a code of its own and took the one that was typed.
-        code_taken: bool,
         /// What it gave out.
         held: Held,
         /// How it said so.

@@ -275,11 +275,7 @@ impl AppSignIn for AppCalls {
         };
         let answer = callable.sign_in(typed, caller).await.map_err(silent)?;
         match callable.dialect.verdict(&answer) {
-            Verdict::Right(subject, held) => {
-                // It takes a code only where it asks for one: the first try is always without.
-                let code_taken = typed.code.is_some();
-                Ok(AppAnswer::Accepted { subject, code_taken, held, answer })
-            }
+            Verdict::Right(subject, held) => Ok(AppAnswer::Accepted { subject, held, answer }),
             Verdict::CodeWanted if typed.code.is_some() => Ok(AppAnswer::Refused(answer)),
             Verdict::CodeWanted => Ok(AppAnswer::CodeWanted(answer)),
             Verdict::Wrong => Ok(AppAnswer::Refused(answer)),

@@ -17,7 +17,7 @@ use super::refused::Refused;
 use super::request::{RequestState, reference};
 use super::site::Site;
 use super::upstream::or_internal;
-use crate::auth::app_sign_in::{AppPolicy, Relayed, Typed};
+use crate::auth::app_sign_in::{AppPolicy, Relayed};
 use crate::auth::audit::{Caller, Ended};
 use crate::auth::browser::KnownBrowser;
 use crate::auth::login::{
@@ -159,29 +159,17 @@ impl Attempt<'_> {
         AppRef { name: &pages.name, issuer: &pages.issuer }
     }
 
-    async fn ask(
-        &self,
-        policy: AppPolicy,
-        typed: &Typed,
-        code: Option<Secret>,
-    ) -> std::result::Result<ByApp, LoginError> {
-        let typed = Typed { name: typed.name.clone(), password: typed.password.clone(), code };
-        let attempt = AppAttempt { typed, caller: self.caller.clone(), return_to: "/".to_owned() };
-        self.gateway.login.first_factor_by_app(self.app(), policy, attempt).await
-    }
-
     async fn run(
         &self,
         policy: AppPolicy,
         form: SignInForm,
     ) -> std::result::Result<Said, LoginError> {
-        let SignInForm { typed, code } = form;
-        // Without the code first: whether it is ours or the app's shows in the app's answer.
-        let mut answer = self.ask(policy, &typed, None).await?;
-        if let (ByApp::CodeWanted(_), Some(code)) = (&answer, &code) {
-            answer = self.ask(policy, &typed, Some(code.clone())).await?;
-        }
-        drop(typed);
+        let SignInForm { mut typed, code } = form;
+        // Whether the code is ours or the app's shows in what the app asks for.
+        typed.code.clone_from(&code);
+        let attempt = AppAttempt { typed, caller: self.caller.clone(), return_to: "/".to_owned() };
+        let login = &self.gateway.login;
+        let answer = login.first_factor_by_app(self.app(), policy, attempt).await?;
         Ok(match answer {
             ByApp::CodeWanted(answer) | ByApp::Refused(answer) | ByApp::Undecided(answer) => {
                 Said::App(answer)

@@ -433,3 +433,67 @@ async fn a_gateway_that_goes_in_the_middle_of_a_run_costs_a_script_nothing() {
     let ended = tokio::task::spawn_blocking(move || run.wait().unwrap());
     assert!(ended.await.unwrap().success(), "{}", log.text());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_code_that_the_app_did_not_ask_for_proves_nothing() {
+    let lab = Lab::start("provision = true\napp_second_factor = \"counts\"").await;
+    for _ in 0..2 {
+        // Alice has no second factor at the app, which takes no notice of the field.
+        let mut thief = Lab::browser(&lab.one);
+        let form = [("username", "alice"), ("password", "pw-alice"), ("app_code", "123456")];
+        let answer = thief.submit("/_auth/login", &form).await;
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        assert!(matches!(answer.location(), "/_auth/enroll" | "/_auth/otp"), "{answer:?}");
+        assert!(!thief.jar.contains_key(SESSION) && !thief.jar.contains_key("token"));
+        let by_script = post_sign_in(&mut thief, &with_code("alice", "123456")).await;
+        assert!(matches!(by_script.status, 401 | 403), "{}", by_script.text());
+        assert!(!thief.jar.contains_key(SESSION));
+        if answer.location() == "/_auth/enroll" {
+            lab.join("alice").await;
+        }
+    }
+    // Bob has one: our page asks for it, together with the password.
+    let mut bob = Lab::browser(&lab.two);
+    let form = [("username", "bob"), ("password", "pw-bob")];
+    let asked = bob.submit("/_auth/login", &form).await;
+    assert_eq!(asked.status, 401);
+    assert!(asked.text().contains("name=\"app_code\""), "{}", asked.text());
+    let code = lab.app.code("bob").await;
+    let form = [("username", "bob"), ("password", "pw-bob"), ("app_code", &code)];
+    let done = bob.submit("/_auth/login?return_to=%2Fexperiments", &form).await;
+    assert_eq!((done.status, done.location()), (303, "/experiments"), "{}", done.text());
+    assert_eq!(bob.fetch(LIST).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_public_is_public_for_nobody_in_particular() {
+    let rule = "[[apps.rules]]\npath = \"/api/v1/folders\"\naccess = \"public\"";
+    let lab = Lab::start(&format!("provision = true\n{rule}")).await;
+    let foreign = lab.app.token("alice").await;
+    let mut thief = Lab::browser(&lab.one);
+    let bearer = format!("Authorization: Bearer {foreign}\r\n");
+    let path = "/api/v1/folders";
+    assert_eq!(thief.ask("GET", path, &bearer, b"").await.text(), "Unauthorized", "the app's word");
+    thief.jar.insert("token".to_owned(), foreign.replace(':', "%3A"));
+    assert_eq!(thief.fetch(path).await.text(), "Unauthorized");
+    let in_query = thief.fetch(&format!("{path}?token={foreign}")).await;
+    assert_eq!((in_query.status, &in_query.json()["code"]), (401, &json!("credential_refused")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_ends_what_the_tokens_are_worth() {
+    let lab = Lab::start("provision = true").await;
+    let (_browser, mut codes, _) = lab.join("alice").await;
+    let mut person = Lab::browser(&lab.one);
+    let code = codes.next().await;
+    let token = script(&mut person, "alice", &code).await;
+    assert_eq!(Lab::client(&lab.two, &["places", &token], "").await[0]["status"], 200);
+    assert!(lab.one.command(&["session", "end", "--user", "alice"], "").status.success());
+    let refused = async {
+        let bearer = format!("Authorization: Bearer {token}\r\n");
+        let mut child = Lab::browser(&lab.two);
+        while child.ask("GET", LIST, &bearer, b"").await.status != 401 {}
+    };
+    let second = std::time::Duration::from_secs(2);
+    super::support::within(second, "the token to be worth nothing", refused).await;
+}

@@ -7,7 +7,7 @@ use super::{
     AppRef, FirstFactor, FirstFactorAttempt, LoginError, LoginService, SecondFactor, SignedIn,
 };
 use crate::auth::account::{Account, Identity, LoginName, NewAccount};
-use crate::auth::app_sign_in::{AppAnswer, AppPolicy, Held, Relayed, Subject, Typed};
+use crate::auth::app_sign_in::{AppAnswer, AppPolicy, AppSilent, Held, Relayed, Subject, Typed};
 use crate::auth::audit::{Caller, Context, Event, Guess};
 use crate::auth::session::{BegunWith, PendingLogin, Session};
 use crate::auth::stage::{Factor, Login, PasswordProof, PasswordVerified, SecondFactorProof};
@@ -106,7 +106,7 @@ impl LoginService {
         };
         // Before the app is asked: what ends sessions meanwhile ends this login too.
         let asked_at = self.now();
-        let asked = self.deps.apps.ask(app.name, &typed, &caller).await;
+        let (asked, code_taken) = self.ask_app(app.name, typed, &caller).await;
         if !matches!(asked, Ok(AppAnswer::Refused(_))) {
             self.deps.attempts.forgive(&tried.keys).await?;
         }
@@ -120,7 +120,7 @@ impl LoginService {
                 self.watch_for_spray(&tried, &caller).await?;
                 Ok(ByApp::Refused(answer))
             }
-            Ok(AppAnswer::Accepted { subject, code_taken, held, answer }) => {
+            Ok(AppAnswer::Accepted { subject, held, answer }) => {
                 let accepted = Accepted { subject, code_taken, held, answer };
                 let Some(account) =
                     self.account_at(app, policy, &accepted.subject, name, &caller).await?
@@ -141,6 +141,27 @@ impl LoginService {
                 };
                 self.begin_by_app(policy, account, login, accepted, &caller).await
             }
+        }
+    }
+
+    /// Asks the app without the code first, and with it only where the app asks for one: a code that
+    /// it did not ask for proves nothing. Whether it asked for the code and took it.
+    async fn ask_app(
+        &self,
+        app: &str,
+        mut typed: Typed,
+        caller: &Caller,
+    ) -> (Result<AppAnswer, AppSilent>, bool) {
+        let code = typed.code.take();
+        let first = self.deps.apps.ask(app, &typed, caller).await;
+        match (first, code) {
+            (Ok(AppAnswer::CodeWanted(_)), Some(code)) => {
+                typed.code = Some(code);
+                let second = self.deps.apps.ask(app, &typed, caller).await;
+                let taken = matches!(second, Ok(AppAnswer::Accepted { .. }));
+                (second, taken)
+            }
+            (first, _) => (first, false),
         }
     }
 
