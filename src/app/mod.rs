@@ -21,7 +21,7 @@ use crate::auth::admin::{AccountAdmin, AdminDeps};
 use crate::auth::audit::Trail;
 use crate::auth::keys::{KeyRing, SealError};
 use crate::auth::password::PasswordPool;
-use crate::auth::ports::StoreError;
+use crate::auth::ports::{Refusals, StoreError};
 use crate::auth::ticket::TicketPrinter;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
@@ -110,6 +110,14 @@ fn make_private_dir(dir: &PathBuf) -> Result<(), AppError> {
         .map_err(AppError::io(what()))?;
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
         .map_err(AppError::io(what()))
+}
+
+/// What was kept of refused requests.
+pub async fn open_refusals(settings: &Settings) -> Result<Arc<dyn Refusals>, AppError> {
+    if let Some(dir) = &settings.data_dir {
+        make_private_dir(dir)?;
+    }
+    Ok(Stores::open(settings).await?.refusals)
 }
 
 /// What the command line does with accounts and sessions.

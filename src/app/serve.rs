@@ -17,6 +17,7 @@ use crate::auth::ports::Sessions;
 use crate::config::Config;
 use crate::config::settings::Settings;
 use crate::gate::app_tokens::BoundTokens;
+use crate::gate::keeper::RefusalKeeper;
 use crate::gate::logins::CachedLogins;
 use crate::gate::machine::Machines;
 use crate::gate::sessions::CachedSessions;
@@ -54,6 +55,7 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
             Arc::clone(&stores.accounts),
             Arc::clone(&base.clock),
         )),
+        refusals: RefusalKeeper::start(stores.refusals),
         keys: base.keys,
         clock: base.clock,
         random: base.random,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::auth::ports::{
     Accounts, AppAccounts, AppTokens, Attempts, Audit, Factors, Guesses, PasswordResets,
-    PendingLogins, Sessions, StoreError, Tickets,
+    PendingLogins, Refusals, Sessions, StoreError, Tickets,
 };
 use crate::config::settings::{Database, SessionStore, Settings};
 use crate::store::redis::RedisStore;
@@ -24,6 +24,7 @@ pub(super) struct Stores {
     pub(super) sessions: Arc<dyn Sessions>,
     pub(super) app_tokens: Arc<dyn AppTokens>,
     pub(super) attempts: Arc<dyn Attempts>,
+    pub(super) refusals: Arc<dyn Refusals>,
 }
 
 impl Stores {
@@ -56,6 +57,7 @@ impl Stores {
                     pending: Arc::<EmbeddedStore>::clone(&store),
                     sessions: Arc::<EmbeddedStore>::clone(&store),
                     app_tokens: Arc::<EmbeddedStore>::clone(&store),
+                    refusals: Arc::<EmbeddedStore>::clone(&store),
                     attempts: store,
                 })
             }
@@ -72,6 +74,7 @@ impl Stores {
                     pending: Arc::<RedisStore>::clone(&store),
                     sessions: Arc::<RedisStore>::clone(&store),
                     app_tokens: Arc::<RedisStore>::clone(&store),
+                    refusals: Arc::<RedisStore>::clone(&store),
                     attempts: store,
                 })
             }

@@ -16,6 +16,7 @@ pub mod password;
 pub mod password_policy;
 pub mod ports;
 pub mod recovery;
+pub mod refusals;
 pub mod reset;
 pub mod session;
 pub mod stage;

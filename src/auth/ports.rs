@@ -2,7 +2,7 @@
 //! ever asked to read, compare and write in three steps.
 //!
 //! Durable (`Accounts`, `Factors`, `Guesses`, `Tickets`, `PasswordResets`, `Audit`) lives in SQL.
-//! Short-lived (`PendingLogins`, `Sessions`, `Attempts`) lives in Redis, or in the embedded store on
+//! Short-lived (`PendingLogins`, `Sessions`, `Attempts`, `Refusals`) lives in Redis, or in the embedded store on
 //! one machine. Losing the short-lived store signs people out; it never loses a factor and never
 //! reopens a used code.
 
@@ -16,6 +16,7 @@ use super::audit::{Checkpoint, Head, NewRecord, Record};
 use super::keys::KeyRing;
 use super::password::PasswordRecord;
 use super::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
+use super::refusals::RefusalRecord;
 use super::reset::PasswordReset;
 use super::session::{Offer, Offers, PendingLogin, ProvisionalTotp, Session};
 use super::stage::Factor;
@@ -453,6 +454,16 @@ pub trait AppTokens: Send + Sync {
         &self,
         token: &HashedToken<AppToken>,
     ) -> Stored<Option<HashedToken<SessionToken>>>;
+}
+
+/// What there is to say of refused requests, from any node, for a day.
+#[async_trait]
+pub trait Refusals: Send + Sync {
+    /// Keeps a record under its reference, for [`super::refusals::KEPT_FOR`] from its moment on, and
+    /// about `most` of the newest in all.
+    async fn keep_refusal(&self, record: &RefusalRecord, most: u32) -> Stored<()>;
+    /// The record under `reference`, unless it has lapsed by `now`.
+    async fn refusal(&self, reference: &str, now: Timestamp) -> Stored<Option<RefusalRecord>>;
 }
 
 /// Counters of guesses.

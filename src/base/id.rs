@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::random::{NoRandomness, Random, bytes};
@@ -107,6 +107,16 @@ impl RequestId {
             .zip(node.into_iter().chain(number.to_be_bytes()))
             .for_each(|(to, from)| *to = from);
         Self(id)
+    }
+
+    /// Its short form, which people can read out: `K7QX-3FZA`. It tells the requests of some days
+    /// apart.
+    pub fn reference(self) -> String {
+        let text = BASE32_NOPAD.encode(self.0.get(7..).unwrap_or_default());
+        match text.split_at_checked(4) {
+            Some((first, last)) => format!("{first}-{last}"),
+            None => text,
+        }
     }
 
     /// The number that counts up on each node.

@@ -43,6 +43,8 @@ pub(super) enum Command {
     /// Long-lived tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Tell why a request was refused, by the reference that its answer showed
+    Why(WhyArgs),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -102,6 +104,14 @@ pub(super) struct ExplainArgs {
     /// Where the request comes from
     #[arg(long, value_name = "IP", visible_alias = "network")]
     pub(super) address: Option<IpAddr>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WhyArgs {
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+    /// Reference, such as K7QX-3FZA, or a whole request id
+    pub(super) reference: String,
 }
 
 #[derive(Debug, Subcommand)]

@@ -14,6 +14,7 @@ mod session;
 mod table;
 mod token;
 mod user;
+mod why;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -100,6 +101,7 @@ fn dispatch(command: Command, streams: &mut Streams<'_>) -> Result<(), Failure> 
         Command::Audit(arguments) => audit::run(&arguments, streams),
         Command::Token(command) => token::run(&command, streams),
         Command::Session(arguments) => session::run(&arguments, streams),
+        Command::Why(arguments) => why::why(&arguments, streams),
         Command::Completions { shell } => meta::completions(shell, streams.output),
         Command::Man => meta::man(streams.output),
     }

@@ -7,6 +7,7 @@ pub mod dialect;
 pub mod glob;
 pub mod host;
 pub mod identity;
+pub mod keeper;
 pub mod logins;
 pub mod machine;
 pub mod policy;

@@ -14,6 +14,7 @@ use tower::ServiceExt;
 
 use super::upstream::or_internal;
 use crate::web::RequestContext;
+use crate::web::refusal::Told;
 
 /// Most bytes in a form of ours.
 const MAX_FORM: usize = 8 * 1024;
@@ -58,16 +59,22 @@ pub(super) async fn read_form(session: &mut Session, most: usize, time: Duration
     tokio::time::timeout(time, reading).await.unwrap_or(Ok(Form::TooSlow))
 }
 
-/// Has the request answered by our own pages.
+/// Has the request answered by our own pages: the status, and what was told where it was refused.
 pub(super) async fn serve(
     session: &mut Session,
     router: &Router,
     context: RequestContext,
-) -> Result<StatusCode> {
+) -> Result<(StatusCode, Option<Told>)> {
     let body = match read_form(session, MAX_FORM, FORM_TIME).await? {
         Form::Read(body) => body,
-        Form::TooLarge => return plain(session, StatusCode::PAYLOAD_TOO_LARGE).await,
-        Form::TooSlow => return plain(session, StatusCode::REQUEST_TIMEOUT).await,
+        Form::TooLarge => {
+            return plain(session, StatusCode::PAYLOAD_TOO_LARGE)
+                .await
+                .map(|status| (status, None));
+        }
+        Form::TooSlow => {
+            return plain(session, StatusCode::REQUEST_TIMEOUT).await.map(|status| (status, None));
+        }
     };
     let mut parts = session.req_header().as_owned_parts();
     parts.extensions.insert(context);
@@ -76,9 +83,11 @@ pub(super) async fn serve(
         Ok(response) => response,
         Err(never) => match never {},
     };
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
+    let told = parts.extensions.remove::<Told>();
     let body = or_internal(body.collect().await, "reading our own page")?.to_bytes();
-    write(session, Response::from_parts(parts, body)).await
+    let status = write(session, Response::from_parts(parts, body)).await?;
+    Ok((status, told))
 }
 
 async fn plain(session: &mut Session, status: StatusCode) -> Result<StatusCode> {

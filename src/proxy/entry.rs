@@ -120,7 +120,7 @@ impl Gateway {
             Way::SignIn(policy) => self.sign_in_by_app(session, state, policy).await?,
             Way::Refuse(refused) => {
                 state.admission = None;
-                refused.answer(session, state).await?;
+                refused.answer(self, session, state).await?;
             }
             Way::Ask(_) => return Err(super::forward::no_admission()),
         }
@@ -373,8 +373,11 @@ impl Gateway {
             request_id: state.id,
             openings: site.app.policy.knows_passwords().then(|| self.openings(site)),
         };
-        let status = bridge::serve(session, &self.pages, context).await?;
+        let (status, told) = bridge::serve(session, &self.pages, context).await?;
         let request = session.req_header();
+        if let Some(told) = told {
+            self.note_refusal(request, state, &told);
+        }
         if status == StatusCode::SEE_OTHER
             && request.method == Method::POST
             && request.uri.path() == "/_auth/logout"
@@ -428,6 +431,9 @@ fn settle(
     rewritten: Option<String>,
 ) -> Way {
     state.ruling = Some(ruling);
+    if matches!(ruling.outcome, Outcome::SignIn | Outcome::StepUp | Outcome::Forbid) {
+        state.refused = Some(visitor.clone());
+    }
     match decide(ruling.outcome, visitor) {
         Decision::Admit(admission) => {
             if let Some(way) = foreign_websocket(session, state) {

@@ -27,6 +27,7 @@ use crate::auth::keys::KeyRing;
 use crate::auth::login::LoginService;
 use crate::base::clock::Clock;
 use crate::gate::app_tokens::BoundTokens;
+use crate::gate::keeper::RefusalKeeper;
 use crate::gate::logins::CachedLogins;
 use crate::gate::machine::Machines;
 use crate::gate::sessions::CachedSessions;
@@ -44,6 +45,7 @@ pub(super) struct Gateway {
     pub(super) bound: Arc<BoundTokens>,
     pub(super) machines: Arc<Machines>,
     pub(super) calls: Arc<AppCalls>,
+    pub(super) refusals: RefusalKeeper,
     pub(super) keys: Arc<KeyRing>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: RequestIds,
@@ -198,7 +200,7 @@ impl ProxyHttp for Gateway {
         error: &Error,
         state: &mut RequestState,
     ) -> FailToProxy {
-        let error_code = refused::answer_failure(session, error, state).await;
+        let error_code = refused::answer_failure(self, session, error, state).await;
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 

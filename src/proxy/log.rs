@@ -4,7 +4,7 @@ use pingora_error::{Error, ErrorSource};
 use pingora_proxy::Session;
 
 use super::app::App;
-use super::request::{RequestState, reference};
+use super::request::RequestState;
 use crate::base::clock::Clock;
 use crate::gate::policy::DEFAULT;
 
@@ -38,11 +38,11 @@ pub(super) fn request(
     let id = state.id;
     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     if let Some(error) = error.filter(|_| failed) {
-        let reference = reference(id);
+        let reference = id.reference();
         let reason = if silent { "silent for too long" } else { error.etype().as_str() };
         tracing::warn!(%id, reference, app, %client, user, method, path, status, millis, reason, "the app failed");
     } else if let Some(reason) = state.refusal {
-        let reference = reference(id);
+        let reference = id.reference();
         tracing::info!(%id, reference, app, %client, method, path, status, millis, reason, rule, "refused");
     } else {
         tracing::debug!(%id, app, %client, user, method, path, status, millis, rule, "request");

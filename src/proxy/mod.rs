@@ -30,6 +30,7 @@ mod tls;
 mod tunnel;
 mod upstream;
 mod vet;
+mod why;
 mod workers;
 
 pub use self::app_call::AppCalls;

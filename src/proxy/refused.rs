@@ -9,10 +9,11 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::bridge;
-use super::request::{Origin, RequestState, reference};
+use super::gateway::Gateway;
+use super::request::{Origin, RequestState};
 use super::vet::{self, Malformed};
 use crate::gate::target::CanonicalTarget;
-use crate::web::refusal::{Place, Refusal, wants_page};
+use crate::web::refusal::{Place, Refusal, Told, wants_page};
 use crate::web::return_to::ReturnTo;
 
 /// Scripts come back as soon as this.
@@ -64,11 +65,15 @@ impl Refused {
     /// Answers by it.
     pub(super) async fn answer(
         &self,
+        gateway: &Gateway,
         session: &mut Session,
         state: &mut RequestState,
     ) -> Result<()> {
         state.refusal = Some(self.code);
         let response = self.response(session.req_header(), state);
+        let told =
+            Told { status: response.status(), code: self.code, sentence: self.sentence.into() };
+        gateway.note_refusal(session.req_header(), state, &told);
         if self.close {
             session.set_keepalive(None);
         }
@@ -108,7 +113,7 @@ impl Refused {
             status: self.status,
             code: self.code,
             sentence: self.sentence.into(),
-            reference: reference(state.id),
+            reference: state.id.reference(),
             retry_after: self.retry_after.map(|wait| if api { wait.min(SOON) } else { wait }),
             login_url: url("login_required"),
             step_up_url: url("step_up_required"),
@@ -124,6 +129,7 @@ impl Refused {
 
 /// `fail_to_proxy`: the status answered, 0 when there is nobody left to answer.
 pub(super) async fn answer_failure(
+    gateway: &Gateway,
     session: &mut Session,
     error: &Error,
     state: &mut RequestState,
@@ -167,7 +173,7 @@ pub(super) async fn answer_failure(
         }
     };
     let refused = Refused { status, code, sentence, retry_after: retry, close: true };
-    match refused.answer(session, state).await {
+    match refused.answer(gateway, session, state).await {
         Ok(()) => status.as_u16(),
         Err(_) => 0,
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use data_encoding::{BASE32_NOPAD, HEXLOWER};
+use data_encoding::HEXLOWER;
 use http::HeaderValue;
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 
@@ -17,7 +17,7 @@ use super::vet::Marks;
 use crate::base::address::ClientIp;
 use crate::base::id::RequestId;
 use crate::base::random::{NoRandomness, Random, bytes};
-use crate::gate::admission::Admission;
+use crate::gate::admission::{Admission, Visitor};
 use crate::gate::policy::{Outcome, Ruling};
 
 /// Ids of requests: unique over nodes and restarts, at the price of an increment each.
@@ -38,16 +38,6 @@ impl RequestIds {
 
     pub(super) fn next(&self) -> RequestId {
         RequestId::from_parts(self.node, self.next.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-/// The short form of a request id that people can read out: `K7QX-3FZA`.
-pub(super) fn reference(id: RequestId) -> String {
-    let tail = id.as_bytes().get(7..).unwrap_or_default();
-    let text = BASE32_NOPAD.encode(tail);
-    match text.split_at_checked(4) {
-        Some((a, b)) => format!("{a}-{b}"),
-        None => HEXLOWER.encode(tail),
     }
 }
 
@@ -92,6 +82,8 @@ pub(super) struct RequestState {
     pub(super) handshake: Option<Arc<ReadGate>>,
     pub(super) tunnel: Option<Arc<Tunnel>>,
     pub(super) refusal: Option<&'static str>,
+    /// Who was refused, once somebody has looked.
+    pub(super) refused: Option<Visitor>,
 }
 
 impl Drop for RequestState {
@@ -121,6 +113,7 @@ impl RequestState {
             handshake: None,
             tunnel: None,
             refusal: None,
+            refused: None,
         }
     }
 

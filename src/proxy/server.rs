@@ -30,6 +30,7 @@ use crate::auth::login::LoginService;
 use crate::base::clock::Clock;
 use crate::base::random::{NoRandomness, Random};
 use crate::gate::app_tokens::BoundTokens;
+use crate::gate::keeper::RefusalKeeper;
 use crate::gate::logins::CachedLogins;
 use crate::gate::machine::Machines;
 use crate::gate::sessions::CachedSessions;
@@ -55,6 +56,8 @@ pub struct ProxyDeps {
     pub machines: Arc<Machines>,
     /// The apps that are called.
     pub calls: Arc<AppCalls>,
+    /// Where what there is to say of refusals goes.
+    pub refusals: RefusalKeeper,
     /// The key ring, for reading cookies.
     pub keys: Arc<KeyRing>,
     /// The time.
@@ -179,6 +182,7 @@ impl Proxy {
             bound: deps.bound,
             machines: deps.machines,
             calls: Arc::clone(&deps.calls),
+            refusals: deps.refusals,
             keys: deps.keys,
             clock: deps.clock,
             ids: RequestIds::new(&*deps.random)?,

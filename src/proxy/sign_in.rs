@@ -14,7 +14,7 @@ use super::bridge::{self, Form};
 use super::forward;
 use super::gateway::Gateway;
 use super::refused::Refused;
-use super::request::{RequestState, reference};
+use super::request::RequestState;
 use super::site::Site;
 use super::upstream::or_internal;
 use crate::auth::app_sign_in::{AppPolicy, Relayed};
@@ -28,7 +28,7 @@ use crate::auth::token::{PendingToken, PlainToken, SessionToken};
 use crate::base::secret::Secret;
 use crate::gate::dialect::{Dialect, MOST_BYTES, READ_TIME, SignInForm};
 use crate::web::cookies;
-use crate::web::refusal::Refusal;
+use crate::web::refusal::{Refusal, Told};
 
 /// Most characters of a `User-Agent` that are kept.
 const USER_AGENT_MAX: usize = 256;
@@ -113,7 +113,7 @@ impl Gateway {
                         Err(why) => ours(StatusCode::BAD_REQUEST, "bad_request", why.to_string()),
                         Ok(form) => match attempt.run(policy, form).await {
                             Ok(said) => said,
-                            Err(error) => return failed(session, state, &error).await,
+                            Err(error) => return failed(self, session, state, &error).await,
                         },
                     }
                 }
@@ -129,12 +129,20 @@ impl Gateway {
             Said::CodeWanted => Some("code_wanted"),
         };
         let response = response(said, &dialect, state, session)?;
+        if let Some(told) = response.extensions().get::<Told>() {
+            self.note_refusal(session.req_header(), state, told);
+        }
         bridge::write(session, response).await?;
         Ok(())
     }
 }
 
-async fn failed(session: &mut Session, state: &mut RequestState, error: &LoginError) -> Result<()> {
+async fn failed(
+    gateway: &Gateway,
+    session: &mut Session,
+    state: &mut RequestState,
+    error: &LoginError,
+) -> Result<()> {
     let id = state.id;
     tracing::error!(%id, %error, "a sign-in by the app could not be carried out");
     let refused = if let LoginError::AppSilent(_) = error {
@@ -142,7 +150,7 @@ async fn failed(session: &mut Session, state: &mut RequestState, error: &LoginEr
     } else {
         Refused::unavailable()
     };
-    refused.answer(session, state).await
+    refused.answer(gateway, session, state).await
 }
 
 /// A browser says that another site sends this: somebody would be signed in as somebody else.
@@ -367,7 +375,7 @@ fn response(
                 status,
                 code,
                 sentence: sentence.into(),
-                reference: reference(state.id),
+                reference: state.id.reference(),
                 retry_after,
                 login_url: None,
                 step_up_url: None,

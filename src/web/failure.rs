@@ -43,13 +43,13 @@ impl Failure {
 
     /// Notes it in the log where the operator has to know, and makes the refusal.
     pub(super) fn into_refusal(self, context: &RequestContext) -> Refusal {
-        let reference = context.request_id.to_string();
+        let reference = context.request_id.reference();
         let login_url = || Some(format!("{}/_auth/login", context.origin));
         let unavailable = |seconds, sentence: &'static str| Refusal {
             status: StatusCode::SERVICE_UNAVAILABLE,
             code: "unavailable",
             sentence: sentence.into(),
-            reference: context.request_id.to_string(),
+            reference: context.request_id.reference(),
             retry_after: Some(Duration::from_secs(seconds)),
             login_url: None,
             step_up_url: None,
@@ -65,7 +65,7 @@ impl Failure {
                 step_up_url: None,
             },
             Self::Unavailable(LoginError::Busy) => {
-                tracing::warn!(request = %reference, "too many passwords are being checked");
+                tracing::warn!(request = %context.request_id, %reference, "too many passwords are being checked");
                 unavailable(
                     2,
                     "Very many people are signing in at this moment. This is not your fault. \
@@ -73,7 +73,7 @@ impl Failure {
                 )
             }
             Self::Unavailable(error) => {
-                tracing::error!(request = %reference, %error, "a page could not be answered");
+                tracing::error!(request = %context.request_id, %reference, %error, "a page could not be answered");
                 unavailable(
                     5,
                     "Signing in does not work at this moment. This is not your fault, and what \
@@ -81,7 +81,7 @@ impl Failure {
                 )
             }
             Self::Broken(reason) => {
-                tracing::error!(request = %reference, %reason, "a page could not be made");
+                tracing::error!(request = %context.request_id, %reference, %reason, "a page could not be made");
                 Refusal {
                     status: StatusCode::INTERNAL_SERVER_ERROR,
                     code: "internal",

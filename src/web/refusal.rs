@@ -71,6 +71,17 @@ impl Default for ErrorShape {
     }
 }
 
+/// What was told to whom a request was refused: an extension of the answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// For scripts.
+    pub code: &'static str,
+    /// For people.
+    pub sentence: Cow<'static, str>,
+}
+
 /// A refusal in some shape.
 struct Json<'a>(&'a Refusal, &'a ErrorShape);
 
@@ -132,6 +143,8 @@ impl Refusal {
             headers.insert(RETRY_AFTER, HeaderValue::from(words::whole_seconds(wait)));
         }
         harden(headers, place.is_some_and(|p| p.origin.starts_with("https://")));
+        let (status, code, sentence) = (self.status, self.code, self.sentence.clone());
+        response.extensions_mut().insert(Told { status, code, sentence });
         response
     }
 

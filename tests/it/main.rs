@@ -42,3 +42,4 @@ mod support;
 mod throttling;
 mod tickets;
 mod timelapse;
+mod why;

@@ -9,6 +9,7 @@ use crate::auth::recovery::RecoveryCode;
 use crate::auth::totp::Code;
 use crate::web::failure::Failure;
 use crate::web::form::CodeForm;
+use crate::web::refusal::Told;
 use crate::web::service::Pending;
 use crate::web::view::{Answer, Complaint, Frame};
 use crate::web::visit::{Visit, signed_in};
@@ -95,15 +96,25 @@ async fn page(visit: &Visit, means: Means, complaint: &Complaint) -> Result<Resp
 }
 
 fn help(visit: &Visit, name: &str) -> Result<Response, Failure> {
-    let reference = visit.context.request_id.to_string();
+    let reference = visit.context.request_id.reference();
     let page = HelpPage { frame: visit.frame(), name, reference };
-    Ok(Answer::page(StatusCode::FORBIDDEN, &page)?.done())
+    let answer = Answer::page(StatusCode::FORBIDDEN, &page)?.done();
+    let sentence = "The account has no second factor, and none may be enrolled by the password.";
+    Ok(told(answer, "no_second_factor", sentence))
+}
+
+/// Notes what a page of refusal says, for whoever is asked about its reference.
+fn told(mut answer: Response, code: &'static str, sentence: &'static str) -> Response {
+    let (status, sentence) = (answer.status(), sentence.into());
+    answer.extensions_mut().insert(Told { status, code, sentence });
+    answer
 }
 
 fn suspended(visit: &Visit, name: &str, recovery: bool) -> Result<Response, Failure> {
-    let reference = visit.context.request_id.to_string();
+    let reference = visit.context.request_id.reference();
     let page = SuspendedPage { frame: visit.frame(), name, recovery, reference };
-    Ok(Answer::page(StatusCode::FORBIDDEN, &page)?.done())
+    let answer = Answer::page(StatusCode::FORBIDDEN, &page)?.done();
+    Ok(told(answer, "suspended", "The authenticator had too many wrong codes in a row."))
 }
 
 pub(in crate::web) async fn show_otp(visit: Visit) -> Result<Response, Failure> {

@@ -52,7 +52,7 @@ fn nobody(visit: &Visit) -> Response {
         status: StatusCode::UNAUTHORIZED,
         code: "login_required",
         sentence: "Nobody is signed in.".into(),
-        reference: context.request_id.to_string(),
+        reference: context.request_id.reference(),
         retry_after: None,
         login_url: Some(format!("{}/_auth/login", context.origin)),
         step_up_url: None,

@@ -12,6 +12,7 @@ mod guesses;
 mod outages;
 mod pending;
 mod places;
+mod refusals;
 mod resets;
 pub(crate) mod samples;
 mod sessions;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vestibule::auth::ports::{
     Accounts, AppAccounts, AppTokens, Attempts, Audit, Factors, Guesses, PasswordResets,
-    PendingLogins, Sessions, Tickets,
+    PendingLogins, Refusals, Sessions, Tickets,
 };
 use vestibule::auth::session::{PendingLogin, Session};
 use vestibule::auth::token::{HashedToken, PendingToken, SessionToken};
@@ -41,7 +41,7 @@ impl<S> DurablePorts for S where
 /// What a short-lived store does. Where two ports have an operation of one name, each has a name of
 /// its own here.
 pub(crate) trait ShortLivedPorts:
-    PendingLogins + Sessions + AppTokens + Attempts + Clone + 'static
+    PendingLogins + Sessions + AppTokens + Attempts + Refusals + Clone + 'static
 {
     fn load_login(
         &self,
@@ -70,7 +70,10 @@ pub(crate) trait ShortLivedPorts:
         async move { Sessions::ping(self).await.unwrap() }
     }
 }
-impl<S: PendingLogins + Sessions + AppTokens + Attempts + Clone + 'static> ShortLivedPorts for S {}
+impl<S: PendingLogins + Sessions + AppTokens + Attempts + Refusals + Clone + 'static>
+    ShortLivedPorts for S
+{
+}
 
 /// Two stores on one database.
 pub(crate) struct Durable<S> {

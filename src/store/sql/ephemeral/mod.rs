@@ -6,6 +6,7 @@
 mod app_tokens;
 mod attempts;
 mod pending;
+mod refusals;
 mod sessions;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ const SCHEMA: &[Step] = &[
     Step { version: 1, name: "sessions", sql: include_str!("../migrations/sessions_0001.sql") },
     Step { version: 4, name: "offers", sql: include_str!("../migrations/offers_0004.sql") },
     Step { version: 5, name: "app tokens", sql: include_str!("../migrations/app_tokens_0005.sql") },
+    Step { version: 7, name: "refusals", sql: include_str!("../migrations/refusals_0007.sql") },
 ];
 
 const STORE: &str = "the session store (SQLite)";
