@@ -204,6 +204,22 @@ mod tests {
     }
 
     #[test]
+    fn of_many_tokens_no_two_are_alike_and_every_bit_is_drawn() {
+        let (keys, random) = (KeyRing::new(&material()).unwrap(), OsRandom::new());
+        let (mut seen, mut ones) = (std::collections::HashSet::new(), [0_u32; 256]);
+        for _ in 0..4000 {
+            let token = PlainToken::<SessionToken>::generate(&keys, &random).unwrap();
+            let bytes = BASE64URL_NOPAD.decode(token.reveal().as_bytes()).unwrap();
+            for (bit, count) in ones.iter_mut().enumerate() {
+                *count += u32::from(bytes[bit / 8] >> (bit % 8) & 1);
+            }
+            assert!(seen.insert(token.reveal().to_owned()));
+        }
+        // Ten standard deviations off would be no chance.
+        assert!(ones.iter().all(|n| (1684..=2316).contains(n)), "{ones:?}");
+    }
+
+    #[test]
     fn a_login_token_is_no_session_token() {
         let keys = KeyRing::new(&material()).unwrap();
         let token = PlainToken::<PendingToken>::generate(&keys, &OsRandom::new()).unwrap();
