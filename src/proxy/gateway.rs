@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{StatusCode, Version};
 use ipnet::IpNet;
 use pingora_core::protocols::Digest;
-use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, Peer};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
@@ -112,6 +112,10 @@ impl ProxyHttp for Gateway {
             error.esource = ErrorSource::Upstream;
             error
         })?;
+        if !state.marks.hop_by_hop {
+            // Pingora would look for each of them again.
+            peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
+        }
         let tunnel = app.websocket && state.marks.websocket;
         let plain = session.req_header().version != Version::HTTP_2 && !state.marks.more;
         match &state.connection {

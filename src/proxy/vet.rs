@@ -71,6 +71,8 @@ pub(super) struct Marks {
     pub(super) host: bool,
     /// HTTP/1.1 frames a body, or the connection is to become another.
     pub(super) more: bool,
+    /// There is a header that is about this connection only (RFC 9110 §7.6.1).
+    pub(super) hop_by_hop: bool,
 }
 
 /// Checks everything but the target, the host and the method.
@@ -132,16 +134,23 @@ impl<'a> Heads<'a> {
                     return Err(bad("The Content-Length header is not one plain number."));
                 }
             }
+            header::TE
+            | header::TRAILER
+            | header::PROXY_AUTHENTICATE
+            | header::PROXY_AUTHORIZATION => self.marks.hop_by_hop = true,
             header::TRANSFER_ENCODING => {
+                self.marks.hop_by_hop = true;
                 self.marks.more = true;
                 if self.encoding.replace(value).is_some() {
                     return Err(bad("The request body is framed in an ambiguous way."));
                 }
             }
             header::CONNECTION => {
+                self.marks.hop_by_hop = true;
                 self.connection_tokens += value.as_bytes().split(|b| *b == b',').count();
             }
             header::UPGRADE => {
+                self.marks.hop_by_hop = true;
                 self.marks.more = true;
                 self.marks.websocket |= value.as_bytes().eq_ignore_ascii_case(b"websocket");
             }
@@ -151,6 +160,7 @@ impl<'a> Heads<'a> {
                 }
             }
             _ => {
+                self.marks.hop_by_hop |= is_about_connection(name.as_str());
                 self.marks.managed |= hygiene::is_managed(name.as_str());
                 self.marks.worker |= workers::asks(name, value);
             }
@@ -218,6 +228,11 @@ impl<'a> Heads<'a> {
         }
         Ok(chosen)
     }
+}
+
+/// Whether a name that HTTP itself does not define is about a connection only.
+fn is_about_connection(name: &str) -> bool {
+    matches!(name, "keep-alive" | "proxy-connection" | "http2-settings")
 }
 
 fn sizes(lines: usize, bytes: usize) -> Result<(), Malformed> {
@@ -300,6 +315,28 @@ mod tests {
         }
         let chunked = headers(&[("transfer-encoding", "chunked")]);
         assert!(Heads::read(&chunked).unwrap().framing(Version::HTTP_10).is_err());
+    }
+
+    #[test]
+    fn what_is_about_the_connection_only_is_noticed() {
+        for name in [
+            "connection",
+            "http2-settings",
+            "keep-alive",
+            "proxy-authenticate",
+            "proxy-authorization",
+            "proxy-connection",
+            "te",
+            "trailer",
+            "upgrade",
+        ] {
+            let headers = headers(&[("accept", "*/*"), (name, "x")]);
+            assert!(Heads::read(&headers).unwrap().marks.hop_by_hop, "{name}");
+        }
+        let chunked = headers(&[("transfer-encoding", "chunked")]);
+        assert!(Heads::read(&chunked).unwrap().marks.hop_by_hop);
+        let end_to_end = headers(&[("accept", "*/*"), ("cookie", "a=1"), ("x-connection", "te")]);
+        assert!(!Heads::read(&end_to_end).unwrap().marks.hop_by_hop);
     }
 
     #[test]
