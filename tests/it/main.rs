@@ -18,6 +18,7 @@ mod audit;
 mod axe;
 mod browser;
 mod cellengine;
+mod cellengine_browser;
 mod cli;
 mod cluster;
 mod config;
