@@ -213,7 +213,9 @@ impl Gateway {
                 (Some(_), Visitor::Machine(_) | Visitor::Password(_) | Visitor::Anonymous) => false,
             };
             if keeps {
-                kept.push(line);
+                let bare = dialect.without_domain(line.as_bytes());
+                let bare = bare.and_then(|bare| HeaderValue::from_bytes(&bare).ok());
+                kept.push(bare.unwrap_or(line));
             }
         }
         response.remove_header(&SET_COOKIE);

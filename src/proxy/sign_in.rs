@@ -324,6 +324,7 @@ const HOP_BY_HOP: [&str; 6] =
 /// What the app said, as the client gets it.
 fn relayed(
     mut answer: Relayed,
+    dialect: &Dialect,
     state: &RequestState,
     session: &Session,
 ) -> Result<Response<Bytes>> {
@@ -334,6 +335,8 @@ fn relayed(
         if HOP_BY_HOP.contains(&name.as_str()) {
             continue;
         }
+        let bare = if name == "set-cookie" { dialect.without_domain(value) } else { None };
+        let value = bare.as_ref().unwrap_or(value);
         let name = HeaderName::from_bytes(name.as_bytes()).ok();
         if let Some((name, value)) = name.zip(HeaderValue::from_bytes(value).ok()) {
             response.headers_mut().append(name, value);
@@ -357,9 +360,9 @@ fn response(
     session: &Session,
 ) -> Result<Response<Bytes>> {
     match said {
-        Said::App(answer) => relayed(answer, state, session),
+        Said::App(answer) => relayed(answer, dialect, state, session),
         Said::In(answer, done) => {
-            let mut response = relayed(answer, state, session)?;
+            let mut response = relayed(answer, dialect, state, session)?;
             let set = cookies::set(cookies::SESSION, done.token.reveal());
             let set = or_internal(set.ok_or(std::fmt::Error), "a token is no header value")?;
             response.headers_mut().append(SET_COOKIE, set);

@@ -170,6 +170,11 @@ async fn a_token_counts_in_every_place_within_its_session_and_nowhere_else() {
     assert_eq!(person.fetch(LIST).await.status, 200);
     let own = person.jar.insert("token".to_owned(), foreign.replace(':', "%3A")).unwrap();
     assert_eq!(person.fetch(LIST).await.status, 401);
+    let both = format!(
+        "Authorization: Bearer {foreign}\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n\
+         Sec-Fetch-Dest: document\r\n"
+    );
+    assert_eq!(person.ask("GET", LIST, &both, b"").await.status, 401, "not in the cookie alone");
     // The page itself loads without the stale cookie, so that one can sign in again.
     assert_eq!(person.get("/experiments/1").await.status, 200);
     let last = lab.app.requests().await.pop().unwrap();
@@ -190,11 +195,16 @@ async fn a_token_counts_in_every_place_within_its_session_and_nowhere_else() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_that_change_with_every_answer_are_bound_as_they_come() {
-    let lab = Lab::with("provision = true", &["--rotate"]).await;
+    // Whatever domain the app says its cookie is for, it is the gateway's by whose name it is known.
+    let options = ["--rotate", "--cookie-domain", "app.example"];
+    let lab = Lab::with("provision = true", &options).await;
     let (_browser, mut codes, _) = lab.join("alice").await;
     let mut person = Lab::browser(&lab.one);
     let code = codes.next().await;
     let first = script(&mut person, "alice", &code).await;
+    let other = codes.next().await;
+    let signs_in = ["signin", "alice@lab.example", "pw-alice", &other];
+    assert_eq!(Lab::client(&lab.two, &signs_in, "").await["listed"], 0, "a jar that minds domains");
     let mut before = person.jar["token"].clone();
     for _ in 0..5 {
         let mut there = person.at(&lab.two);

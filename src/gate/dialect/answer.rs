@@ -60,7 +60,11 @@ impl Dialect {
                 tokens.push(token);
             }
         }
-        Held { set_cookies: lines, tokens }
+        let without = |line: String| match self.without_domain(line.as_bytes()) {
+            Some(bare) => String::from_utf8(bare).unwrap_or(line),
+            None => line,
+        };
+        Held { set_cookies: lines.into_iter().map(without).collect(), tokens }
     }
 }
 

@@ -32,28 +32,23 @@ impl Credentials {
 }
 
 /// Name and value of a part of a `Cookie` line as a careless app might read them.
-fn pair(segment: &[u8]) -> Option<(&[u8], &[u8])> {
+fn pair(segment: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let segment = segment.trim_ascii();
+    let segment = segment.strip_prefix(b"=").unwrap_or(segment);
     let at = segment.iter().position(|byte| *byte == b'=')?;
     let (name, value) = (segment.get(..at)?.trim_ascii(), segment.get(at + 1..)?.trim_ascii());
     let bare = value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\""));
-    Some((name, bare.unwrap_or(value)))
+    Some((percent_decoded(name), bare.unwrap_or(value)))
 }
 
 impl Dialect {
     /// The app's credentials in a request.
     pub fn credentials(&self, headers: &HeaderMap, query: Option<&str>) -> Credentials {
         let mut found = Credentials { all: Vec::new(), only_cookies: true, in_query: false };
-        if self.places.cookie.is_some() {
-            let lines = headers.get_all(COOKIE).iter();
-            for segment in lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')) {
-                if let Some((name, value)) = pair(segment)
-                    && self.is_token_cookie(name)
-                {
-                    found.add(value);
-                }
-            }
+        let lines = headers.get_all(COOKIE).iter();
+        for segment in lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')) {
+            self.tokens_in(segment).for_each(|token| found.add(token));
         }
-        let in_cookies = found.all.len();
         if self.places.authorization {
             for line in headers.get_all(AUTHORIZATION) {
                 let text = line.as_bytes().trim_ascii();
@@ -62,10 +57,12 @@ impl Dialect {
                 // Another scheme than the app's is still somebody's credential.
                 let bearer = scheme.eq_ignore_ascii_case(b"bearer");
                 found.add(if bearer { rest.trim_ascii() } else { text });
+                found.only_cookies = false;
             }
         }
         if let (Some(name), Some(query)) = (&self.places.query, query) {
-            for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            // Some take a semicolon for what separates parameters.
+            for (key, value) in form_urlencoded::parse(query.replace(';', "&").as_bytes()) {
                 let bare = key.split('[').next().unwrap_or_default();
                 if bare.trim().eq_ignore_ascii_case(name) {
                     // Decoded once by now; as the app does it, and no more.
@@ -74,11 +71,19 @@ impl Dialect {
                         found.all.push(token);
                     }
                     found.in_query = true;
+                    found.only_cookies = false;
                 }
             }
         }
-        found.only_cookies = found.all.len() == in_cookies && !found.in_query;
         found
+    }
+
+    /// The app's tokens in a part of a `Cookie` line; some take a comma for its end.
+    fn tokens_in<'a>(&self, segment: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        segment.split(|byte| *byte == b',').filter_map(|part| {
+            let (name, value) = pair(part)?;
+            self.is_token_cookie(&name).then_some(value)
+        })
     }
 
     fn is_token_cookie(&self, name: &[u8]) -> bool {
@@ -90,17 +95,17 @@ impl Dialect {
     pub fn token_set_by(&self, line: &[u8]) -> Option<Vec<u8>> {
         let first = line.split(|byte| *byte == b';').next()?;
         let (name, value) = pair(first)?;
-        (self.is_token_cookie(name) && !value.is_empty()).then(|| percent_decoded(value))
+        (self.is_token_cookie(&name) && !value.is_empty()).then(|| percent_decoded(value))
     }
 
     /// Leaves the app's session token out of all `Cookie` lines.
     pub fn strip_cookies(&self, headers: &mut HeaderMap) {
-        let token =
-            |segment: &&[u8]| pair(segment).is_some_and(|(name, _)| self.is_token_cookie(name));
         let mut kept: Vec<&[u8]> = Vec::new();
         for line in headers.get_all(COOKIE) {
             let segments = line.as_bytes().split(|byte| *byte == b';');
-            kept.extend(segments.filter(|s| !token(s)).map(<[u8]>::trim_ascii));
+            kept.extend(
+                segments.filter(|s| self.tokens_in(s).next().is_none()).map(<[u8]>::trim_ascii),
+            );
         }
         let line = kept.join(&b"; "[..]);
         headers.remove(COOKIE);
@@ -109,6 +114,24 @@ impl Dialect {
         {
             headers.insert(COOKIE, value);
         }
+    }
+
+    /// A `Set-Cookie` line without the domain that the app gives its token's cookie: a browser or a
+    /// script that knows the app by the gateway's name would not take it. Nothing where there is no
+    /// such domain, or it is another cookie.
+    pub fn without_domain(&self, line: &[u8]) -> Option<Vec<u8>> {
+        let mut parts = line.split(|byte| *byte == b';');
+        let (name, _) = pair(parts.next()?)?;
+        let is_domain = |part: &&[u8]| {
+            let name = part.split(|byte| *byte == b'=').next().unwrap_or_default();
+            name.trim_ascii().eq_ignore_ascii_case(b"domain")
+        };
+        if !self.is_token_cookie(&name) || !parts.clone().any(|part| is_domain(&part)) {
+            return None;
+        }
+        let first = line.split(|byte| *byte == b';').next()?;
+        let kept = std::iter::once(first).chain(parts.filter(|part| !is_domain(part)));
+        Some(kept.collect::<Vec<_>>().join(&b";"[..]))
     }
 
     /// Whether a credential is one of the app's long-lived tokens.
@@ -167,12 +190,17 @@ pub(super) mod tests {
             [("cookie", "a=1; token=s%3Ax.y; b=2")],
             [("cookie", "token = s:x.y")],
             [("cookie", "Token=\"s:x.y\"")],
+            [("cookie", "=token=s:x.y")],
+            [("cookie", "%74oken=s:x.y")],
+            [("cookie", "a=1,token=s:x.y")],
             [("authorization", "Bearer s:x.y")],
             [("authorization", "bearer\t s%3Ax.y ")],
         ] {
             assert_eq!(found(&headers, None), ["s:x.y"], "{headers:?}");
         }
-        for query in ["token=s%3Ax.y", "a=1&token=s:x.y", "%74oken=s:x.y", "token[]=s:x.y"] {
+        for query in
+            ["token=s%3Ax.y", "a=1&token=s:x.y", "%74oken=s:x.y", "token[]=s:x.y", "a;token=s:x.y"]
+        {
             assert_eq!(found(&[], Some(query)), ["s:x.y"], "{query}");
         }
         assert_eq!(found(&[("authorization", "Token abc")], None), ["Token abc"]);
@@ -184,15 +212,45 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_token_that_is_in_a_cookie_and_elsewhere_is_not_in_cookies_only() {
+        let of = |lines: &[(&'static str, &str)], query: Option<&str>| {
+            let headers: HeaderMap =
+                lines.iter().map(|(n, v)| (n.parse().unwrap(), v.parse().unwrap())).collect();
+            let found = dialect().credentials(&headers, query);
+            (found.all.len(), found.only_cookies, found.in_query)
+        };
+        let cookie = ("cookie", "token=x");
+        assert_eq!(of(&[cookie], None), (1, true, false));
+        assert_eq!(of(&[cookie, ("authorization", "Bearer x")], None), (1, false, false));
+        assert_eq!(of(&[cookie], Some("token=x")), (1, false, true));
+    }
+
+    #[test]
     fn the_token_is_taken_out_and_the_rest_stays() {
         let mut headers = HeaderMap::new();
         headers.append(COOKIE, "a=1;  token=x; b=\"2\"".parse().unwrap());
-        headers.append(COOKIE, " Token =y".parse().unwrap());
+        headers.append(COOKIE, " Token =y, =token=z".parse().unwrap());
         dialect().strip_cookies(&mut headers);
         assert_eq!(headers[COOKIE], "a=1; b=\"2\"");
         let mut only = HeaderMap::from_iter([(COOKIE, "token=x".parse().unwrap())]);
         dialect().strip_cookies(&mut only);
         assert!(!only.contains_key(COOKIE));
+    }
+
+    #[test]
+    fn the_domain_of_the_app_is_left_out_of_its_token_alone() {
+        let without = |line: &str| {
+            let line = dialect().without_domain(line.as_bytes());
+            line.map(|line| String::from_utf8(line).unwrap())
+        };
+        let plain = "token=s%3Aa; Path=/; Secure";
+        assert_eq!(
+            without("token=s%3Aa; Domain=app.example; Path=/; Secure").as_deref(),
+            Some(plain)
+        );
+        assert_eq!(without("token=s%3Aa; Path=/; domain = x; Secure").as_deref(), Some(plain));
+        assert_eq!(without(plain), None);
+        assert_eq!(without("other=1; Domain=x"), None);
     }
 
     #[test]
