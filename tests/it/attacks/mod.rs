@@ -28,10 +28,13 @@ struct Range {
 }
 
 impl Range {
-    async fn set_up() -> Self {
+    /// `rules` stand behind the one that makes `/public/**` public.
+    async fn set_up(rules: &str) -> Self {
         let (app, slow_app) = (Recorder::start().await, Recorder::start().await);
         let open = "[[apps.rules]]\npath = \"/*\"\naccess = \"public\"\n[[apps.rules]]\npath = \"/*/**\"\naccess = \"public\"\n";
-        let plan = Plan::new(&app).app("slow", "other.test", &slow_app.url(), open);
+        let plan = Plan::new(&app);
+        let plan = Plan { apps: plan.apps.clone() + rules, ..plan };
+        let plan = plan.app("slow", "other.test", &slow_app.url(), open);
         let gateway = Gateway::start(&plan).await;
         let (full, _person) = visitor::signed_in(&gateway, "corpus").await;
         let mut half = Visitor::pending(&gateway, "halfway").await;
@@ -87,7 +90,38 @@ impl Range {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_attack_of_the_corpus_gets_through() {
-    let range = Range::set_up().await;
+    none_gets_through("").await;
+}
+
+/// Rules about everything, none of which opens what two factors closed.
+const ABOUT_ALL: &str = r#"
+[[apps.rules]]
+name = "only noted"
+access = "deny"
+report_only = true
+[[apps.rules]]
+name = "only noted as public"
+path = "/**"
+networks = ["0.0.0.0/0", "::/0"]
+access = "public"
+report_only = true
+[[apps.rules]]
+name = "staff"
+hosts = ["gw.test"]
+groups = ["staff"]
+methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+access = "two_factor"
+max_age = "12h"
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_attack_of_the_corpus_gets_through_with_rules_of_every_kind() {
+    let rules = super::rules::RULES.replace("hosts = [\"plain.test\"]\n", "methods = [\"PUT\"]\n");
+    none_gets_through(&(rules + ABOUT_ALL)).await;
+}
+
+async fn none_gets_through(rules: &str) {
+    let range = Range::set_up(rules).await;
     let all = corpus::read();
     assert_eq!(all.len(), 247, "entries in the corpus");
     let (scripts, shots): (Vec<&Attack>, Vec<&Attack>) =
