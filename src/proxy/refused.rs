@@ -73,7 +73,10 @@ impl Refused {
         let response = self.response(session.req_header(), state);
         let told =
             Told { status: response.status(), code: self.code, sentence: self.sentence.into() };
-        gateway.note_refusal(session.req_header(), state, &told);
+        // Nobody asks why of a way to https, nor of leave to ask from another origin.
+        if !matches!(told.status, StatusCode::PERMANENT_REDIRECT | StatusCode::NO_CONTENT) {
+            gateway.note_refusal(session.req_header(), state, &told);
+        }
         if self.close {
             session.set_keepalive(None);
         }

@@ -703,3 +703,26 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn what_asks_for_less_than_two_factors_is_reported_as_a_weakening() {
+    let site = Site::new();
+    let rules = "[[apps.rules]]\nname = \"reports\"\naccess = \"password\"\nreport_only = true\n\
+                 [[apps.rules]]\nname = \"inside\"\naccess = \"public\"\nnetworks = [\"10.0.0.0/8\"]\n\
+                 [[apps.rules]]\nname = \"readers\"\naccess = \"password\"\npath = \"/read/**\"\n\
+                 [[apps.rules]]\nname = \"all\"\naccess = \"two_factor\"\n\
+                 [[apps.rules]]\nname = \"late\"\naccess = \"deny\"\n";
+    let run = site.check(&format!("{GOOD}{rules}"));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let weak: Vec<&str> = run.stderr.lines().filter(|l| l.starts_with("weakening: ")).collect();
+    assert_eq!(weak.len(), 2, "{}", run.stderr);
+    assert!(
+        weak[0].contains("apps[0].rules[2].access") && weak[0].contains("every path is public")
+    );
+    assert!(weak[1].contains("apps[0].rules[3].access") && weak[1].contains("the password alone"));
+    assert!(run.stderr.contains("rules[5]: is never reached"), "{}", run.stderr);
+    assert!(run.stdout.contains("password (weakening: no second factor)"), "{}", run.stdout);
+    assert!(run.stdout.contains("(report only: does not act)"), "{}", run.stdout);
+    let quiet = site.check(GOOD);
+    assert!(!quiet.stderr.contains("weakening") && !quiet.stdout.contains("weakening"));
+}

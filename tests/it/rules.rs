@@ -425,3 +425,16 @@ async fn explain_names_the_rule_and_why_those_before_it_did_not_decide() {
     let (code, text) = explain(&[&team[..], &from, &["--user", "nobody"]].concat());
     assert_eq!(code, Some(1), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_that_only_reports_takes_no_public_path_down_with_the_store() {
+    let rules = "[[apps.rules]]\nname = \"trial\"\npath = \"/public/**\"\naccess = \"deny\"\n\
+                 report_only = true\n";
+    let mut cluster = Cluster::serving(rules, "").await;
+    let (mut alice, _person) = visitor::signed_in(&cluster.one, "alice").await;
+    assert_eq!(alice.fetch("/public/a").await.status, 200);
+    cluster.redis.kill();
+    let down = async { while alice.fetch("/app").await.status != 503 {} };
+    tokio::time::timeout(client::PATIENCE, down).await.unwrap();
+    assert_eq!(alice.fetch("/public/a").await.status, 200, "what is public stays up");
+}
