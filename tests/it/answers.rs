@@ -1,6 +1,7 @@
 //! Answers by intent: what scripts get where only scripts ask, and what scripts of other origins may
 //! read.
 
+use super::browser::{Look, Screen};
 use super::support::client::{self, Browser, PATIENCE};
 use super::support::cluster::Cluster;
 use super::support::gateway::{Gateway, Plan};
@@ -222,4 +223,43 @@ async fn an_app_may_have_errors_in_a_shape_of_its_own() {
     assert_eq!(fields, ["kind", "message", "reference"]);
     assert_eq!(said["kind"], "login_required");
     assert_eq!(client::admin(&gateway, "/readyz").await.status, 200);
+}
+
+/// What a script of the open page learns of an answer to another origin.
+async fn learnt(screen: &Screen, request: &str) -> serde_json::Value {
+    let script = format!(
+        "const done = arguments[0];
+         {request}.then(async answer => done([answer.status, (await answer.json()).code]),
+                        () => done('unreadable'));"
+    );
+    within(PATIENCE, request, screen.client.execute_async(&script, Vec::new())).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_lets_scripts_of_a_configured_origin_read_that_somebody_has_to_sign_in() {
+    let app = Recorder::start().await;
+    let origin = format!("cors_origins = [\"{}\"]\napi_paths = [\"/api/**\"]\n", app.url());
+    let gateway = gateway(&app, &origin).await;
+    let screen = Screen::open(Look::plain(true)).await;
+    let api = format!("https://gw.test:{}/api/x", gateway.https.port());
+    let get = format!("fetch('{api}', {{ credentials: 'include' }})");
+    // The second one is asked about first, by a preflight.
+    let put = format!(
+        "fetch('{api}', {{ method: 'PUT', credentials: 'include', body: '{{}}', \
+         headers: {{ 'Content-Type': 'application/json', 'X-Mine': '1' }} }})"
+    );
+    screen.client.goto(&format!("{}/page", app.url())).await.unwrap();
+    let mark = app.mark();
+    for request in [&get, &put] {
+        let learnt = learnt(&screen, request).await;
+        assert_eq!(learnt, serde_json::json!([401, "login_required"]), "{request}");
+    }
+    let other = app.url().replace("127.0.0.1", "localhost");
+    screen.client.goto(&format!("{other}/page")).await.unwrap();
+    for request in [&get, &put] {
+        assert_eq!(learnt(&screen, request).await, "unreadable", "{request}");
+    }
+    app.barrier().await;
+    let asked: Vec<String> = app.requests(mark).into_iter().map(|r| r.head.target).collect();
+    assert!(!asked.iter().any(|target| target.starts_with("/api/")), "{asked:?}");
 }

@@ -438,3 +438,23 @@ async fn a_rule_that_only_reports_takes_no_public_path_down_with_the_store() {
     tokio::time::timeout(client::PATIENCE, down).await.unwrap();
     assert_eq!(alice.fetch("/public/a").await.status, 200, "what is public stays up");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tunnel_opened_by_the_password_alone_ends_with_the_login() {
+    let app = Recorder::start().await;
+    let gateway = gateway(&app).await;
+    gateway.add_user("bob");
+    let mut browser = Browser::new(&gateway);
+    visitor::prove_password(&mut browser, "bob").await;
+    let mut wire = browser.connect().await;
+    let opening = format!(
+        "GET /pw/ws HTTP/1.1\r\nHost: gw.test\r\n{}Connection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
+         Origin: https://gw.test\r\n\r\n",
+        browser.cookie_line()
+    );
+    wire.send(opening.as_bytes()).await.unwrap();
+    assert_eq!(wire.answer_head().await.unwrap().status, 101);
+    assert_eq!(browser.submit("/_auth/logout", &[]).await.status, 303);
+    tokio::time::timeout(client::PATIENCE, wire.rest()).await.unwrap();
+}

@@ -87,6 +87,17 @@ async fn any_node_tells_why_a_request_was_refused() {
             );
         }
     }
+    // What would become of such requests is explained by the same rules.
+    for (path, who, rule) in [
+        ("/api/a", &[][..], "default"),
+        ("/%61pi/shut/a", &["--user", "alice"], "closed"),
+        ("/api/sign", &["--user", "alice", "--second-factor-age", "1s"], "very fresh"),
+    ] {
+        let url = format!("https://gw.test{path}");
+        let output = cluster.two.command(&[&["explain", "GET", &url, "--json"], who].concat(), "");
+        let explained: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(explained["decides"]["rule"], rule, "{explained}");
+    }
     // Nothing of it opens a door.
     let kept = cluster.redis.dump().await;
     for secret in ["s3cret", alice.jar[SESSION].as_str()] {
