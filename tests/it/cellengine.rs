@@ -507,3 +507,33 @@ async fn an_operator_ends_what_the_tokens_are_worth() {
     let second = std::time::Duration::from_secs(2);
     super::support::within(second, "the token to be worth nothing", refused).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_takes_its_tokens_along_when_it_gets_a_new_id() {
+    let lab = Lab::start("provision = true").await;
+    let (mut person, mut codes, _) = lab.join("alice").await;
+    let (held, token) = (person.jar[SESSION].clone(), person.jar["token"].clone());
+    assert_eq!(person.at(&lab.two).fetch(LIST).await.status, 200);
+    let code = codes.next().await;
+    let proofs = [("password", "pw-alice"), ("code", code.as_str())];
+    let stepped = person.submit("/_auth/step-up?return_to=%2Fx", &proofs).await;
+    assert_eq!(stepped.status, 303, "{}", stepped.text());
+    assert_ne!(person.jar[SESSION], held);
+    assert_eq!(person.jar["token"], token);
+    for gateway in [&lab.one, &lab.two] {
+        assert_eq!(person.at(gateway).fetch(LIST).await.status, 200);
+    }
+    for answer in Lab::client(&lab.two, &["places", &token.replace("%3A", ":")], "")
+        .await
+        .as_array()
+        .unwrap()
+        .iter()
+        .take(1)
+    {
+        assert_eq!(answer["status"], 200, "{answer}");
+    }
+    let account = person.get("/_auth/account").await;
+    assert!(account.text().contains("Kept by App cellengine"), "{}", account.text());
+    let elsewhere = person.get("/_auth/account/password").await;
+    assert_eq!((elsewhere.status, elsewhere.text().contains("Change it there")), (404, true));
+}

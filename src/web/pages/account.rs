@@ -17,6 +17,14 @@ use crate::web::view::{Answer, Frame};
 use crate::web::visit::Visit;
 use crate::web::words::Moment;
 
+/// Where the password is.
+enum Password {
+    Unset,
+    Set,
+    /// The app keeps it in our place.
+    AtApp,
+}
+
 #[derive(Template)]
 #[template(path = "account.html")]
 struct Page<'a> {
@@ -27,7 +35,7 @@ struct Page<'a> {
     email: Option<&'a str>,
     groups: String,
     told: Option<&'static str>,
-    password: bool,
+    password: Password,
     password_set: Option<Moment>,
     others: bool,
     totp: Option<(Moment, Moment)>,
@@ -104,7 +112,10 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     let Some((_, session)) = visit.session().await? else { return Ok(to_login()) };
     let profile = visit.service.profile(&session).await?;
     let (csrf, cookie) = visit.csrf()?;
-    let page = page(visit.frame(), csrf, told(&visit)?, &profile, &session);
+    let mut page = page(visit.frame(), csrf, told(&visit)?, &profile, &session);
+    if visit.context.app.keeps_passwords {
+        page.password = Password::AtApp;
+    }
     Ok(Answer::page(StatusCode::OK, &page)?.cookie(cookie).done())
 }
 
@@ -125,7 +136,7 @@ fn page<'a>(
         email: identity.email.as_deref(),
         groups: identity.groups.join(", "),
         told,
-        password: profile.account.password.is_some(),
+        password: if profile.account.password.is_some() { Password::Set } else { Password::Unset },
         password_set: profile.account.password_set_at.map(Moment::new),
         others: profile.sessions.iter().any(|s| s.id != current.id),
         totp: totp.map(|t| (Moment::new(t.confirmed_at), Moment::new(t.last_used_at))),

@@ -53,7 +53,18 @@ pub(in crate::web) fn refused(why: &PasswordRefused) -> String {
     }
 }
 
+/// Where the app keeps the passwords there is none here to change.
+fn kept_here(visit: &Visit) -> Result<(), Failure> {
+    let app = &visit.context.app;
+    if !app.keeps_passwords {
+        return Ok(());
+    }
+    let sentence = format!("{} keeps your password. Change it there.", app.title);
+    Err(Failure::refused(StatusCode::NOT_FOUND, "password_elsewhere", sentence))
+}
+
 pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
+    kept_here(&visit)?;
     match fresh::with_second_factor(&visit, &Target::Password).await? {
         Ok((_, session)) => {
             page(&visit, &session, StatusCode::OK, &Complaint::none(), &Complaint::none())
@@ -78,6 +89,7 @@ fn page(
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
     let form: PasswordChangeForm = visit.form()?;
+    kept_here(&visit)?;
     let (token, session) = match fresh::with_second_factor(&visit, &Target::Password).await? {
         Ok(asked) => asked,
         Err(elsewhere) => return Ok(*elsewhere),
