@@ -17,6 +17,7 @@ use crate::auth::admin::AccountAdmin;
 use crate::base::address::ClientIp;
 use crate::base::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::settings::Settings;
+use crate::gate::dialect::SignInWay;
 use crate::gate::policy::{DEFAULT, Outcome, Ruling, Watch, Who};
 use crate::gate::rule::{Access, Asked, Miss};
 use crate::proxy::settings::AppSettings;
@@ -208,10 +209,35 @@ fn find<'a>(
     let asked = Asked { method, path: target.path(), host, client, preflight: false };
     let clock = SystemClock::new();
     let first = app.policy.first(&asked, &mut finding.trace);
+    finding.path = target.path().map(str::to_owned);
+    finding.without = by_app(app, request, app.policy.denies(first));
+    if finding.without.is_some() {
+        return Ok(finding);
+    }
     let who = sender.who(&clock);
     finding.ruling = Some(app.policy.ruling(first, &asked, who, &clock, &mut finding.trace));
-    finding.path = target.path().map(str::to_owned);
     Ok(finding)
+}
+
+/// What becomes of a request that is the app's own sign-in, or looks like it.
+fn by_app(
+    app: &AppSettings,
+    request: &Request<'_>,
+    denied: bool,
+) -> Option<(&'static str, String)> {
+    let dialect = app.dialect.as_ref().filter(|_| app.first_factor.is_some())?;
+    match dialect.sign_in_way(&request.method, request.target.as_bytes(), denied) {
+        SignInWay::Other => None,
+        SignInWay::Here => {
+            let why =
+                "the app's own sign-in: it asks the app about the password, and then for a code";
+            Some(("sign_in_by_app", why.to_owned()))
+        }
+        SignInWay::Nowhere => {
+            let why = "the app might take it for its sign-in, which it is not: 404".to_owned();
+            Some(("not_found", why))
+        }
+    }
 }
 
 fn miss(why: Miss) -> &'static str {

@@ -18,9 +18,9 @@ use crate::base::address::ClientIp;
 /// Records that may wait to be written.
 const QUEUE: usize = 256;
 /// Records in a minute, of all clients.
-const PER_MINUTE: u32 = 300;
+const PER_MINUTE: u32 = 600;
 /// Records in a minute, of one network of clients.
-const PER_NETWORK: u32 = 30;
+const PER_NETWORK: u32 = 120;
 /// How long those are.
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -112,9 +112,9 @@ mod tests {
         let kept = |minute: &mut Minute, n, times: u32| {
             (0..times).filter(|_| minute.take(MINUTE, network(n))).count()
         };
-        assert_eq!(kept(&mut minute, 1, 1000), 30);
+        assert_eq!(kept(&mut minute, 1, 1000), 120);
         let others: usize = (2..=255).map(|n| kept(&mut minute, n, 2)).sum();
-        assert_eq!(others, 270);
+        assert_eq!(others, 480);
         assert!(!minute.take(MINUTE, None));
         assert!(minute.take(MINUTE * 2, network(1)), "the next minute");
     }

@@ -7,7 +7,7 @@ use super::app::App;
 use super::credentials::LeftOut;
 use super::entry::{Way, refuse};
 use super::request::RequestState;
-use crate::gate::dialect::{Credentials, Likeness};
+use crate::gate::dialect::{Credentials, SignInWay};
 use crate::gate::policy::First;
 
 /// What an app's description has to say of a request: its credentials, or another way.
@@ -20,17 +20,11 @@ pub(super) fn in_dialect(
     let Some(dialect) = app.dialect.as_deref() else { return Ok(None) };
     let raw = request.raw_path();
     let path = raw.split(|byte| *byte == b'?').next().unwrap_or(raw);
-    let reads = matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if let Some(policy) = app.first_factor
-        && !reads
-    {
-        match dialect.sign_in_likeness(path) {
-            Likeness::Other => {}
-            Likeness::Same if request.method == Method::POST && !app.policy.denies(first) => {
-                return Err(Way::SignIn(policy));
-            }
-            // What the app might take for a sign-in, and we would not answer as one.
-            Likeness::Same | Likeness::Resembles => {
+    if let Some(policy) = app.first_factor {
+        match dialect.sign_in_way(&request.method, raw, app.policy.denies(first)) {
+            SignInWay::Other => {}
+            SignInWay::Here => return Err(Way::SignIn(policy)),
+            SignInWay::Nowhere => {
                 let sentence = "There is no sign-in at this address.";
                 return Err(refuse(StatusCode::NOT_FOUND, "not_found", sentence));
             }

@@ -7,6 +7,8 @@ mod form;
 
 use std::time::Duration;
 
+use http::Method;
+
 pub use self::answer::Verdict;
 pub use self::credentials::Credentials;
 pub use self::form::{SignInForm, Unreadable};
@@ -170,7 +172,31 @@ pub(super) fn percent_decoded(text: &[u8]) -> Vec<u8> {
     out
 }
 
+/// What a request is to an app that is signed in to by its own clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInWay {
+    /// No sign-in.
+    Other,
+    /// A sign-in, which is taken over.
+    Here,
+    /// What the app might take for a sign-in, and we would not answer as one.
+    Nowhere,
+}
+
 impl Dialect {
+    /// What a request is, whose raw target is `raw`; `denied` where a rule closes it.
+    pub fn sign_in_way(&self, method: &Method, raw: &[u8], denied: bool) -> SignInWay {
+        if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+            return SignInWay::Other;
+        }
+        let path = raw.split(|byte| *byte == b'?').next().unwrap_or(raw);
+        match self.sign_in_likeness(path) {
+            Likeness::Other => SignInWay::Other,
+            Likeness::Same if *method == Method::POST && !denied => SignInWay::Here,
+            Likeness::Same | Likeness::Resembles => SignInWay::Nowhere,
+        }
+    }
+
     /// How like a path is to the sign-in.
     pub fn sign_in_likeness(&self, path: &[u8]) -> Likeness {
         likeness(path, &self.sign_in.path)
