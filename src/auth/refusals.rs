@@ -14,8 +14,8 @@ use crate::base::id::RequestId;
 pub const KEPT_FOR: Duration = Duration::from_hours(24);
 /// How many are kept at most; the oldest go first.
 pub const KEPT_MOST: u32 = 50_000;
-/// Most bytes of one text that a client chose.
-pub const TEXT_MAX: usize = 512;
+/// Most bytes of one text that a client chose: a record takes some 1.5 KiB at most.
+pub const TEXT_MAX: usize = 160;
 
 /// Who asked, as far as it was known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -210,7 +210,7 @@ fn find<'a>(
     let clock = SystemClock::new();
     let first = app.policy.first(&asked, &mut finding.trace);
     finding.path = target.path().map(str::to_owned);
-    finding.without = by_app(app, request, app.policy.denies(first));
+    finding.without = by_app(app, request, app.policy.denies(first, &asked));
     if finding.without.is_some() {
         return Ok(finding);
     }

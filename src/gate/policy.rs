@@ -205,19 +205,25 @@ impl Policy {
     }
 
     /// Whether a request is refused whoever sends it.
-    pub fn denies(&self, first: First) -> bool {
+    pub fn denies(&self, first: First, asked: &Asked<'_>) -> bool {
+        let First(at) = self.acting(first, asked);
         let denies =
             |rule: &Rule| rule.access == Access::Deny && !rule.report_only && !rule.names_people();
-        self.rules.get(first.0).is_some_and(denies)
+        self.rules.get(at).is_some_and(denies)
     }
 
     /// The same, where it is so for all that rules that act can tell.
     pub fn public_without_reports(&self, first: First, asked: &Asked<'_>) -> Option<Ruling> {
+        self.public(self.acting(first, asked))
+    }
+
+    /// The first rule that acts, from `first` on.
+    fn acting(&self, first: First, asked: &Asked<'_>) -> First {
         let First(mut at) = first;
         while self.rules.get(at).is_some_and(|rule| rule.report_only) {
             First(at) = self.from(at + 1, asked, &mut Unwatched);
         }
-        self.public(First(at))
+        First(at)
     }
 
     /// What the rules say, from the first that is about the request.

@@ -361,7 +361,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        self.connection.check_open()?;
+        // What was put off goes out here, within the same time as any write.
+        let shut = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.or_over(cx, shut)
     }
 }
 

@@ -18,7 +18,7 @@ use crate::auth::login::LoginError;
 use crate::auth::ports::{StoreError, Stored};
 use crate::auth::token::{HashedToken, SessionToken};
 use crate::gate::admission::Visitor;
-use crate::gate::dialect::{Credentials, Dialect};
+use crate::gate::dialect::{Credentials, Dialect, MOST_CREDENTIALS};
 use crate::gate::machine::{self, KnownMachine, TokenRule};
 use crate::gate::sessions::KnownSession;
 use crate::web::cookies;
@@ -87,6 +87,9 @@ impl Gateway {
         let Some(dialect) = site.app.dialect.as_deref() else {
             return Ok(Weighed::Visitor(visitor));
         };
+        if found.too_many() {
+            return Ok(refused("These credentials are not those of one person."));
+        }
         let long_lived: Vec<_> = found.all.iter().filter(|t| dialect.is_long_lived(t)).collect();
         let owner = self.owner(site, found, dialect, state.started).await?;
         if let Some(token) = long_lived.first() {
@@ -183,6 +186,26 @@ impl Gateway {
             None => refused("This token is not let through here. Ask your administrator."),
             Some(wait) => Weighed::Refused(Refused::too_many(wait)),
         })
+    }
+
+    /// The app's tokens in a request that asks for the end of our session: those that were given
+    /// out in this very session. Nobody has us call the app with others.
+    pub(super) async fn of_session(&self, site: &Site, request: &RequestHeader) -> Vec<Vec<u8>> {
+        let Some(dialect) = site.app.dialect.as_deref() else { return Vec::new() };
+        let Ok(Some(cookie)) = cookies::session(&request.headers, None) else { return Vec::new() };
+        let Some(ours) = super::entry::token::<SessionToken>(Some(cookie.value), &self.keys) else {
+            return Vec::new();
+        };
+        let found = dialect.credentials(&request.headers, None);
+        let mut theirs = Vec::new();
+        for token in found.all.into_iter().take(MOST_CREDENTIALS) {
+            match self.bound.session_of(site.app.name(), &token).await {
+                Ok(Some(id)) if &id == ours.hashed() => theirs.push(token),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "the app is not told of a sign-out"),
+            }
+        }
+        theirs
     }
 
     /// Binds the tokens that the app gives out in an answer to the session it answers to. One that

@@ -86,6 +86,9 @@ impl Gateway {
         session: &mut Session,
         state: &mut RequestState,
     ) -> Result<bool> {
+        if session.req_header().method == Method::OPTIONS {
+            state.bodiless = session.is_body_empty();
+        }
         match self.way(session, state) {
             Way::Forward => {
                 drop_spelling(session.req_header_mut());
@@ -146,11 +149,11 @@ impl Gateway {
             return way;
         }
         let mut asked = site.asked(&request.method, target.path());
-        asked.preflight = app.answers.passes(&request.method, &request.headers);
+        asked.preflight = state.bodiless && app.answers.passes(&request.method, &request.headers);
         let first = app.policy.first(&asked, &mut Unwatched);
         let rewritten = || target.forwarded.rewritten();
         // Who asks makes no difference on a public path: it stays up when the store is down.
-        let found = match in_dialect(app, request, state, first) {
+        let found = match in_dialect(app, request, state, first, &asked) {
             Ok(found) => found,
             Err(way) => return way,
         };
@@ -223,7 +226,8 @@ impl Gateway {
         let policy = &site.app.policy;
         let request = session.req_header();
         let mut asked = site.asked(&request.method, path.as_deref());
-        asked.preflight = site.app.answers.passes(&request.method, &request.headers);
+        asked.preflight =
+            site.app.answers.passes(&request.method, &request.headers) && state.bodiless;
         let visitor = match self.find(site.app.name(), token, state.started).await {
             Ok(visitor) => visitor,
             // Whom rules that do not act would have let in is then not known; the rest is public.
@@ -321,7 +325,7 @@ impl Gateway {
             Err(why) => {
                 // Whose clients are answered so; nothing of it is forwarded.
                 state.site = request.headers.get(header::HOST).and_then(|host| {
-                    connection.find_site(&self.apps.load(), host.to_str().ok()?, origin).ok()
+                    Site::find(&self.apps.load(), host.to_str().ok()?, origin).ok().map(Arc::new)
                 });
                 return Err(why.into());
             }
@@ -373,17 +377,16 @@ impl Gateway {
             request_id: state.id,
             openings: site.app.policy.knows_passwords().then(|| self.openings(site)),
         };
+        let request = session.req_header();
+        let ends = request.method == Method::POST && request.uri.path() == "/_auth/logout";
+        let tokens = if ends { self.of_session(site, request).await } else { Vec::new() };
         let (status, told) = bridge::serve(session, &self.pages, context).await?;
         let request = session.req_header();
         if let Some(told) = told {
             self.note_refusal(request, state, &told);
         }
-        if status == StatusCode::SEE_OTHER
-            && request.method == Method::POST
-            && request.uri.path() == "/_auth/logout"
-            && let Some(dialect) = site.app.dialect.as_deref()
-        {
-            for token in dialect.credentials(&request.headers, None).all {
+        if status == StatusCode::SEE_OTHER {
+            for token in tokens {
                 self.calls.sign_out(site.app.name(), token);
             }
         }
@@ -418,7 +421,10 @@ fn not_for(app: &App, request: &RequestHeader, state: &RequestState, path: &str)
 }
 
 /// The token in a cookie, if it is one of ours.
-fn token<K: token::Kind>(cookie: Option<&[u8]>, keys: &KeyRing) -> Option<PlainToken<K>> {
+pub(super) fn token<K: token::Kind>(
+    cookie: Option<&[u8]>,
+    keys: &KeyRing,
+) -> Option<PlainToken<K>> {
     PlainToken::parse(std::str::from_utf8(cookie?).ok()?, keys)
 }
 

@@ -9,6 +9,7 @@ use super::entry::{Way, refuse};
 use super::request::RequestState;
 use crate::gate::dialect::{Credentials, SignInWay};
 use crate::gate::policy::First;
+use crate::gate::rule::Asked;
 
 /// What an app's description has to say of a request: its credentials, or another way.
 pub(super) fn in_dialect(
@@ -16,12 +17,13 @@ pub(super) fn in_dialect(
     request: &RequestHeader,
     state: &mut RequestState,
     first: First,
+    asked: &Asked<'_>,
 ) -> Result<Option<Credentials>, Way> {
     let Some(dialect) = app.dialect.as_deref() else { return Ok(None) };
     let raw = request.raw_path();
     let path = raw.split(|byte| *byte == b'?').next().unwrap_or(raw);
     if let Some(policy) = app.first_factor {
-        match dialect.sign_in_way(&request.method, raw, app.policy.denies(first)) {
+        match dialect.sign_in_way(&request.method, raw, app.policy.denies(first, asked)) {
             SignInWay::Other => {}
             SignInWay::Here => return Err(Way::SignIn(policy)),
             SignInWay::Nowhere => {

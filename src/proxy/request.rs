@@ -82,6 +82,8 @@ pub(super) struct RequestState {
     pub(super) handshake: Option<Arc<ReadGate>>,
     pub(super) tunnel: Option<Arc<Tunnel>>,
     pub(super) refusal: Option<&'static str>,
+    /// A question of a browser (`OPTIONS`) that has no body.
+    pub(super) bodiless: bool,
     /// Who was refused, once somebody has looked.
     pub(super) refused: Option<Visitor>,
 }
@@ -113,6 +115,7 @@ impl RequestState {
             handshake: None,
             tunnel: None,
             refusal: None,
+            bodiless: false,
             refused: None,
         }
     }

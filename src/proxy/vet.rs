@@ -206,7 +206,7 @@ impl<'a> Heads<'a> {
     }
 
     /// The host a request is for, as the client wrote it: from `Host` and, in HTTP/2, from
-    /// `:authority`, which must agree.
+    /// `:authority`, which must agree. Whether it is a name is for [`host_name`] to say.
     pub(super) fn host(&self, authority: Option<&'a str>) -> Result<&'a str, Malformed> {
         let host = match self.host {
             Some(value) => {
@@ -222,10 +222,6 @@ impl<'a> Heads<'a> {
             (None, Some(authority)) => authority,
             (None, None) => return Err(bad("The Host header is missing.")),
         };
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
-        if chosen.is_empty() || chosen.len() > 260 || !chosen.bytes().all(plain) {
-            return Err(bad("The Host header is not a name."));
-        }
         Ok(chosen)
     }
 }
@@ -272,6 +268,10 @@ fn no_fragment(raw: &[u8]) -> Result<(), Malformed> {
 
 /// The name in `host`, without its port, in lower case.
 pub(super) fn host_name(host: &str) -> Result<String, Malformed> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+    if host.len() > 260 || !host.bytes().all(plain) {
+        return Err(bad("The Host header is not a name."));
+    }
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, Some(port)),
         Some(_) | None => (host, None),
@@ -346,9 +346,13 @@ mod tests {
         assert_eq!(host_name("127.0.0.1").unwrap(), "127.0.0.1");
         assert!(host_name(":80").is_err());
         assert!(host_name("gw.test:x").is_err());
+        assert!(host_name("1572395042/.gw.test").is_err());
+        assert!(host_name("x\";proto=http;a=\".gw.test").is_err());
         let refused = |lines: &[_], authority: Option<&'static str>| {
             let headers = headers(lines);
-            Heads::read(&headers).and_then(|h| h.host(authority).map(drop)).is_err()
+            Heads::read(&headers)
+                .and_then(|h| h.host(authority).and_then(host_name).map(drop))
+                .is_err()
         };
         assert!(refused(&[("host", "a"), ("host", "a")], None));
         assert!(refused(&[("host", "a")], Some("b")));

@@ -71,7 +71,12 @@ impl Gateway {
 }
 
 fn bounded(text: &str) -> String {
-    text.chars().take(TEXT_MAX).filter(|c| !c.is_control()).collect()
+    let mut left = TEXT_MAX;
+    let fits = |c: &char| {
+        left = left.saturating_sub(c.len_utf8());
+        left > 0
+    };
+    text.chars().filter(|c| !c.is_control()).take_while(fits).collect()
 }
 
 /// Without its query, and without what some servers put behind a semicolon.
@@ -110,7 +115,7 @@ fn names(request: &RequestHeader) -> Vec<String> {
 
 fn values(request: &RequestHeader) -> Vec<(String, String)> {
     let of = |name: HeaderName| {
-        let values = request.headers.get_all(&name).iter().take(2);
+        let values = request.headers.get_all(&name).iter().take(1);
         let name = name.to_string();
         values
             .map(|v| (name.clone(), bounded(&String::from_utf8_lossy(v.as_bytes()))))

@@ -19,6 +19,7 @@ use crate::auth::browser::KnownBrowser;
 use crate::auth::login::{AppRef, Changed, DeviceCookie, SecondFactor, SignedIn};
 use crate::auth::session::{Device, Session};
 use crate::auth::token::PlainToken;
+use crate::base::secret::Secret;
 
 /// Most characters of a `User-Agent` that are kept.
 const USER_AGENT_MAX: usize = 256;
@@ -142,7 +143,9 @@ pub(super) fn signed_in(done: &SignedIn) -> Result<Answer, Failure> {
         next.as_str().to_owned()
     };
     let answer = Answer::see_other(&path).cookie(Some(cookie)).cookie(known(done.browser.as_ref()));
-    let answer = done.app_cookies.iter().fold(answer, |answer, set| {
+    // The app sets its own cookies here, and none of ours.
+    let of_app = |set: &&Secret| !cookies::sets_own_cookie(set.reveal().as_bytes());
+    let answer = done.app_cookies.iter().filter(of_app).fold(answer, |answer, set| {
         let value = HeaderValue::from_str(set.reveal()).ok();
         answer.cookie(value.map(|mut value| {
             value.set_sensitive(true);

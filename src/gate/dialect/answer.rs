@@ -42,7 +42,9 @@ impl Dialect {
             return Verdict::CodeWanted;
         }
         match answer.status {
-            429 | 500.. | ..400 => Verdict::Undecided,
+            // It may hold what opens the app, and does not say whose it is.
+            200..400 => Verdict::NoSubject,
+            429 | 500.. | ..200 => Verdict::Undecided,
             _ => Verdict::Wrong,
         }
     }
@@ -99,7 +101,10 @@ mod tests {
         assert!(matches!(verdict(400, wants), Verdict::CodeWanted));
         assert!(matches!(verdict(400, r#"{"error":"\"username\" is required."}"#), Verdict::Wrong));
         assert!(matches!(verdict(401, ""), Verdict::Wrong));
-        for undecided in [302, 429, 500, 503] {
+        for unexpected in [201, 204, 302] {
+            assert!(matches!(verdict(unexpected, ""), Verdict::NoSubject), "{unexpected}");
+        }
+        for undecided in [429, 500, 503] {
             assert!(matches!(verdict(undecided, ""), Verdict::Undecided), "{undecided}");
         }
     }

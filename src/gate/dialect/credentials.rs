@@ -22,13 +22,37 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
+/// More credentials than any client has use for are not looked at one by one.
+pub const MOST_CREDENTIALS: usize = 8;
+
 impl Credentials {
+    /// Whether there are more than any client has use for.
+    pub fn too_many(&self) -> bool {
+        self.all.len() > MOST_CREDENTIALS
+    }
+
     fn add(&mut self, text: &[u8]) {
         let token = percent_decoded(text);
         if !token.is_empty() && !self.all.contains(&token) {
             self.all.push(token);
         }
     }
+}
+
+/// Whether an app might read `name` as `wanted`: servers drop spaces of every kind, brackets and
+/// what they take for noise, each in its own way. Letters and digits have to be the same.
+fn alike(name: &[u8], wanted: &str) -> bool {
+    let core = |text: &[u8]| -> Vec<u8> {
+        text.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect()
+    };
+    core(name) == core(wanted.as_bytes())
+}
+
+/// A parameter's name without what makes it an element of a list or of an object: `[token]`,
+/// `token[]` and `token[a]` are all read as `token` by some.
+fn outermost(key: &str) -> &str {
+    let key = key.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    key.split(['[', ']']).next().unwrap_or_default()
 }
 
 /// Name and value of a part of a `Cookie` line as a careless app might read them.
@@ -63,8 +87,7 @@ impl Dialect {
         if let (Some(name), Some(query)) = (&self.places.query, query) {
             // Some take a semicolon for what separates parameters.
             for (key, value) in form_urlencoded::parse(query.replace(';', "&").as_bytes()) {
-                let bare = key.split('[').next().unwrap_or_default();
-                if bare.trim().eq_ignore_ascii_case(name) {
+                if alike(outermost(&key).as_bytes(), name) || alike(key.as_bytes(), name) {
                     // Decoded once by now; as the app does it, and no more.
                     let token = value.as_bytes().to_vec();
                     if !token.is_empty() && !found.all.contains(&token) {
@@ -87,7 +110,7 @@ impl Dialect {
     }
 
     fn is_token_cookie(&self, name: &[u8]) -> bool {
-        self.places.cookie.as_deref().is_some_and(|c| name.eq_ignore_ascii_case(c.as_bytes()))
+        self.places.cookie.as_deref().is_some_and(|wanted| alike(name, wanted))
     }
 
     /// The token that a `Set-Cookie` line of the app sets, decoded; nothing when it sets another
@@ -198,12 +221,29 @@ pub(super) mod tests {
         ] {
             assert_eq!(found(&headers, None), ["s:x.y"], "{headers:?}");
         }
-        for query in
-            ["token=s%3Ax.y", "a=1&token=s:x.y", "%74oken=s:x.y", "token[]=s:x.y", "a;token=s:x.y"]
-        {
+        for query in [
+            "token=s%3Ax.y",
+            "a=1&token=s:x.y",
+            "%74oken=s:x.y",
+            "token[]=s:x.y",
+            "[token]=s:x.y",
+            "[[token]]=s:x.y",
+            "%20token=s:x.y",
+            "%C2%A0token=s:x.y",
+            "a;token=s:x.y",
+        ] {
             assert_eq!(found(&[], Some(query)), ["s:x.y"], "{query}");
         }
         assert_eq!(found(&[("authorization", "Token abc")], None), ["Token abc"]);
+        // Some servers trim a no-break space, in Latin-1 or in UTF-8, from the name of a cookie.
+        for space in [&b"\xa0"[..], b"\xc2\xa0"] {
+            let line = [space, b"token", space, b"=s:x.y"].concat();
+            let value = HeaderValue::from_bytes(&line).unwrap();
+            let mut headers = HeaderMap::from_iter([(COOKIE, value)]);
+            assert_eq!(dialect().credentials(&headers, None).all, [b"s:x.y".to_vec()]);
+            dialect().strip_cookies(&mut headers);
+            assert!(!headers.contains_key(COOKIE));
+        }
         assert_eq!(
             found(&[("cookie", "token=a; token=b; token=a")], Some("token=c")),
             ["a", "b", "c"]

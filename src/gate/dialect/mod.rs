@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::Method;
 
 pub use self::answer::Verdict;
-pub use self::credentials::Credentials;
+pub use self::credentials::{Credentials, MOST_CREDENTIALS};
 pub use self::form::{SignInForm, Unreadable};
 
 /// How a body is written.
