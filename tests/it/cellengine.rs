@@ -321,6 +321,27 @@ async fn signing_out_here_or_there_signs_out_of_both() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_signs_another_out_of_the_app_by_signing_out_with_their_token() {
+    let lab = Lab::start("provision = true").await;
+    let (_browser, mut codes, _) = lab.join("alice").await;
+    let mut person = Lab::browser(&lab.one);
+    let code = codes.next().await;
+    let token = script(&mut person, "alice", &code).await;
+    let mut stranger = Lab::browser(&lab.one);
+    stranger.jar.insert("token".to_owned(), token.clone());
+    let page = stranger.get("/_auth/login").await;
+    assert_eq!(stranger.submit_from(&page, "/_auth/logout", &[]).await.status, 303);
+    assert_eq!(person.fetch(LIST).await.status, 200);
+    assert_eq!(person.submit("/_auth/logout", &[]).await.status, 303);
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    let told = async { while lab.app.ask("GET", LIST, &bearer, "").await.status != 401 {} };
+    super::support::within(super::support::client::PATIENCE, "the app to be told", told).await;
+    let seen = lab.app.requests().await;
+    let outs = seen.iter().filter(|r| r["target"] == "/api/v1/signout").count();
+    assert_eq!(outs, 1, "the app hears of the one who signed out: {seen:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_app_says_of_an_expired_session_passes() {
     let lab = Lab::start("provision = true").await;
     let (_browser, mut codes, _) = lab.join("alice").await;
