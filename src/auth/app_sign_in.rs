@@ -154,7 +154,8 @@ pub struct AppSilent {
 pub struct AppPolicy {
     /// Somebody the app knows and we do not gets an account.
     pub provision: bool,
-    /// A code that the app itself asked for and took is a second factor.
+    /// A code that the app itself asked for and took is the second factor of accounts that were
+    /// never enrolled here.
     pub code_counts: bool,
 }
 

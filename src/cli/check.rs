@@ -197,7 +197,7 @@ fn signing_in(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
     );
     line(out, "  first_factor", &first)?;
     if app.first_factor.is_some_and(|policy| policy.code_counts) {
-        line(out, "  app_second_factor", "counts")?;
+        line(out, "  app_second_factor", "counts (weakening: a code that is not ours)")?;
     }
     for token in &app.tokens {
         let mut about = vec![format!("for {}", token.user)];

@@ -262,6 +262,39 @@ async fn a_code_that_the_app_asked_for_counts_where_it_is_said_to() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_code_of_the_app_never_leads_past_an_authenticator_that_was_enrolled_here() {
+    let lab = Lab::start("provision = true\napp_second_factor = \"counts\"").await;
+    let (_browser, mut codes, _) = lab.join("alice").await;
+    // A thief of the password switches on the app's code with a phone of their own.
+    lab.app.switch_on_code("alice").await;
+    for taken_away in [false, true] {
+        if taken_away {
+            let args = ["user", "reset-2fa", "alice", "--reason", "lost phone, came in person"];
+            let reset = lab.two.command(&args, "");
+            assert!(reset.status.success(), "{reset:?}");
+        }
+        let code = lab.app.code("alice").await;
+        let mut thief = Lab::browser(&lab.two);
+        let refused = post_sign_in(&mut thief, &with_code("alice", &code)).await;
+        assert_eq!(refused.status, 403, "{}", refused.text());
+        assert_eq!(refused.json()["code"], "two_second_factors", "{}", refused.text());
+        let form = [("username", "alice"), ("password", "pw-alice"), ("app_code", &code)];
+        let asked = thief.submit("/_auth/login", &form).await;
+        assert_eq!((asked.status, asked.location()), (303, "/_auth/otp"), "{}", asked.text());
+        let gate = [SESSION, "token"].map(|cookie| thief.jar.contains_key(cookie));
+        assert_eq!(gate, [false; 2], "no session, and nothing of the app's: {:?}", thief.jar);
+        assert_eq!(thief.fetch(LIST).await.status, 401);
+        if !taken_away {
+            // The owner types both.
+            let ours = codes.next().await;
+            let done = thief.submit("/_auth/otp", &[("code", &ours)]).await;
+            assert_eq!(done.status, 303, "{}", done.text());
+            assert_eq!(thief.fetch(LIST).await.status, 200);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_lived_tokens_are_let_through_by_rule_only() {
     let hash = |token: &str| super::support::sha256_hex(token.as_bytes());
     let rule = |name: &str, token: &str, more: &str| {

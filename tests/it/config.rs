@@ -723,6 +723,9 @@ fn what_asks_for_less_than_two_factors_is_reported_as_a_weakening() {
     assert!(run.stderr.contains("rules[5]: is never reached"), "{}", run.stderr);
     assert!(run.stdout.contains("password (weakening: no second factor)"), "{}", run.stdout);
     assert!(run.stdout.contains("(report only: does not act)"), "{}", run.stdout);
+    let counts = site.check(&CELLENGINE.replace("#app_second_factor", "app_second_factor"));
+    assert!(counts.stderr.contains("weakening: apps[0].app_second_factor: "), "{}", counts.stderr);
+    assert!(counts.stdout.contains("counts (weakening: "), "{}", counts.stdout);
     let quiet = site.check(GOOD);
     assert!(!quiet.stderr.contains("weakening") && !quiet.stdout.contains("weakening"));
 }

@@ -48,7 +48,8 @@ pub enum ByApp {
         /// What it gave out.
         held: Held,
     },
-    /// The app took it together with a code of its own, and that counts: a session has begun.
+    /// The app took it together with a code of its own, and that counts, for an account that was
+    /// never enrolled here: a session has begun.
     SignedIn(Box<SignedIn>, Relayed),
     /// The app wants a code of its own, and none was typed.
     CodeWanted(Relayed),
@@ -177,7 +178,9 @@ impl LoginService {
         let token = PlainToken::generate(&self.deps.keys, self.random())?;
         login.held = Some(self.seal_held(token.hashed(), &held)?);
         self.deps.pending.begin(token.hashed(), &login, self.now()).await?;
-        if !(code_taken && policy.code_counts) {
+        // The app's password is enough to switch on the app's code: that must not lead past an
+        // authenticator that was ever enrolled here, be it suspended or taken away since.
+        if !(code_taken && policy.code_counts && !account.ever_enrolled) {
             let enrol = self.may_enrol(&account, &login);
             return Ok(ByApp::Begun { token, enrol, code_spent: code_taken, answer, held });
         }

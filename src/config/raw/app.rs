@@ -67,7 +67,7 @@ pub(in crate::config) struct RawApp {
     #[schemars(extend("default" = false))]
     pub(in crate::config) provision: Option<bool>,
     /// With first_factor = "app": whether a code that the app itself asked for and took counts as
-    /// the second factor.
+    /// the second factor of people who were never enrolled here, which weakens it.
     #[schemars(extend("default" = "ignored", "enum" = ["ignored", "counts"]))]
     pub(in crate::config) app_second_factor: Option<String>,
     /// Its long-lived tokens that are let through in place of both factors. Default: none.

@@ -113,6 +113,13 @@ pub(super) fn first_factor(
             r.fail(&at.key(key), "is for apps with first_factor = \"app\"");
         }
     }
+    if by_app && code_counts {
+        r.weaken(
+            &at.key("app_second_factor"),
+            "whoever knows a password of the app can switch on its code with a phone of their own, \
+             and is in as a person who was never enrolled here",
+        );
+    }
     by_app.then(|| AppPolicy { provision: raw.provision.unwrap_or(false), code_counts })
 }
 

@@ -92,6 +92,12 @@ impl CellEngine {
         assert!(self.ask("POST", "/__fake/expire", "", "").await.status < 300);
     }
 
+    /// Switches on its own second factor for this person, as whoever knows the password can.
+    pub(crate) async fn switch_on_code(&self, user: &str) {
+        let target = format!("/__fake/second?user={user}");
+        assert!(self.ask("POST", &target, "", "").await.status < 300);
+    }
+
     /// The code of its own that it would take from this person.
     pub(crate) async fn code(&self, user: &str) -> String {
         let answer = self.ask("GET", &format!("/__fake/totp?user={user}"), "", "").await;
