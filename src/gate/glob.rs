@@ -70,6 +70,14 @@ impl PathGlob {
         !self.segments.is_empty() && self.segments.iter().all(|s| *s == Segment::AnyNumber)
     }
 
+    /// Whether it surely matches every path that `other` matches: they are the same, or it is `…/**`
+    /// and the other one begins with the same.
+    pub fn covers(&self, other: &Self) -> bool {
+        let below = self.segments.split_last().filter(|(last, _)| **last == Segment::AnyNumber);
+        self.segments == other.segments
+            || below.is_some_and(|(_, start)| other.segments.starts_with(start))
+    }
+
     /// Whether `path`, which must be canonical and starts with a slash, matches.
     pub fn matches(&self, path: &str) -> bool {
         let Some(rest) = path.strip_prefix('/') else { return false };
@@ -108,6 +116,16 @@ mod tests {
 
     fn glob(pattern: &str) -> PathGlob {
         PathGlob::parse(pattern).unwrap()
+    }
+
+    #[test]
+    fn a_glob_covers_itself_and_what_lies_below() {
+        for (wide, narrow) in [("/**", "/a"), ("/a/**", "/a/*/c"), ("/a/**", "/a"), ("/a", "/a")] {
+            assert!(glob(wide).covers(&glob(narrow)), "{wide} {narrow}");
+        }
+        for (wide, narrow) in [("/a/*", "/a/**"), ("/a/**", "/**"), ("/a/**", "/ab/c")] {
+            assert!(!glob(wide).covers(&glob(narrow)), "{wide} {narrow}");
+        }
     }
 
     #[test]

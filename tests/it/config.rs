@@ -658,6 +658,38 @@ fn what_may_not_be_meant_is_a_warning() {
 }
 
 #[test]
+fn a_rule_for_certain_people_that_keeps_nobody_out_is_a_warning() {
+    let site = Site::new();
+    let team = "[[apps.rules]]\npath = \"/team/**\"\n";
+    let staff = format!("{team}groups = [\"staff\"]\naccess = \"two_factor\"\n");
+    let said = |rules: &str| load(&site, &format!("{GOOD}{rules}")).warnings;
+    let open = said(&staff);
+    assert_eq!(open.len(), 1, "{open:?}");
+    let pair = "[[apps.rules]] path = \"/team/**\" access = \"deny\"";
+    assert!(open[0].starts_with("apps[0].rules[1]: ") && open[0].contains(pair), "{open:?}");
+    let ada = format!("{team}users = [\"ada\"]\naccess = \"password\"\n");
+    let chain = said(&format!("{staff}{ada}"));
+    assert!(chain.len() == 1 && chain[0].starts_with("apps[0].rules[2]: "), "{chain:?}");
+    for still_open in [
+        format!("{team}users = [\"eve\"]\naccess = \"deny\"\n"),
+        format!("{team}methods = [\"POST\"]\naccess = \"deny\"\n"),
+        format!("{team}report_only = true\naccess = \"deny\"\n"),
+        "[[apps.rules]]\npath = \"/team/a\"\naccess = \"deny\"\n".to_owned(),
+        "[[apps.rules]]\naccess = \"two_factor\"\n".to_owned(),
+    ] {
+        assert_eq!(said(&format!("{staff}{still_open}")).len(), 1, "{still_open}");
+    }
+    for said_so in [
+        format!("{ada}{team}access = \"deny\"\n"),
+        "[[apps.rules]]\naccess = \"deny\"\n".to_owned(),
+        format!("{team}access = \"two_factor\"\n"),
+    ] {
+        assert!(said(&format!("{staff}{said_so}")).is_empty(), "{said_so}");
+    }
+    assert!(said(&format!("{staff}report_only = true\n")).is_empty(), "it does not act");
+}
+
+#[test]
 fn limits_beyond_nist_need_saying_so() {
     let site = Site::new();
     let settings = load(

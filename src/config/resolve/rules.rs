@@ -64,6 +64,7 @@ pub(super) fn policy(
     r: &mut Reader<'_>,
 ) -> Policy {
     let mut rules: Vec<Rule> = Vec::new();
+    let mut places = Vec::new();
     for (i, raw) in raw.iter().enumerate() {
         let at = at.index(i);
         let Some(rule) = rule(raw, i, within, &at, r) else { continue };
@@ -75,9 +76,50 @@ pub(super) fn policy(
             r.warn(&at, &format!("is never reached: {:?} before it takes every request", all.name));
         }
         weigh(&rule, &at, r);
+        places.push(at);
         rules.push(rule);
     }
+    warn_of_open_rules(&rules, &places, r);
     Policy::new(rules)
+}
+
+/// Where no rule matches two factors are enough: a rule that lets certain people in keeps nobody out.
+fn warn_of_open_rules(rules: &[Rule], places: &[KeyPath], r: &mut Reader<'_>) {
+    for (i, (rule, at)) in rules.iter().zip(places).enumerate() {
+        let lets_in = matches!(rule.access, Access::Password | Access::TwoFactor);
+        let later = rules.get(i + 1..).unwrap_or_default();
+        if !lets_in || !rule.names_people() || rule.report_only {
+            continue;
+        }
+        if later.iter().any(|other| says_of_the_others(other, rule)) {
+            continue;
+        }
+        let path = rule.path.as_ref().map(|path| format!(" path = {:?}", path.as_str()));
+        let why = format!(
+            "keeps nobody out: everybody else gets in with two factors all the same. Where that is \
+             not meant, write behind it: [[apps.rules]]{} access = \"deny\"",
+            path.unwrap_or_default()
+        );
+        r.warn(at, &why);
+    }
+}
+
+/// Whether `later` closes what `rule` is about to everybody else, or speaks of the very same.
+fn says_of_the_others(later: &Rule, rule: &Rule) -> bool {
+    let covers = (later.methods.is_empty() || later.methods == rule.methods)
+        && (later.hosts.is_empty() || later.hosts == rule.hosts)
+        && (later.networks.is_empty() || later.networks == rule.networks);
+    if later.report_only || !covers {
+        return false;
+    }
+    let within = match (&later.path, &rule.path) {
+        (None, _) => true,
+        (Some(wide), None) => wide.takes_all(),
+        (Some(wide), Some(path)) => wide.covers(path),
+    };
+    let denies = later.access == Access::Deny;
+    let everybody = !later.names_people();
+    if denies { everybody && within } else { later.path == rule.path }
 }
 
 fn rule(
