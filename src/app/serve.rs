@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::outlets::{Outlets, Process, prune_for_ever};
 use super::stores::Stores;
 use super::{AppError, Base};
-use crate::auth::app_sign_in::AppSignIn;
+use crate::auth::app_sign_in::{AppSignIn, ReservedNames};
 use crate::auth::audit::Trail;
 use crate::auth::login::{LoginDeps, LoginService};
 use crate::auth::ports::Sessions;
@@ -42,7 +42,9 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
     let calls = Arc::new(calls);
     let apps = Arc::<AppCalls>::clone(&calls);
     let trail = Arc::clone(&outlets.trail);
-    let service = login_service(&settings, &base, &stores, (known, apps), trail);
+    let reserved = Arc::new(ReservedNames::of(&settings.people_meant()));
+    let service =
+        login_service(&settings, &base, &stores, (known, apps, Arc::clone(&reserved)), trail);
     let deps = ProxyDeps {
         pages: crate::web::router(Arc::clone(&service)),
         login: service,
@@ -74,7 +76,7 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
         };
         serve_admin(address, health).await?;
     }
-    tokio::spawn(reload_on_hangup(settings.source, proxy.reload_handle())?);
+    tokio::spawn(reload_on_hangup(settings.source, proxy.reload_handle(), reserved)?);
     let shutdown = shutdown_signal()?;
     tracing::info!("ready");
     proxy.run(shutdown).await;
@@ -130,7 +132,7 @@ fn login_service(
     settings: &Settings,
     base: &Base,
     stores: &Stores,
-    (sessions, apps): (Arc<dyn Sessions>, Arc<dyn AppSignIn>),
+    (sessions, apps, reserved): (Arc<dyn Sessions>, Arc<dyn AppSignIn>, Arc<ReservedNames>),
     trail: Arc<Trail>,
 ) -> Arc<LoginService> {
     Arc::new(LoginService::new(LoginDeps {
@@ -144,6 +146,7 @@ fn login_service(
         app_accounts: Arc::clone(&stores.app_accounts),
         app_tokens: Arc::clone(&stores.app_tokens),
         apps,
+        reserved,
         attempts: Arc::clone(&stores.attempts),
         trail,
         passwords: Arc::clone(&base.passwords),
@@ -183,6 +186,7 @@ fn shutdown_signal() -> Result<impl Future<Output = ()>, AppError> {
 fn reload_on_hangup(
     file: PathBuf,
     handle: ReloadHandle,
+    reserved: Arc<ReservedNames>,
 ) -> Result<impl Future<Output = ()>, AppError> {
     let mut hangup =
         signal(SignalKind::hangup()).map_err(AppError::io("cannot listen for signals"))?;
@@ -191,6 +195,7 @@ fn reload_on_hangup(
             match Config::load(&file) {
                 Ok(settings) => {
                     let issuer = settings.issuer.as_deref();
+                    reserved.add(&settings.people_meant());
                     match handle.replace(&settings.proxy.apps, issuer).await {
                         Ok(()) => tracing::info!("the configuration was read again"),
                         Err(error) => tracing::error!(%error, "the old configuration stays"),

@@ -3,13 +3,16 @@
 //!
 //! It does not know how an app is asked: that is behind [`AppSignIn`].
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
+use super::account::LoginName;
 use super::audit::Caller;
 use crate::base::secret::Secret;
 
@@ -159,6 +162,30 @@ pub struct AppPolicy {
     pub code_counts: bool,
 }
 
+/// Login names that the configuration means somebody by: they are given to nobody who merely types
+/// them. A name that was meant once stays reserved until the restart.
+#[derive(Debug, Default)]
+pub struct ReservedNames(ArcSwap<BTreeSet<LoginName>>);
+
+impl ReservedNames {
+    /// These, to begin with.
+    pub fn of(names: &BTreeSet<LoginName>) -> Self {
+        let reserved = Self::default();
+        reserved.add(names);
+        reserved
+    }
+
+    /// Reserves these as well.
+    pub fn add(&self, names: &BTreeSet<LoginName>) {
+        self.0.rcu(|known| known.union(names).cloned().collect::<BTreeSet<_>>());
+    }
+
+    /// Whether somebody is meant by `name`.
+    pub fn contains(&self, name: &LoginName) -> bool {
+        self.0.load().contains(name)
+    }
+}
+
 /// The apps that check the first factor themselves.
 #[async_trait]
 pub trait AppSignIn: Send + Sync {
@@ -202,5 +229,14 @@ mod tests {
         for bad in ["", "a b", "é", "a\n", &"x".repeat(129)] {
             assert!(bad.parse::<Subject>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_name_stays_reserved_when_others_are_added() {
+        let name = |text| LoginName::parse(text).unwrap();
+        let reserved = ReservedNames::of(&BTreeSet::from([name("ada")]));
+        reserved.add(&BTreeSet::from([name("bob")]));
+        assert!(reserved.contains(&name("Ada")) && reserved.contains(&name("bob")));
+        assert!(!reserved.contains(&name("eve")));
     }
 }

@@ -1,9 +1,11 @@
 //! The configuration once it is validated: no text left to parse, no default left to fill in.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::auth::account::LoginName;
 use crate::auth::password::PasswordSettings;
 use crate::auth::session::SessionLimits;
 use crate::auth::throttle::Budgets;
@@ -58,6 +60,17 @@ pub struct Settings {
     /// Where less than two factors opens more than it has to, as it was asked for; each a sentence
     /// that starts with its key.
     pub weakenings: Vec<String>,
+}
+
+impl Settings {
+    /// Whom rules and tokens of apps mean by login name.
+    pub fn people_meant(&self) -> BTreeSet<LoginName> {
+        let apps = &self.proxy.apps;
+        let rules = apps.iter().flat_map(|app| app.policy.rules());
+        let tokens = apps.iter().flat_map(|app| &app.tokens);
+        let of_tokens = tokens.map(|token| &token.user);
+        rules.flat_map(|rule| &rule.users).chain(of_tokens).cloned().collect()
+    }
 }
 
 /// How the audit trail is kept.

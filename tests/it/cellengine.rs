@@ -129,6 +129,33 @@ async fn a_person_is_one_account_by_whatever_name_and_nobody_is_taken_over() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_gets_a_name_by_typing_it_that_a_rule_or_a_token_means_somebody_by() {
+    let hash = super::support::sha256_hex(b"cep_alice_readonly");
+    let means = format!(
+        "provision = true\n[[apps.tokens]]\nname = \"t\"\nsha256 = \"{hash}\"\nuser = \"Alice\"\n\
+         [[apps.rules]]\npath = \"/api/**\"\nusers = [\"bob\"]\naccess = \"two_factor\"\n\
+         [[apps.rules]]\npath = \"/api/**\"\naccess = \"deny\""
+    );
+    let lab = Lab::start(&means).await;
+    let (mut alice, _, _) = lab.join("alice").await;
+    let form =
+        [("username", "bob"), ("password", "pw-bob"), ("app_code", &lab.app.code("bob").await)];
+    let mut bob = Lab::browser(&lab.two);
+    assert_eq!(bob.submit("/_auth/login", &form).await.location(), "/_auth/enroll");
+    super::support::visitor::enrol(&mut bob).await;
+    let listed = lab.one.command(&["user", "list", "--json"], "");
+    let users: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let names: Vec<&str> =
+        users.as_array().unwrap().iter().filter_map(|u| u["name"].as_str()).collect();
+    assert_eq!(names, ["5d38a6f79fae870000000001", "5d38a6f79fae870000000002"], "{users}");
+    for person in [&mut alice, &mut bob] {
+        assert_eq!(person.fetch(LIST).await.status, 403, "bob of the rule is nobody yet");
+    }
+    let token = Lab::client(&lab.one, &["places", "cep_alice_readonly"], "").await;
+    assert_eq!(token[0]["status"], 401, "nor is alice of the token: {token}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_provisioning_an_operator_says_who_is_who() {
     let lab = Lab::start("").await;
     let mut browser = Lab::browser(&lab.one);
@@ -311,6 +338,10 @@ async fn long_lived_tokens_are_let_through_by_rule_only() {
     let lab = Lab::start(&rules).await;
     let refused = Lab::client(&lab.one, &["places", "cep_alice_readonly"], "").await;
     assert_eq!(refused[0]["status"], 401, "there is no alice yet: {refused}");
+    lab.one.add_user("alice");
+    let subject = "5d38a6f79fae870000000001";
+    let args = ["user", "link", "alice", "--app", "cellengine", "--subject", subject];
+    assert!(lab.one.command(&args, "").status.success());
     lab.join("alice").await;
     let let_through = Lab::client(&lab.one, &["places", "cep_alice_readonly"], "").await;
     for answer in let_through.as_array().unwrap() {

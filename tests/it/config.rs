@@ -690,6 +690,18 @@ fn a_rule_for_certain_people_that_keeps_nobody_out_is_a_warning() {
 }
 
 #[test]
+fn names_in_rules_beside_an_app_that_gives_accounts_are_a_warning() {
+    let site = Site::new();
+    let rules = "[[apps.rules]]\nname = \"ada\"\nusers = [\"ada\"]\naccess = \"two_factor\"\n\
+                 [[apps.rules]]\naccess = \"deny\"\n";
+    let warned = load(&site, &format!("{CELLENGINE}{rules}")).warnings;
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(warned[0].starts_with("apps[0].provision: ") && warned[0].contains("\"ada\""));
+    let by_hand = CELLENGINE.replace("provision = true", "provision = false");
+    assert!(load(&site, &format!("{by_hand}{rules}")).warnings.is_empty());
+}
+
+#[test]
 fn limits_beyond_nist_need_saying_so() {
     let site = Site::new();
     let settings = load(

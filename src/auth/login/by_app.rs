@@ -201,7 +201,8 @@ impl LoginService {
     }
 
     /// The account of a person of the app, who gets one where that is configured. An account of the
-    /// same name that is not linked is somebody else's as far as anybody knows.
+    /// same name that is not linked is somebody else's as far as anybody knows, and so is a name that
+    /// the configuration means somebody by.
     async fn account_at(
         &self,
         app: AppRef<'_>,
@@ -224,7 +225,8 @@ impl LoginService {
         let at_app = format!("{subject}@{}", app.name);
         let derived = [subject.as_str(), &at_app];
         let derived = derived.into_iter().filter_map(|name| LoginName::parse(name).ok());
-        for name in typed.into_iter().chain(derived) {
+        let free = |name: &LoginName| !self.deps.reserved.contains(name);
+        for name in typed.into_iter().chain(derived).filter(free) {
             let identity = Identity {
                 account: AccountId::random(self.random())?,
                 display_name: name.to_string(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{AppRef, DeviceCookie, LoginError, Owed, Profile, SecondFactor, SignedIn};
 use crate::auth::account::{Account, Identity};
-use crate::auth::app_sign_in::{AppSignIn, Held};
+use crate::auth::app_sign_in::{AppSignIn, Held, ReservedNames};
 use crate::auth::audit::{Caller, Context, Ended, Event, Trail};
 use crate::auth::browser::KnownBrowser;
 use crate::auth::keys::KeyRing;
@@ -55,6 +55,8 @@ pub struct LoginDeps {
     pub app_tokens: Arc<dyn AppTokens>,
     /// The apps that check the first factor themselves.
     pub apps: Arc<dyn AppSignIn>,
+    /// Names that nobody gets by typing them.
+    pub reserved: Arc<ReservedNames>,
     /// Counters of guesses.
     pub attempts: Arc<dyn Attempts>,
     /// The audit trail.

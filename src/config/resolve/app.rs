@@ -31,7 +31,25 @@ pub(super) fn apps(raw: &[RawApp], r: &mut Reader<'_>) -> Vec<AppSettings> {
         }
         apps.push(app);
     }
+    warn_of_names(&apps, &at, r);
     apps
+}
+
+/// Who is taken up by an app chose the name there, which rules may mean somebody else by.
+fn warn_of_names(apps: &[AppSettings], at: &KeyPath, r: &mut Reader<'_>) {
+    let mut rules = apps.iter().flat_map(|app| app.policy.rules());
+    let Some(rule) = rules.find(|rule| !rule.users.is_empty()) else { return };
+    for (i, app) in apps.iter().enumerate() {
+        if app.first_factor.is_some_and(|policy| policy.provision) {
+            let why = format!(
+                "gives people of the app accounts under names they type, and rules (such as {:?}) \
+                 go by names: none in a rule is given out, but one that was given out before is kept. \
+                 See that each name is whom you mean (`vestibule user show NAME`), or go by groups",
+                rule.name
+            );
+            r.warn(&at.index(i).key("provision"), &why);
+        }
+    }
 }
 
 fn app(

@@ -70,16 +70,15 @@ impl Node {
         let sql = SqlTarget::Embedded(dir.path().join("accounts.db"));
         let sql = Arc::new(SqlStore::open(sql).await.unwrap());
         let short = Arc::new(EmbeddedStore::open(&dir.path().join("sessions.db")).await.unwrap());
-        let keys = Arc::clone(keys);
         let random: Arc<dyn Random> = Arc::new(OsRandom::new());
         let cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
         let settings = PasswordSettings { cost, min_length: 8, threads: 2, queue: 8 };
         let passwords =
-            Arc::new(PasswordPool::new(settings, Arc::clone(&keys), Arc::clone(&random)));
+            Arc::new(PasswordPool::new(settings, Arc::clone(keys), Arc::clone(&random)));
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
         let trail = Arc::new(Trail::new(
             Arc::<SqlStore>::clone(&sql),
-            Arc::clone(&keys),
+            Arc::clone(keys),
             Arc::clone(&time),
             node.to_owned(),
             Vec::new(),
@@ -96,9 +95,10 @@ impl Node {
             attempts: Arc::<EmbeddedStore>::clone(&short),
             app_tokens: Arc::<EmbeddedStore>::clone(&short),
             apps: Arc::new(NoAppSignIn),
+            reserved: Arc::default(),
             trail: Arc::clone(&trail),
             passwords: Arc::clone(&passwords),
-            keys: Arc::clone(&keys),
+            keys: Arc::clone(keys),
             clock: Arc::clone(&time),
             random: Arc::clone(&random),
             enrolment: FirstEnrolment::FirstLogin,
@@ -114,7 +114,7 @@ impl Node {
             sessions: short,
             passwords,
             printer: TicketPrinter {
-                keys: Arc::clone(&keys),
+                keys: Arc::clone(keys),
                 public_url: "https://gw.test".to_owned(),
                 lifetime: DAY,
             },
