@@ -230,9 +230,8 @@ impl Attempt<'_> {
             return Ok(refuse(
                 "two_second_factors",
                 format!(
-                    "{title} asked for a code of its own, which does not count here, and only one \
-                     code can be sent. Sign in with a browser at {login}, or ask your administrator \
-                     to let the code of {title} count"
+                    "{title} asked for a code of its own, which does not count in place of yours here, \
+                     and only one code can be sent. Sign in with a browser at {login}"
                 ),
             ));
         }
