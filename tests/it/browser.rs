@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use fantoccini::error::CmdError;
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::json;
 use tempfile::TempDir;
@@ -130,9 +131,16 @@ impl Screen {
     }
 
     pub(super) async fn type_in(&self, name: &str, text: &str) {
+        // A page that gives way to the next takes its fields along: then the next one's is meant.
+        while let Err(error) = self.try_type(name, text).await {
+            assert!(error.is_stale_element_reference(), "{error}");
+        }
+    }
+
+    async fn try_type(&self, name: &str, text: &str) -> Result<(), CmdError> {
         let field = self.wait_for(&format!("input[name={name}]")).await;
-        field.clear().await.unwrap();
-        field.send_keys(text).await.unwrap();
+        field.clear().await?;
+        field.send_keys(text).await
     }
 
     pub(super) async fn press(&self) {
