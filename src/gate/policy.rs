@@ -5,6 +5,10 @@
 //! known: before such a rule an unknown visitor is asked to sign in, and never reaches a rule
 //! behind it.
 
+use std::ptr;
+
+use http::uri::PathAndQuery;
+
 use super::rule::{Access, Asked, Miss, Rule};
 use super::target::{BadTarget, CanonicalTarget};
 use crate::auth::account::Identity;
@@ -180,6 +184,22 @@ impl Policy {
             Paths::None | Paths::Judged => None,
         };
         Ok(Target { forwarded, judged, by_path: self.paths == Paths::Judged })
+    }
+
+    /// The same for a target that may have been read as a URI's already: `uri` holds these very
+    /// bytes then, and need not be gone through again where it is forwarded as it is.
+    pub fn target_of<'a>(
+        &self,
+        raw: &'a [u8],
+        uri: Option<&'a PathAndQuery>,
+    ) -> Result<Target<'a>, BadTarget> {
+        match uri {
+            Some(uri) if self.paths == Paths::None && ptr::eq(uri.as_str().as_bytes(), raw) => {
+                let forwarded = CanonicalTarget::verbatim_uri(uri)?;
+                Ok(Target { forwarded, judged: None, by_path: false })
+            }
+            Some(_) | None => self.target(raw),
+        }
     }
 
     /// The first rule that is about this request, whoever sent it.

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 
+use http::uri::PathAndQuery;
 use memchr::memchr;
 
 /// Most bytes in a target.
@@ -44,6 +45,19 @@ impl<'a> CanonicalTarget<'a> {
     pub fn verbatim(raw: &'a [u8]) -> Result<Self, BadTarget> {
         let (path, query) = split(raw)?;
         Ok(Self { path: Cow::Borrowed(path), query })
+    }
+
+    /// The same for a target that was read as a URI's: such a one holds no other characters, and
+    /// where its query begins is known.
+    pub fn verbatim_uri(uri: &'a PathAndQuery) -> Result<Self, BadTarget> {
+        let text = uri.as_str();
+        if text.len() > MAX_TARGET {
+            return Err(BadTarget::TooLong);
+        }
+        if !text.starts_with('/') {
+            return Err(BadTarget::NotAPath);
+        }
+        Ok(Self { path: Cow::Borrowed(uri.path()), query: uri.query() })
     }
 
     /// A target in its one canonical form.
@@ -246,7 +260,31 @@ mod tests {
         assert_eq!(target.path(), "/A/%2F//x/../y;z/%zz");
     }
 
+    /// Where a URI holds these very bytes, both readings say the same.
+    fn reads_alike(raw: &[u8]) -> bool {
+        let Ok(uri) = PathAndQuery::try_from(raw) else { return true };
+        uri.as_str().as_bytes() != raw
+            || CanonicalTarget::verbatim_uri(&uri) == CanonicalTarget::verbatim(raw)
+    }
+
+    #[test]
+    fn each_byte_of_a_uri_is_read_as_in_any_target() {
+        for byte in 0..=u8::MAX {
+            for raw in [&[b'/', byte][..], &[byte, b'/'], &[b'/', b'?', byte], &[b'/', byte, b'?']]
+            {
+                assert!(reads_alike(raw), "{raw:?}");
+            }
+        }
+        assert!(reads_alike(format!("/{}", "a".repeat(MAX_TARGET - 1)).as_bytes()));
+        assert!(reads_alike(format!("/{}", "a".repeat(MAX_TARGET)).as_bytes()));
+    }
+
     proptest! {
+        #[test]
+        fn any_uri_is_read_as_any_target(raw in "/(\\PC|[\x00-\x7f]){0,40}") {
+            prop_assert!(reads_alike(raw.as_bytes()));
+        }
+
         #[test]
         fn the_canonical_form_of_a_canonical_form_is_itself(raw in "/[ -~]{0,40}") {
             if let Ok(once) = canonical(&raw) {

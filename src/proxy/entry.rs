@@ -138,7 +138,7 @@ impl Gateway {
         };
         let app = &site.app;
         let request = session.req_header();
-        let target = match app.policy.target(request.raw_path()) {
+        let target = match app.policy.target_of(request.raw_path(), request.uri.path_and_query()) {
             Ok(target) => target,
             Err(error) => return Malformed::from(error).into(),
         };
