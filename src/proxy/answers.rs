@@ -103,6 +103,11 @@ impl AnswerSettings {
         Some(response)
     }
 
+    /// Whether it comes from an origin whose scripts may read our answers.
+    pub(super) fn lets_read(&self, headers: &HeaderMap) -> bool {
+        self.allowed(headers).is_some()
+    }
+
     /// Lets the scripts of the origin that asks read an answer of ours, if it is a configured one.
     pub(super) fn let_read(&self, answer: &mut HeaderMap, asked: &HeaderMap) {
         if self.cors_origins.is_empty() {

@@ -86,7 +86,7 @@ impl Gateway {
         let headers = session.req_header().headers.clone();
         let caller = caller(self, &headers, state).ok_or_else(forward::no_admission)?;
         let attempt = Attempt { gateway: self, site: &site, caller };
-        let said = if from_elsewhere(&headers, &site) {
+        let said = if from_elsewhere(&headers, &site) && !site.app.answers.lets_read(&headers) {
             ours(
                 StatusCode::FORBIDDEN,
                 "forbidden",
@@ -128,7 +128,8 @@ impl Gateway {
             Said::App(_) => Some("sign_in_refused"),
             Said::CodeWanted => Some("code_wanted"),
         };
-        let response = response(said, &dialect, state, session)?;
+        let mut response = response(said, &site, &dialect, state, session)?;
+        site.app.answers.let_read(response.headers_mut(), &headers);
         if let Some(told) = response.extensions().get::<Told>() {
             self.note_refusal(session.req_header(), state, told);
         }
@@ -195,14 +196,13 @@ impl Attempt<'_> {
                 "Too many tries. Please wait and try again.".to_owned(),
                 Some(wait),
             ),
-            ByApp::Begun { token, enrol, code_spent, answer, held } => {
+            ByApp::Begun { token, enrol, code_spent, answer } => {
                 let said = match self.refusal(&token, enrol, code_spent, code.is_some()).await? {
                     Some(said) => said,
                     None => self.prove(&token, code.as_ref(), answer).await?,
                 };
                 if !matches!(said, Said::In(..)) {
                     self.gateway.login.abandon(&token).await?;
-                    self.gateway.login.give_up(self.app(), held);
                 }
                 said
             }
@@ -354,6 +354,7 @@ fn relayed(
 
 fn response(
     said: Said,
+    site: &Site,
     dialect: &Dialect,
     state: &RequestState,
     session: &Session,
@@ -382,7 +383,7 @@ fn response(
                 login_url: None,
                 step_up_url: None,
             };
-            Ok(refusal.answer(false, None))
+            Ok(refusal.answer_in(false, None, &site.app.answers.errors))
         }
         Said::CodeWanted => {
             let wanted = &dialect.code_wanted;

@@ -45,8 +45,6 @@ pub enum ByApp {
         code_spent: bool,
         /// What the app said.
         answer: Relayed,
-        /// What it gave out.
-        held: Held,
     },
     /// The app took it together with a code of its own, and that counts, for an account that was
     /// never enrolled here: a session has begun.
@@ -79,11 +77,6 @@ impl LoginService {
     /// How the app checks passwords itself; nothing where that is for us.
     pub fn app_policy(&self, app: &str) -> Option<AppPolicy> {
         self.deps.apps.policy(app)
-    }
-
-    /// Takes back what an app gave out and nobody will use.
-    pub fn give_up(&self, app: AppRef<'_>, held: Held) {
-        self.deps.apps.give_up(app.name, held);
     }
 
     /// Has the app check name and password and begins a login. Every name costs the same: one
@@ -126,7 +119,7 @@ impl LoginService {
                 let Some(account) =
                     self.account_at(app, policy, &accepted.subject, name, &caller).await?
                 else {
-                    self.give_up(app, accepted.held);
+                    self.deps.apps.give_up(app.name, accepted.held);
                     return Ok(ByApp::Stranger);
                 };
                 self.record_right_password(&caller, &account.identity).await?;
@@ -182,7 +175,7 @@ impl LoginService {
         // authenticator that was ever enrolled here, be it suspended or taken away since.
         if !(code_taken && policy.code_counts && !account.ever_enrolled) {
             let enrol = self.may_enrol(&account, &login);
-            return Ok(ByApp::Begun { token, enrol, code_spent: code_taken, answer, held });
+            return Ok(ByApp::Begun { token, enrol, code_spent: code_taken, answer });
         }
         let proof = SecondFactorProof::verified(account.id(), Factor::App);
         let finished = Login::<PasswordVerified>::resume(&login)
@@ -319,6 +312,20 @@ impl LoginService {
         let open = self.deps.keys.open(&held_context(id), sealed)?;
         serde_json::from_slice(&open)
             .map_err(|_json| LoginError::Broken("a held answer does not read".to_owned()))
+    }
+
+    /// Ends a login in progress. What the app gave out at its beginning is given back: nobody will
+    /// use it.
+    pub(super) async fn end_login(
+        &self,
+        login: &PendingLogin,
+        id: &HashedToken<PendingToken>,
+    ) -> Result<(), LoginError> {
+        self.deps.pending.end(id).await?;
+        if login.held.is_some() {
+            self.deps.apps.give_up(&login.app, self.held_in(login, id)?);
+        }
+        Ok(())
     }
 
     /// Binds what an app gave out to the session that comes of it.

@@ -128,7 +128,7 @@ impl LoginService {
         self.deps.guesses.note_wrong_code(who.account, &noted).await?;
         self.factor_was_wrong(who, factor, guess.failures, caller).await?;
         if tries_left == 0 {
-            self.deps.pending.end(token.hashed()).await?;
+            self.end_login(&guess.login, token.hashed()).await?;
         }
         Ok(SecondFactor::Wrong { tries_left, clock })
     }

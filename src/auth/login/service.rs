@@ -381,9 +381,13 @@ impl LoginService {
         self.record(event, &Context::person(caller, &session.identity)).await
     }
 
-    /// Ends a login in progress.
+    /// Ends a login in progress, and the session at the app that it began with.
     pub async fn abandon(&self, token: &PlainToken<PendingToken>) -> Result<(), LoginError> {
-        Ok(self.deps.pending.end(token.hashed()).await?)
+        let login = self.deps.pending.load(token.hashed(), self.now()).await?;
+        match login {
+            Some(login) => self.end_login(&login, token.hashed()).await,
+            None => Ok(()),
+        }
     }
 
     /// How long a login may wait for its second factor.
