@@ -20,7 +20,7 @@ use crate::config::settings::Settings;
 use crate::gate::dialect::SignInWay;
 use crate::gate::policy::{DEFAULT, Outcome, Ruling, Watch, Who};
 use crate::gate::rule::{Access, Asked, Miss};
-use crate::proxy::settings::AppSettings;
+use crate::proxy::settings::{AppSettings, Preflight};
 
 /// What became of each rule that was asked, in order.
 #[derive(Default)]
@@ -265,13 +265,31 @@ fn outcome(finding: &Finding<'_>, ruling: Ruling, request: &Request<'_>) -> Stri
         Outcome::Public => "forwarded; the app is told of nobody".to_owned(),
         Outcome::Password | Outcome::TwoFactor => "forwarded; the app is told who it is".to_owned(),
         Outcome::SignIn => {
-            format!("asked to sign in. {}", elsewhere("/_auth/login", "login_required"))
+            let there = elsewhere("/_auth/login", "login_required");
+            format!("asked to sign in. {there}{}", preflight(finding, ruling, request))
         }
         Outcome::StepUp => {
             let there = elsewhere("/_auth/step-up", "step_up_required");
             format!("asked for the second factor again. {there}")
         }
         Outcome::Forbid => "refused: 403, code forbidden".to_owned(),
+    }
+}
+
+/// What becomes of such a request where it asks on behalf of another origin (Fetch Standard §4.8).
+fn preflight(finding: &Finding<'_>, ruling: Ruling, request: &Request<'_>) -> &'static str {
+    let Some(app) = finding.app.filter(|_| request.method == Method::OPTIONS) else { return "" };
+    let rule = ruling.rule.and_then(|rule| app.policy.rules().get(rule));
+    let denied = rule.is_some_and(|rule| rule.access == Access::Deny);
+    match (app.answers.preflight, app.answers.cors_origins.is_empty()) {
+        (Preflight::Pass, true) if !denied => "; a preflight: forwarded, the app is told of nobody",
+        (Preflight::Pass, false) if !denied => {
+            "; a preflight of one of cors_origins: forwarded, the app is told of nobody"
+        }
+        (Preflight::Answer | Preflight::Pass, false) => {
+            "; a preflight of one of cors_origins: 204, answered here"
+        }
+        (Preflight::Answer | Preflight::Pass, true) => "",
     }
 }
 
