@@ -160,6 +160,9 @@ fn print_app(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
     let upstream = &app.upstream;
     let addresses: Vec<String> = upstream.addresses.iter().map(address).collect();
     line(out, "  upstreams", &list(&addresses))?;
+    if let Some(name) = &upstream.name {
+        line(out, "  upstream_host", &format!("{name} (for Host and certificate)"))?;
+    }
     let version = if upstream.http2 { "HTTP/2" } else { "HTTP/1.1" };
     let connect = time(upstream.connect_timeout);
     let read = time(upstream.read_timeout);

@@ -10,6 +10,7 @@ use metrics::{Counter, counter};
 use tokio::task::JoinSet;
 
 use super::counts::RuleCounts;
+use super::own_name::OwnName;
 use super::settings::{AnswerSettings, AppSettings, HostPattern, takes};
 use super::upstream::{BadUpstream, Upstream};
 use crate::auth::app_sign_in::AppPolicy;
@@ -30,6 +31,7 @@ pub(super) struct App {
     pub(super) websocket: bool,
     pub(super) service_workers: bool,
     pub(super) upstream: Arc<Upstream>,
+    pub(super) own_name: Option<OwnName>,
     extra_methods: Vec<Method>,
     pub(super) forwarded: Counted,
     pub(super) refused: Counted,
@@ -72,6 +74,7 @@ impl App {
             websocket: settings.websocket,
             service_workers: settings.service_workers,
             upstream: Arc::new(Upstream::new(settings)?),
+            own_name: settings.upstream.name.as_ref().and_then(OwnName::new),
             extra_methods: settings.extra_methods.clone(),
             forwarded: requests("forwarded"),
             refused: requests("refused"),

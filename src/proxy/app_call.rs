@@ -19,7 +19,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::settings::{AppSettings, HostPattern, UpstreamAddress, UpstreamSettings};
+use super::own_name::OwnName;
+use super::settings::{AppSettings, HostPattern, UpstreamAddress, UpstreamName, UpstreamSettings};
 use super::upstream::BadUpstream;
 use crate::auth::app_sign_in::{AppAnswer, AppPolicy, AppSignIn, AppSilent, Held, Relayed, Typed};
 use crate::auth::audit::Caller;
@@ -40,7 +41,9 @@ struct Callable {
     dialect: Arc<Dialect>,
     policy: Option<AppPolicy>,
     upstream: UpstreamSettings,
+    /// The host that its people know it by.
     host: String,
+    own_name: Option<OwnName>,
     tls: Option<TlsConnector>,
     next: AtomicUsize,
 }
@@ -99,6 +102,7 @@ fn callables(apps: &[AppSettings]) -> Result<HashMap<String, Arc<Callable>>, Bad
                 policy: app.first_factor,
                 upstream: app.upstream.clone(),
                 host: exact.or(first).unwrap_or_default(),
+                own_name: app.upstream.name.as_ref().and_then(OwnName::new),
                 tls,
                 next: AtomicUsize::new(0),
             };
@@ -145,8 +149,9 @@ fn connector(upstream: &UpstreamSettings) -> Result<TlsConnector, String> {
 
 impl Callable {
     fn post(&self, path: &str) -> http::request::Builder {
+        let host = self.own_name.as_ref().map_or(self.host.as_bytes(), |n| n.host().as_bytes());
         Request::post(path)
-            .header(header::HOST, &self.host)
+            .header(header::HOST, host)
             .header(header::ACCEPT, "application/json, */*")
             .header(header::ACCEPT_ENCODING, "identity")
             .header("x-forwarded-proto", "https")
@@ -195,9 +200,14 @@ impl Callable {
             }
         };
         let patience = self.upstream.read_timeout.min(ANSWER_TIME);
-        tokio::time::timeout(patience, exchange)
-            .await
-            .unwrap_or_else(|_elapsed| Err("it took too long".to_owned()))
+        let answer = tokio::time::timeout(patience, exchange).await;
+        let mut answer = answer.map_err(|_elapsed| "it took too long".to_owned())??;
+        if let Some(own) = &self.own_name {
+            for (_, line) in answer.headers.iter_mut().filter(|(name, _)| name == "set-cookie") {
+                *line = own.without_domain(line).unwrap_or_else(|| std::mem::take(line));
+            }
+        }
+        Ok(answer)
     }
 
     /// A connection to the next address that takes one.
@@ -227,7 +237,8 @@ impl Callable {
         let Some(tls) = self.tls.as_ref().filter(|_| address.tls) else {
             return Ok(Connected::Plain(stream));
         };
-        let name = ServerName::try_from(address.host.clone()).map_err(|error| error.to_string())?;
+        let named = self.upstream.name.as_ref().map_or(&*address.host, UpstreamName::certified);
+        let name = ServerName::try_from(named.to_owned()).map_err(|error| error.to_string())?;
         let stream = tls.connect(name, stream).await.map_err(|error| error.to_string())?;
         Ok(Connected::Tls(Box::new(stream)))
     }

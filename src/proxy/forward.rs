@@ -48,7 +48,9 @@ pub(super) fn request(upstream: &mut RequestHeader, state: &RequestState) -> Res
             state.left_out.take_out(dialect, headers);
         }
         headers.reserve(OURS_AT_MOST);
-        if !state.marks.host {
+        if let Some(own) = &site.app.own_name {
+            own.request(headers, site);
+        } else if !state.marks.host {
             headers.insert(header::HOST, site.host_value.clone());
         }
         let proto = HeaderValue::from_static(site.origin.scheme());
@@ -128,6 +130,7 @@ struct Found {
     site_data: bool,
     transport_security: bool,
     worker: bool,
+    alternatives: bool,
 }
 
 impl Found {
@@ -144,6 +147,7 @@ impl Found {
                 | header::SERVER
                 | header::VARY => {}
                 header::SET_COOKIE => found.cookies = true,
+                header::ALT_SVC => found.alternatives = true,
                 header::STRICT_TRANSPORT_SECURITY => found.transport_security = true,
                 _ => {
                     found.site_data |= *name == CLEAR_SITE_DATA;
@@ -166,6 +170,10 @@ pub(super) fn response(from_app: &mut ResponseHeader, client: Client) -> Result<
     }
     if found.worker && !client.workers {
         from_app.remove_header(&workers::ALLOWED);
+    }
+    if found.alternatives {
+        // They would be ways around the gateway.
+        from_app.remove_header(&header::ALT_SVC);
     }
     // Pingora would relay a chunked body to a client that cannot read one.
     if client.version == Version::HTTP_10 {

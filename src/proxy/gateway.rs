@@ -170,6 +170,11 @@ impl ProxyHttp for Gateway {
         }
         let workers = state.site.as_ref().is_none_or(|site| site.app.service_workers);
         let client = forward::Client { version: session.req_header().version, https, workers };
+        if let Some(site) = state.site.as_deref()
+            && let Some(own) = &site.app.own_name
+        {
+            own.answer(response, site)?;
+        }
         forward::response(response, client)?;
         if state.site.as_ref().is_some_and(|site| site.app.dialect.is_some()) {
             // Boxed: the futures of few apps would make every request's future large.

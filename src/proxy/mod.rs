@@ -18,6 +18,7 @@ mod in_dialect;
 mod listen;
 mod log;
 mod openings;
+mod own_name;
 mod quiet;
 mod refused;
 mod request;

@@ -1,5 +1,6 @@
 //! What the proxy needs to be told: validated values, no text left to parse.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,10 +59,36 @@ pub struct NetworkSettings {
 pub struct UpstreamAddress {
     /// Whether TLS is spoken to it.
     pub tls: bool,
-    /// Host name or IP address; never empty, also what its certificate must name.
+    /// Host name or IP address; never empty, also what its certificate must name where the app has
+    /// no name of its own.
     pub host: String,
     /// Port.
     pub port: u16,
+}
+
+/// The name that an app has for itself, where it is addressed by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamName {
+    /// Host name or IP address as it stands in a URL, in lower case; what its certificate must name.
+    pub name: String,
+    /// The port, where it is not the scheme's own.
+    pub port: Option<u16>,
+    /// Whether its addresses speak TLS.
+    pub tls: bool,
+}
+
+impl UpstreamName {
+    /// The name as a certificate has it: an IPv6 address without its brackets.
+    pub(super) fn certified(&self) -> &str {
+        self.name.trim_start_matches('[').trim_end_matches(']')
+    }
+}
+
+impl fmt::Display for UpstreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
 }
 
 /// How the app behind is reached.
@@ -69,6 +96,8 @@ pub struct UpstreamAddress {
 pub struct UpstreamSettings {
     /// Its addresses; requests are spread over those that are healthy.
     pub addresses: Vec<UpstreamAddress>,
+    /// The name that it is addressed by, in place of the one that the browser asked for.
+    pub name: Option<UpstreamName>,
     /// The CA that signed its certificates, in place of the system's (PEM file).
     pub ca: Option<PathBuf>,
     /// What we show it as client certificate.

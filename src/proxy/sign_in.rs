@@ -348,6 +348,11 @@ fn relayed(
         https: state.origin.is_some_and(|o| o.https),
         workers: false,
     };
+    if let Some(site) = state.site.as_deref()
+        && let Some(own) = &site.app.own_name
+    {
+        own.answer(&mut header, site)?;
+    }
     forward::response(&mut header, client)?;
     Ok(Response::from_parts(header.into(), body))
 }

@@ -21,7 +21,7 @@ use pingora_load_balancing::{Backend, Backends, LoadBalancer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::settings::{AppSettings, UpstreamAddress, UpstreamSettings};
+use super::settings::{AppSettings, UpstreamAddress, UpstreamName, UpstreamSettings};
 
 /// How often each address is tried.
 const HEALTH_EVERY: Duration = Duration::from_secs(5);
@@ -213,7 +213,8 @@ impl Upstream {
         let address = backend.ext.get::<Arc<UpstreamAddress>>()?;
         let socket = *backend.addr.as_inet()?;
         // With TLS, an empty SNI would switch certificate checks off: the host is never empty.
-        let sni = if address.tls { address.host.clone() } else { String::new() };
+        let named = self.settings.name.as_ref().map_or(&*address.host, UpstreamName::certified);
+        let sni = if address.tls { named.to_owned() } else { String::new() };
         let mut peer = HttpPeer::new(socket, address.tls, sni);
         peer.group_key = self.group;
         peer.client_cert_key.clone_from(&self.client);

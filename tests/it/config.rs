@@ -280,6 +280,30 @@ const BREAKAGES: &[Breakage] = &[
     ),
     (
         "[[apps.rules]]",
+        "upstream_host = \"https://app.example.net\"\n[[apps.rules]]",
+        "apps[0].upstream_host",
+        "leave out scheme and path",
+    ),
+    (
+        "[[apps.rules]]",
+        "upstream_host = \"app.example.net:0\"\n[[apps.rules]]",
+        "apps[0].upstream_host",
+        "ends in no port",
+    ),
+    (
+        "[[apps.rules]]",
+        "upstream_host = \"*.example.net\"\n[[apps.rules]]",
+        "apps[0].upstream_host",
+        "is not one host",
+    ),
+    (
+        "upstreams = [\"http://127.0.0.1:8080\"]",
+        "upstreams = [\"http://127.0.0.1:8080\", \"https://127.0.0.1\"]\nupstream_host = \"a.com\"",
+        "apps[0].upstream_host",
+        "all https or all http",
+    ),
+    (
+        "[[apps.rules]]",
         "connect_timeout = \"0s\"\n[[apps.rules]]",
         "apps[0].connect_timeout",
         "longer than nothing",

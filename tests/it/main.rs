@@ -34,6 +34,7 @@ mod life;
 mod newcomer;
 mod notices;
 mod operation;
+mod own_name;
 mod redirects;
 mod rules;
 mod session_tokens;

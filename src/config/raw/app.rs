@@ -19,6 +19,10 @@ pub(in crate::config) struct RawApp {
     pub(in crate::config) hosts: Option<Vec<String>>,
     /// Its addresses, such as "http://10.0.0.11:8080": scheme, host and port, no path. At least one.
     pub(in crate::config) upstreams: Option<Vec<String>>,
+    /// The name that the app has for itself, such as "app.example.net" or "app.example.net:8443": it
+    /// is addressed by it, its certificate must name it, and what it says of it is turned into what
+    /// the browser asked for. Default: the host that the browser asked for.
+    pub(in crate::config) upstream_host: Option<String>,
     /// PEM file with the CA that signed its certificates. Default: the system's CAs.
     pub(in crate::config) upstream_ca: Option<PathBuf>,
     /// PEM file with the certificate we show it. Needs upstream_client_key.

@@ -23,6 +23,23 @@ pub(super) fn pattern(text: &str) -> Result<HostPattern, String> {
     if is_name(&lower) { Ok(HostPattern::Exact(lower)) } else { Err(refusal(text)) }
 }
 
+/// One host and perhaps a port, as they stand in a URL; the error says what would be right.
+pub(super) fn authority(text: &str) -> Result<(String, Option<u16>), String> {
+    let right = "write it like \"app.example.com\" or \"app.example.com:8443\"";
+    let (host, port) = match text.rsplit_once(':') {
+        _ if text.contains('/') => (text, None),
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            let port = port.parse().ok().filter(|port| *port != 0);
+            (host, Some(port.ok_or_else(|| format!("{text:?} ends in no port: {right}"))?))
+        }
+        Some(_) | None => (text, None),
+    };
+    match pattern(host)? {
+        HostPattern::Exact(name) => Ok((name, port)),
+        HostPattern::Wildcard(_) => Err(format!("{text:?} is not one host: {right}")),
+    }
+}
+
 fn refusal(text: &str) -> String {
     let why = if text.contains("://") || text.contains('/') {
         "leave out scheme and path"
@@ -59,6 +76,20 @@ mod tests {
         assert_eq!(pattern("*.example.com"), Ok(HostPattern::Wildcard(".example.com".into())));
         assert_eq!(pattern("[0:0::1]"), Ok(HostPattern::Exact("[::1]".into())));
         assert_eq!(pattern("127.0.0.1"), Ok(HostPattern::Exact("127.0.0.1".into())));
+    }
+
+    #[test]
+    fn an_authority_is_one_host_and_perhaps_a_port() {
+        let of = |text| authority(text).unwrap();
+        assert_eq!(of("App.Example.com"), ("app.example.com".into(), None));
+        assert_eq!(of("app.example.com:8443"), ("app.example.com".into(), Some(8443)));
+        assert_eq!(of("[0::1]:8443"), ("[::1]".into(), Some(8443)));
+        assert_eq!(of("[::1]"), ("[::1]".into(), None));
+        for bad in
+            ["", ":80", "a:0", "a:", "a:x", "a:65536", "*.a.com", "https://a", "a/", "a:80/", "u@a"]
+        {
+            assert!(authority(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

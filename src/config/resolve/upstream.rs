@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::certificates;
+use super::{certificates, host};
 use crate::config::key_path::KeyPath;
 use crate::config::raw::RawApp;
 use crate::config::reader::Reader;
-use crate::proxy::settings::{CertificateFiles, UpstreamAddress, UpstreamSettings};
+use crate::proxy::settings::{CertificateFiles, UpstreamAddress, UpstreamName, UpstreamSettings};
 
 /// A URL that is only scheme, host and port. The error does not quote it: it may hold a password.
 pub(super) fn origin(text: &str) -> Result<Url, String> {
@@ -60,13 +60,39 @@ pub(super) fn upstream(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> Upstre
     });
     let connect = raw.connect_timeout.as_deref();
     let read = raw.read_timeout.as_deref();
+    let name = raw.upstream_host.as_deref();
+    let name = name.and_then(|text| own_name(text, &addresses, &at.key("upstream_host"), r));
     UpstreamSettings {
         addresses,
+        name,
         ca,
         client_certificate: client_certificate(raw, at, r),
         http2: raw.upstream_http2.unwrap_or(false),
         connect_timeout: r.some_time(&at.key("connect_timeout"), connect, Duration::from_secs(5)),
         read_timeout: r.some_time(&at.key("read_timeout"), read, Duration::from_mins(1)),
+    }
+}
+
+/// The name that the app has for itself. Its origin has one scheme, so its addresses must have one.
+fn own_name(
+    text: &str,
+    addresses: &[UpstreamAddress],
+    key: &KeyPath,
+    r: &mut Reader<'_>,
+) -> Option<UpstreamName> {
+    let tls = addresses.first().is_some_and(|address| address.tls);
+    if addresses.iter().any(|address| address.tls != tls) {
+        r.fail(key, "needs upstreams that are all https or all http: the app has one origin");
+    }
+    match host::authority(text) {
+        Err(why) => {
+            r.fail(key, why);
+            None
+        }
+        Ok((name, port)) => {
+            let port = port.filter(|port| *port != if tls { 443 } else { 80 });
+            Some(UpstreamName { name, port, tls })
+        }
     }
 }
 

@@ -1,26 +1,26 @@
 //! What the recording app answers, by the last segment of the path: `ws` (WebSocket echo), `events`
 //! (server-sent, each waits for `go_on`), `slow` (waits for `go_on`), `big?bytes=N`, `echo`,
-//! `cookies` (tries to set the gateway's), anything else: the length and SHA-256 of the body.
+//! `cookies` (tries to set the gateway's), `says?Name=value` (these header lines), anything else:
+//! the length and SHA-256 of the body.
 
 use std::io;
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
 use ring::digest::{Context, SHA256};
-use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::strict::{self, Framing, Head};
 use super::upstream::Notes;
-use super::wire::Wire;
+use super::wire::{Stream, Wire};
 
 /// Kept of each body.
 const KEPT: usize = 64 * 1024;
 
 /// Serves one connection to its end.
-pub(crate) async fn connection(stream: TcpStream, number: usize, notes: Arc<Notes>) {
+pub(crate) async fn connection(stream: impl Stream + 'static, number: usize, notes: Arc<Notes>) {
     let mut peer = Peer { wire: Wire::new(stream), number, notes, heard: 0 };
     loop {
         match peer.request().await {
@@ -145,6 +145,7 @@ impl Peer {
             "isolated" => ("text/html", "Cross-Origin-Opener-Policy: same-origin\r\n"),
             _ => ("application/json", ""),
         };
+        let said = said(head);
         let text = if head.last_segment() == "echo" {
             body.start.clone()
         } else if kind != "application/json" {
@@ -153,7 +154,7 @@ impl Peer {
             format!("{{\"length\":{},\"sha256\":\"{}\"}}", body.length, body.sha256).into_bytes()
         };
         let reply = format!(
-            "HTTP/1.1 200 OK\r\nX-App: recorder\r\nContent-Type: {kind}\r\n{cookies}{more}\
+            "HTTP/1.1 200 OK\r\nX-App: recorder\r\nContent-Type: {kind}\r\n{cookies}{more}{said}\
              Content-Length: {}\r\n\r\n",
             text.len()
         );
@@ -211,6 +212,16 @@ impl Peer {
         }
         Ok(())
     }
+}
+
+/// The header lines that a request wants to be answered with.
+fn said(head: &Head) -> String {
+    let query = head.target.split_once('?').map_or("", |(_, query)| query);
+    if head.last_segment() != "says" {
+        return String::new();
+    }
+    let lines = form_urlencoded::parse(query.as_bytes());
+    lines.fold(String::new(), |all, (name, value)| all + &name + ": " + &value + "\r\n")
 }
 
 /// 64 KiB that a big download repeats: no byte of a block is like its neighbour.

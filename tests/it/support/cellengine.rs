@@ -12,7 +12,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use super::client::{Browser, PATIENCE};
+use super::certs::Certificates;
+use super::client::{Browser, PATIENCE, tls};
 use super::codes::Codes;
 use super::gateway::{self, Gateway, Plan};
 use super::log::Log;
@@ -32,6 +33,8 @@ fn script(name: &str) -> PathBuf {
 /// The app; it is killed when this goes.
 pub(crate) struct CellEngine {
     address: SocketAddr,
+    /// The name in its certificate.
+    tls: Option<(&'static str, Certificates)>,
     child: Child,
 }
 
@@ -58,18 +61,33 @@ impl CellEngine {
         let address = log.wait_for("address of the app", |line| {
             line.text().strip_prefix("fake CellEngine on ")?.trim().parse().ok()
         });
-        Self { address: address.await, child }
+        Self { address: address.await, tls: None, child }
+    }
+
+    /// Starts it with a certificate for `name`.
+    async fn start_tls(name: &'static str, certificates: Certificates, options: &[&str]) -> Self {
+        let (cert, key) = (certificates.cert.display(), certificates.key.display());
+        let (cert, key) = (cert.to_string(), key.to_string());
+        let tls = ["--tls-cert", &cert, "--tls-key", &key];
+        let mut started = Self::start(&[&tls[..], options].concat()).await;
+        started.tls = Some((name, certificates));
+        started
     }
 
     /// Its address.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Asks it itself, past the gateway.
     pub(crate) async fn ask(&self, method: &str, target: &str, lines: &str, body: &str) -> Answer {
         let exchange = async {
-            let mut wire = Wire::new(TcpStream::connect(self.address).await?);
+            let stream = TcpStream::connect(self.address).await?;
+            let mut wire = match &self.tls {
+                None => Wire::new(stream),
+                Some((name, known)) => Wire::new(tls(stream, known, name, "http/1.1").await?),
+            };
             let request = format!(
                 "{method} {target} HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\
                  Content-Length: {}\r\n{lines}\r\n{body}",
@@ -126,7 +144,7 @@ pub(crate) struct Lab {
     pub(crate) two: Gateway,
     plan: Plan,
     _postgres: Arc<PostgresServer>,
-    _keys: TempDir,
+    _files: TempDir,
 }
 
 impl Lab {
@@ -137,10 +155,23 @@ impl Lab {
 
     /// The same with options of the app's.
     pub(crate) async fn with(more: &str, options: &[&str]) -> Self {
-        let app = CellEngine::start(options).await;
+        let dir = tempfile::tempdir().unwrap();
+        Self::before(CellEngine::start(options).await, more, dir).await
+    }
+
+    /// The same with an app that speaks TLS and is addressed by a name of its own.
+    pub(crate) async fn named(name: &'static str, more: &str, options: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let certificates = Certificates::make(dir.path(), &[name]);
+        let authority = certificates.authority.display();
+        let more = format!("upstream_host = \"{name}\"\nupstream_ca = \"{authority}\"\n{more}");
+        let app = CellEngine::start_tls(name, certificates, options).await;
+        Self::before(app, &more, dir).await
+    }
+
+    async fn before(app: CellEngine, more: &str, dir: TempDir) -> Self {
         let (redis, postgres) = (RedisServer::start(), PostgresServer::shared());
         let database = postgres.database().await;
-        let dir = tempfile::tempdir().unwrap();
         let keys = dir.path().join("keys.toml");
         gateway::make_keys(&keys);
         let plan = Plan {
@@ -158,7 +189,7 @@ impl Lab {
         let plan = plan.app("cellengine", "localhost", &app.url(), &described);
         let one = Gateway::start(&plan).await;
         let two = Gateway::start(&plan).await;
-        Self { redis, app, one, two, plan, _postgres: postgres, _keys: dir }
+        Self { redis, app, one, two, plan, _postgres: postgres, _files: dir }
     }
 
     /// A third gateway like the two.

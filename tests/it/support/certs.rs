@@ -6,7 +6,9 @@ use std::sync::Arc;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use tokio_rustls::TlsAcceptor;
 
 /// Files with a chain and its key, and clients that trust their authority.
 #[derive(Clone, Debug)]
@@ -18,6 +20,7 @@ pub(crate) struct Certificates {
     /// The certificate of the authority.
     pub(crate) authority: PathBuf,
     client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
 }
 
 impl Certificates {
@@ -39,12 +42,32 @@ impl Certificates {
         let mut roots = RootCertStore::empty();
         roots.add(issuer.der().clone()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let server = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![leaf.der().clone()],
+                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            )
+            .unwrap();
         let client = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Self { cert: cert_file, key: key_file, authority, client: Arc::new(client) }
+        Self {
+            cert: cert_file,
+            key: key_file,
+            authority,
+            client: Arc::new(client),
+            server: Arc::new(server),
+        }
+    }
+
+    /// A server that shows the certificate.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.server))
     }
 
     /// A client that offers one protocol by ALPN: `http/1.1` or `h2`.

@@ -9,10 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustls::server::Acceptor;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 
+use super::certs::Certificates;
 use super::strict::Head;
 use super::wire::Wire;
 use super::{app, contains, within};
@@ -71,6 +74,9 @@ pub(crate) struct Recorder {
     notes: Arc<Notes>,
     started: Instant,
     listening: tokio::task::JoinHandle<()>,
+    /// The names that TLS was asked for.
+    names: Arc<Mutex<Vec<String>>>,
+    scheme: &'static str,
 }
 
 impl Drop for Recorder {
@@ -123,6 +129,15 @@ impl Notes {
 impl Recorder {
     /// Starts listening on a free port.
     pub(crate) async fn start() -> Self {
+        Self::listen(None).await
+    }
+
+    /// Starts listening on a free port with TLS.
+    pub(crate) async fn start_tls(certificates: &Certificates) -> Self {
+        Self::listen(Some(certificates.acceptor())).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let notes = Arc::new(Notes {
@@ -132,20 +147,44 @@ impl Recorder {
             broken: watch::Sender::new(0),
         });
         let shared = Arc::clone(&notes);
+        let names = Arc::new(Mutex::default());
+        let asked = Arc::clone(&names);
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listening = tokio::spawn(async move {
             let count = AtomicUsize::new(0);
             while let Ok((stream, _)) = listener.accept().await {
                 let connection = count.fetch_add(1, Ordering::Relaxed) + 1;
                 shared.push(Event::Connected(connection));
-                tokio::spawn(app::connection(stream, connection, Arc::clone(&shared)));
+                let notes = Arc::clone(&shared);
+                let Some(tls) = tls.clone() else {
+                    tokio::spawn(app::connection(stream, connection, notes));
+                    continue;
+                };
+                let asked: Arc<Mutex<Vec<String>>> = Arc::clone(&asked);
+                tokio::spawn(async move {
+                    let Ok(start) = LazyConfigAcceptor::new(Acceptor::default(), stream).await
+                    else {
+                        return;
+                    };
+                    let name = start.client_hello().server_name().unwrap_or_default().to_owned();
+                    asked.lock().push(name);
+                    if let Ok(stream) = start.into_stream(Arc::clone(tls.config())).await {
+                        app::connection(stream, connection, notes).await;
+                    }
+                });
             }
         });
-        Self { address, notes, started: Instant::now(), listening }
+        Self { address, notes, started: Instant::now(), listening, names, scheme }
+    }
+
+    /// The names that TLS was asked for, in order; empty where there was none.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.names.lock().clone()
     }
 
     /// Where an app table says to find it.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// This place in the notes.
