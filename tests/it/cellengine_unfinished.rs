@@ -1,10 +1,11 @@
-//! A sign-in of an app that checks passwords itself which comes to nothing: the app is told, and
-//! whoever asked can read why.
+//! A sign-in of an app that checks passwords itself which comes to nothing, or is not enough: the app
+//! is told, and whoever asked can read why and goes on.
 
 use super::support::cellengine::Lab;
 use super::support::client::{Browser, PATIENCE};
+use super::support::codes::Codes;
 use super::support::wire::Answer;
-use super::support::within;
+use super::support::{html, within};
 
 const SHAPED: &str = r#"
 provision = true
@@ -95,4 +96,57 @@ async fn a_configured_origin_signs_in_and_reads_what_it_is_told() {
     let asked = lab.app.requests().await;
     let asked = asked.iter().filter(|r| r["target"] == "/api/v1/signin").count();
     assert_eq!(asked, 3, "two of the origin and the one that enrolled");
+}
+
+/// On our page with a code that the app asks for; where that leads.
+async fn sign_in_with_app_code(lab: &Lab, browser: &mut Browser, at: &str) -> String {
+    let code = lab.app.code("bob").await;
+    let form = [("username", "bob"), ("password", "pw-bob"), ("app_code", code.as_str())];
+    let page = browser.get(at).await;
+    assert!(page.text().contains("name=\"password\""), "{}", page.text());
+    let answer = browser.submit_from(&page, "/_auth/login", &form).await;
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    answer.location().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_in_by_a_code_of_the_app_proves_it_again_by_another_or_enrols() {
+    let lab = Lab::start(
+        "provision = true\napp_second_factor = \"counts\"\n[[apps.rules]]\nname = \"sign\"\n\
+         path = \"/experiments/*/sign\"\naccess = \"two_factor\"\nmax_age = \"1ms\"",
+    )
+    .await;
+    let mut bob = Lab::browser(&lab.one);
+    let sign = "/experiments/1/sign";
+    let login = "/_auth/login?return_to=%2Fexperiments%2F1%2Fsign";
+    assert_eq!(sign_in_with_app_code(&lab, &mut bob, login).await, sign);
+    let first = bob.jar.clone();
+    let led = bob.get(sign).await;
+    assert_eq!(
+        (led.status, led.location()),
+        (303, "/_auth/step-up?return_to=%2Fexperiments%2F1%2Fsign")
+    );
+    let page = bob.get(led.location()).await;
+    assert!(page.text().contains("please sign in again"), "{}", page.text());
+    assert_eq!(sign_in_with_app_code(&lab, &mut bob, led.location()).await, sign);
+    assert_ne!(bob.jar, first);
+    let mut former = Lab::browser(&lab.two);
+    former.jar = first;
+    let over = async { while former.fetch("/api/v1/experiments").await.status != 401 {} };
+    within(PATIENCE, "the former session to be over", over).await;
+
+    // An authenticator of their own ends that: from then on it is what is asked for.
+    let page = bob.get("/_auth/account/authenticator").await;
+    let secret = html::by_id(&page.text(), "totp-secret");
+    let mut codes = Codes::new(&secret.unwrap_or_else(|| panic!("no secret: {}", page.text())));
+    let code = codes.next().await;
+    let form = [("code", code.as_str())];
+    let kept = bob.submit_from(&page, "/_auth/account/authenticator", &form).await;
+    assert_eq!(kept.status, 303, "{}", kept.text());
+    let page = bob.get(kept.location()).await;
+    assert_eq!(html::recovery_codes(&page.text()).len(), 10, "{}", page.text());
+    let asked = bob.get(led.location()).await;
+    assert!(asked.text().contains("name=\"code\""), "{}", asked.text());
+    let listed = lab.two.command(&["user", "list"], "");
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("enrolled"), "{listed:?}");
 }

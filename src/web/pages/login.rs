@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::StatusCode;
 
 use crate::auth::login::{FirstFactor, FirstFactorAttempt};
+use crate::auth::session::Session;
 use crate::web::cookies;
 use crate::web::failure::Failure;
 use crate::web::form::LoginForm;
@@ -16,6 +17,8 @@ use crate::web::visit::{Visit, signed_in};
 const WRONG: &str = "The name or the password is not right. Please try again.";
 const APP_CODE: &str = "Your account asks for a code of its own here. Type your password again, and that \
                         code with it.";
+const AGAIN: &str = "Before you go on, please sign in again: your account asks for a code of its own here, \
+                     and a new one is needed.";
 const EXPIRED: &str = "Your sign-in was not finished in time or had too many tries. Please start \
                        again.";
 
@@ -51,6 +54,17 @@ pub(in crate::web) async fn show(mut visit: Visit) -> Result<Response, Failure> 
     let return_to = return_to.unwrap_or_else(ReturnTo::root);
     let answer = page(&visit, &return_to, "", notice, &Complaint::none())?;
     Ok(answer.cookie(cleared).done())
+}
+
+/// For somebody signed in by a code of the app's own, who has no authenticator here to prove it is
+/// them: the way in once more, which takes the place of the session.
+pub(super) fn once_more(
+    visit: &Visit,
+    session: &Session,
+    return_to: &ReturnTo,
+) -> Result<Response, Failure> {
+    let name = session.identity.name.as_str();
+    Ok(page(visit, return_to, name, Some(AGAIN), &Complaint::none())?.done())
 }
 
 /// The app took name and password, and there is no account for that person.

@@ -3,11 +3,12 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::fresh;
 use super::second_factor::to_login;
+use super::{fresh, login};
 use crate::auth::fresh::{FreshFactors, FreshSecondFactor};
 use crate::auth::login::{StepUp, TypedCode};
 use crate::auth::session::Session;
+use crate::auth::stage::Factor;
 use crate::base::secret::Secret;
 use crate::web::cookies;
 use crate::web::failure::Failure;
@@ -121,6 +122,9 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     if target.is_served(&session, &visit) {
         return Ok(Answer::see_other(target.path()).done());
     }
+    if session.method == Factor::App {
+        return login::once_more(&visit, &session, &ReturnTo::parse(target.path()));
+    }
     page(&visit, &session, &target, means, &Complaint::none(), &Complaint::none())
 }
 
@@ -159,6 +163,9 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         "" => target.unwrap_or(Target::Account),
         text => Target::parse(text),
     };
+    if session.method == Factor::App {
+        return login::once_more(&visit, &session, &ReturnTo::parse(target.path()));
+    }
     let typed: Option<&Secret> = target.needs_password().then_some(&form.password);
     let code = TypedCode::parse(form.code.reveal());
     let none = Complaint::none;
