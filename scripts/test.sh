@@ -16,6 +16,7 @@ need zbarimg zbar-tools
 need aiosmtpd python3-aiosmtpd
 /usr/bin/python3 -c 'import requests, requests_toolbelt' >/dev/null 2>&1 ||
     needed_packages+=(python3 python3-requests python3-requests-toolbelt)
+[ -e /usr/lib/R/site-library/httr ] || needed_packages+=(r-base-core r-cran-httr)
 need npm npm
 # The server itself is kept out of the way by Debian, under its version.
 if ! command -v initdb >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then

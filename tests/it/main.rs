@@ -19,6 +19,7 @@ mod axe;
 mod browser;
 mod cellengine;
 mod cellengine_browser;
+mod cellengine_r;
 mod cellengine_unfinished;
 mod cli;
 mod cluster;
