@@ -1,7 +1,8 @@
 //! Answers by intent: what scripts get where only scripts ask, and what scripts of other origins may
 //! read.
 
-use super::browser::{Look, Screen};
+use super::browser::{Look, Screen, Walk};
+use super::support::certs::Certificates;
 use super::support::client::{self, Browser, PATIENCE};
 use super::support::cluster::Cluster;
 use super::support::gateway::{Gateway, Plan};
@@ -274,4 +275,40 @@ async fn a_browser_lets_scripts_of_a_configured_origin_read_that_somebody_has_to
     app.barrier().await;
     let asked: Vec<String> = app.requests(mark).into_iter().map(|r| r.head.target).collect();
     assert!(!asked.iter().any(|target| target.starts_with("/api/")), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_of_another_origin_reads_that_the_session_it_had_is_over() {
+    let dir = tempfile::tempdir().unwrap();
+    let spa = Recorder::start_tls(&Certificates::make(dir.path(), &["localhost"])).await;
+    let page = format!("https://localhost:{}", spa.address.port());
+    let app = Recorder::start().await;
+    let more = format!("cors_origins = [\"{page}\"]\napi_paths = [\"/api/**\"]");
+    let gateway =
+        Gateway::start(&Plan::new(&app).app("local", "localhost", &app.url(), &more)).await;
+    gateway.add_user("alice");
+    let origin = format!("https://localhost:{}", gateway.https.port());
+    let screen = Screen::open(Look::plain(true)).await;
+    let walk = Walk { app, origin, screen, gateway };
+    walk.enrol().await;
+
+    walk.screen.client.goto(&format!("{page}/page")).await.unwrap();
+    let allows = form_urlencoded::Serializer::new(String::new())
+        .append_pair("Access-Control-Allow-Origin", &page)
+        .append_pair("Access-Control-Allow-Credentials", "true")
+        .finish();
+    let get = format!("fetch('{}/api/says?{allows}', {{ credentials: 'include' }})", walk.origin);
+    let before = learnt(&walk.screen, &get).await;
+    assert_eq!(before, serde_json::json!([200, null]), "the app's own answer, to who is signed in");
+    assert!(walk.gateway.command(&["session", "end", "--all"], "").status.success());
+    let over = async {
+        loop {
+            let learnt = learnt(&walk.screen, &get).await;
+            if learnt[0] != 200 {
+                break learnt;
+            }
+        }
+    };
+    let after = within(PATIENCE, "the session to be over", over).await;
+    assert_eq!(after, serde_json::json!([401, "login_required"]));
 }
