@@ -20,6 +20,7 @@ mod browser;
 mod cellengine;
 mod cellengine_browser;
 mod cellengine_r;
+mod cellengine_tokens;
 mod cellengine_unfinished;
 mod cli;
 mod cluster;

@@ -185,7 +185,9 @@ impl Lab {
             names: vec!["localhost"],
             keys: Some(keys),
         };
-        let described = format!("dialect = \"cellengine\"\nfirst_factor = \"app\"\n{more}");
+        let other = more.contains("dialect = ");
+        let dialect = if other { "" } else { "dialect = \"cellengine\"\n" };
+        let described = format!("{dialect}first_factor = \"app\"\n{more}");
         let plan = plan.app("cellengine", "localhost", &app.url(), &described);
         let one = Gateway::start(&plan).await;
         let two = Gateway::start(&plan).await;
