@@ -7,6 +7,7 @@ use super::support::cellengine::Lab;
 use super::support::certs::Certificates;
 use super::support::client::{Browser, PATIENCE};
 use super::support::gateway::{Gateway, HOST, PUBLIC_RULE, Plan};
+use super::support::grpc::GrpcApp;
 use super::support::strict::Head;
 use super::support::upstream::Recorder;
 use super::support::wire::Answer;
@@ -220,6 +221,31 @@ async fn tls_asks_for_the_name_and_its_certificate_must_be_of_it() {
     }
     let (app, gateway, _dir) = over_tls("127.0.0.1", "").await;
     heard(&app, &mut Browser::new(&gateway), "/public/x", "").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_is_spoken_to_in_http2_hears_its_name_as_authority() {
+    let (recorder, grpc) = (Recorder::start().await, GrpcApp::start().await);
+    let more = format!("upstream_http2 = true\nupstream_host = \"{NAME}\"\n{PUBLIC_RULE}");
+    let url = format!("http://{}", grpc.address);
+    let plan = Plan { apps: String::new(), ..Plan::new(&recorder) }.app("main", HOST, &url, &more);
+    let gateway = Gateway::start(&plan).await;
+    let mut browser = Browser::new(&gateway);
+    let target = "/public/Method?x=%ex";
+    assert_eq!(browser.ask("POST", target, PAGE, b"hello").await.status, 200);
+    let mut client = super::streams::h2(&browser).await;
+    let request = super::streams::h2_request("GET", target, &[("origin", "https://gw.test")]);
+    let (answer, _body) = client.send_request(request, true).unwrap();
+    assert_eq!(within(PATIENCE, target, answer).await.unwrap().status(), 200);
+    let heads = grpc.heads.lock();
+    assert_eq!(heads.len(), 2);
+    for head in heads.iter() {
+        assert_eq!(head.uri.authority().unwrap().as_str(), NAME);
+        assert_eq!(head.uri.path_and_query().unwrap().as_str(), target);
+        assert_eq!(head.headers.get("origin").unwrap(), "http://app.internal.test");
+        assert!(head.headers.get("host").is_none_or(|host| host == NAME));
+    }
+    drop(heads);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
@@ -15,6 +16,8 @@ pub(crate) struct GrpcApp {
     pub(crate) address: SocketAddr,
     /// The trailers of every request.
     pub(crate) trailers: Arc<Mutex<Vec<HeaderMap>>>,
+    /// The head of every request.
+    pub(crate) heads: Arc<Mutex<Vec<Parts>>>,
     listening: tokio::task::JoinHandle<()>,
 }
 
@@ -30,24 +33,30 @@ impl GrpcApp {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let trailers = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&trailers);
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let (noted, noted_heads) = (Arc::clone(&trailers), Arc::clone(&heads));
         let listening = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, Arc::clone(&noted)));
+                tokio::spawn(serve(stream, Arc::clone(&noted), Arc::clone(&noted_heads)));
             }
         });
-        Self { address, trailers, listening }
+        Self { address, trailers, heads, listening }
     }
 }
 
 /// Echoes each body and says how long it was in the trailer `grpc-status`.
-async fn serve(stream: TcpStream, noted: Arc<Mutex<Vec<HeaderMap>>>) -> Result<(), h2::Error> {
+async fn serve(
+    stream: TcpStream,
+    noted: Arc<Mutex<Vec<HeaderMap>>>,
+    heads: Arc<Mutex<Vec<Parts>>>,
+) -> Result<(), h2::Error> {
     let mut connection = h2::server::handshake(stream).await?;
     while let Some(accepted) = connection.accept().await {
         let (request, mut respond) = accepted?;
         let noted = Arc::clone(&noted);
+        let (head, mut body) = request.into_parts();
+        heads.lock().push(head);
         tokio::spawn(async move {
-            let mut body = request.into_body();
             let mut sender = respond.send_response(Response::new(()), false)?;
             let mut length = 0;
             while let Some(piece) = body.data().await {
