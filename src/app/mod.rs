@@ -131,6 +131,7 @@ pub async fn open_admin(settings: &Settings) -> Result<(AccountAdmin, Outlets), 
         factors: stores.factors,
         guesses: stores.guesses,
         tickets: stores.tickets,
+        access_tokens: stores.access_tokens,
         sessions: stores.sessions,
         passwords: base.passwords,
         printer: TicketPrinter {

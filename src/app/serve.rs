@@ -49,7 +49,7 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
         pages: crate::web::router(Arc::clone(&service)),
         login: service,
         bound: Arc::new(bound_tokens(&base, &stores)?),
-        machines: Arc::new(Machines::new(Arc::clone(&stores.accounts))),
+        machines: Arc::new(machines(&stores)),
         calls,
         sessions,
         logins: Arc::new(CachedLogins::new(
@@ -120,6 +120,10 @@ fn cached_sessions(
         settings.sessions,
     );
     cached.map_err(|e| AppError::Other(e.to_string()))
+}
+
+fn machines(stores: &Stores) -> Machines {
+    Machines::new(Arc::clone(&stores.accounts), Arc::clone(&stores.access_tokens))
 }
 
 fn bound_tokens(base: &Base, stores: &Stores) -> Result<BoundTokens, AppError> {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::auth::ports::{
-    Accounts, AppAccounts, AppTokens, Attempts, Audit, Factors, Guesses, PasswordResets,
-    PendingLogins, Refusals, Sessions, StoreError, Tickets,
+    AccessTokens, Accounts, AppAccounts, AppTokens, Attempts, Audit, Factors, Guesses,
+    PasswordResets, PendingLogins, Refusals, Sessions, StoreError, Tickets,
 };
 use crate::config::settings::{Database, SessionStore, Settings};
 use crate::store::redis::RedisStore;
@@ -19,6 +19,7 @@ pub(super) struct Stores {
     pub(super) guesses: Arc<dyn Guesses>,
     pub(super) audit: Arc<dyn Audit>,
     pub(super) tickets: Arc<dyn Tickets>,
+    pub(super) access_tokens: Arc<dyn AccessTokens>,
     pub(super) resets: Arc<dyn PasswordResets>,
     pub(super) pending: Arc<dyn PendingLogins>,
     pub(super) sessions: Arc<dyn Sessions>,
@@ -42,6 +43,7 @@ impl Stores {
             (Arc::<SqlStore>::clone(&durable), Arc::<SqlStore>::clone(&durable));
         let resets = Arc::<SqlStore>::clone(&durable);
         let guesses = Arc::<SqlStore>::clone(&durable);
+        let access_tokens = Arc::<SqlStore>::clone(&durable);
         let audit = durable;
         match &settings.session_store {
             SessionStore::Embedded(dir) => {
@@ -53,6 +55,7 @@ impl Stores {
                     guesses,
                     audit,
                     tickets,
+                    access_tokens,
                     resets,
                     pending: Arc::<EmbeddedStore>::clone(&store),
                     sessions: Arc::<EmbeddedStore>::clone(&store),
@@ -70,6 +73,7 @@ impl Stores {
                     guesses,
                     audit,
                     tickets,
+                    access_tokens,
                     resets,
                     pending: Arc::<RedisStore>::clone(&store),
                     sessions: Arc::<RedisStore>::clone(&store),

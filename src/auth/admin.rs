@@ -4,23 +4,27 @@
 //! Where an account loses its sessions, the durable record is changed first: from then on the
 //! sessions are refused, even if the session store cannot be reached to forget them.
 
+mod access_tokens;
 mod links;
 mod tickets;
 
 use std::sync::Arc;
 
+pub use self::access_tokens::AccessWish;
 pub use self::tickets::SecondFactorReset;
 use super::account::{Account, Identity, LoginName, NewAccount};
 use super::app_sign_in::Subject;
 use super::audit::{Context, Ended, Event, Trail};
 use super::password::{HashError, NotTaken, PasswordPool, PasswordRefused};
-use super::ports::{Accounts, Added, AppAccounts, Factors, Guesses, Sessions, StoreError, Tickets};
+use super::ports::{
+    AccessTokens, Accounts, Added, AppAccounts, Factors, Guesses, Sessions, StoreError, Tickets,
+};
 use super::recovery::RecoverySet;
 use super::session::Session;
 use super::ticket::{FirstEnrolment, Link, Ticket, TicketPrinter};
 use super::totp::TotpFactor;
 use crate::base::clock::Clock;
-use crate::base::id::{AccountId, SessionId};
+use crate::base::id::{AccountId, SessionId, TokenId};
 use crate::base::random::{NoRandomness, Random};
 use crate::base::secret::Secret;
 
@@ -53,7 +57,7 @@ pub enum AdminError {
     #[error("there is no user {0}")]
     NoSuchUser(LoginName),
     /// The account is disabled.
-    #[error("{0} is disabled, so a link would open nothing")]
+    #[error("{0} is disabled, so that would open nothing")]
     Disabled(LoginName),
     /// The name is taken.
     #[error("there is a user {0} already")]
@@ -82,6 +86,9 @@ pub enum AdminError {
         /// Which app.
         app: String,
     },
+    /// There is no such token.
+    #[error("there is no token {0}")]
+    NoSuchToken(TokenId),
     /// There is no such session.
     #[error("there is no session {0}")]
     NoSuchSession(SessionId),
@@ -166,6 +173,8 @@ pub struct AdminDeps {
     pub guesses: Arc<dyn Guesses>,
     /// One-time links.
     pub tickets: Arc<dyn Tickets>,
+    /// Our own tokens for programs.
+    pub access_tokens: Arc<dyn AccessTokens>,
     /// Finished sessions.
     pub sessions: Arc<dyn Sessions>,
     /// The hashing pool.

@@ -113,6 +113,8 @@ impl Accounts for Memory {
 
 #[path = "admin_tests_guesses.rs"]
 mod guesses;
+#[path = "admin_tests_tokens.rs"]
+mod tokens;
 use guesses::down;
 
 #[async_trait]
@@ -328,6 +330,7 @@ fn admin(sessions_down: bool) -> (Arc<Memory>, AccountAdmin) {
         factors: Arc::<Memory>::clone(&memory),
         guesses: Arc::<Memory>::clone(&memory),
         tickets: Arc::<Memory>::clone(&memory),
+        access_tokens: Arc::<Memory>::clone(&memory),
         sessions: Arc::<Memory>::clone(&memory),
         passwords: Arc::new(pool),
         printer,

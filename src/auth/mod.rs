@@ -3,6 +3,7 @@
 //! It has no clock, randomness or I/O of its own: time and random bytes are handed in, and what is
 //! stored goes through [`ports`]. It does not know HTTP, Pingora, Redis or SQL.
 
+pub mod access_token;
 pub mod account;
 pub mod admin;
 pub mod app_sign_in;

@@ -1,10 +1,13 @@
 //! What the domain needs stored. Every operation is atomic and returns the verdict: no adapter is
 //! ever asked to read, compare and write in three steps.
 //!
-//! Durable (`Accounts`, `Factors`, `Guesses`, `Tickets`, `PasswordResets`, `Audit`) lives in SQL.
+//! Durable (`Accounts`, `Factors`, `Guesses`, `Tickets`, `PasswordResets`, `Audit`,
+//! `AccessTokens`) lives in SQL.
 //! Short-lived (`PendingLogins`, `Sessions`, `Attempts`, `Refusals`) lives in Redis, or in the embedded store on
 //! one machine. Losing the short-lived store signs people out; it never loses a factor and never
 //! reopens a used code.
+
+mod access_tokens;
 
 use std::time::Duration;
 
@@ -26,6 +29,8 @@ use super::token::{AppToken, HashedToken, PendingToken, SessionToken, TicketToke
 use super::totp::{NewTotpFactor, TimeStep, TotpFactor};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId, SessionId};
+
+pub use self::access_tokens::AccessTokens;
 
 /// A store did not do what it was asked to. Whoever meets this denies.
 #[derive(Debug, thiserror::Error)]

@@ -9,7 +9,7 @@ use super::token::{HashedToken, TicketToken};
 use super::totp::TimeStep;
 use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
-use crate::base::id::{AccountId, BrowserId, FactorId, SessionId};
+use crate::base::id::{AccountId, BrowserId, FactorId, SessionId, TokenId};
 
 /// How many tries in which time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,6 +234,11 @@ impl AttemptKey {
     /// What is told of the use of a long-lived token from the network of `ip`.
     pub fn app_token(app: &str, token: &str, ip: ClientIp) -> Self {
         Self(format!("app_token:{app}:{token}:{}", ip.network()))
+    }
+
+    /// What is told of the use of a token of ours.
+    pub fn own_token(id: TokenId) -> Self {
+        Self(format!("token:{id}"))
     }
 
     /// Long-lived tokens from the network of `ip` that were not let through.

@@ -56,6 +56,13 @@ impl Kind for AppToken {
     const PURPOSE: &'static [u8] = b"token of an app";
 }
 
+/// A token of ours that lets a program in for a person: see [`super::access_token`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AccessToken {}
+impl Kind for AccessToken {
+    const PURPOSE: &'static [u8] = b"access token";
+}
+
 /// A token as the browser holds it.
 pub struct PlainToken<K> {
     text: Zeroizing<String>,

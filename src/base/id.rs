@@ -94,6 +94,11 @@ id!(
     8
 );
 id!(
+    /// What names a token of ours in lists and commands. It is not the token and admits nobody.
+    TokenId,
+    8
+);
+id!(
     /// One request, in logs and in `X-Request-Id`.
     RequestId,
     12

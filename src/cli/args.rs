@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::auth::app_sign_in::Subject;
-use crate::base::id::SessionId;
+use crate::base::id::{SessionId, TokenId};
 
 /// A reverse-proxy authentication gateway: password, then a one-time code, then your application.
 #[derive(Debug, Parser)]
@@ -40,9 +40,8 @@ pub(super) enum Command {
     Session(SessionArgs),
     /// Read the audit trail and check that it is whole
     Audit(AuditArgs),
-    /// Long-lived tokens
-    #[command(subcommand)]
-    Token(TokenCommand),
+    /// Make, list and revoke tokens for programs
+    Token(TokenArgs),
     /// Tell why a request was refused, by the reference that its answer showed
     Why(WhyArgs),
     /// Print a completion script for a shell
@@ -128,8 +127,54 @@ pub(super) enum KeysCommand {
     },
 }
 
+#[derive(Debug, Args)]
+pub(super) struct TokenArgs {
+    #[command(flatten)]
+    pub(super) state: StateArgs,
+    #[command(subcommand)]
+    pub(super) command: TokenCommand,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TokenCreateArgs {
+    /// Whom the program stands for
+    #[arg(long, value_name = "NAME")]
+    pub(super) user: String,
+    /// The app's name in the configuration
+    #[arg(long)]
+    pub(super) app: String,
+    /// What it is for
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(super) description: String,
+    /// Only with this method, such as GET; may be repeated
+    #[arg(long = "method", value_name = "METHOD")]
+    pub(super) methods: Vec<String>,
+    /// Only with paths that match, such as /data/**; may be repeated
+    #[arg(long = "path", value_name = "GLOB")]
+    pub(super) paths: Vec<String>,
+    /// Only from this network, such as 10.0.0.0/8; may be repeated
+    #[arg(long = "network", value_name = "CIDR")]
+    pub(super) networks: Vec<String>,
+    /// How long it works, such as 30days; at most a year [default: 365days]
+    #[arg(long = "expires", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub(super) lifetime: Option<Duration>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
+    /// Make a token that lets a program in for a user; it is printed this once
+    Create(TokenCreateArgs),
+    /// List tokens, newest first
+    List {
+        /// Only this user's
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+    },
+    /// Revoke a token, on every node within a second
+    Revoke {
+        /// Its id, as `list` shows it
+        id: TokenId,
+    },
     /// Print the SHA-256 of a token of an app's, for `apps.tokens` in the configuration
     Hash {
         /// Read the token from standard input, up to the end of the line

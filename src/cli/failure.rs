@@ -131,6 +131,9 @@ impl From<AdminError> for Failure {
             AdminError::Disabled(_) => {
                 Self::failed(message, Some("enable the user first, with `vestibule user enable`"))
             }
+            AdminError::NoSuchToken(_) => {
+                Self::failed(message, Some("`vestibule token list` shows which there are"))
+            }
             AdminError::NoSuchSession(_) => {
                 Self::failed(message, Some("`vestibule session list` shows which there are"))
             }

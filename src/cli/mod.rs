@@ -99,7 +99,7 @@ fn dispatch(command: Command, streams: &mut Streams<'_>) -> Result<(), Failure> 
         }
         Command::User(arguments) => user::run(arguments, streams),
         Command::Audit(arguments) => audit::run(&arguments, streams),
-        Command::Token(command) => token::run(&command, streams),
+        Command::Token(arguments) => token::run(&arguments, streams),
         Command::Session(arguments) => session::run(&arguments, streams),
         Command::Why(arguments) => why::why(&arguments, streams),
         Command::Completions { shell } => meta::completions(shell, streams.output),

@@ -1,6 +1,8 @@
 //! Long-lived tokens of an app that a rule of ours lets through: none by default. Such a token stands
 //! for both factors of the person the rule names, within what the rule allows.
 
+mod access;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +13,11 @@ use quick_cache::sync::Cache;
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq;
 
+pub use self::access::{BadLimit, KnownAccess, Limited};
 use super::identity::IdentityHeaders;
 use crate::auth::account::{Identity, LoginName};
-use crate::auth::ports::{Accounts, Stored};
+use crate::auth::ports::{AccessTokens, Accounts, Stored};
+use crate::auth::token::{AccessToken, HashedToken};
 use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
 
@@ -50,6 +54,10 @@ pub enum NotLet {
     Network,
     /// Its time is over.
     Expired,
+    /// It is for another app.
+    App,
+    /// It may not be used with this path.
+    Path,
 }
 
 impl NotLet {
@@ -60,6 +68,8 @@ impl NotLet {
             Self::Method => "method",
             Self::Network => "network",
             Self::Expired => "expired",
+            Self::App => "app",
+            Self::Path => "path",
         }
     }
 }
@@ -87,12 +97,15 @@ pub fn admits<'a>(
     Ok(rule)
 }
 
-/// A token that a rule lets through, of an account that may sign in: made by [`Machines::find`] only.
+/// A token that a rule lets through, or one of ours, of an account that may sign in: made by
+/// [`Machines`] only.
 #[derive(Debug)]
 pub struct KnownMachine {
     identity: Identity,
     headers: IdentityHeaders,
     read_at: Duration,
+    /// Set where it is one of ours.
+    own: Option<HashedToken<AccessToken>>,
 }
 
 impl KnownMachine {
@@ -111,6 +124,8 @@ impl KnownMachine {
 pub struct Machines {
     accounts: Arc<dyn Accounts>,
     known: Cache<LoginName, Arc<KnownMachine>>,
+    tokens: Arc<dyn AccessTokens>,
+    own: Cache<HashedToken<AccessToken>, Arc<KnownAccess>>,
 }
 
 impl fmt::Debug for Machines {
@@ -120,9 +135,9 @@ impl fmt::Debug for Machines {
 }
 
 impl Machines {
-    /// Over these accounts.
-    pub fn new(accounts: Arc<dyn Accounts>) -> Self {
-        Self { accounts, known: Cache::new(CAPACITY) }
+    /// Over these accounts and tokens.
+    pub fn new(accounts: Arc<dyn Accounts>, tokens: Arc<dyn AccessTokens>) -> Self {
+        Self { accounts, known: Cache::new(CAPACITY), tokens, own: Cache::new(CAPACITY) }
     }
 
     /// The person of a rule that let a token through; `at` is the monotonic time. Nobody where there
@@ -138,7 +153,10 @@ impl Machines {
 
     /// Whether the person of a tunnel may still sign in.
     pub async fn still_lives(&self, known: &KnownMachine) -> Stored<bool> {
-        Ok(self.fetch(&known.identity.name, known.read_at).await?.is_some())
+        match &known.own {
+            Some(own) => Ok(self.fetch_own(own, known.read_at).await?.is_some()),
+            None => Ok(self.fetch(&known.identity.name, known.read_at).await?.is_some()),
+        }
     }
 
     async fn fetch(&self, user: &LoginName, at: Duration) -> Stored<Option<Arc<KnownMachine>>> {
@@ -151,6 +169,7 @@ impl Machines {
             headers: IdentityHeaders::new(&account.identity),
             identity: account.identity,
             read_at: at,
+            own: None,
         });
         self.known.insert(user.clone(), Arc::clone(&known));
         Ok(Some(known))

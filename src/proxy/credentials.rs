@@ -173,7 +173,11 @@ impl Gateway {
             return Ok(refused("These credentials are not those of one person."));
         }
         self.login.app_token_used(app, &rule.name, known.identity(), &caller).await?;
-        Ok(Weighed::Visitor(Visitor::Machine(known)))
+        Ok(Weighed::Visitor(match beside {
+            // A token of ours beside it is what everything ends with.
+            (own @ Visitor::Machine(_), _) => own,
+            _ => Visitor::Machine(known),
+        }))
     }
 
     async fn not_let(

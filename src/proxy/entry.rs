@@ -10,6 +10,7 @@ use pingora_proxy::Session;
 use super::app::App;
 use super::connection::Connection;
 use super::credentials::{Weighed, unavailable};
+use super::foreign_origin::foreign_websocket;
 use super::forward::drop_spelling;
 use super::gateway::Gateway;
 use super::in_dialect::{in_dialect, leave_out};
@@ -19,7 +20,7 @@ use super::request::{Origin, RequestState};
 use super::settings::ListenerKind;
 use super::site::{NoSite, Site};
 use super::vet::{self, Malformed};
-use super::{bridge, client, workers};
+use super::{bridge, client, own_token, workers};
 use crate::auth::app_sign_in::AppPolicy;
 use crate::auth::keys::KeyRing;
 use crate::auth::ports::StoreError;
@@ -56,9 +57,11 @@ pub(super) struct Question {
 }
 
 /// What a visitor holds that only a store can tell the worth of.
-enum Held {
+pub(super) enum Held {
     Session(PlainToken<SessionToken>, Option<PlainToken<PendingToken>>),
     Login(PlainToken<PendingToken>),
+    /// A token of ours, in its header.
+    Token,
     /// Who it is, is known; what the app's credentials are worth is not.
     Known(Visitor),
 }
@@ -163,6 +166,11 @@ impl Gateway {
             }
             return settle(session, state, ruling, Visitor::Anonymous, rewritten());
         }
+        if state.marks.token
+            && let Some(refused) = own_token::beside_session(request, only_cookie)
+        {
+            return refused.into();
+        }
         let visitor = match self.visitor(&site, request, only_cookie, state) {
             Ok(Ok(visitor)) if self.is_settled(app, found.as_ref(), &visitor) => visitor,
             Ok(asked) => {
@@ -191,6 +199,9 @@ impl Gateway {
         only_cookie: Option<&HeaderValue>,
         state: &mut RequestState,
     ) -> std::result::Result<std::result::Result<Visitor, Held>, DuplicateCookie> {
+        if state.marks.token {
+            return Ok(Err(Held::Token));
+        }
         if !state.marks.cookies {
             return Ok(Ok(Visitor::Anonymous));
         }
@@ -228,7 +239,12 @@ impl Gateway {
         let mut asked = site.asked(&request.method, path.as_deref());
         asked.preflight =
             site.app.answers.passes(&request.method, &request.headers) && state.bodiless;
-        let visitor = match self.find(site.app.name(), token, state.started).await {
+        let found_visitor = match self.with_token_weighed(&site, request, state, token).await {
+            Ok(Ok(held)) => self.find(site.app.name(), held, state.started).await,
+            Ok(Err(refused)) => return Ok(refused.into()),
+            Err(error) => Err(error),
+        };
+        let visitor = match found_visitor {
             Ok(visitor) => visitor,
             // Whom rules that do not act would have let in is then not known; the rest is public.
             Err(error) => match policy.public_without_reports(first, &asked) {
@@ -281,6 +297,7 @@ impl Gateway {
     ) -> std::result::Result<Visitor, StoreError> {
         let login = match held {
             Held::Known(visitor) => return Ok(visitor),
+            Held::Token => return Ok(Visitor::Anonymous),
             Held::Login(login) => Some(login),
             Held::Session(session, login) => {
                 if let Some(known) = self.sessions.find(app, &session, at).await? {
@@ -440,6 +457,10 @@ fn settle(
     if matches!(ruling.outcome, Outcome::SignIn | Outcome::StepUp | Outcome::Forbid) {
         state.refused = Some(visitor.clone());
     }
+    if ruling.outcome == Outcome::StepUp && matches!(visitor, Visitor::Machine(_)) {
+        let sentence = "This needs a code that a person typed recently: no token stands for that.";
+        return refuse(StatusCode::FORBIDDEN, "forbidden", sentence);
+    }
     match decide(ruling.outcome, visitor) {
         Decision::Admit(admission) => {
             if let Some(way) = foreign_websocket(session, state) {
@@ -463,25 +484,4 @@ fn settle(
             "You are signed in, but this is not allowed for you.",
         ),
     }
-}
-
-/// A WebSocket handshake from another origin, or from none, is no page of the app's (RFC 6455
-/// §10.2).
-fn foreign_websocket(session: &Session, state: &RequestState) -> Option<Way> {
-    let site = state.site.as_ref()?;
-    if !site.app.websocket || !state.marks.websocket {
-        return None;
-    }
-    let request = session.req_header();
-    let own = format!("{}://{}", site.origin.scheme(), site.host());
-    let mut origins = request.headers.get_all(header::ORIGIN).iter();
-    let same = origins.next().is_some_and(|o| o.as_bytes().eq_ignore_ascii_case(own.as_bytes()))
-        && origins.next().is_none();
-    (!same).then(|| {
-        refuse(
-            StatusCode::FORBIDDEN,
-            "foreign_origin",
-            "A WebSocket may only be opened from a page of this host.",
-        )
-    })
 }

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use memchr::memchr;
 use pingora_core::protocols::http::ServerSession;
 
-use super::{hygiene, workers};
+use super::{hygiene, own_token, workers};
 use crate::gate::target::BadTarget;
 
 /// Most bytes in a header block.
@@ -71,6 +71,8 @@ pub(super) struct Marks {
     pub(super) host: bool,
     /// HTTP/1.1 frames a body, or the connection is to become another.
     pub(super) more: bool,
+    /// There is a token of ours.
+    pub(super) token: bool,
     /// There is a header that is about this connection only (RFC 9110 §7.6.1).
     pub(super) hop_by_hop: bool,
 }
@@ -161,10 +163,24 @@ impl<'a> Heads<'a> {
             }
             _ => {
                 self.marks.hop_by_hop |= is_about_connection(name.as_str());
-                self.marks.managed |= hygiene::is_managed(name.as_str());
+                self.managed(name.as_str())?;
                 self.marks.worker |= workers::asks(name, value);
             }
         }
+        Ok(())
+    }
+
+    /// A name that the app may not hear from a client; one such is that of our own tokens.
+    fn managed(&mut self, name: &str) -> Result<(), Malformed> {
+        if !hygiene::is_managed(name) {
+            return Ok(());
+        }
+        self.marks.managed = true;
+        let token = name == own_token::HEADER;
+        if token && self.marks.token {
+            return Err(bad("There is more than one Vestibule-Token header."));
+        }
+        self.marks.token |= token;
         Ok(())
     }
 

@@ -27,7 +27,7 @@ const VALUES: [HeaderName; 7] = [
     HeaderName::from_static("sec-fetch-user"),
 ];
 /// Headers of which it is kept that they were there, and no more.
-const NAMES: [HeaderName; 13] = [
+const NAMES: [HeaderName; 14] = [
     COOKIE,
     AUTHORIZATION,
     CONNECTION,
@@ -41,6 +41,7 @@ const NAMES: [HeaderName; 13] = [
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-proto"),
     HeaderName::from_static("service-worker"),
+    HeaderName::from_static(super::own_token::HEADER),
 ];
 
 impl Gateway {

@@ -47,4 +47,5 @@ mod support;
 mod throttling;
 mod tickets;
 mod timelapse;
+mod tokens;
 mod why;

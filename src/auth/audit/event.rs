@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::token_event::TokenEvent;
 use crate::auth::stage::Factor;
 use crate::base::clock::Timestamp;
 use crate::base::id::{FactorId, SessionId};
@@ -295,6 +296,8 @@ pub enum Event {
         /// Why.
         why: &'static str,
     },
+    /// Something happened to a token of ours.
+    Token(TokenEvent),
     /// The account was disabled.
     AccountDisabled {
         /// Sessions that ended with it.
@@ -347,6 +350,7 @@ impl Event {
             Self::AppUserUnlinked { .. } => "app_user_unlinked",
             Self::AppTokenUsed { .. } => "app_token_used",
             Self::AppTokenRefused { .. } => "app_token_refused",
+            Self::Token(event) => event.name(),
             Self::AccountDisabled { .. } => "account_disabled",
             Self::AccountEnabled => "account_enabled",
             Self::AccountRemoved { .. } => "account_removed",
@@ -367,6 +371,7 @@ impl Event {
             | Self::AppUserUnknown { .. }
             | Self::AppTokenRefused { .. }
             | Self::FactorSuspended { .. } => Outcome::Refused,
+            Self::Token(event) => event.outcome(),
             _ => Outcome::Done,
         }
     }
@@ -446,6 +451,7 @@ impl Event {
             | Self::AppUserUnlinked { .. }
             | Self::AppTokenUsed { .. }
             | Self::AppTokenRefused { .. } => self.detail_of_app(),
+            Self::Token(event) => event.detail(),
             Self::PasswordSet { sessions }
             | Self::AccountDisabled { sessions }
             | Self::AccountRemoved { sessions } => json!({ "sessions": sessions }),

@@ -6,6 +6,7 @@ pub mod chain;
 mod context;
 mod event;
 mod record;
+mod token_event;
 mod trail;
 mod verify;
 
@@ -13,5 +14,6 @@ pub use self::chain::{Checkpoint, Head};
 pub use self::context::{Actor, Caller, Context};
 pub use self::event::{Asked, Ended, Event, Guess, Outcome};
 pub use self::record::{Link, NewRecord, Record};
+pub use self::token_event::TokenEvent;
 pub use self::trail::{Observer, Trail};
 pub use self::verify::{Finding, Noted, Report, verify};

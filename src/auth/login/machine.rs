@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::events::once;
 use super::{LoginError, LoginService};
+use crate::auth::access_token::AccessRecord;
 use crate::auth::account::Identity;
-use crate::auth::audit::{Caller, Context, Event};
+use crate::auth::audit::{Caller, Context, Event, TokenEvent};
 use crate::auth::throttle::{AttemptKey, GUESS_ROWS, Verdict};
 
 /// One row an hour tells that a token is in use.
@@ -32,10 +33,44 @@ impl LoginService {
         why: &'static str,
         caller: &Caller,
     ) -> Result<Option<Duration>, LoginError> {
+        let event = Event::AppTokenRefused { app: app.to_owned(), why };
+        self.wrong_token(event, caller).await
+    }
+
+    /// A token of ours was let through: told once an hour.
+    pub async fn token_used(
+        &self,
+        record: &AccessRecord,
+        who: &Identity,
+        caller: &Caller,
+    ) -> Result<(), LoginError> {
+        let key = AttemptKey::own_token(record.id);
+        let event = TokenEvent::Used { token: record.id, app: record.app.clone() };
+        let context = Context::person(caller, who);
+        self.record_within(&[(key, once(TOLD_EVERY))], Event::Token(event), &context).await
+    }
+
+    /// A token of ours, or what was given for one, was not let through: how long to wait, where
+    /// there were too many from there.
+    pub async fn token_refused(
+        &self,
+        app: &str,
+        why: &'static str,
+        caller: &Caller,
+    ) -> Result<Option<Duration>, LoginError> {
+        let event = TokenEvent::Refused { app: app.to_owned(), why };
+        self.wrong_token(Event::Token(event), caller).await
+    }
+
+    /// Tokens of either kind share one budget.
+    async fn wrong_token(
+        &self,
+        event: Event,
+        caller: &Caller,
+    ) -> Result<Option<Duration>, LoginError> {
         let key = AttemptKey::wrong_app_tokens(caller.device.address);
         let pace = [(key.clone(), self.deps.budgets.address)];
         let verdict = self.deps.attempts.pace(&pace, self.now()).await?;
-        let event = Event::AppTokenRefused { app: app.to_owned(), why };
         let rows =
             [(key.refused(), once(TOLD_EVERY)), (AttemptKey::rows(event.name()), GUESS_ROWS)];
         self.record_within(&rows, event, &Context::unknown(caller)).await?;

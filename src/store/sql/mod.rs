@@ -1,6 +1,7 @@
 //! The SQL stores, on SQLite or PostgreSQL through one set of statements (`$1` placeholders, TEXT
 //! and BIGINT columns). They know records, not what a password, a code or a session is worth.
 
+mod access_tokens;
 mod accounts;
 mod app_accounts;
 mod audit;
@@ -43,6 +44,11 @@ fn schema(audit: &'static str) -> Vec<Step> {
             name: "app accounts",
             sql: include_str!("migrations/app_accounts_0007.sql"),
         },
+        Step {
+            version: 8,
+            name: "access tokens",
+            sql: include_str!("migrations/access_tokens_0008.sql"),
+        },
     ]
 }
 
@@ -58,8 +64,8 @@ pub enum SqlTarget {
 }
 
 /// The durable store: [`crate::auth::ports::Accounts`], [`crate::auth::ports::Factors`],
-/// [`crate::auth::ports::Guesses`], [`crate::auth::ports::Tickets`] and
-/// [`crate::auth::ports::Audit`].
+/// [`crate::auth::ports::Guesses`], [`crate::auth::ports::Tickets`],
+/// [`crate::auth::ports::AccessTokens`] and [`crate::auth::ports::Audit`].
 ///
 /// Clones share their connections.
 #[derive(Clone, Debug)]

@@ -222,6 +222,10 @@ impl Tickets for SqlStore {
                 .execute(&mut *t)
                 .await?;
                 forget_factors(&mut t, &account).await?;
+                query("DELETE FROM access_tokens WHERE account_id = $1")
+                    .bind(account.as_str())
+                    .execute(&mut *t)
+                    .await?;
                 t.commit().await?;
                 Ok(true)
             })

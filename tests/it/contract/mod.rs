@@ -2,6 +2,7 @@
 //! sessions, logins in progress and counters on SQLite and Redis. Always through two stores opened
 //! apart, as two processes or two nodes would.
 
+mod access_tokens;
 mod accounts;
 mod app_accounts;
 mod app_tokens;

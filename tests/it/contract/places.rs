@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use vestibule::auth::ports::{
-    Accounts, AppAccounts, AppTokens, Attempts, Audit, Factors, Guesses, PasswordResets,
-    PendingLogins, Refusals, Sessions, Tickets,
+    AccessTokens, Accounts, AppAccounts, AppTokens, Attempts, Audit, Factors, Guesses,
+    PasswordResets, PendingLogins, Refusals, Sessions, Tickets,
 };
 use vestibule::auth::session::{PendingLogin, Session};
 use vestibule::auth::token::{HashedToken, PendingToken, SessionToken};
@@ -22,11 +22,21 @@ use crate::support::servers::{PostgresServer, RedisServer};
 
 /// What a durable store does.
 pub(crate) trait DurablePorts:
-    Accounts + AppAccounts + Factors + Guesses + Tickets + PasswordResets + Audit + Clone + 'static
+    AccessTokens
+    + Accounts
+    + AppAccounts
+    + Factors
+    + Guesses
+    + Tickets
+    + PasswordResets
+    + Audit
+    + Clone
+    + 'static
 {
 }
 impl<S> DurablePorts for S where
-    S: Accounts
+    S: AccessTokens
+        + Accounts
         + AppAccounts
         + Factors
         + Guesses

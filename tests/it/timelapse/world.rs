@@ -60,6 +60,14 @@ struct Node {
     trail: Arc<Trail>,
 }
 
+fn printer(keys: &Arc<KeyRing>) -> TicketPrinter {
+    TicketPrinter {
+        keys: Arc::clone(keys),
+        public_url: "https://gw.test".to_owned(),
+        lifetime: DAY,
+    }
+}
+
 impl Node {
     async fn open(
         node: &str,
@@ -110,14 +118,11 @@ impl Node {
             app_accounts: Arc::<SqlStore>::clone(&sql),
             factors: Arc::<SqlStore>::clone(&sql),
             guesses: Arc::<SqlStore>::clone(&sql),
+            access_tokens: Arc::<SqlStore>::clone(&sql),
             tickets: sql,
             sessions: short,
             passwords,
-            printer: TicketPrinter {
-                keys: Arc::clone(keys),
-                public_url: "https://gw.test".to_owned(),
-                lifetime: DAY,
-            },
+            printer: printer(keys),
             enrolment: FirstEnrolment::FirstLogin,
             clock: time,
             random,

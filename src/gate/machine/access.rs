@@ -1,0 +1,211 @@
+//! Our own tokens for programs: found by their hash, believed for less than a second.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http::Method;
+use ipnet::IpNet;
+
+use super::{FRESH, KnownMachine, Machines, NotLet};
+use crate::auth::access_token::{AccessRecord, Limits, NOTED_EVERY};
+use crate::auth::ports::Stored;
+use crate::auth::token::{AccessToken, HashedToken};
+use crate::base::address::ClientIp;
+use crate::base::clock::{Timestamp, millis};
+use crate::gate::glob::{BadGlob, PathGlob};
+use crate::gate::identity::IdentityHeaders;
+use crate::gate::target::CanonicalTarget;
+
+/// Why a limit cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BadLimit {
+    /// A method.
+    #[error("`{0}` is no method: write it like GET")]
+    Method(String),
+    /// A path.
+    #[error("`{0}` is no path pattern: {1}")]
+    Path(String, BadGlob),
+    /// A network.
+    #[error("`{0}` is no network: write it like 10.0.0.0/8")]
+    Network(String),
+}
+
+/// The limits of a token, ready to be compared with; an empty list allows all.
+#[derive(Clone, Debug)]
+pub struct Limited {
+    methods: Vec<Method>,
+    paths: Vec<PathGlob>,
+    networks: Vec<IpNet>,
+}
+
+impl Limited {
+    /// Reads what was written.
+    pub fn parse(limits: &Limits) -> Result<Self, BadLimit> {
+        let method = |text: &String| {
+            let plain = text.bytes().all(|b| b.is_ascii_uppercase()).then(|| text.parse().ok());
+            plain.flatten().ok_or_else(|| BadLimit::Method(text.clone()))
+        };
+        let path =
+            |text: &String| PathGlob::parse(text).map_err(|e| BadLimit::Path(text.clone(), e));
+        let network =
+            |text: &String| text.parse().map_err(|_no_net| BadLimit::Network(text.clone()));
+        Ok(Self {
+            methods: limits.methods.iter().map(method).collect::<Result<_, _>>()?,
+            paths: limits.paths.iter().map(path).collect::<Result<_, _>>()?,
+            networks: limits.networks.iter().map(network).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// `raw` is the target as it came: where the token names paths it must be canonical already, so
+    /// that the app is asked for what was judged.
+    fn check(&self, method: &Method, raw: &[u8], client: ClientIp) -> Result<(), NotLet> {
+        if !self.networks.is_empty() && !client.is_in(&self.networks) {
+            return Err(NotLet::Network);
+        }
+        if !self.methods.is_empty() && !self.methods.contains(method) {
+            return Err(NotLet::Method);
+        }
+        if self.paths.is_empty() {
+            return Ok(());
+        }
+        let target = CanonicalTarget::canonical(raw).map_err(|_none| NotLet::Path)?;
+        let named = self.paths.iter().any(|glob| glob.matches(target.path()));
+        if named && target.rewritten().is_none() { Ok(()) } else { Err(NotLet::Path) }
+    }
+}
+
+/// A token of ours, of an account that may sign in.
+#[derive(Debug)]
+pub struct KnownAccess {
+    machine: Arc<KnownMachine>,
+    record: AccessRecord,
+    limited: Limited,
+    noted: AtomicBool,
+}
+
+impl KnownAccess {
+    /// What stands for its person, where it lets this request through.
+    pub fn admits(
+        &self,
+        app: &str,
+        (method, raw): (&Method, &[u8]),
+        client: ClientIp,
+        now: Timestamp,
+    ) -> Result<&Arc<KnownMachine>, NotLet> {
+        if self.record.app != app {
+            return Err(NotLet::App);
+        }
+        if now >= self.record.expires_at {
+            return Err(NotLet::Expired);
+        }
+        self.limited.check(method, raw, client)?;
+        Ok(&self.machine)
+    }
+
+    /// What is stored of it.
+    pub fn record(&self) -> &AccessRecord {
+        &self.record
+    }
+
+    /// Whether its use is to be noted: it was not for a while, and nobody else is about to.
+    pub fn is_to_be_noted(&self, now: Timestamp) -> bool {
+        let due = self.record.last_used_at.is_none_or(|last| now.since(last) >= NOTED_EVERY);
+        due && !self.noted.swap(true, Ordering::Relaxed)
+    }
+}
+
+impl Machines {
+    /// The token with this hash; `at` is the monotonic time. None where there is no such token, or
+    /// its account may not sign in.
+    pub async fn find_own(
+        &self,
+        hash: &HashedToken<AccessToken>,
+        at: Duration,
+    ) -> Stored<Option<Arc<KnownAccess>>> {
+        if let Some(known) = self.own.get(hash)
+            && at.saturating_sub(known.machine.read_at) < FRESH
+        {
+            return Ok(Some(known));
+        }
+        self.fetch_own(hash, at).await
+    }
+
+    pub(super) async fn fetch_own(
+        &self,
+        hash: &HashedToken<AccessToken>,
+        at: Duration,
+    ) -> Stored<Option<Arc<KnownAccess>>> {
+        let found = self.read_own(hash, at).await?;
+        match &found {
+            Some(known) => self.own.insert(*hash, Arc::clone(known)),
+            None => drop(self.own.remove(hash)),
+        }
+        Ok(found)
+    }
+
+    async fn read_own(
+        &self,
+        hash: &HashedToken<AccessToken>,
+        at: Duration,
+    ) -> Stored<Option<Arc<KnownAccess>>> {
+        let Some(record) = self.tokens.token(hash).await? else { return Ok(None) };
+        let account = self.accounts.by_id(record.account).await?;
+        let Some(account) = account.filter(|account| !account.disabled) else { return Ok(None) };
+        // What was filed was read before; if it cannot be read, nothing is let through.
+        let Ok(limited) = Limited::parse(&record.limits) else { return Ok(None) };
+        let machine = Arc::new(KnownMachine {
+            headers: IdentityHeaders::new(&account.identity),
+            identity: account.identity,
+            read_at: at,
+            own: Some(*hash),
+        });
+        let noted = AtomicBool::new(false);
+        Ok(Some(Arc::new(KnownAccess { machine, record, limited, noted })))
+    }
+
+    /// Notes the use of a token, unless somebody just did. Whether it was noted now.
+    pub async fn note_use(&self, known: &KnownAccess, now: Timestamp) -> Stored<bool> {
+        let before = now.as_millis().saturating_sub(millis(NOTED_EVERY));
+        self.tokens.note_token_use(known.record.id, now, Timestamp::from_millis(before)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_let_through_within_its_limits_only() {
+        let texts = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+        let limits = Limits {
+            methods: texts(&["GET"]),
+            paths: texts(&["/data/**"]),
+            networks: texts(&["10.0.0.0/8"]),
+        };
+        let limited = Limited::parse(&limits).unwrap();
+        let check = |method: &Method, raw: &[u8], ip: &str| {
+            limited.check(method, raw, ClientIp::new(ip.parse().unwrap()))
+        };
+        assert_eq!(check(&Method::GET, b"/data/a?b=c", "10.1.2.3"), Ok(()));
+        assert_eq!(check(&Method::PUT, b"/data/a", "10.1.2.3"), Err(NotLet::Method));
+        assert_eq!(check(&Method::GET, b"/data/a", "192.0.2.1"), Err(NotLet::Network));
+        for path in ["/other", "/data/../other", "/data/%2e%2e/other", "/%64ata/a", "/data//a"] {
+            let said = check(&Method::GET, path.as_bytes(), "10.1.2.3");
+            assert_eq!(said, Err(NotLet::Path), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_compared_with_is_no_limit() {
+        let with = |change: fn(&mut Limits)| {
+            let mut limits = Limits::default();
+            change(&mut limits);
+            Limited::parse(&limits)
+        };
+        assert!(with(|l| l.methods.push("get".to_owned())).is_err());
+        assert!(with(|l| l.methods.push(String::new())).is_err());
+        assert!(with(|l| l.paths.push("data".to_owned())).is_err());
+        assert!(with(|l| l.networks.push("10.0.0.0/99".to_owned())).is_err());
+    }
+}

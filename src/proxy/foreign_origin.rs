@@ -1,0 +1,28 @@
+//! WebSocket handshakes from pages of others.
+
+use http::{StatusCode, header};
+use pingora_proxy::Session;
+
+use super::entry::{Way, refuse};
+use super::request::RequestState;
+
+/// A WebSocket handshake from another origin, or from none, is no page of the app's (RFC 6455
+/// §10.2).
+pub(super) fn foreign_websocket(session: &Session, state: &RequestState) -> Option<Way> {
+    let site = state.site.as_ref()?;
+    if !site.app.websocket || !state.marks.websocket {
+        return None;
+    }
+    let request = session.req_header();
+    let own = format!("{}://{}", site.origin.scheme(), site.host());
+    let mut origins = request.headers.get_all(header::ORIGIN).iter();
+    let same = origins.next().is_some_and(|o| o.as_bytes().eq_ignore_ascii_case(own.as_bytes()))
+        && origins.next().is_none();
+    (!same).then(|| {
+        refuse(
+            StatusCode::FORBIDDEN,
+            "foreign_origin",
+            "A WebSocket may only be opened from a page of this host.",
+        )
+    })
+}

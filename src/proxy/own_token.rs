@@ -1,0 +1,104 @@
+//! Our own tokens for programs: what the header `Vestibule-Token` is worth in a request.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode};
+use pingora_http::RequestHeader;
+
+use super::credentials::unavailable;
+use super::entry::Held;
+use super::gateway::Gateway;
+use super::refused::Refused;
+use super::request::RequestState;
+use super::sign_in::caller;
+use super::site::Site;
+use crate::auth::access_token;
+use crate::auth::audit::Caller;
+use crate::auth::login::LoginError;
+use crate::auth::ports::StoreError;
+use crate::gate::admission::Visitor;
+use crate::web::cookies;
+
+/// The header's name. `Authorization` is the app's.
+pub(super) const HEADER: &str = "vestibule-token";
+/// The code of a refusal; never a page and never a redirect.
+pub(super) const REFUSED: &str = "token_refused";
+
+fn refused() -> Refused {
+    let sentence = "This token is not let through here. Ask your administrator.";
+    Refused::new(StatusCode::UNAUTHORIZED, REFUSED, sentence)
+}
+
+/// A token stands for its person alone: beside a session it would be unclear who asks.
+pub(super) fn beside_session(
+    request: &RequestHeader,
+    only_cookie: Option<&HeaderValue>,
+) -> Option<Refused> {
+    let session = cookies::session(&request.headers, only_cookie);
+    let sentence = "A request carries a session cookie or a Vestibule-Token header, not both.";
+    let refused = Refused::new(StatusCode::BAD_REQUEST, "bad_request", sentence);
+    (!matches!(session, Ok(None))).then_some(refused)
+}
+
+impl Gateway {
+    /// What a visitor holds, once a token of ours among it was weighed.
+    pub(super) async fn with_token_weighed(
+        &self,
+        site: &Site,
+        request: &RequestHeader,
+        state: &RequestState,
+        held: Held,
+    ) -> Result<Result<Held, Refused>, StoreError> {
+        match held {
+            Held::Token => {
+                let weighed = self.own_token(site, request, state).await.map_err(unavailable)?;
+                Ok(weighed.map(Held::Known))
+            }
+            held @ (Held::Session(..) | Held::Login(_) | Held::Known(_)) => Ok(Ok(held)),
+        }
+    }
+
+    async fn own_token(
+        &self,
+        site: &Site,
+        request: &RequestHeader,
+        state: &RequestState,
+    ) -> Result<Result<Visitor, Refused>, LoginError> {
+        let Some(caller) = caller(self, &request.headers, state) else { return Ok(Err(refused())) };
+        let app = site.app.name();
+        let text = request.headers.get(HEADER).and_then(|value| value.to_str().ok());
+        let Some(token) = text.and_then(|text| access_token::parse(text, &self.keys)) else {
+            return self.token_not_let(app, "unknown", &caller).await;
+        };
+        let Some(known) = self.machines.find_own(token.hashed(), state.started).await? else {
+            return self.token_not_let(app, "unknown", &caller).await;
+        };
+        let (now, asked) = (self.clock.now(), (&request.method, request.raw_path()));
+        let machine = match known.admits(app, asked, site.origin.client, now) {
+            Ok(machine) => machine,
+            Err(why) => return self.token_not_let(app, why.as_str(), &caller).await,
+        };
+        if known.is_to_be_noted(now) {
+            self.login.token_used(known.record(), machine.identity(), &caller).await?;
+            let (machines, known) = (Arc::clone(&self.machines), Arc::clone(&known));
+            tokio::spawn(async move {
+                if let Err(error) = machines.note_use(&known, now).await {
+                    tracing::warn!(%error, "the use of a token was not noted");
+                }
+            });
+        }
+        Ok(Ok(Visitor::Machine(Arc::clone(machine))))
+    }
+
+    async fn token_not_let(
+        &self,
+        app: &str,
+        why: &'static str,
+        caller: &Caller,
+    ) -> Result<Result<Visitor, Refused>, LoginError> {
+        Ok(Err(match self.login.token_refused(app, why, caller).await? {
+            None => refused(),
+            Some(wait) => Refused::too_many(wait),
+        }))
+    }
+}
