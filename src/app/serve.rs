@@ -149,6 +149,7 @@ fn login_service(
         sessions,
         app_accounts: Arc::clone(&stores.app_accounts),
         app_tokens: Arc::clone(&stores.app_tokens),
+        access_tokens: Arc::clone(&stores.access_tokens),
         apps,
         reserved,
         attempts: Arc::clone(&stores.attempts),

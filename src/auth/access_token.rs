@@ -30,6 +30,15 @@ pub struct Limits {
     pub networks: Vec<String>,
 }
 
+impl Limits {
+    /// What it allows, in one line; nothing where it allows all.
+    pub fn in_words(&self) -> Option<String> {
+        let all = [&self.methods, &self.paths, &self.networks];
+        let words: Vec<_> = all.into_iter().flatten().map(String::as_str).collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+}
+
 /// A token as it is stored, beside its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessRecord {

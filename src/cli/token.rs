@@ -86,7 +86,7 @@ fn list(state: &StateArgs, user: Option<&str>, output: &mut dyn Write) -> Result
             user.to_string(),
             token.app.clone(),
             token.description.clone(),
-            in_words(&token.limits),
+            token.limits.in_words().unwrap_or_else(|| "none".to_owned()),
             token.made_at.rfc3339(),
             token.expires_at.rfc3339(),
             token.last_used_at.map_or_else(|| "never".to_owned(), Timestamp::rfc3339),
@@ -101,12 +101,6 @@ fn revoke(state: &StateArgs, id: TokenId, output: &mut dyn Write) -> Result<(), 
         return meta::json(&json!({ "revoked": id.to_string() }), output);
     }
     Ok(writeln!(output, "token {id} was revoked")?)
-}
-
-fn in_words(limits: &Limits) -> String {
-    let all = [&limits.methods, &limits.paths, &limits.networks];
-    let words: Vec<_> = all.into_iter().flatten().map(String::as_str).collect();
-    if words.is_empty() { "none".to_owned() } else { words.join(" ") }
 }
 
 fn token_json(user: &LoginName, token: &AccessRecord) -> Value {

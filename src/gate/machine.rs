@@ -151,10 +151,14 @@ impl Machines {
         self.fetch(&rule.user, at).await
     }
 
-    /// Whether the person of a tunnel may still sign in.
-    pub async fn still_lives(&self, known: &KnownMachine) -> Stored<bool> {
+    /// Whether the person of a tunnel may still sign in, by a token of ours whose time is not over
+    /// by `now`.
+    pub async fn still_lives(&self, known: &KnownMachine, now: Timestamp) -> Stored<bool> {
         match &known.own {
-            Some(own) => Ok(self.fetch_own(own, known.read_at).await?.is_some()),
+            Some(own) => {
+                let found = self.fetch_own(own, known.read_at).await?;
+                Ok(found.is_some_and(|known| now < known.record().expires_at))
+            }
             None => Ok(self.fetch(&known.identity.name, known.read_at).await?.is_some()),
         }
     }

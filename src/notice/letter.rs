@@ -101,6 +101,12 @@ impl Letter {
                 "An administrator ended sessions of your account.",
                 "ask your administrator why.",
             ),
+            Occasion::TokenMade => (
+                "Token for a program made",
+                "An administrator made a token with which a program gets in for you, without your \
+                 password and your codes. It is listed on your account page.",
+                "revoke it there, and tell your administrator.",
+            ),
             Occasion::WrongCodes => (
                 "Wrong codes after the right password",
                 "Somebody typed the right password of your account, and then wrong codes again \

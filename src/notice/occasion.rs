@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::auth::audit::{Ended, Event, Record};
+use crate::auth::audit::{Ended, Event, Record, TokenEvent};
 use crate::auth::ports::{Audit, AuditQuery, Stored};
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
@@ -24,6 +24,7 @@ pub(super) enum Occasion {
     RecoveryCodeUsed,
     PasswordChanged,
     SessionsEnded,
+    TokenMade,
     WrongCodes,
 }
 
@@ -47,6 +48,7 @@ pub(super) fn told(event: &Event) -> Told {
         Event::SecondFactorReset { .. } => Told::Yes(Occasion::SecondFactorRemoved),
         Event::FactorSuspended { .. } => Told::Yes(Occasion::SecondFactorSuspended),
         Event::RecoveryCodeUsed { .. } => Told::Yes(Occasion::RecoveryCodeUsed),
+        Event::Token(TokenEvent::Made { .. }) => Told::Yes(Occasion::TokenMade),
         Event::PasswordChanged { .. } | Event::PasswordSet { .. } => {
             Told::Yes(Occasion::PasswordChanged)
         }

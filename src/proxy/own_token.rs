@@ -21,12 +21,10 @@ use crate::web::cookies;
 
 /// The header's name. `Authorization` is the app's.
 pub(super) const HEADER: &str = "vestibule-token";
-/// The code of a refusal; never a page and never a redirect.
-pub(super) const REFUSED: &str = "token_refused";
 
 fn refused() -> Refused {
     let sentence = "This token is not let through here. Ask your administrator.";
-    Refused::new(StatusCode::UNAUTHORIZED, REFUSED, sentence)
+    Refused::new(StatusCode::UNAUTHORIZED, "token_refused", sentence)
 }
 
 /// A token stands for its person alone: beside a session it would be unclear who asks.

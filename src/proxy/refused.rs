@@ -8,10 +8,10 @@ use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
+use super::bridge;
 use super::gateway::Gateway;
 use super::request::{Origin, RequestState};
 use super::vet::{self, Malformed};
-use super::{bridge, own_token};
 use crate::gate::target::CanonicalTarget;
 use crate::web::refusal::{Place, Refusal, Told, wants_page};
 use crate::web::return_to::ReturnTo;
@@ -93,9 +93,8 @@ impl Refused {
         if self.code == "https_required" && readable && !api {
             return redirect(StatusCode::PERMANENT_REDIRECT, &https_url(state, &target));
         }
-        let page = !api
-            && self.code != own_token::REFUSED
-            && wants_page(&request.method, &request.headers);
+        // Who sends a token of ours is a program, whatever it accepts.
+        let page = !api && !state.marks.token && wants_page(&request.method, &request.headers);
         let own_page = match self.code {
             "login_required" => Some("/_auth/login"),
             "step_up_required" => Some("/_auth/step-up"),

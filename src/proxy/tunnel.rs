@@ -30,7 +30,7 @@ pub(super) fn watch(gateway: &Gateway, state: &mut RequestState) {
     let tunnel = Arc::new(Tunnel::default());
     state.tunnel = Some(Arc::clone(&tunnel));
     let (sessions, logins) = (Arc::clone(&gateway.sessions), Arc::clone(&gateway.logins));
-    let machines = Arc::clone(&gateway.machines);
+    let (machines, clock) = (Arc::clone(&gateway.machines), Arc::clone(&gateway.clock));
     let id = state.id;
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(TUNNEL_WATCH);
@@ -43,7 +43,7 @@ pub(super) fn watch(gateway: &Gateway, state: &mut RequestState) {
             let used = tunnel.used.swap(false, Ordering::Relaxed);
             let lives = match &visitor {
                 Visitor::Full(known) => sessions.still_lives(site.app.name(), known, used).await,
-                Visitor::Machine(known) => machines.still_lives(known).await,
+                Visitor::Machine(known) => machines.still_lives(known, clock.now()).await,
                 Visitor::Password(known) => logins.still_lives(known).await,
                 Visitor::Anonymous => return,
             };

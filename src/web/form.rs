@@ -159,12 +159,12 @@ impl Form for PasswordChangeForm {
     }
 }
 
-/// The public id of a session.
-pub(super) struct SessionForm {
+/// The public id of one thing in a list: a session, a token.
+pub(super) struct IdForm {
     pub(super) id: String,
 }
 
-impl Form for SessionForm {
+impl Form for IdForm {
     fn from_fields(mut fields: Fields) -> Self {
         Self { id: fields.take("id") }
     }

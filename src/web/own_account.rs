@@ -14,7 +14,7 @@ use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::Session;
 use crate::auth::totp::Code;
 use crate::base::clock::Timestamp;
-use crate::base::id::SessionId;
+use crate::base::id::{SessionId, TokenId};
 use crate::base::secret::Secret;
 
 #[async_trait]
@@ -45,6 +45,12 @@ pub(super) trait OwnAccount: Send + Sync {
         fresh: FreshSecondFactor<'_>,
         caller: &Caller,
     ) -> Outcome<u64>;
+    async fn revoke_token(
+        &self,
+        fresh: FreshSecondFactor<'_>,
+        id: TokenId,
+        caller: &Caller,
+    ) -> Outcome<bool>;
     async fn offered_authenticator(
         &self,
         app: AppRef<'_>,
@@ -110,6 +116,14 @@ impl OwnAccount for LoginService {
         caller: &Caller,
     ) -> Outcome<u64> {
         Self::end_other_sessions(self, token, fresh, caller).await
+    }
+    async fn revoke_token(
+        &self,
+        fresh: FreshSecondFactor<'_>,
+        id: TokenId,
+        caller: &Caller,
+    ) -> Outcome<bool> {
+        self.revoke_own_token(fresh, id, caller).await
     }
     async fn offered_authenticator(
         &self,

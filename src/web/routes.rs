@@ -44,6 +44,7 @@ enum Page {
     Password,
     SendPassword,
     SendSessions,
+    SendTokens,
     Notice,
     Logout,
     SendLogout,
@@ -91,6 +92,7 @@ routes! {
     GET "/_auth/account/password" => Password,
     POST "/_auth/account/password" => SendPassword,
     POST "/_auth/account/sessions" => SendSessions,
+    POST "/_auth/account/tokens" => SendTokens,
     GET "/_auth/notice" => Notice,
     GET "/_auth/logout" => Logout,
     POST "/_auth/logout" => SendLogout,
@@ -150,6 +152,7 @@ impl Page {
             | Self::Password
             | Self::SendPassword
             | Self::SendSessions
+            | Self::SendTokens
             | Self::Notice
             | Self::Logout
             | Self::SendLogout
@@ -235,6 +238,7 @@ async fn serve(
         | Page::Password
         | Page::SendPassword
         | Page::SendSessions
+        | Page::SendTokens
         | Page::Notice
         | Page::Logout
         | Page::SendLogout
@@ -279,6 +283,7 @@ async fn pages_of(page: Page, visit: Visit) -> Result<Response, Failure> {
         Page::Password => pages::password::show(visit).await,
         Page::SendPassword => pages::password::send(visit).await,
         Page::SendSessions => pages::sessions::send(visit).await,
+        Page::SendTokens => pages::tokens::send(visit).await,
         Page::Notice => pages::notice::show(visit).await,
         Page::Logout => pages::logout::show(visit).await,
         Page::SendLogout => pages::logout::send(visit).await,

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::routes::router_over;
 use super::service::{Finished, Outcome, Pending, SignIn};
 use super::{AppPages, RequestContext, cookies};
+use crate::auth::access_token::{AccessRecord, Limits};
 use crate::auth::account::{Account, Identity, LoginName};
 use crate::auth::audit::{Caller, Ended};
 use crate::auth::keys::KeyRing;
@@ -36,7 +37,7 @@ use crate::auth::token::{PendingToken, PlainToken, SessionToken};
 use crate::auth::totp::{Code, TotpFactor};
 use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
-use crate::base::id::{AccountId, FactorId, RequestId, SessionId};
+use crate::base::id::{AccountId, FactorId, RequestId, SessionId, TokenId};
 use crate::base::random::{OsRandom, Random};
 
 pub(super) const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
@@ -320,6 +321,16 @@ impl SignIn for Fake {
                 confirmed_at: None,
             }),
             sessions: vec![session.clone(), other],
+            tokens: vec![AccessRecord {
+                id: TokenId::random(&self.random).unwrap(),
+                account: session.identity.account,
+                app: "app".to_owned(),
+                description: "nightly export".to_owned(),
+                limits: Limits { methods: vec!["GET".to_owned()], ..Limits::default() },
+                made_at: Self::at(),
+                expires_at: Self::at(),
+                last_used_at: None,
+            }],
             events: Vec::new(),
         })
     }

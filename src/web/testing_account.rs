@@ -19,7 +19,7 @@ use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::Session;
 use crate::auth::totp::Code;
 use crate::base::clock::Timestamp;
-use crate::base::id::SessionId;
+use crate::base::id::{SessionId, TokenId};
 use crate::base::secret::Secret;
 
 /// The code the fake offers and takes back.
@@ -89,6 +89,16 @@ impl OwnAccount for Fake {
         self.up()?;
         self.script.lock().ended.push("others".to_owned());
         Ok(1)
+    }
+    async fn revoke_token(
+        &self,
+        _fresh: FreshSecondFactor<'_>,
+        id: TokenId,
+        _caller: &Caller,
+    ) -> Outcome<bool> {
+        self.up()?;
+        self.script.lock().ended.push(id.to_string());
+        Ok(true)
     }
     async fn offered_authenticator(
         &self,

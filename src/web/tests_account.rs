@@ -7,11 +7,12 @@ use super::testing::{Browser, RIGHT_CODE, Script};
 use super::testing_account::OFFERED;
 
 /// Every page that changes something: path, a form it takes, what it needs beyond the session.
-const CHANGES: [(&str, &str); 4] = [
+const CHANGES: [(&str, &str); 5] = [
     ("/_auth/account/authenticator", "code=287082"),
     ("/_auth/account/recovery-codes", "code=0000-0000-0000-00000"),
     ("/_auth/account/password", "current=right&password=quilt-tree-9-owl"),
     ("/_auth/account/sessions", "id=others"),
+    ("/_auth/account/tokens", "id=none"),
 ];
 
 async fn signed_in(stale: bool) -> Browser {
@@ -30,7 +31,7 @@ async fn no_change_is_made_without_a_fresh_proof() {
     let mut browser = signed_in(true).await;
     let before = browser.jar.clone();
     for (path, form) in CHANGES {
-        if path != "/_auth/account/sessions" {
+        if !["/_auth/account/sessions", "/_auth/account/tokens"].contains(&path) {
             let page = browser.get(path).await;
             assert_eq!(page.status, StatusCode::SEE_OTHER, "GET {path}");
             assert!(page.location().starts_with("/_auth/step-up?return_to=%2F_auth%2Faccount"));
@@ -139,7 +140,7 @@ async fn other_sessions_can_be_ended_and_this_one_only_by_signing_out() {
         .skip(1)
         .filter_map(|p| p.split('"').next())
         .collect();
-    assert_eq!(ids.len(), 2, "the other session, and all others: {}", page.body);
+    assert_eq!(ids.len(), 3, "the other session, all others, and a token: {}", page.body);
     let form = format!("csrf={}&id={}", page.csrf(), ids[0]);
     let ended = browser.post("/_auth/account/sessions", form).await;
     assert_eq!(ended.location(), "/_auth/account?done=session");
@@ -150,6 +151,22 @@ async fn other_sessions_can_be_ended_and_this_one_only_by_signing_out() {
     let ended = browser.post("/_auth/account/sessions", form).await;
     assert_eq!(ended.location(), "/_auth/account?done=gone");
     assert_eq!(browser.fake.script.lock().ended, [ids[0], "others"]);
+}
+
+#[tokio::test]
+async fn a_token_for_a_program_is_told_of_and_can_be_revoked() {
+    let mut browser = signed_in(false).await;
+    let page = browser.get("/_auth/account").await;
+    for told in ["nightly export", "only GET", "never used"] {
+        assert!(page.body.contains(told), "{told}");
+    }
+    let id = page.body.rsplit("name=\"id\" value=\"").next().unwrap().split('"').next().unwrap();
+    for (id, done) in [(id, "revoked"), ("nonsense", "notoken")] {
+        let form = format!("csrf={}&id={id}", page.csrf());
+        let sent = browser.post("/_auth/account/tokens", form).await;
+        assert_eq!(sent.location(), format!("/_auth/account?done={done}"));
+    }
+    assert_eq!(browser.fake.script.lock().ended, [id]);
 }
 
 #[tokio::test]

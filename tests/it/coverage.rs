@@ -72,6 +72,7 @@ const TABLE: &[(&str, &str, [Expect; 4])] = &[
     ("GET", PASSWORD, [LOGIN, LOGIN, Status(200), Proves(PASSWORD)]),
     ("POST", PASSWORD, [LOGIN, LOGIN, Status(401), Proves(PASSWORD)]),
     ("POST", "/_auth/account/sessions", [LOGIN, LOGIN, ACCOUNT, Proves("/_auth/account")]),
+    ("POST", "/_auth/account/tokens", [LOGIN, LOGIN, ACCOUNT, Proves("/_auth/account")]),
     ("GET", "/_auth/notice", [LOGIN, LOGIN, Leads("/"), Leads("/")]),
     ("GET", "/_auth/session", [Status(401), Status(401), Status(200), Status(200)]),
     ("GET", "/_auth/forgot", [Status(200); 4]),

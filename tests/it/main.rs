@@ -48,4 +48,5 @@ mod throttling;
 mod tickets;
 mod timelapse;
 mod tokens;
+mod tokens_end;
 mod why;

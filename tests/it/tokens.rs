@@ -16,20 +16,25 @@ const RULES: &str = "[[apps.rules]]\npath = \"/sign/**\"\naccess = \"two_factor\
                      max_age = \"5m\"\n[[apps.rules]]\npath = \"/shut/**\"\naccess = \"deny\"\n";
 
 /// A new token of alice's: its id and its text.
-fn made(gateway: &Gateway, more: &[&str]) -> (String, String) {
-    let asked = ["token", "create", "--user", "alice", "--app", "main", "--json"];
+pub(crate) fn made(gateway: &Gateway, more: &[&str]) -> (String, String) {
+    made_for(gateway, "alice", more)
+}
+
+/// The same for another person.
+pub(crate) fn made_for(gateway: &Gateway, user: &str, more: &[&str]) -> (String, String) {
+    let asked = ["token", "create", "--user", user, "--app", "main", "--json"];
     let done = gateway.command(&[&asked, more].concat(), "");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let said: Value = serde_json::from_slice(&done.stdout).unwrap();
     (said["id"].as_str().unwrap().to_owned(), said["token"].as_str().unwrap().to_owned())
 }
 
-async fn ask(gateway: &Gateway, method: &str, target: &str, token: &str) -> Answer {
+pub(crate) async fn ask(gateway: &Gateway, method: &str, target: &str, token: &str) -> Answer {
     let lines = format!("Vestibule-Token: {token}\r\nAccept: text/html\r\n");
     Browser::new(gateway).ask(method, target, &lines, b"").await
 }
 
-fn code(answer: &Answer) -> String {
+pub(crate) fn code(answer: &Answer) -> String {
     let said: Value = serde_json::from_slice(&answer.body).unwrap();
     said["code"].as_str().unwrap().to_owned()
 }

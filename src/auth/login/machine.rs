@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use super::events::once;
+use super::service::count_failure;
 use super::{LoginError, LoginService};
 use crate::auth::access_token::AccessRecord;
 use crate::auth::account::Identity;
 use crate::auth::audit::{Caller, Context, Event, TokenEvent};
+use crate::auth::fresh::FreshSecondFactor;
 use crate::auth::throttle::{AttemptKey, GUESS_ROWS, Verdict};
+use crate::base::id::TokenId;
 
 /// One row an hour tells that a token is in use.
 const TOLD_EVERY: Duration = Duration::from_hours(1);
@@ -50,6 +53,21 @@ impl LoginService {
         self.record_within(&[(key, once(TOLD_EVERY))], Event::Token(event), &context).await
     }
 
+    /// Revokes a token of ours of the same account. Whether there was one.
+    pub async fn revoke_own_token(
+        &self,
+        fresh: FreshSecondFactor<'_>,
+        id: TokenId,
+        caller: &Caller,
+    ) -> Result<bool, LoginError> {
+        let who = &fresh.session().identity;
+        let revoked = self.deps.access_tokens.revoke_token(id, Some(who.account)).await?;
+        let Some(record) = revoked else { return Ok(false) };
+        let event = TokenEvent::Revoked { token: id, app: record.app };
+        self.record(Event::Token(event), &Context::person(caller, who)).await?;
+        Ok(true)
+    }
+
     /// A token of ours, or what was given for one, was not let through: how long to wait, where
     /// there were too many from there.
     pub async fn token_refused(
@@ -68,6 +86,7 @@ impl LoginService {
         event: Event,
         caller: &Caller,
     ) -> Result<Option<Duration>, LoginError> {
+        count_failure("token");
         let key = AttemptKey::wrong_app_tokens(caller.device.address);
         let pace = [(key.clone(), self.deps.budgets.address)];
         let verdict = self.deps.attempts.pace(&pace, self.now()).await?;

@@ -28,6 +28,7 @@ pub use self::replace::{KeptCodes, OfferedCodes, Replaced};
 pub use self::service::{LoginDeps, LoginService};
 pub use self::setup::{Redeemed, TicketView};
 pub use self::step_up::{StepUp, TypedCode};
+use super::access_token::AccessRecord;
 use super::account::{Account, LoginName};
 use super::audit::Record;
 use super::keys::SealError;
@@ -251,6 +252,8 @@ pub struct Profile {
     pub recovery: Option<RecoverySet>,
     /// Its sessions, newest first.
     pub sessions: Vec<Session>,
+    /// Its tokens for programs, newest first.
+    pub tokens: Vec<AccessRecord>,
     /// What happened to it lately, newest first.
     pub events: Vec<Record>,
 }

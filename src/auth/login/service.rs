@@ -13,8 +13,8 @@ use crate::auth::keys::KeyRing;
 use crate::auth::notice::Notice;
 use crate::auth::password::PasswordPool;
 use crate::auth::ports::{
-    Accounts, AppAccounts, AppTokens, Attempts, AuditQuery, Factors, Guesses, PasswordResets,
-    PendingLogins, Sessions, Tickets,
+    AccessTokens, Accounts, AppAccounts, AppTokens, Attempts, AuditQuery, Factors, Guesses,
+    PasswordResets, PendingLogins, Sessions, Tickets,
 };
 use crate::auth::recovery::FEW_CODES;
 use crate::auth::session::{BegunWith, Offers, PendingLogin, Session, SessionLimits};
@@ -53,6 +53,8 @@ pub struct LoginDeps {
     pub app_accounts: Arc<dyn AppAccounts>,
     /// The tokens that apps gave out.
     pub app_tokens: Arc<dyn AppTokens>,
+    /// Our own tokens for programs.
+    pub access_tokens: Arc<dyn AccessTokens>,
     /// The apps that check the first factor themselves.
     pub apps: Arc<dyn AppSignIn>,
     /// Names that nobody gets by typing them.
@@ -349,6 +351,7 @@ impl LoginService {
             totp: self.deps.factors.totp(id).await?,
             recovery: self.deps.factors.recovery_set(id).await?,
             sessions: self.deps.sessions.list(Some(id), self.now()).await?,
+            tokens: self.deps.access_tokens.tokens(Some(id)).await?,
             events: self.deps.trail.find(&recent(id)).await?,
         })
     }

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::events::{self, Told};
 use super::second_factor::to_login;
+use crate::auth::access_token::AccessRecord;
 use crate::auth::login::Profile;
 use crate::auth::recovery;
 use crate::auth::session::Session;
@@ -42,6 +43,7 @@ struct Page<'a> {
     codes: Option<Codes>,
     codes_due: bool,
     sessions: Vec<Row>,
+    tokens: Vec<Token>,
     events: Vec<Told>,
 }
 
@@ -60,6 +62,17 @@ struct Row {
     this: bool,
 }
 
+struct Token {
+    id: String,
+    /// What it is for, or the app where nobody said.
+    what: String,
+    app: String,
+    limits: Option<String>,
+    made: Moment,
+    used: Option<Moment>,
+    expires: Moment,
+}
+
 /// What was just done, told on the account page.
 #[derive(Clone, Copy)]
 pub(super) enum Done {
@@ -68,16 +81,20 @@ pub(super) enum Done {
     SessionEnded,
     SessionGone,
     OthersEnded,
+    TokenRevoked,
+    TokenGone,
     Nothing,
 }
 
 /// Each by its name in the address, and what is told.
-const TOLD: [(&str, &str); 5] = [
+const TOLD: [(&str, &str); 7] = [
     ("password", "Your password was changed, and every other browser was signed out."),
     ("codes", "Your new recovery codes are in force. The ones you had before no longer work."),
     ("session", "That browser was signed out."),
     ("gone", "That browser was signed out already."),
     ("others", "Every other browser was signed out."),
+    ("revoked", "The token was revoked. The program that has it no longer gets in."),
+    ("notoken", "There is no such token any more."),
 ];
 
 /// Back to the account, which says what was done.
@@ -88,6 +105,8 @@ pub(super) fn done_with(what: Done) -> Answer {
         Done::SessionEnded => "/_auth/account?done=session",
         Done::SessionGone => "/_auth/account?done=gone",
         Done::OthersEnded => "/_auth/account?done=others",
+        Done::TokenRevoked => "/_auth/account?done=revoked",
+        Done::TokenGone => "/_auth/account?done=notoken",
         Done::Nothing => "/_auth/account",
     })
 }
@@ -147,7 +166,21 @@ fn page<'a>(
         }),
         codes_due: current.recovery_codes_due.is_some(),
         sessions: profile.sessions.iter().map(|session| row(session, current)).collect(),
+        tokens: profile.tokens.iter().map(token).collect(),
         events: profile.events.iter().map(events::told).collect(),
+    }
+}
+
+fn token(token: &AccessRecord) -> Token {
+    let described = Some(token.description.clone()).filter(|text| !text.is_empty());
+    Token {
+        id: token.id.to_string(),
+        what: described.unwrap_or_else(|| token.app.clone()),
+        app: token.app.clone(),
+        limits: token.limits.in_words(),
+        made: Moment::new(token.made_at),
+        used: token.last_used_at.map(Moment::new),
+        expires: Moment::new(token.expires_at),
     }
 }
 

@@ -18,3 +18,4 @@ pub(super) mod session;
 pub(super) mod sessions;
 pub(super) mod setup;
 pub(super) mod step_up;
+pub(super) mod tokens;

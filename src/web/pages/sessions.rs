@@ -8,14 +8,14 @@ use super::step_up::Target;
 use crate::auth::fresh::FreshSecondFactor;
 use crate::base::id::SessionId;
 use crate::web::failure::Failure;
-use crate::web::form::SessionForm;
+use crate::web::form::IdForm;
 use crate::web::visit::Visit;
 
 /// What the form sends in place of an id to end all others.
 pub(super) const OTHERS: &str = "others";
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
-    let form: SessionForm = visit.form()?;
+    let form: IdForm = visit.form()?;
     let (token, session) = match fresh::with_second_factor(&visit, &Target::Account).await? {
         Ok(asked) => asked,
         Err(elsewhere) => return Ok(*elsewhere),

@@ -53,19 +53,22 @@ pub(super) struct Known {
     pub(super) passwords_made: u32,
 }
 
+fn printer(keys: &Arc<KeyRing>) -> TicketPrinter {
+    let public_url = "https://gw.test".to_owned();
+    TicketPrinter { keys: Arc::clone(keys), public_url, lifetime: DAY }
+}
+
+fn passwords(keys: &Arc<KeyRing>, random: &Arc<dyn Random>) -> Arc<PasswordPool> {
+    let cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
+    let settings = PasswordSettings { cost, min_length: 8, threads: 2, queue: 8 };
+    Arc::new(PasswordPool::new(settings, Arc::clone(keys), Arc::clone(random)))
+}
+
 /// One of the nodes.
 struct Node {
     service: LoginService,
     admin: AccountAdmin,
     trail: Arc<Trail>,
-}
-
-fn printer(keys: &Arc<KeyRing>) -> TicketPrinter {
-    TicketPrinter {
-        keys: Arc::clone(keys),
-        public_url: "https://gw.test".to_owned(),
-        lifetime: DAY,
-    }
 }
 
 impl Node {
@@ -79,10 +82,7 @@ impl Node {
         let sql = Arc::new(SqlStore::open(sql).await.unwrap());
         let short = Arc::new(EmbeddedStore::open(&dir.path().join("sessions.db")).await.unwrap());
         let random: Arc<dyn Random> = Arc::new(OsRandom::new());
-        let cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
-        let settings = PasswordSettings { cost, min_length: 8, threads: 2, queue: 8 };
-        let passwords =
-            Arc::new(PasswordPool::new(settings, Arc::clone(keys), Arc::clone(&random)));
+        let passwords = passwords(keys, &random);
         let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
         let trail = Arc::new(Trail::new(
             Arc::<SqlStore>::clone(&sql),
@@ -102,6 +102,7 @@ impl Node {
             sessions: Arc::<EmbeddedStore>::clone(&short),
             attempts: Arc::<EmbeddedStore>::clone(&short),
             app_tokens: Arc::<EmbeddedStore>::clone(&short),
+            access_tokens: Arc::<SqlStore>::clone(&sql),
             apps: Arc::new(NoAppSignIn),
             reserved: Arc::default(),
             trail: Arc::clone(&trail),

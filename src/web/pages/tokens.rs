@@ -1,0 +1,28 @@
+//! Revoking tokens for programs of the account.
+
+use axum::response::Response;
+
+use super::account::{Done, done};
+use super::fresh;
+use super::step_up::Target;
+use crate::auth::fresh::FreshSecondFactor;
+use crate::base::id::TokenId;
+use crate::web::failure::Failure;
+use crate::web::form::IdForm;
+use crate::web::visit::Visit;
+
+pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
+    let form: IdForm = visit.form()?;
+    let (_, session) = match fresh::with_second_factor(&visit, &Target::Account).await? {
+        Ok(asked) => asked,
+        Err(elsewhere) => return Ok(*elsewhere),
+    };
+    let Some(proof) = FreshSecondFactor::of(&session, visit.service.now()) else {
+        return Ok(fresh::to_step_up(&Target::Account));
+    };
+    let revoked = match form.id.parse::<TokenId>() {
+        Ok(id) => visit.service.revoke_token(proof, id, &visit.caller()).await?,
+        Err(_) => false,
+    };
+    Ok(done(if revoked { Done::TokenRevoked } else { Done::TokenGone }))
+}
