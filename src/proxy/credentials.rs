@@ -197,7 +197,7 @@ impl Gateway {
     pub(super) async fn of_session(&self, site: &Site, request: &RequestHeader) -> Vec<Vec<u8>> {
         let Some(dialect) = site.app.dialect.as_deref() else { return Vec::new() };
         let Ok(Some(cookie)) = cookies::session(&request.headers, None) else { return Vec::new() };
-        let Some(ours) = super::entry::token::<SessionToken>(Some(cookie.value), &self.keys) else {
+        let Some(ours) = super::who::token::<SessionToken>(Some(cookie.value), &self.keys) else {
             return Vec::new();
         };
         let found = dialect.credentials(&request.headers, None);

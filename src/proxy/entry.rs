@@ -1,35 +1,26 @@
 //! The way in: from a request to an admission, to one of our pages, or to a refusal.
 
-use std::sync::Arc;
-
-use http::{HeaderValue, Method, StatusCode, Version, header};
+use http::{Method, StatusCode};
 use pingora_error::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::app::App;
-use super::connection::Connection;
-use super::credentials::{Weighed, unavailable};
 use super::foreign_origin::foreign_websocket;
 use super::forward::drop_spelling;
 use super::gateway::Gateway;
 use super::in_dialect::{in_dialect, leave_out};
-use super::openings::Openings;
 use super::refused::Refused;
-use super::request::{Origin, RequestState};
-use super::settings::ListenerKind;
-use super::site::{NoSite, Site};
-use super::vet::{self, Malformed};
-use super::{bridge, client, own_token, workers};
+use super::request::RequestState;
+use super::vet::Malformed;
+use super::who::Held;
+use super::{own_token, workers};
 use crate::auth::app_sign_in::AppPolicy;
-use crate::auth::keys::KeyRing;
-use crate::auth::ports::StoreError;
-use crate::auth::token::{self, PendingToken, PlainToken, SessionToken};
+use crate::auth::ports::Stored;
 use crate::gate::admission::{Decision, Visitor, decide};
 use crate::gate::dialect::Credentials;
 use crate::gate::policy::{First, Outcome, Ruling, Unwatched};
-use crate::web::cookies::{self, DuplicateCookie, SessionCookie};
-use crate::web::{self, RequestContext};
+use crate::web::cookies::DuplicateCookie;
 
 /// Where a request goes.
 pub(super) enum Way {
@@ -54,16 +45,6 @@ pub(super) struct Question {
     rewritten: Option<String>,
     /// The app's credentials in the request, where it has a description of them.
     found: Option<Credentials>,
-}
-
-/// What a visitor holds that only a store can tell the worth of.
-pub(super) enum Held {
-    Session(PlainToken<SessionToken>, Option<PlainToken<PendingToken>>),
-    Login(PlainToken<PendingToken>),
-    /// A token of ours, in its header.
-    Token,
-    /// Who it is, is known; what the app's credentials are worth is not.
-    Known(Visitor),
 }
 
 impl From<Refused> for Way {
@@ -191,47 +172,12 @@ impl Gateway {
         settle(session, state, ruling, visitor, rewritten())
     }
 
-    /// Who asks, or what a store has to be asked about.
-    fn visitor(
-        &self,
-        site: &Site,
-        request: &RequestHeader,
-        only_cookie: Option<&HeaderValue>,
-        state: &mut RequestState,
-    ) -> std::result::Result<std::result::Result<Visitor, Held>, DuplicateCookie> {
-        if state.marks.token {
-            return Ok(Err(Held::Token));
-        }
-        if !state.marks.cookies {
-            return Ok(Ok(Visitor::Anonymous));
-        }
-        let session = cookies::session(&request.headers, only_cookie)?;
-        state.marks.session_alone = session.is_some_and(|cookie| cookie.alone);
-        let session = session.map(|SessionCookie { value, .. }| value);
-        // Most requests are of a session just seen.
-        if let Some(text) = session
-            && let Some(known) = self.sessions.find_seen(site.app.name(), text, state.started)
-        {
-            return Ok(Ok(Visitor::Full(known)));
-        }
-        let login = if site.app.policy.knows_passwords() {
-            token(cookies::pending(&request.headers)?, &self.keys)
-        } else {
-            None
-        };
-        Ok(match (token(session, &self.keys), login) {
-            (Some(session), login) => Err(Held::Session(session, login)),
-            (None, Some(login)) => Err(Held::Login(login)),
-            (None, None) => Ok(Visitor::Anonymous),
-        })
-    }
-
     async fn ask(
         &self,
         session: &Session,
         state: &mut RequestState,
         question: Question,
-    ) -> std::result::Result<Way, StoreError> {
+    ) -> Stored<Way> {
         let Question { token, path, first, rewritten, found } = question;
         let Some(site) = state.site.clone() else { return Ok(Refused::unavailable().into()) };
         let policy = &site.app.policy;
@@ -257,20 +203,10 @@ impl Gateway {
                 None => return Err(error),
             },
         };
-        let visitor = match &found {
-            Some(found) if !found.all.is_empty() => {
-                let request = session.req_header();
-                let weighed = self.weigh(&site, request, state, visitor, found).await;
-                match weighed.map_err(unavailable)? {
-                    Weighed::Visitor(visitor) => visitor,
-                    Weighed::WithoutCookie(visitor) => {
-                        state.left_out.cookie = true;
-                        visitor
-                    }
-                    Weighed::Refused(refused) => return Ok(refused.into()),
-                }
-            }
-            Some(_) | None => visitor,
+        let weighed = self.with_credentials_weighed(&site, request, state, visitor, found.as_ref());
+        let visitor = match weighed.await? {
+            Ok(visitor) => visitor,
+            Err(refused) => return Ok(refused.into()),
         };
         let reports = &mut state.reports;
         let ruling = policy.ruling(first, &asked, visitor.who(), &*self.clock, reports);
@@ -280,141 +216,6 @@ impl Gateway {
             return Ok(way);
         }
         Ok(settle(session, state, ruling, visitor, rewritten))
-    }
-
-    /// Whether it is known who asks, and that the app's credentials are those of the same session.
-    fn is_settled(&self, app: &App, found: Option<&Credentials>, visitor: &Visitor) -> bool {
-        let Some(found) = found.filter(|found| !found.all.is_empty()) else { return true };
-        let Visitor::Full(known) = visitor else { return false };
-        self.all_seen(app.name(), found, known)
-    }
-
-    async fn find(
-        &self,
-        app: &str,
-        held: Held,
-        at: std::time::Duration,
-    ) -> std::result::Result<Visitor, StoreError> {
-        let login = match held {
-            Held::Known(visitor) => return Ok(visitor),
-            Held::Token => return Ok(Visitor::Anonymous),
-            Held::Login(login) => Some(login),
-            Held::Session(session, login) => {
-                if let Some(known) = self.sessions.find(app, &session, at).await? {
-                    return Ok(Visitor::Full(known));
-                }
-                login
-            }
-        };
-        Ok(match login {
-            Some(login) => self
-                .logins
-                .find(app, &login, at)
-                .await?
-                .map_or(Visitor::Anonymous, Visitor::Password),
-            None => Visitor::Anonymous,
-        })
-    }
-
-    /// Where a request comes from and what it is for: everything that can be refused without
-    /// looking anybody up.
-    fn vet<'a>(
-        &self,
-        session: &'a Session,
-        state: &mut RequestState,
-    ) -> std::result::Result<(Arc<Site>, Option<&'a HeaderValue>), Way> {
-        let request = session.req_header();
-        let connection = state.connection.as_ref().ok_or_else(|| {
-            refuse(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                "The gateway lost track of this connection.",
-            )
-        })?;
-        let (peer, kind) = (connection.peer, connection.kind);
-        let origin = Origin {
-            client: client::address(peer, &request.headers, &self.trusted),
-            https: client::is_https(peer, kind, &request.headers, &self.trusted),
-        };
-        state.origin = Some(origin);
-        let heads = match vet::vet(session.as_downstream()) {
-            Ok(heads) => heads,
-            Err(why) => {
-                // Whose clients are answered so; nothing of it is forwarded.
-                state.site = request.headers.get(header::HOST).and_then(|host| {
-                    Site::find(&self.apps.load(), host.to_str().ok()?, origin).ok().map(Arc::new)
-                });
-                return Err(why.into());
-            }
-        };
-        state.marks = heads.marks;
-        // A WebSocket handshake (RFC 6455 §4.1) is one in HTTP/1.1 only.
-        state.marks.websocket &= request.version == Version::HTTP_11;
-        let authority = request.uri.authority().map(http::uri::Authority::as_str);
-        let generation = self.apps.generation();
-        let last =
-            heads.only_host(authority).and_then(|h| connection.last_site(generation, h, origin));
-        let site = match last {
-            Some(site) => site,
-            None => self.find_site(connection, heads.host(authority)?, origin)?,
-        };
-        state.site = Some(Arc::clone(&site));
-        if kind == ListenerKind::Redirect {
-            return Err(refuse(
-                StatusCode::FORBIDDEN,
-                "https_required",
-                "Use https. Nothing was forwarded.",
-            ));
-        }
-        Ok((site, heads.only_cookie()))
-    }
-
-    fn find_site(
-        &self,
-        connection: &Connection,
-        host: &str,
-        origin: Origin,
-    ) -> std::result::Result<Arc<Site>, Way> {
-        connection.find_site(&self.apps.load(), host, origin).map_err(|none| match none {
-            NoSite::Malformed(why) => why.into(),
-            NoSite::Unknown => refuse(
-                StatusCode::MISDIRECTED_REQUEST,
-                "misdirected",
-                "No app is served under this host name.",
-            ),
-        })
-    }
-
-    async fn answer_own(&self, session: &mut Session, state: &RequestState) -> Result<()> {
-        let site = state.site.as_ref().ok_or_else(super::forward::no_admission)?;
-        let context = RequestContext {
-            app: Arc::clone(&site.app.pages),
-            origin: format!("{}://{}", site.origin.scheme(), site.host()),
-            client: site.origin.client,
-            request_id: state.id,
-            openings: site.app.policy.knows_passwords().then(|| self.openings(site)),
-        };
-        let request = session.req_header();
-        let ends = request.method == Method::POST && request.uri.path() == "/_auth/logout";
-        let tokens = if ends { self.of_session(site, request).await } else { Vec::new() };
-        let (status, told) = bridge::serve(session, &self.pages, context).await?;
-        let request = session.req_header();
-        if let Some(told) = told {
-            self.note_refusal(request, state, &told);
-        }
-        if status == StatusCode::SEE_OTHER {
-            for token in tokens {
-                self.calls.sign_out(site.app.name(), token);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Gateway {
-    fn openings(&self, site: &Arc<Site>) -> Arc<dyn web::Openings> {
-        let (site, logins) = (Arc::clone(site), Arc::clone(&self.logins));
-        Arc::new(Openings { site, logins, clock: Arc::clone(&self.clock) })
     }
 }
 
@@ -435,14 +236,6 @@ fn not_for(app: &App, request: &RequestHeader, state: &RequestState, path: &str)
             "A service worker may not cover the sign-in pages. Serve it from below a directory.",
         )
     })
-}
-
-/// The token in a cookie, if it is one of ours.
-pub(super) fn token<K: token::Kind>(
-    cookie: Option<&[u8]>,
-    keys: &KeyRing,
-) -> Option<PlainToken<K>> {
-    PlainToken::parse(std::str::from_utf8(cookie?).ok()?, keys)
 }
 
 /// The decision, now that the visitor is known.

@@ -1,12 +1,17 @@
-//! What the description of an app's sign-in has to say of a request, before anybody is asked.
+//! What the description of an app's sign-in has to say of a request.
 
 use http::{Method, StatusCode};
 use pingora_http::RequestHeader;
 
 use super::app::App;
-use super::credentials::LeftOut;
+use super::credentials::{LeftOut, Weighed, unavailable};
 use super::entry::{Way, refuse};
+use super::gateway::Gateway;
+use super::refused::Refused;
 use super::request::RequestState;
+use super::site::Site;
+use crate::auth::ports::Stored;
+use crate::gate::admission::Visitor;
 use crate::gate::dialect::{Credentials, SignInWay};
 use crate::gate::policy::First;
 use crate::gate::rule::Asked;
@@ -50,4 +55,41 @@ pub(super) fn leave_out(state: &mut RequestState, found: Option<&Credentials>) -
             "No token may stand in this address.",
         )
     })
+}
+
+impl Gateway {
+    /// Whether it is known who asks, and that the app's credentials are those of the same session.
+    pub(super) fn is_settled(
+        &self,
+        app: &App,
+        found: Option<&Credentials>,
+        visitor: &Visitor,
+    ) -> bool {
+        let Some(found) = found.filter(|found| !found.all.is_empty()) else { return true };
+        let Visitor::Full(known) = visitor else { return false };
+        self.all_seen(app.name(), found, known)
+    }
+
+    /// Who asks, once the app's credentials beside our own were weighed.
+    pub(super) async fn with_credentials_weighed(
+        &self,
+        site: &Site,
+        request: &RequestHeader,
+        state: &mut RequestState,
+        visitor: Visitor,
+        found: Option<&Credentials>,
+    ) -> Stored<Result<Visitor, Refused>> {
+        let Some(found) = found.filter(|found| !found.all.is_empty()) else {
+            return Ok(Ok(visitor));
+        };
+        let weighed = self.weigh(site, request, state, visitor, found).await;
+        Ok(match weighed.map_err(unavailable)? {
+            Weighed::Visitor(visitor) => Ok(visitor),
+            Weighed::WithoutCookie(visitor) => {
+                state.left_out.cookie = true;
+                Ok(visitor)
+            }
+            Weighed::Refused(refused) => Err(refused),
+        })
+    }
 }

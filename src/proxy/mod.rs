@@ -4,6 +4,7 @@
 mod answers;
 mod app;
 mod app_call;
+mod arrival;
 mod bridge;
 mod client;
 mod connection;
@@ -20,6 +21,7 @@ mod listen;
 mod log;
 mod openings;
 mod own_name;
+mod own_pages;
 mod own_token;
 mod quiet;
 mod refused;
@@ -33,6 +35,7 @@ mod tls;
 mod tunnel;
 mod upstream;
 mod vet;
+mod who;
 mod why;
 mod workers;
 

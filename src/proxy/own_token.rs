@@ -6,12 +6,12 @@ use http::{HeaderValue, StatusCode};
 use pingora_http::RequestHeader;
 
 use super::credentials::unavailable;
-use super::entry::Held;
 use super::gateway::Gateway;
 use super::refused::Refused;
 use super::request::RequestState;
 use super::sign_in::caller;
 use super::site::Site;
+use super::who::Held;
 use crate::auth::access_token;
 use crate::auth::audit::Caller;
 use crate::auth::login::LoginError;

@@ -1,0 +1,86 @@
+//! Where a request comes from and which app it is for.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, StatusCode, Version, header};
+use pingora_proxy::Session;
+
+use super::client;
+use super::connection::Connection;
+use super::entry::{Way, refuse};
+use super::gateway::Gateway;
+use super::request::{Origin, RequestState};
+use super::settings::ListenerKind;
+use super::site::{NoSite, Site};
+use super::vet;
+
+impl Gateway {
+    /// Where a request comes from and what it is for: everything that can be refused without
+    /// looking anybody up.
+    pub(super) fn vet<'a>(
+        &self,
+        session: &'a Session,
+        state: &mut RequestState,
+    ) -> Result<(Arc<Site>, Option<&'a HeaderValue>), Way> {
+        let request = session.req_header();
+        let connection = state.connection.as_ref().ok_or_else(|| {
+            refuse(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "The gateway lost track of this connection.",
+            )
+        })?;
+        let (peer, kind) = (connection.peer, connection.kind);
+        let origin = Origin {
+            client: client::address(peer, &request.headers, &self.trusted),
+            https: client::is_https(peer, kind, &request.headers, &self.trusted),
+        };
+        state.origin = Some(origin);
+        let heads = match vet::vet(session.as_downstream()) {
+            Ok(heads) => heads,
+            Err(why) => {
+                // Whose clients are answered so; nothing of it is forwarded.
+                state.site = request.headers.get(header::HOST).and_then(|host| {
+                    Site::find(&self.apps.load(), host.to_str().ok()?, origin).ok().map(Arc::new)
+                });
+                return Err(why.into());
+            }
+        };
+        state.marks = heads.marks;
+        // A WebSocket handshake (RFC 6455 §4.1) is one in HTTP/1.1 only.
+        state.marks.websocket &= request.version == Version::HTTP_11;
+        let authority = request.uri.authority().map(http::uri::Authority::as_str);
+        let generation = self.apps.generation();
+        let last =
+            heads.only_host(authority).and_then(|h| connection.last_site(generation, h, origin));
+        let site = match last {
+            Some(site) => site,
+            None => self.find_site(connection, heads.host(authority)?, origin)?,
+        };
+        state.site = Some(Arc::clone(&site));
+        if kind == ListenerKind::Redirect {
+            return Err(refuse(
+                StatusCode::FORBIDDEN,
+                "https_required",
+                "Use https. Nothing was forwarded.",
+            ));
+        }
+        Ok((site, heads.only_cookie()))
+    }
+
+    fn find_site(
+        &self,
+        connection: &Connection,
+        host: &str,
+        origin: Origin,
+    ) -> Result<Arc<Site>, Way> {
+        connection.find_site(&self.apps.load(), host, origin).map_err(|none| match none {
+            NoSite::Malformed(why) => why.into(),
+            NoSite::Unknown => refuse(
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected",
+                "No app is served under this host name.",
+            ),
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! Requests for our own pages.
+
+use std::sync::Arc;
+
+use http::{Method, StatusCode};
+use pingora_error::Result;
+use pingora_proxy::Session;
+
+use super::bridge;
+use super::forward::no_admission;
+use super::gateway::Gateway;
+use super::openings::Openings;
+use super::request::RequestState;
+use super::site::Site;
+use crate::web::{self, RequestContext};
+
+impl Gateway {
+    /// Answers by a page of ours. Who signs out on one is signed out of the app as well.
+    pub(super) async fn answer_own(
+        &self,
+        session: &mut Session,
+        state: &RequestState,
+    ) -> Result<()> {
+        let site = state.site.as_ref().ok_or_else(no_admission)?;
+        let context = RequestContext {
+            app: Arc::clone(&site.app.pages),
+            origin: format!("{}://{}", site.origin.scheme(), site.host()),
+            client: site.origin.client,
+            request_id: state.id,
+            openings: site.app.policy.knows_passwords().then(|| self.openings(site)),
+        };
+        let request = session.req_header();
+        let ends = request.method == Method::POST && request.uri.path() == "/_auth/logout";
+        let tokens = if ends { self.of_session(site, request).await } else { Vec::new() };
+        let (status, told) = bridge::serve(session, &self.pages, context).await?;
+        let request = session.req_header();
+        if let Some(told) = told {
+            self.note_refusal(request, state, &told);
+        }
+        if status == StatusCode::SEE_OTHER {
+            for token in tokens {
+                self.calls.sign_out(site.app.name(), token);
+            }
+        }
+        Ok(())
+    }
+
+    fn openings(&self, site: &Arc<Site>) -> Arc<dyn web::Openings> {
+        let (site, logins) = (Arc::clone(site), Arc::clone(&self.logins));
+        Arc::new(Openings { site, logins, clock: Arc::clone(&self.clock) })
+    }
+}
