@@ -35,6 +35,11 @@ pub enum RefusedVisitor {
         /// Whose.
         user: LoginName,
     },
+    /// A token of ours, or what was given for one, that was not let through.
+    Token {
+        /// What it did not allow, as in the audit trail.
+        why: String,
+    },
     /// A person with both factors.
     SignedIn {
         /// Who.

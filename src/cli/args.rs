@@ -100,6 +100,9 @@ pub(super) struct ExplainArgs {
     /// How long ago the second factor was proved, such as 10m [default: just now]
     #[arg(long, value_name = "TIME", requires = "user", value_parser = humantime::parse_duration)]
     pub(super) second_factor_age: Option<Duration>,
+    /// By a token of ours or of the app's that allows the request, in the user's name
+    #[arg(long, requires = "user", conflicts_with_all = ["password_only", "second_factor_age"])]
+    pub(super) by_token: bool,
     /// Where the request comes from
     #[arg(long, value_name = "IP", visible_alias = "network")]
     pub(super) address: Option<IpAddr>,

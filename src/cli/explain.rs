@@ -54,6 +54,7 @@ struct Request<'a> {
 struct Sender {
     person: Option<Identity>,
     by_password: bool,
+    by_token: bool,
     age: Duration,
     client: Option<ClientIp>,
 }
@@ -63,6 +64,10 @@ impl Sender {
         match &self.person {
             None => Who::Nobody,
             Some(identity) if self.by_password => Who::Password(identity),
+            // As the gate sees a program.
+            Some(identity) if self.by_token => {
+                Who::Full { identity, second_factor_at: Timestamp::EPOCH }
+            }
             Some(identity) => {
                 let now = Duration::from_millis(clock.now().as_millis());
                 let at = u64::try_from(now.saturating_sub(self.age).as_millis());
@@ -81,6 +86,8 @@ impl Sender {
         };
         let proved = if self.by_password {
             "only the password proved".to_owned()
+        } else if self.by_token {
+            "a program with a token".to_owned()
         } else {
             format!("second factor proved {} ago", humantime::format_duration(self.age))
         };
@@ -144,6 +151,7 @@ fn sender(arguments: &ExplainArgs) -> Result<Sender, Failure> {
     Ok(Sender {
         person,
         by_password: arguments.password_only,
+        by_token: arguments.by_token,
         age: arguments.second_factor_age.unwrap_or_default(),
         client: arguments.address.map(ClientIp::new),
     })
@@ -252,7 +260,12 @@ fn miss(why: Miss) -> &'static str {
 }
 
 /// What would happen, and to whom.
-fn outcome(finding: &Finding<'_>, ruling: Ruling, request: &Request<'_>) -> String {
+fn outcome(
+    finding: &Finding<'_>,
+    ruling: Ruling,
+    request: &Request<'_>,
+    sender: &Sender,
+) -> String {
     let api = finding.app.is_some_and(|app| app.answers.is_api(request.target.as_bytes()));
     let elsewhere = |page: &str, code: &str| {
         if api {
@@ -267,6 +280,9 @@ fn outcome(finding: &Finding<'_>, ruling: Ruling, request: &Request<'_>) -> Stri
         Outcome::SignIn => {
             let there = elsewhere("/_auth/login", "login_required");
             format!("asked to sign in. {there}{}", preflight(finding, ruling, request))
+        }
+        Outcome::StepUp if sender.by_token => {
+            "refused: 403, code forbidden: no token stands for a code typed recently".to_owned()
         }
         Outcome::StepUp => {
             let there = elsewhere("/_auth/step-up", "step_up_required");
@@ -306,6 +322,7 @@ fn because(finding: &Finding<'_>, sender: &Sender) -> Option<&'static str> {
         Outcome::SignIn if rule.access == Access::Deny => {
             Some("nobody learns that it is closed without having signed in")
         }
+        Outcome::StepUp if sender.by_token => Some("it has a max_age, which no token meets"),
         Outcome::StepUp => Some("the second factor is older than its max_age"),
         Outcome::Public
         | Outcome::Password
@@ -353,7 +370,7 @@ fn print(
     if let Some(why) = because(finding, sender) {
         line("because", why)?;
     }
-    line("outcome", &outcome(finding, ruling, request))
+    line("outcome", &outcome(finding, ruling, request, sender))
 }
 
 fn as_json(request: &Request<'_>, sender: &Sender, finding: &Finding<'_>) -> Value {
@@ -372,7 +389,10 @@ fn as_json(request: &Request<'_>, sender: &Sender, finding: &Finding<'_>) -> Val
         Some(rule) => json!({ "rule": rule.name, "access": rule.access.as_str() }),
         None => json!({ "rule": DEFAULT, "access": Access::TwoFactor.as_str() }),
     });
-    let outcome = finding.ruling.map(|ruling| ruling.outcome);
+    let outcome = finding.ruling.map(|ruling| {
+        let refused = sender.by_token && ruling.outcome == Outcome::StepUp;
+        if refused { Outcome::Forbid } else { ruling.outcome }
+    });
     let told = match outcome {
         Some(Outcome::Password | Outcome::TwoFactor) => sender.person.as_ref(),
         Some(Outcome::Public | Outcome::SignIn | Outcome::StepUp | Outcome::Forbid) | None => None,

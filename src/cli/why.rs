@@ -46,6 +46,7 @@ fn in_words(record: &RefusalRecord) -> String {
             format!("nobody: {carried} came along, and is not that of somebody signed in")
         }
         RefusedVisitor::PasswordProved { user } => format!("{user}, only the password proved"),
+        RefusedVisitor::Token { why } => format!("a token that is not let through: {why}"),
         RefusedVisitor::Machine { user } => format!("a program with a token of {user}"),
         RefusedVisitor::SignedIn { user, second_factor_at } => {
             let ago = record.at.since(*second_factor_at);
@@ -81,6 +82,7 @@ fn as_json(record: &RefusalRecord) -> Value {
         RefusedVisitor::NotLookedAt => ("not_looked_at", None, None),
         RefusedVisitor::Nobody => ("nobody", None, None),
         RefusedVisitor::PasswordProved { user } => ("password_proved", Some(user), None),
+        RefusedVisitor::Token { .. } => ("token_refused", None, None),
         RefusedVisitor::Machine { user } => ("token", Some(user), None),
         RefusedVisitor::SignedIn { user, second_factor_at } => {
             ("signed_in", Some(user), Some(second_factor_at.rfc3339()))
@@ -99,6 +101,7 @@ fn as_json(record: &RefusalRecord) -> Value {
         "rule": record.rule,
         "visitor": state,
         "user": user.map(LoginName::as_str),
+        "token": if let RefusedVisitor::Token { why } = &record.visitor { Some(why) } else { None },
         "second_factor_at": second_factor_at,
         "address": record.address.map(|a| a.to_string()),
         "cookies": record.cookies,

@@ -22,6 +22,9 @@ use crate::web::cookies;
 /// The header's name. `Authorization` is the app's.
 pub(super) const HEADER: &str = "vestibule-token";
 
+/// Why, and what is answered.
+type NotLetThrough = (&'static str, Refused);
+
 fn refused() -> Refused {
     let sentence = "This token is not let through here. Ask your administrator.";
     Refused::new(StatusCode::UNAUTHORIZED, "token_refused", sentence)
@@ -44,13 +47,16 @@ impl Gateway {
         &self,
         site: &Site,
         request: &RequestHeader,
-        state: &RequestState,
+        state: &mut RequestState,
         held: Held,
     ) -> Result<Result<Held, Refused>, StoreError> {
         match held {
             Held::Token => {
                 let weighed = self.own_token(site, request, state).await.map_err(unavailable)?;
-                Ok(weighed.map(Held::Known))
+                Ok(weighed.map(Held::Known).map_err(|(why, refused)| {
+                    state.token_refused = Some(why);
+                    refused
+                }))
             }
             held @ (Held::Session(..) | Held::Login(_) | Held::Known(_)) => Ok(Ok(held)),
         }
@@ -61,8 +67,10 @@ impl Gateway {
         site: &Site,
         request: &RequestHeader,
         state: &RequestState,
-    ) -> Result<Result<Visitor, Refused>, LoginError> {
-        let Some(caller) = caller(self, &request.headers, state) else { return Ok(Err(refused())) };
+    ) -> Result<Result<Visitor, NotLetThrough>, LoginError> {
+        let Some(caller) = caller(self, &request.headers, state) else {
+            return Ok(Err(("unknown", refused())));
+        };
         let app = site.app.name();
         let text = request.headers.get(HEADER).and_then(|value| value.to_str().ok());
         let Some(token) = text.and_then(|text| access_token::parse(text, &self.keys)) else {
@@ -93,10 +101,11 @@ impl Gateway {
         app: &str,
         why: &'static str,
         caller: &Caller,
-    ) -> Result<Result<Visitor, Refused>, LoginError> {
-        Ok(Err(match self.login.token_refused(app, why, caller).await? {
+    ) -> Result<Result<Visitor, NotLetThrough>, LoginError> {
+        let refused = match self.login.token_refused(app, why, caller).await? {
             None => refused(),
             Some(wait) => Refused::too_many(wait),
-        }))
+        };
+        Ok(Err((why, refused)))
     }
 }

@@ -86,6 +86,8 @@ pub(super) struct RequestState {
     pub(super) bodiless: bool,
     /// Who was refused, once somebody has looked.
     pub(super) refused: Option<Visitor>,
+    /// Why a token of ours was not let through.
+    pub(super) token_refused: Option<&'static str>,
 }
 
 impl Drop for RequestState {
@@ -117,6 +119,7 @@ impl RequestState {
             refusal: None,
             bodiless: false,
             refused: None,
+            token_refused: None,
         }
     }
 

@@ -92,6 +92,9 @@ fn path(request: &RequestHeader) -> Option<String> {
 }
 
 fn visitor(state: &RequestState) -> RefusedVisitor {
+    if let Some(why) = state.token_refused {
+        return RefusedVisitor::Token { why: why.to_owned() };
+    }
     let admitted = state.admission.as_ref().map(Admission::visitor);
     match admitted.or(state.refused.as_ref()) {
         None => RefusedVisitor::NotLookedAt,

@@ -34,6 +34,34 @@ pub(crate) async fn ask(gateway: &Gateway, method: &str, target: &str, token: &s
     Browser::new(gateway).ask(method, target, &lines, b"").await
 }
 
+/// What `why` says at a node that a token did not allow, once it is there; never the token.
+async fn reason(gateway: &Gateway, answer: &Answer, token: &str) -> String {
+    let reference = answer.json()["reference"].as_str().unwrap().to_owned();
+    let told = async {
+        loop {
+            let done = gateway.command(&["why", &reference, "--json"], "");
+            if done.status.success() {
+                return done.stdout;
+            }
+        }
+    };
+    let told = within(PATIENCE, "the refusal to be kept", told).await;
+    let told: Value = serde_json::from_slice(&told).unwrap();
+    assert_eq!(told["visitor"], "token_refused");
+    assert!(!told.to_string().contains(token.trim_start_matches("vst_")), "no secret is kept");
+    told["token"].as_str().unwrap().to_owned()
+}
+
+/// What `explain` says of a program with a token of alice's.
+fn explained(gateway: &Gateway, path: &str) -> String {
+    let asked = ["explain", "--user", "alice", "--by-token", "--json", "GET"];
+    let url = format!("https://gw.test{path}");
+    let done = gateway.command(&[asked.as_slice(), &[&url]].concat(), "");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let said: Value = serde_json::from_slice(&done.stdout).unwrap();
+    said["outcome"].as_str().unwrap().to_owned()
+}
+
 pub(crate) fn code(answer: &Answer) -> String {
     let said: Value = serde_json::from_slice(&answer.body).unwrap();
     said["code"].as_str().unwrap().to_owned()
@@ -59,7 +87,9 @@ async fn a_token_opens_the_app_for_its_person_and_is_kept_from_it() {
     for (path, status) in [("/sign/a", 403), ("/shut/a", 403)] {
         let refused = ask(&cluster.one, "GET", path, &token).await;
         assert_eq!((refused.status, refused.location()), (status, ""), "{path}");
+        assert_eq!(explained(&cluster.one, path), "refuse", "{path}");
     }
+    assert_eq!(explained(&cluster.one, "/data"), "forward");
     let own = ask(&cluster.one, "GET", "/_auth/account", &token).await;
     assert_ne!(own.status, 200, "our own pages are not opened");
     assert!(cluster.app.requests(mark).is_empty());
@@ -93,7 +123,7 @@ async fn beyond_its_limits_a_token_opens_nothing() {
     let (_, all) = made(&cluster.one, &[]);
     assert_eq!(ask(&cluster.one, "GET", "/data/a", &narrow).await.status, 200);
     let mark = cluster.app.mark();
-    let mut typo = all.clone();
+    let (mut typo, mut reasons) = (all.clone(), Vec::new());
     let last = typo.pop().unwrap();
     typo.push(if last == 'A' { 'B' } else { 'A' });
     for (method, target, token) in [
@@ -102,12 +132,14 @@ async fn beyond_its_limits_a_token_opens_nothing() {
         ("GET", "/%64ata/a", &narrow),
         ("GET", "/data/a", &far),
         ("GET", "/data/a", &typo),
-        ("GET", "/data/a", &"vst_x".to_owned()),
+        ("GET", "/data/a", &"vst_made-up-by-nobody".to_owned()),
     ] {
         let refused = ask(&cluster.one, method, target, token).await;
         assert_eq!((refused.status, refused.location()), (401, ""), "{method} {target}");
         assert_eq!(code(&refused), "token_refused");
+        reasons.push(reason(&cluster.two, &refused, token).await);
     }
+    assert_eq!(reasons, ["method", "path", "path", "network", "unknown", "unknown"]);
     let twice = format!("{all}\r\nVestibule-Token: {all}");
     assert_eq!(ask(&cluster.one, "GET", "/data/a", &twice).await.status, 400);
     let line = format!("Vestibule-Token: {all}\r\n");

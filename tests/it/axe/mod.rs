@@ -46,9 +46,23 @@ impl Sweep {
         (secret, used)
     }
 
+    async fn tokens_for_programs(&mut self) {
+        let long = format!("/data/{}/**", "a-directory-with-a-long-name-".repeat(4));
+        for more in
+            [&["--description", "Nightly export", "--path", &long, "--method", "GET"][..], &[]]
+        {
+            let asked = ["token", "create", "--user", "alice", "--app", "local"];
+            let done = self.walk.gateway.command(&[&asked, more].concat(), "");
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        }
+        self.goto("/_auth/account").await;
+        self.look_at("account-tokens", "form[action='/_auth/account/tokens']").await;
+    }
+
     async fn pages_of_the_account(&mut self, secret: &str, used: u64) -> Vec<String> {
         self.goto("/_auth/account").await;
         self.look_at("account", "h1").await;
+        self.tokens_for_programs().await;
         self.goto("/_auth/account/password").await;
         self.look_at("password", "input[name=current]").await;
         self.send(&[("current", "wrong"), ("password", "nine-badgers-row-to-sea")]).await;
