@@ -100,6 +100,45 @@ async fn a_sign_in_that_carries_another_persons_cookie_replaces_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn beside_a_token_of_ours_a_long_lived_one_is_the_apps_to_judge() {
+    let named = super::support::sha256_hex(b"cep_alice_full");
+    let entry =
+        format!("[[apps.tokens]]\nname = \"other\"\nsha256 = \"{named}\"\nuser = \"bob\"\n");
+    let lab = Lab::start(&format!("provision = true\n{entry}")).await;
+    for user in ["alice", "bob"] {
+        lab.one.add_user(user);
+    }
+    let made = ["token", "create", "--user", "alice", "--app", "cellengine", "--json"];
+    let made = lab.one.command(&made, "");
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    let ours = format!("Vestibule-Token: {}\r\n", made["token"].as_str().unwrap());
+    let session = lab.app.token("alice").await;
+    for (lines, status) in [
+        (format!("{ours}Authorization: Bearer cep_alice_readonly\r\n"), 200),
+        (format!("{ours}Cookie: token=cep_alice_readonly\r\n"), 200),
+        ("Authorization: Bearer cep_alice_readonly\r\n".to_owned(), 401),
+        // An entry holds it to its person.
+        (format!("{ours}Authorization: Bearer cep_alice_full\r\n"), 401),
+        (format!("{ours}Authorization: Bearer {session}\r\n"), 401),
+        (
+            format!(
+                "{ours}Authorization: Bearer cep_alice_readonly\r\nCookie: token={session}\r\n"
+            ),
+            401,
+        ),
+        ("Vestibule-Token: vst_x\r\nAuthorization: Bearer cep_alice_readonly\r\n".to_owned(), 401),
+    ] {
+        let before = lab.app.requests().await.len();
+        let said = Lab::browser(&lab.two).ask("GET", LIST, &lines, b"").await;
+        assert_eq!(said.status, status, "{lines}: {}", said.text());
+        let reached = lab.app.requests().await.len() - before;
+        assert_eq!(reached, usize::from(status == 200), "{lines}");
+    }
+    let seen = lab.app.requests().await.pop().unwrap()["headers"].to_string().to_lowercase();
+    assert!(seen.contains("remote-user") && !seen.contains("vestibule-token"), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_lived_tokens_are_let_through_by_rule_only() {
     let hash = |token: &str| super::support::sha256_hex(token.as_bytes());
     let rule = |name: &str, token: &str, more: &str| {
