@@ -70,6 +70,12 @@ impl PathGlob {
         !self.segments.is_empty() && self.segments.iter().all(|s| *s == Segment::AnyNumber)
     }
 
+    /// Whether it names no segment and stands for any number of them: nearly every path matches.
+    pub fn takes_nearly_all(&self) -> bool {
+        self.segments.contains(&Segment::AnyNumber)
+            && !self.segments.iter().any(|s| matches!(s, Segment::Literal(_)))
+    }
+
     /// Whether it surely matches every path that `other` matches: they are the same, or it is `…/**`
     /// and the other one begins with the same.
     pub fn covers(&self, other: &Self) -> bool {
@@ -125,6 +131,16 @@ mod tests {
         }
         for (wide, narrow) in [("/a/*", "/a/**"), ("/a/**", "/**"), ("/a/**", "/ab/c")] {
             assert!(!glob(wide).covers(&glob(narrow)), "{wide} {narrow}");
+        }
+    }
+
+    #[test]
+    fn a_glob_that_names_nothing_takes_nearly_all() {
+        for wide in ["/**", "/*/**", "/**/*", "/*/**/*"] {
+            assert!(glob(wide).takes_nearly_all(), "{wide}");
+        }
+        for part in ["/a/**", "/**/a", "/*", "/*/*", "/"] {
+            assert!(!glob(part).takes_nearly_all(), "{part}");
         }
     }
 

@@ -399,6 +399,12 @@ const BREAKAGES: &[Breakage] = &[
         "empty list",
     ),
     (
+        "path = \"/public/**\"",
+        "path = \"/*/**\"",
+        "apps[0].rules[0].path",
+        "would make the whole app public",
+    ),
+    (
         "access = \"public\"",
         "access = \"public\"\nhosts = [\"other.example.com\"]",
         "apps[0].rules[0].hosts[0]",

@@ -194,7 +194,7 @@ fn public(rule: &Rule, at: &KeyPath, r: &mut Reader<'_>) {
             );
         }
     }
-    let all = rule.path.as_ref().is_none_or(PathGlob::takes_all);
+    let all = rule.path.as_ref().is_none_or(PathGlob::takes_nearly_all);
     if all && rule.hosts.is_empty() && rule.networks.is_empty() {
         r.fail(
             &at.key("path"),
@@ -208,7 +208,7 @@ fn weigh(rule: &Rule, at: &KeyPath, r: &mut Reader<'_>) {
     if rule.report_only {
         return;
     }
-    let everywhere = rule.path.as_ref().is_none_or(PathGlob::takes_all);
+    let everywhere = rule.path.as_ref().is_none_or(PathGlob::takes_nearly_all);
     match rule.access {
         Access::Password => r.weaken(
             &at.key("access"),
@@ -295,7 +295,7 @@ fn hosts(
     })
 }
 
-fn networks(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<IpNet> {
+pub(super) fn networks(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<IpNet> {
     each(raw, at, r, addresses::network)
 }
 

@@ -4,7 +4,7 @@ use data_encoding::HEXLOWER_PERMISSIVE;
 use time::format_description::well_known::Iso8601;
 use time::{Date, Time};
 
-use super::{addresses, rules};
+use super::rules;
 use crate::auth::account::LoginName;
 use crate::base::clock::Timestamp;
 use crate::config::key_path::KeyPath;
@@ -67,13 +67,7 @@ fn token(
             None
         }
     };
-    let mut networks = Vec::new();
-    for (i, text) in raw.networks.iter().flatten().enumerate() {
-        match addresses::network(text) {
-            Ok(network) => networks.push(network),
-            Err(why) => r.fail(&at.key("networks").index(i), why),
-        }
-    }
+    let networks = rules::networks(raw.networks.as_deref(), &at.key("networks"), r);
     let methods =
         rules::rule_methods(raw.methods.as_deref(), within.methods, &at.key("methods"), r);
     let expires = match raw.expires.as_deref().map(day) {
