@@ -247,7 +247,7 @@ async fn a_big_download_arrives_unchanged_and_is_not_held_in_memory() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trailers_pass_both_ways_where_both_sides_speak_http2() {
     let (recorder, grpc) = (Recorder::start().await, GrpcApp::start().await);
-    let open = "upstream_http2 = true\n[[apps.rules]]\npath = \"/*\"\naccess = \"public\"\n[[apps.rules]]\npath = \"/*/**\"\naccess = \"public\"\n";
+    let open = "upstream_http2 = true\n[[apps.rules]]\npath = \"/service/**\"\naccess = \"public\"\n";
     let url = format!("http://{}", grpc.address);
     let plan = Plan::new(&recorder).app("grpc", "other.test", &url, open);
     let gateway = Gateway::start(&plan).await;

@@ -31,7 +31,7 @@ impl Range {
     /// `rules` stand behind the one that makes `/public/**` public.
     async fn set_up(rules: &str) -> Self {
         let (app, slow_app) = (Recorder::start().await, Recorder::start().await);
-        let open = "[[apps.rules]]\npath = \"/*\"\naccess = \"public\"\n[[apps.rules]]\npath = \"/*/**\"\naccess = \"public\"\n";
+        let open = "[[apps.rules]]\npath = \"/big\"\naccess = \"public\"\n";
         let plan = Plan::new(&app);
         let plan = Plan { apps: plan.apps.clone() + rules, ..plan };
         let plan = plan.app("slow", "other.test", &slow_app.url(), open);
