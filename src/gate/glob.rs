@@ -1,5 +1,7 @@
 //! Globs on paths.
 
+use super::target::recode;
+
 /// A segment-wise glob on the canonical path: `*` is one segment, `**` any number of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathGlob {
@@ -49,7 +51,8 @@ impl PathGlob {
                 {
                     Err(BadGlob::NotCanonical)
                 }
-                s => Ok(Segment::Literal(s.to_owned())),
+                // As it stands in a canonical path: what is encoded there is compared encoded.
+                s => recode(s).map(Segment::Literal).map_err(|_none| BadGlob::NotCanonical),
             })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self { pattern: pattern.to_owned(), segments })
@@ -84,35 +87,52 @@ impl PathGlob {
             || below.is_some_and(|(_, start)| other.segments.starts_with(start))
     }
 
-    /// Whether `path`, which must be canonical and starts with a slash, matches.
+    /// Whether `path`, which must be canonical and starts with a slash, matches to the letter.
     pub fn matches(&self, path: &str) -> bool {
         let Some(rest) = path.strip_prefix('/') else { return false };
-        let mut path = rest.split('/');
-        let mut pattern = self.segments.iter();
-        // Where to go on from when a match behind the last `**` fails: only the last one matters,
-        // so the work is bounded by pattern times path.
-        let mut again = None;
-        loop {
-            let (pattern_here, path_here) = (pattern.clone(), path.clone());
-            match (pattern.next(), path.next()) {
-                (None, None) => return true,
-                (Some(Segment::AnyNumber), _) => {
-                    path = path_here.clone();
-                    again = Some((pattern.clone(), path_here));
-                    continue;
-                }
-                (Some(Segment::One), Some(s)) if !s.is_empty() => continue,
-                (Some(Segment::Literal(want)), Some(s)) if s == want => continue,
-                (_, None) if pattern_here.clone().next().is_none() => return true,
-                _ => {}
+        go_together(&self.segments, rest, |want, here| want == here)
+    }
+
+    /// The same for what closes a path: many apps take it in small letters as in large ones, and with
+    /// a slash at its end as without.
+    pub fn matches_loosely(&self, path: &str) -> bool {
+        let Some(rest) = path.strip_prefix('/') else { return false };
+        let segments = match self.segments.split_last() {
+            Some((Segment::Literal(last), start)) if last.is_empty() && !start.is_empty() => start,
+            Some(_) | None => &self.segments,
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        go_together(segments, rest, str::eq_ignore_ascii_case)
+    }
+}
+
+/// Whether a pattern matches a path without its first slash.
+fn go_together(segments: &[Segment], rest: &str, same: impl Fn(&str, &str) -> bool) -> bool {
+    let mut path = rest.split('/');
+    let mut pattern = segments.iter();
+    // Where to go on from when a match behind the last `**` fails: only the last one matters,
+    // so the work is bounded by pattern times path.
+    let mut again = None;
+    loop {
+        let (pattern_here, path_here) = (pattern.clone(), path.clone());
+        match (pattern.next(), path.next()) {
+            (None, None) => return true,
+            (Some(Segment::AnyNumber), _) => {
+                path = path_here.clone();
+                again = Some((pattern.clone(), path_here));
+                continue;
             }
-            let Some((after, mut rest)) = again.take() else { return false };
-            if rest.next().is_none() {
-                return false;
-            }
-            (pattern, path) = (after.clone(), rest.clone());
-            again = Some((after, rest));
+            (Some(Segment::One), Some(s)) if !s.is_empty() => continue,
+            (Some(Segment::Literal(want)), Some(s)) if same(want, s) => continue,
+            (_, None) if pattern_here.clone().next().is_none() => return true,
+            _ => {}
         }
+        let Some((after, mut rest)) = again.take() else { return false };
+        if rest.next().is_none() {
+            return false;
+        }
+        (pattern, path) = (after.clone(), rest.clone());
+        again = Some((after, rest));
     }
 }
 
@@ -141,6 +161,36 @@ mod tests {
         }
         for part in ["/a/**", "/**/a", "/*", "/*/*", "/"] {
             assert!(!glob(part).takes_nearly_all(), "{part}");
+        }
+    }
+
+    #[test]
+    fn what_closes_a_path_closes_its_other_spellings() {
+        for path in ["/a/b", "/a/b/", "/A/b", "/a/B/"] {
+            assert!(glob("/a/b").matches_loosely(path), "{path}");
+            assert!(glob("/a/b/").matches_loosely(path), "{path}");
+            assert!(glob("/A/*").matches_loosely(path), "{path}");
+            assert!(glob("/**/B").matches_loosely(path), "{path}");
+            assert_eq!(glob("/a/b").matches(path), path == "/a/b", "{path}");
+        }
+        for path in ["/a", "/a/bb", "/a/b/c", "/"] {
+            assert!(!glob("/a/b").matches_loosely(path), "{path}");
+        }
+        assert!(glob("/").matches_loosely("/") && !glob("/").matches_loosely("/a"));
+        assert!(!glob("/a/*").matches_loosely("/a/"));
+    }
+
+    #[test]
+    fn what_is_written_decoded_matches_what_is_encoded_in_canonical_paths() {
+        for (pattern, path) in [
+            ("/my files/**", "/my%20files/a"),
+            ("/a[0]/{x}", "/a%5B0%5D/%7Bx%7D"),
+            ("/a|b^c`\"<>", "/a%7Cb%5Ec%60%22%3C%3E"),
+        ] {
+            let canonical = crate::gate::target::CanonicalTarget::canonical(path.as_bytes());
+            assert_eq!(canonical.unwrap().path(), path);
+            assert!(glob(pattern).matches(path), "{pattern}");
+            assert!(glob(pattern).matches_loosely(&path.to_uppercase()), "{pattern}");
         }
     }
 

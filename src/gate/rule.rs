@@ -135,8 +135,17 @@ impl Rule {
         if !self.networks.is_empty() && !asked.client.is_in(&self.networks) {
             return Some(Miss::Network);
         }
-        let on_path = |glob: &PathGlob| asked.path.is_some_and(|path| glob.matches(path));
+        let on_path = |glob: &PathGlob| asked.path.is_some_and(|path| self.matches(glob, path));
         (!self.path.as_ref().is_none_or(on_path)).then_some(Miss::Path)
+    }
+
+    /// What opens a path opens that one spelling of it; what closes one closes all that an app may
+    /// take for it.
+    fn matches(&self, glob: &PathGlob, path: &str) -> bool {
+        match self.access {
+            Access::Public | Access::Password => glob.matches(path),
+            Access::TwoFactor | Access::Deny => glob.matches_loosely(path),
+        }
     }
 
     /// Why it is not about this person.

@@ -139,7 +139,7 @@ fn canonical_path(path: &str) -> Result<Cow<'_, str>, BadTarget> {
 }
 
 /// Decodes what stands for itself and encodes what does not, with upper-case digits.
-fn recode(path: &str) -> Result<String, BadTarget> {
+pub(super) fn recode(path: &str) -> Result<String, BadTarget> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut bytes = path.bytes();
     while let Some(byte) = bytes.next() {

@@ -46,7 +46,7 @@ impl AnswerSettings {
             return false;
         }
         if let Ok(target) = CanonicalTarget::canonical(raw) {
-            return self.api_paths.iter().any(|glob| glob.matches(target.path()));
+            return self.api_paths.iter().any(|glob| glob.matches_loosely(target.path()));
         }
         let starts = |glob: &PathGlob| raw.starts_with(glob.literal_start().as_bytes());
         self.api_paths.iter().any(starts)

@@ -99,6 +99,13 @@ const TABLE: &[(&str, &str, [Gets; 5])] = &[
     ("GET", "/%74eam/a", [SignIn, Open, Open, Open, Forbidden]),
     ("GET", "/teams", [SignIn, SignIn, Named, Named, Named]),
     ("GET", "/shut/a", [SignIn, SignIn, Forbidden, Forbidden, Forbidden]),
+    // Many apps take these for the same. What opens a path opens one spelling only.
+    ("GET", "/SHUT/a", [SignIn, SignIn, Forbidden, Forbidden, Forbidden]),
+    ("GET", "/shut/", [SignIn, SignIn, Forbidden, Forbidden, Forbidden]),
+    ("POST", "/Sign/a/", [SignIn, SignIn, Named, StepUp, Named]),
+    ("POST", "/sign/", [SignIn, SignIn, Named, StepUp, Named]),
+    ("GET", "/Here/a", [SignIn, SignIn, Named, Named, Named]),
+    ("GET", "/PW/a", [SignIn, SignIn, Named, Named, Named]),
     ("DELETE", "/shut/a", [SignIn, SignIn, Forbidden, Forbidden, Forbidden]),
     ("GET", "/pw/a", [SignIn, Named, Named, Named, Named]),
     ("PUT", "/pw/a", [SignIn, Named, Named, Named, Named]),
