@@ -9,7 +9,7 @@ use axum::Router;
 use bytes::Bytes;
 use http::{StatusCode, Version};
 use ipnet::IpNet;
-use pingora_core::protocols::Digest;
+use pingora_core::protocols::{ALPN, Digest};
 use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, Peer};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -121,11 +121,13 @@ impl ProxyHttp for Gateway {
         match &state.connection {
             // The header goes into the socket's buffer at once, and then all wait for the app.
             Some(connection) if plain && !tunnel => connection.watch_app(app.upstream.patience()),
-            _ => app.upstream.time(&mut peer),
+            _ => app.upstream.time(&mut peer, !session.is_body_empty()),
         }
         if tunnel {
             let gate = Arc::new(ReadGate::default());
             peer.options.custom_l4 = Some(Arc::new(GatedConnect(Arc::clone(&gate))));
+            // Over HTTP/2 Pingora knows no tunnels.
+            peer.options.alpn = ALPN::H1;
             // A connection of its own: no other request shares this key.
             peer.group_key ^= state.id.number();
             state.handshake = Some(gate);

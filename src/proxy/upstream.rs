@@ -192,9 +192,12 @@ impl Upstream {
         self.settings.read_timeout
     }
 
-    /// Has Pingora watch the time of every read and write.
-    pub(super) fn time(&self, peer: &mut HttpPeer) {
-        peer.options.read_timeout = Some(self.settings.read_timeout);
+    /// Has Pingora watch the time of every read and write. Over HTTP/2 it would count from the first
+    /// byte of a body to the answer, however steadily the body flows: there only the client's side is
+    /// watched while it may send.
+    pub(super) fn time(&self, peer: &mut HttpPeer, has_body: bool) {
+        let steady = self.settings.http2 && has_body;
+        peer.options.read_timeout = (!steady).then_some(self.settings.read_timeout);
         peer.options.write_timeout = Some(self.settings.read_timeout);
     }
 

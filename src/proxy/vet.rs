@@ -293,7 +293,8 @@ pub(super) fn host_name(host: &str) -> Result<String, Malformed> {
         Some(_) | None => (host, None),
     };
     let port_is_number = port.is_none_or(|p| p.parse::<u16>().is_ok());
-    if name.is_empty() || !port_is_number {
+    let has_empty_label = name.starts_with('.') || name.contains("..");
+    if name.is_empty() || has_empty_label || !port_is_number {
         return Err(bad("The Host header is not a name."));
     }
     Ok(name.to_ascii_lowercase())
@@ -361,6 +362,7 @@ mod tests {
         assert_eq!(host_name("[::1]:8443").unwrap(), "[::1]");
         assert_eq!(host_name("127.0.0.1").unwrap(), "127.0.0.1");
         assert!(host_name(":80").is_err());
+        assert!(host_name(".gw.test").is_err() && host_name("a..test").is_err());
         assert!(host_name("gw.test:x").is_err());
         assert!(host_name("1572395042/.gw.test").is_err());
         assert!(host_name("x\";proto=http;a=\".gw.test").is_err());

@@ -44,7 +44,8 @@ impl GrpcApp {
     }
 }
 
-/// Echoes each body and says how long it was in the trailer `grpc-status`.
+/// Echoes each body and says how long it was in the trailer `grpc-status`. Below `/service/Late` the
+/// answer begins when the body is there whole.
 async fn serve(
     stream: TcpStream,
     noted: Arc<Mutex<Vec<HeaderMap>>>,
@@ -55,16 +56,27 @@ async fn serve(
         let (request, mut respond) = accepted?;
         let noted = Arc::clone(&noted);
         let (head, mut body) = request.into_parts();
+        let late = head.uri.path().starts_with("/service/Late");
         heads.lock().push(head);
         tokio::spawn(async move {
-            let mut sender = respond.send_response(Response::new(()), false)?;
+            let mut kept = Vec::new();
+            let mut sender =
+                if late { None } else { Some(respond.send_response(Response::new(()), false)?) };
             let mut length = 0;
             while let Some(piece) = body.data().await {
                 let piece = piece?;
                 body.flow_control().release_capacity(piece.len())?;
                 length += piece.len();
-                sender.send_data(piece, false)?;
+                match &mut sender {
+                    Some(sender) => sender.send_data(piece, false)?,
+                    None => kept.extend_from_slice(&piece),
+                }
             }
+            let mut sender = match sender {
+                Some(sender) => sender,
+                None => respond.send_response(Response::new(()), false)?,
+            };
+            sender.send_data(Bytes::from(kept), false)?;
             if let Some(trailers) = body.trailers().await? {
                 noted.lock().push(trailers);
             }
