@@ -29,7 +29,7 @@ install_needed() {
         fi
         sudo=(sudo)
     fi
-    export DEBIAN_FRONTEND=noninteractive
-    "${sudo[@]}" apt-get update -q
-    "${sudo[@]}" apt-get install -y -q --no-install-recommends "${needed_packages[@]}"
+    local apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get)
+    "${apt[@]}" update -q
+    "${apt[@]}" install -y -q --no-install-recommends "${needed_packages[@]}"
 }
