@@ -16,10 +16,10 @@ pub use self::outlets::Outlets;
 use self::outlets::Process;
 pub use self::sample::serve as serve_sample;
 pub use self::serve::serve;
-use self::stores::Stores;
+use self::stores::{ACCOUNTS_FILE, Stores};
 use crate::auth::admin::{AccountAdmin, AdminDeps};
 use crate::auth::audit::Trail;
-use crate::auth::keys::{KeyRing, SealError};
+use crate::auth::keys::{KeyMaterial, KeyRing, SealError};
 use crate::auth::password::PasswordPool;
 use crate::auth::ports::{Refusals, StoreError};
 use crate::auth::ticket::TicketPrinter;
@@ -78,18 +78,34 @@ impl Base {
         if let Some(dir) = &settings.data_dir {
             make_private_dir(dir)?;
         }
-        let material = if settings.keys_may_be_made {
-            keys::load_or_init(&settings.keys_file)?
-        } else {
-            keys::load(&settings.keys_file)?
-        };
-        let keys = Arc::new(KeyRing::new(&material)?);
+        let keys = Arc::new(KeyRing::new(&read_keys(settings)?)?);
         let random: Arc<dyn Random> = Arc::new(OsRandom::new());
         let passwords =
             PasswordPool::new(settings.passwords, Arc::clone(&keys), Arc::clone(&random))
                 .refusing(service_names(settings));
         let passwords = Arc::new(passwords);
         Ok(Self { keys, clock: Arc::new(SystemClock::new()), random, passwords })
+    }
+}
+
+/// The keys; new ones where all stores are embedded and there are none yet. Never beside accounts of
+/// old ones: nobody's password would be right then, nor any code.
+fn read_keys(settings: &Settings) -> Result<KeyMaterial, AppError> {
+    let file = &settings.keys_file;
+    if !settings.keys_may_be_made {
+        return Ok(keys::load(file)?);
+    }
+    // Looked for first: where it is there, its keys were made before it.
+    let accounts = settings.data_dir.as_ref().map(|dir| dir.join(ACCOUNTS_FILE));
+    let accounts = accounts.filter(|accounts| accounts.exists());
+    match (keys::load(file), accounts) {
+        (Err(KeyFileError::Missing(_)), Some(accounts)) => Err(AppError::Other(format!(
+            "the key file {} is missing, and {} holds accounts that cannot be read without it: put \
+             the key file back. To begin anew, move the data directory away",
+            file.display(),
+            accounts.display()
+        ))),
+        _ => Ok(keys::load_or_init(file)?),
     }
 }
 
@@ -114,9 +130,8 @@ fn make_private_dir(dir: &PathBuf) -> Result<(), AppError> {
 
 /// What was kept of refused requests.
 pub async fn open_refusals(settings: &Settings) -> Result<Arc<dyn Refusals>, AppError> {
-    if let Some(dir) = &settings.data_dir {
-        make_private_dir(dir)?;
-    }
+    // Whatever makes the stores makes the keys first.
+    Base::open(settings)?;
     Ok(Stores::open(settings).await?.refusals)
 }
 
@@ -137,6 +152,7 @@ pub async fn open_admin(settings: &Settings) -> Result<(AccountAdmin, Outlets), 
         printer: TicketPrinter {
             keys: base.keys,
             public_url: settings.public_url.clone(),
+            app_urls: settings.app_urls(),
             lifetime: settings.ticket_lifetime,
         },
         enrolment: settings.enrolment,

@@ -11,6 +11,9 @@ use crate::store::redis::RedisStore;
 use crate::store::sql::ephemeral::EmbeddedStore;
 use crate::store::sql::{SqlStore, SqlTarget};
 
+/// The accounts where they are embedded, in the data directory.
+pub(super) const ACCOUNTS_FILE: &str = "accounts.db";
+
 /// All stores.
 pub(super) struct Stores {
     pub(super) accounts: Arc<dyn Accounts>,
@@ -33,7 +36,7 @@ impl Stores {
     /// waited for.
     pub(super) async fn open(settings: &Settings) -> Result<Self, StoreError> {
         let target = match &settings.database {
-            Database::Embedded(dir) => SqlTarget::Embedded(dir.join("accounts.db")),
+            Database::Embedded(dir) => SqlTarget::Embedded(dir.join(ACCOUNTS_FILE)),
             Database::Postgres(url) => SqlTarget::Postgres(url.clone()),
         };
         let durable = Arc::new(SqlStore::open(target).await?);

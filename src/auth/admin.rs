@@ -86,6 +86,14 @@ pub enum AdminError {
         /// Which app.
         app: String,
     },
+    /// The app keeps the password of the account, which has none of ours to set anew.
+    #[error("{name} has no password here: {app} keeps it, and no link sets one")]
+    PasswordKept {
+        /// Whose account.
+        name: LoginName,
+        /// Which app.
+        app: String,
+    },
     /// There is no such token.
     #[error("there is no token {0}")]
     NoSuchToken(TokenId),

@@ -24,6 +24,7 @@ use crate::base::random::OsRandom;
 struct Memory {
     accounts: Mutex<Vec<Account>>,
     tickets: Mutex<Vec<NewTicket>>,
+    links: Mutex<Vec<(String, Subject)>>,
     done: Mutex<Vec<&'static str>>,
     rows: Mutex<Vec<NewRecord>>,
     sessions_down: bool,
@@ -322,6 +323,7 @@ fn admin(sessions_down: bool) -> (Arc<Memory>, AccountAdmin) {
     let printer = TicketPrinter {
         keys,
         public_url: "https://gw.test".to_owned(),
+        app_urls: [("kept".to_owned(), "https://kept.test".to_owned())].into(),
         lifetime: crate::auth::ticket::LIFETIME,
     };
     let admin = AccountAdmin::new(AdminDeps {

@@ -62,6 +62,6 @@ impl AppAccounts for Memory {
         down()
     }
     async fn links_of(&self, _: AccountId) -> Stored<Vec<(String, Subject)>> {
-        Ok(Vec::new())
+        Ok(self.links.lock().clone())
     }
 }

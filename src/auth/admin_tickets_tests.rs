@@ -28,6 +28,26 @@ async fn with_a_password_a_link_enrols_only_and_without_one_it_sets_it_too() {
 }
 
 #[tokio::test]
+async fn somebody_of_an_app_without_a_password_is_given_links_that_enrol_where_the_app_is() {
+    let (memory, admin) = admin(false);
+    admin.add(NewUser { password: None, ..alice() }).await.unwrap();
+    let somebody = |app: &str| (app.to_owned(), "5d38".parse().unwrap());
+    *memory.links.lock() = vec![somebody("gone"), somebody("kept")];
+    let made = admin.ticket(&name(), Rights::ENROL, None).await.unwrap();
+    let reset = admin.reset_second_factor(&name(), "lost phone", None).await.unwrap().link;
+    for link in [made, reset] {
+        assert_eq!((link.rights, link.asks.as_deref()), (Rights::ENROL, Some("kept")));
+        assert!(link.url.starts_with("https://kept.test/_auth/setup?ticket="));
+    }
+    let filed = memory.tickets.lock().len();
+    for rights in [Rights::SET_UP, Rights::PASSWORD] {
+        let refused = admin.ticket(&name(), rights, None).await;
+        assert!(matches!(refused, Err(AdminError::PasswordKept { app, .. }) if app == "kept"));
+    }
+    assert_eq!(memory.tickets.lock().len(), filed);
+}
+
+#[tokio::test]
 async fn a_second_factor_is_reset_for_a_reason_only() {
     let (memory, admin) = admin(false);
     admin.add(alice()).await.unwrap();

@@ -142,14 +142,20 @@ pub enum AppAnswer {
     Undecided(Relayed),
 }
 
-/// The app was not heard.
+/// The app did not say anything to a sign-in.
 #[derive(Debug, thiserror::Error)]
-#[error("the app {app} did not answer to a sign-in: {reason}")]
-pub struct AppSilent {
-    /// Which.
-    pub app: String,
-    /// Why, without secrets.
-    pub reason: String,
+pub enum NoAnswer {
+    /// It was not heard.
+    #[error("the app {app} did not answer to a sign-in: {reason}")]
+    Silent {
+        /// Which.
+        app: String,
+        /// Why, without secrets.
+        reason: String,
+    },
+    /// It was not asked: too many are being asked at this moment.
+    #[error("too many sign-ins wait for an answer of an app")]
+    Busy,
 }
 
 /// How the people of an app are taken up.
@@ -192,7 +198,7 @@ pub trait AppSignIn: Send + Sync {
     /// How the people of `app` are taken up; nothing where their passwords are ours to check.
     fn policy(&self, app: &str) -> Option<AppPolicy>;
     /// Asks the app.
-    async fn ask(&self, app: &str, typed: &Typed, caller: &Caller) -> Result<AppAnswer, AppSilent>;
+    async fn ask(&self, app: &str, typed: &Typed, caller: &Caller) -> Result<AppAnswer, NoAnswer>;
     /// Takes back what an app gave out, off the path: nobody will use it.
     fn give_up(&self, app: &str, held: Held);
 }
@@ -212,8 +218,9 @@ impl AppSignIn for NoAppSignIn {
         app: &str,
         _typed: &Typed,
         _caller: &Caller,
-    ) -> Result<AppAnswer, AppSilent> {
-        Err(AppSilent { app: app.to_owned(), reason: "it does not check passwords".to_owned() })
+    ) -> Result<AppAnswer, NoAnswer> {
+        let reason = "it does not check passwords".to_owned();
+        Err(NoAnswer::Silent { app: app.to_owned(), reason })
     }
 
     fn give_up(&self, _app: &str, _held: Held) {}

@@ -246,9 +246,8 @@ impl PasswordPool {
         stored: Option<&PasswordRecord>,
     ) -> Result<PasswordVerdict, HashError> {
         let current = self.keys.pepper().ok_or(HashError::Broken("no pepper"))?;
-        let parsed = stored.and_then(|r| {
-            Some((parse_phc(&r.phc)?, self.keys.pepper_by_id(&r.pepper_id)?.clone()))
-        });
+        let pepper = stored.map(|r| self.pepper_of(&r.pepper_id)).transpose()?;
+        let parsed = stored.zip(pepper).and_then(|(r, pepper)| Some((parse_phc(&r.phc)?, pepper)));
         let real = parsed.is_some();
         let (Parsed { cost, salt, tag }, pepper) = parsed.unwrap_or_else(|| {
             let decoy =
@@ -266,6 +265,19 @@ impl PasswordPool {
         } else {
             Ok(PasswordVerdict::Wrong)
         }
+    }
+
+    /// The pepper that something was hashed with. Without it nothing can be compared: that is the
+    /// operator's to mend, and must not look like a wrong password.
+    fn pepper_of(&self, id: &str) -> Result<Key, HashError> {
+        self.keys.pepper_by_id(id).cloned().ok_or_else(|| {
+            tracing::error!(
+                pepper = id,
+                "a stored hash was made with a pepper that is not in the key file: is it the file \
+                 that belongs to this database?"
+            );
+            HashError::Broken("the key file lacks a pepper")
+        })
     }
 
     /// Hashes recovery codes under one salt: `(salt, pepper id, hashes)`.
@@ -295,9 +307,9 @@ impl PasswordPool {
         code: &RecoveryCode,
         set: Option<(&str, &str)>,
     ) -> Result<Option<RecoveryHash>, HashError> {
-        let known = set.and_then(|(salt, pepper_id)| {
-            let salt = BASE64_NOPAD.decode(salt.as_bytes()).ok()?;
-            Some((salt, self.keys.pepper_by_id(pepper_id)?.clone()))
+        let pepper = set.map(|(_, pepper_id)| self.pepper_of(pepper_id)).transpose()?;
+        let known = set.zip(pepper).and_then(|((salt, _), pepper)| {
+            Some((BASE64_NOPAD.decode(salt.as_bytes()).ok()?, pepper))
         });
         let real = known.is_some();
         let (salt, pepper) = match known {
@@ -412,6 +424,16 @@ mod tests {
         let verdict =
             pool(Cost::FLOOR, 4, &other).verify(&secret("correct horse"), Some(&record)).await;
         assert_eq!(verdict.unwrap(), PasswordVerdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_pepper_that_is_not_there_is_no_wrong_password() {
+        let mut record =
+            pool(Cost::FLOOR, 4, &material()).hash(&secret("correct horse")).await.unwrap();
+        "another".clone_into(&mut record.pepper_id);
+        let verdict =
+            pool(Cost::FLOOR, 4, &material()).verify(&secret("correct horse"), Some(&record)).await;
+        assert!(matches!(verdict, Err(HashError::Broken(_))), "{verdict:?}");
     }
 
     #[tokio::test]

@@ -295,7 +295,8 @@ pub trait Tickets: Send + Sync {
     /// The ticket of an account, unless it has lapsed by `now` or is used up.
     async fn of_account(&self, account: AccountId, now: Timestamp) -> Stored<Option<Ticket>>;
     /// Uses up the right to set a password and sets it; every session that started before `now`
-    /// ends. In one step: whose account it was for exactly one caller, `None` for everybody else.
+    /// ends. In one step: whose account it was for exactly one caller, `None` for everybody else,
+    /// and for an account without a password that is linked to an app.
     async fn redeem_password(
         &self,
         id: &HashedToken<TicketToken>,
@@ -480,7 +481,8 @@ pub trait Attempts: Send + Sync {
     /// Counts one try under each key in one step, unless one of them still has to wait: then none
     /// is counted, and the longest wait is returned.
     async fn pace(&self, keys: &[(AttemptKey, Pace)], now: Timestamp) -> Stored<Verdict>;
-    /// Takes back one counted try: it was no wrong guess. A wait that it brought stays.
+    /// Takes back one counted try: it was no wrong guess. Where the key names the request whose try
+    /// it is, the wait which that very try brought goes with it, in one step; any other wait stays.
     async fn forgive(&self, keys: &[AttemptKey]) -> Stored<()>;
     /// Forgets the tries under a key.
     async fn clear(&self, key: &AttemptKey) -> Stored<()>;

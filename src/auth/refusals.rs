@@ -35,7 +35,7 @@ pub enum RefusedVisitor {
         /// Whose.
         user: LoginName,
     },
-    /// A token of ours, or what was given for one, that was not let through.
+    /// A token, of ours or of the app's, or what was given for one, that was not let through.
     Token {
         /// What it did not allow, as in the audit trail.
         why: String,

@@ -36,6 +36,9 @@ pub enum BegunWith {
     RecoveryCode,
     /// A password that the app itself checked.
     App,
+    /// The same, sent by a client of the app's own: what is to be told waits for a sign-in on our
+    /// pages, where somebody reads it.
+    AppClient,
 }
 
 /// A login in progress: the first factor was right, the second is owed.

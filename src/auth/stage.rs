@@ -207,7 +207,10 @@ impl Login<PasswordVerified> {
     /// Takes up a login in progress from the pending store; nothing where the password is forgotten.
     pub fn resume(record: &PendingLogin) -> Option<Self> {
         match record.begun_with {
-            BegunWith::Password | BegunWith::PasswordAndTicket(_) | BegunWith::App => {
+            BegunWith::Password
+            | BegunWith::PasswordAndTicket(_)
+            | BegunWith::App
+            | BegunWith::AppClient => {
                 Some(Self { account: record.account, stage: PasswordVerified(()) })
             }
             BegunWith::RecoveryCode => None,
@@ -239,7 +242,10 @@ impl Login<PasswordForgotten> {
             BegunWith::RecoveryCode => {
                 Some(Self { account: record.account, stage: PasswordForgotten(()) })
             }
-            BegunWith::Password | BegunWith::PasswordAndTicket(_) | BegunWith::App => None,
+            BegunWith::Password
+            | BegunWith::PasswordAndTicket(_)
+            | BegunWith::App
+            | BegunWith::AppClient => None,
         }
     }
 

@@ -9,7 +9,7 @@ use super::token::{HashedToken, TicketToken};
 use super::totp::TimeStep;
 use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
-use crate::base::id::{AccountId, BrowserId, FactorId, SessionId, TokenId};
+use crate::base::id::{AccountId, BrowserId, FactorId, RequestId, SessionId, TokenId};
 
 /// How many tries in which time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,103 +168,129 @@ impl Default for Budgets {
 
 /// What a counter is kept under.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AttemptKey(String);
+pub struct AttemptKey {
+    text: String,
+    /// The request whose try it is, where the wait that it brings may have to be taken back.
+    by: Option<RequestId>,
+}
 
 impl AttemptKey {
+    fn new(text: String) -> Self {
+        Self { text, by: None }
+    }
+
     /// Wrong passwords from the network of `ip`.
     pub fn address(ip: ClientIp) -> Self {
-        Self(format!("address:{}", ip.network()))
+        Self::new(format!("address:{}", ip.network()))
     }
 
     /// Wrong passwords for `name`, known or not.
     pub fn name(keys: &KeyRing, name: &LoginName) -> Self {
-        Self(format!("name:{}", keys.name_digest(name.as_str())))
+        Self::new(format!("name:{}", keys.name_digest(name.as_str())))
     }
 
     /// Wrong passwords for `account` from a browser that it knows.
     pub fn device(account: AccountId, browser: BrowserId) -> Self {
-        Self(format!("device:{account}:{browser}"))
+        Self::new(format!("device:{account}:{browser}"))
     }
 
     /// Wrong passwords for `account` within its sessions: no stranger uses these up.
     pub fn in_sessions(account: AccountId) -> Self {
-        Self(format!("sessions:{account}"))
+        Self::new(format!("sessions:{account}"))
     }
 
     /// Wrong passwords from unknown browsers, over all names.
     pub fn spray() -> Self {
-        Self("spray".to_owned())
+        Self::new("spray".to_owned())
     }
 
     /// Wrong second factors of `account`, for which nothing durable counts.
     pub fn second_factor(account: AccountId) -> Self {
-        Self(format!("second_factor:{account}"))
+        Self::new(format!("second_factor:{account}"))
     }
 
     /// Answers about the clock of the phone of `account`.
     pub fn clock(account: AccountId) -> Self {
-        Self(format!("clock:{account}"))
+        Self::new(format!("clock:{account}"))
     }
 
     /// The answer to the code of a step: the one that it is of another time rules out any other.
     pub fn answered_step(factor: FactorId, step: TimeStep) -> Self {
-        Self(format!("answered:{factor}:{}", step.number()))
+        Self::new(format!("answered:{factor}:{}", step.number()))
     }
 
     /// Links that do not work, opened from the network of `ip`.
     pub fn ticket(ip: ClientIp) -> Self {
-        Self(format!("ticket:{}", ip.network()))
+        Self::new(format!("ticket:{}", ip.network()))
     }
 
     /// Wrong passwords typed behind one ticket.
     pub fn behind_ticket(ticket: &HashedToken<TicketToken>) -> Self {
-        Self(format!("behind_ticket:{}", ticket.to_hex()))
+        Self::new(format!("behind_ticket:{}", ticket.to_hex()))
     }
 
     /// Wrong passwords and codes typed within one session.
     pub fn within_session(session: SessionId) -> Self {
-        Self(format!("session:{session}"))
+        Self::new(format!("session:{session}"))
     }
 
     /// Sets of recovery codes made for `account`: each costs ten hashes.
     pub fn recovery_set(account: AccountId) -> Self {
-        Self(format!("recovery_set:{account}"))
+        Self::new(format!("recovery_set:{account}"))
     }
 
     /// What is told of the use of a long-lived token from the network of `ip`.
     pub fn app_token(app: &str, token: &str, ip: ClientIp) -> Self {
-        Self(format!("app_token:{app}:{token}:{}", ip.network()))
+        Self::new(format!("app_token:{app}:{token}:{}", ip.network()))
     }
 
     /// What is told of the use of a token of ours.
     pub fn own_token(id: TokenId) -> Self {
-        Self(format!("token:{id}"))
+        Self::new(format!("token:{id}"))
     }
 
     /// Long-lived tokens from the network of `ip` that were not let through.
     pub fn wrong_app_tokens(ip: ClientIp) -> Self {
-        Self(format!("app_tokens:{}", ip.network()))
+        Self::new(format!("app_tokens:{}", ip.network()))
     }
 
     /// Rows of one event in the audit trail.
     pub fn rows(event: &'static str) -> Self {
-        Self(format!("audit_rows:{event}"))
+        Self::new(format!("audit_rows:{event}"))
     }
 
     /// Rows of one event about `account` in the audit trail.
     pub fn rows_about(event: &'static str, account: AccountId) -> Self {
-        Self(format!("audit_rows:{event}:{account}"))
+        Self::new(format!("audit_rows:{event}:{account}"))
     }
 
     /// Whether the trail tells already that this key's tries are refused.
     #[must_use]
     pub fn refused(&self) -> Self {
-        Self(format!("refused:{}", self.0))
+        Self::new(format!("refused:{}", self.text))
+    }
+
+    /// The same for the try of one request: the wait that this very try brings can be taken back
+    /// with it.
+    #[must_use]
+    pub fn by(self, request: RequestId) -> Self {
+        Self { by: Some(request), ..self }
+    }
+
+    /// The same for no try in particular.
+    #[must_use]
+    pub fn by_any(&self) -> Self {
+        Self { text: self.text.clone(), by: None }
+    }
+
+    /// Whose try it is.
+    pub fn request(&self) -> Option<RequestId> {
+        self.by
     }
 
     /// Its text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 

@@ -4,6 +4,7 @@
 //! A ticket that sets a password stands in for the password until then. One that only enrols is
 //! worth nothing without the password.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,6 +96,8 @@ pub struct Link {
     pub rights: Rights,
     /// When it lapses.
     pub expires_at: Timestamp,
+    /// The app that is asked for the password, where it keeps it.
+    pub asks: Option<String>,
 }
 
 impl fmt::Debug for Link {
@@ -110,6 +113,9 @@ pub struct TicketPrinter {
     pub keys: Arc<KeyRing>,
     /// What links start with: scheme and host, no slash at the end.
     pub public_url: String,
+    /// The same for the apps that keep passwords, by their names: what asks for such a password
+    /// leads there.
+    pub app_urls: BTreeMap<String, String>,
     /// How long a ticket lives unless the operator says otherwise.
     pub lifetime: Duration,
 }
@@ -121,11 +127,11 @@ impl fmt::Debug for TicketPrinter {
 }
 
 impl TicketPrinter {
-    /// A new ticket for `account`: what to file, and the link.
+    /// A new ticket for `account`: what to file, and the link, which leads to the app that `asks`.
     pub(super) fn print(
         &self,
         account: AccountId,
-        rights: Rights,
+        (rights, asks): (Rights, Option<&str>),
         lifetime: Option<Duration>,
         now: Timestamp,
         random: &dyn Random,
@@ -133,9 +139,10 @@ impl TicketPrinter {
         let token = PlainToken::<TicketToken>::generate(&self.keys, random)?;
         let expires_at = now.plus(lifetime.unwrap_or(self.lifetime));
         let ticket = Ticket { account, rights, created_at: now, expires_at };
-        let (base, text) = (self.public_url.as_str(), token.reveal());
-        let url = Zeroizing::new([base, "/_auth/setup?ticket=", text].concat());
+        let base = asks.and_then(|app| self.app_urls.get(app)).unwrap_or(&self.public_url);
+        let text = token.reveal();
+        let url = Zeroizing::new([base.as_str(), "/_auth/setup?ticket=", text].concat());
         let new = NewTicket { id: *token.hashed(), ticket };
-        Ok((new, Link { url, rights, expires_at }))
+        Ok((new, Link { url, rights, expires_at, asks: asks.map(str::to_owned) }))
     }
 }

@@ -143,6 +143,13 @@ impl From<AdminError> for Failure {
             AdminError::NotLinked { .. } => {
                 Self::failed(message, Some("`vestibule user show` tells who a user is at apps"))
             }
+            AdminError::PasswordKept { .. } => Self::failed(
+                message,
+                Some(
+                    "leave out --password for a link that enrols; `vestibule user set-password` gives \
+                     a password of Vestibule's on purpose",
+                ),
+            ),
             AdminError::NameTaken(_) => Self::failed(
                 message,
                 Some("choose another name, or change it with `vestibule user set-password`"),

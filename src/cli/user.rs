@@ -31,7 +31,10 @@ pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), 
         }
         UserCommand::Remove { name } => {
             let name = LoginName::parse(&name)?;
-            let ended = input::with_admin(state, async |admin| Ok(admin.remove(&name).await?))?;
+            let (apps, ended) = input::with_admin(state, async |admin| {
+                Ok((admin.apps_of(&name).await?, admin.remove(&name).await?))
+            })?;
+            comes_back(&name, &apps, "`user disable` keeps somebody out", streams)?;
             changed(state, &name, "removed", Some(ended), streams.output)
         }
         UserCommand::LiftSuspension { name } => {
@@ -59,11 +62,32 @@ pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), 
             let name = LoginName::parse(&name)?;
             let ended =
                 input::with_admin(state, async |admin| Ok(admin.unlink(&name, &app).await?))?;
+            let out = "`user disable` of an account that stays linked keeps somebody out";
+            comes_back(&name, &[app], out, streams)?;
             changed(state, &name, "unlinked", Some(ended), streams.output)
         }
         UserCommand::Ticket(ticket) => make_ticket(state, &ticket, streams.output),
         UserCommand::ResetSecondFactor(reset) => reset_second_factor(state, &reset, streams.output),
     }
+}
+
+/// Warns that the person of an app is not kept out by what was done.
+fn comes_back(
+    name: &LoginName,
+    apps: &[String],
+    instead: &str,
+    streams: &mut Streams<'_>,
+) -> Result<(), Failure> {
+    if apps.is_empty() {
+        return Ok(());
+    }
+    let apps = apps.join(", ");
+    writeln!(
+        streams.errors,
+        "note: whoever was {name} at {apps} gets a new account at the next sign-in there, where \
+         `provision` is on, and sets up a second factor with the password alone: {instead}"
+    )?;
+    Ok(())
 }
 
 fn make_ticket(
@@ -156,11 +180,12 @@ fn told(state: &StateArgs, done: &Done<'_>, output: &mut dyn Write) -> Result<()
         (true, false) => "sets a new password; the second factor is asked for after it",
         (false, _) => "sets up an authenticator app; the password is asked for with it",
     };
+    let of_app = link.asks.as_ref().map(|app| format!(", which {app} checks")).unwrap_or_default();
     writeln!(output)?;
     writeln!(output, "{}", link.url.as_str())?;
     writeln!(output)?;
     writeln!(output, "This link works once, until {}.", link.expires_at.rfc3339())?;
-    writeln!(output, "It {use_of_it}.")?;
+    writeln!(output, "It {use_of_it}{of_app}.")?;
     Ok(())
 }
 

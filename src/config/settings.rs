@@ -1,6 +1,6 @@
 //! The configuration once it is validated: no text left to parse, no default left to fill in.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::auth::throttle::Budgets;
 use crate::auth::ticket::FirstEnrolment;
 use crate::base::secret::Secret;
 pub use crate::notice::{MailSettings, MailTls};
-use crate::proxy::settings::ProxySettings;
+use crate::proxy::settings::{AppSettings, HostPattern, ProxySettings};
 pub use crate::telemetry::lines::LinesTarget;
 pub use crate::telemetry::logs::{LogFormat, LogSettings};
 
@@ -63,6 +63,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What links to the apps that keep passwords start with, by their names: the first exact host of
+    /// each, with the port of `public_url`.
+    pub fn app_urls(&self) -> BTreeMap<String, String> {
+        let keeping = self.proxy.apps.iter().filter(|app| app.first_factor.is_some());
+        let url_of = |app: &AppSettings| links_to(&app.hosts, &self.public_url);
+        keeping.filter_map(|app| Some((app.name.clone(), url_of(app)?))).collect()
+    }
+
     /// Whom rules and tokens of apps mean by login name.
     pub fn people_meant(&self) -> BTreeSet<LoginName> {
         let apps = &self.proxy.apps;
@@ -71,6 +79,20 @@ impl Settings {
         let of_tokens = tokens.map(|token| &token.user);
         rules.flat_map(|rule| &rule.users).chain(of_tokens).cloned().collect()
     }
+}
+
+/// What links to an app with these hosts start with: `public_url` where that is one of them.
+fn links_to(hosts: &[HostPattern], public_url: &str) -> Option<String> {
+    let at = public_url.split_once("://").map_or("", |(_, authority)| authority);
+    let port = at.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    let (host, port) = port.map_or((at, String::new()), |(host, port)| (host, format!(":{port}")));
+    if hosts.iter().any(|pattern| pattern.matches(host)) {
+        return Some(public_url.to_owned());
+    }
+    hosts.iter().find_map(|pattern| match pattern {
+        HostPattern::Exact(name) => Some(format!("https://{name}{port}")),
+        HostPattern::Wildcard(_) => None,
+    })
 }
 
 /// How the audit trail is kept.
@@ -105,4 +127,26 @@ pub enum Database {
     Embedded(PathBuf),
     /// In PostgreSQL: a `postgres://` URL with credentials.
     Postgres(Secret),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_to_an_app_lead_to_its_own_host_at_the_port_of_the_public_address() {
+        let wildcard = HostPattern::Wildcard(".lab.test".to_owned());
+        let hosts = [wildcard.clone(), HostPattern::Exact("app.test".to_owned())];
+        for (public, link) in [
+            ("https://wiki.test", "https://app.test"),
+            ("https://wiki.test:8443", "https://app.test:8443"),
+            ("https://[::1]", "https://app.test"),
+            ("https://[::1]:8443", "https://app.test:8443"),
+            ("https://x.lab.test:8443", "https://x.lab.test:8443"),
+            ("https://app.test:8443", "https://app.test:8443"),
+        ] {
+            assert_eq!(links_to(&hosts, public).as_deref(), Some(link), "{public}");
+        }
+        assert_eq!(links_to(&[wildcard], "https://wiki.test"), None);
+    }
 }

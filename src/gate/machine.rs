@@ -23,6 +23,8 @@ use crate::base::clock::Timestamp;
 
 /// How long an account is believed to be there and enabled.
 const FRESH: Duration = Duration::from_millis(900);
+/// How long this process does not ask again whether the use of a token was told of.
+const TOLD_AGAIN: Duration = Duration::from_mins(5);
 /// Accounts kept at most.
 const CAPACITY: usize = 10_000;
 
@@ -104,8 +106,16 @@ pub struct KnownMachine {
     identity: Identity,
     headers: IdentityHeaders,
     read_at: Duration,
-    /// Set where it is one of ours.
-    own: Option<HashedToken<AccessToken>>,
+    by: By,
+}
+
+/// By which token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// One of ours.
+    Own(HashedToken<AccessToken>),
+    /// One of the app's, by its SHA-256.
+    App([u8; 32]),
 }
 
 impl KnownMachine {
@@ -118,14 +128,29 @@ impl KnownMachine {
     pub fn headers(&self) -> &IdentityHeaders {
         &self.headers
     }
+
+    /// Whether these rules still let it through; of a token of ours they do not speak.
+    pub fn stands(&self, rules: &[TokenRule], now: Timestamp) -> bool {
+        match self.by {
+            By::Own(_) => true,
+            By::App(sha256) => {
+                let in_time = |rule: &TokenRule| rule.expires.is_none_or(|end| now < end);
+                rules.iter().any(|rule| {
+                    rule.sha256 == sha256 && rule.user == self.identity.name && in_time(rule)
+                })
+            }
+        }
+    }
 }
 
 /// The accounts of such tokens, as far as they may sign in.
 pub struct Machines {
     accounts: Arc<dyn Accounts>,
-    known: Cache<LoginName, Arc<KnownMachine>>,
+    known: Cache<[u8; 32], Arc<KnownMachine>>,
     tokens: Arc<dyn AccessTokens>,
     own: Cache<HashedToken<AccessToken>, Arc<KnownAccess>>,
+    /// When the use of an app's token from an address was told last, in monotonic time.
+    told: Cache<([u8; 32], ClientIp), Duration>,
 }
 
 impl fmt::Debug for Machines {
@@ -137,45 +162,72 @@ impl fmt::Debug for Machines {
 impl Machines {
     /// Over these accounts and tokens.
     pub fn new(accounts: Arc<dyn Accounts>, tokens: Arc<dyn AccessTokens>) -> Self {
-        Self { accounts, known: Cache::new(CAPACITY), tokens, own: Cache::new(CAPACITY) }
+        Self {
+            accounts,
+            known: Cache::new(CAPACITY),
+            tokens,
+            own: Cache::new(CAPACITY),
+            told: Cache::new(CAPACITY),
+        }
     }
 
     /// The person of a rule that let a token through; `at` is the monotonic time. Nobody where there
     /// is no such account, or it is disabled.
     pub async fn find(&self, rule: &TokenRule, at: Duration) -> Stored<Option<Arc<KnownMachine>>> {
-        if let Some(known) = self.known.get(&rule.user)
+        if let Some(known) = self.known.get(&rule.sha256)
             && at.saturating_sub(known.read_at) < FRESH
+            && known.identity.name == rule.user
         {
             return Ok(Some(known));
         }
-        self.fetch(&rule.user, at).await
+        self.fetch(rule.sha256, &rule.user, at).await
+    }
+
+    /// Whether the use of a token from there is to be told of: this process did not for a while, so
+    /// that not every request asks whether anybody did.
+    pub fn is_to_be_told(&self, rule: &TokenRule, client: ClientIp, at: Duration) -> bool {
+        let told = self.told.get(&(rule.sha256, client));
+        told.is_none_or(|told| at.saturating_sub(told) >= TOLD_AGAIN)
+    }
+
+    /// It was told of.
+    pub fn was_told(&self, rule: &TokenRule, client: ClientIp, at: Duration) {
+        self.told.insert((rule.sha256, client), at);
     }
 
     /// Whether the person of a tunnel may still sign in, by a token of ours whose time is not over
     /// by `now`.
     pub async fn still_lives(&self, known: &KnownMachine, now: Timestamp) -> Stored<bool> {
-        match &known.own {
-            Some(own) => {
+        match &known.by {
+            By::Own(own) => {
                 let found = self.fetch_own(own, known.read_at).await?;
                 Ok(found.is_some_and(|known| now < known.record().expires_at))
             }
-            None => Ok(self.fetch(&known.identity.name, known.read_at).await?.is_some()),
+            By::App(sha256) => {
+                let found = self.fetch(*sha256, &known.identity.name, known.read_at).await?;
+                Ok(found.is_some())
+            }
         }
     }
 
-    async fn fetch(&self, user: &LoginName, at: Duration) -> Stored<Option<Arc<KnownMachine>>> {
+    async fn fetch(
+        &self,
+        sha256: [u8; 32],
+        user: &LoginName,
+        at: Duration,
+    ) -> Stored<Option<Arc<KnownMachine>>> {
         let account = self.accounts.by_name(user).await?;
         let Some(account) = account.filter(|a| !a.disabled) else {
-            self.known.remove(user);
+            self.known.remove(&sha256);
             return Ok(None);
         };
         let known = Arc::new(KnownMachine {
             headers: IdentityHeaders::new(&account.identity),
             identity: account.identity,
             read_at: at,
-            own: None,
+            by: By::App(sha256),
         });
-        self.known.insert(user.clone(), Arc::clone(&known));
+        self.known.insert(sha256, Arc::clone(&known));
         Ok(Some(known))
     }
 }

@@ -17,17 +17,22 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_rustls::TlsConnector;
 
 use super::own_name::OwnName;
 use super::settings::{AppSettings, HostPattern, UpstreamAddress, UpstreamName, UpstreamSettings};
 use super::upstream::BadUpstream;
-use crate::auth::app_sign_in::{AppAnswer, AppPolicy, AppSignIn, AppSilent, Held, Relayed, Typed};
+use crate::auth::app_sign_in::{AppAnswer, AppPolicy, AppSignIn, Held, NoAnswer, Relayed, Typed};
 use crate::auth::audit::Caller;
 use crate::gate::dialect::{Dialect, MOST_BYTES, Verdict};
 
 /// The longest that an app may take to answer to a sign-in.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// Sign-ins that one app is asked about at once: each has a connection of its own.
+const MOST_AT_ONCE: usize = 64;
+/// The longest that one more waits for its turn.
+const TURN_TIME: Duration = Duration::from_secs(2);
 /// For a sign-out that nobody waits for.
 const SIGN_OUT_TIME: Duration = Duration::from_secs(5);
 
@@ -41,11 +46,13 @@ struct Callable {
     dialect: Arc<Dialect>,
     policy: Option<AppPolicy>,
     upstream: UpstreamSettings,
-    /// The host that its people know it by.
+    /// The host that it is asked for by where no client says so.
     host: String,
     own_name: Option<OwnName>,
     tls: Option<TlsConnector>,
     next: AtomicUsize,
+    /// It stays the same from one configuration to the next.
+    turns: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Callable {
@@ -57,12 +64,13 @@ impl std::fmt::Debug for Callable {
 impl AppCalls {
     /// Makes them ready.
     pub fn new(apps: &[AppSettings]) -> Result<Self, BadUpstream> {
-        Ok(Self(ArcSwap::from_pointee(callables(apps)?)))
+        Ok(Self(ArcSwap::from_pointee(callables(apps, &HashMap::new())?)))
     }
 
     /// From the next call on, these.
     pub(super) fn replace(&self, apps: &[AppSettings]) -> Result<(), BadUpstream> {
-        self.0.store(Arc::new(callables(apps)?));
+        let next = callables(apps, &self.0.load())?;
+        self.0.store(Arc::new(next));
         Ok(())
     }
 
@@ -84,7 +92,10 @@ impl AppCalls {
     }
 }
 
-fn callables(apps: &[AppSettings]) -> Result<HashMap<String, Arc<Callable>>, BadUpstream> {
+fn callables(
+    apps: &[AppSettings],
+    former: &HashMap<String, Arc<Callable>>,
+) -> Result<HashMap<String, Arc<Callable>>, BadUpstream> {
     let described = apps.iter().filter_map(|app| Some((app, app.dialect.clone()?)));
     described
         .map(|(app, dialect)| {
@@ -95,6 +106,7 @@ fn callables(apps: &[AppSettings]) -> Result<HashMap<String, Arc<Callable>>, Bad
                 HostPattern::Exact(name) => Some(name.clone()),
                 HostPattern::Wildcard(_) => None,
             });
+            let turns = former.get(&app.name).map(|former| Arc::clone(&former.turns));
             let first = app.upstream.addresses.first().map(|a| a.host.clone());
             let callable = Callable {
                 name: app.name.clone(),
@@ -105,6 +117,7 @@ fn callables(apps: &[AppSettings]) -> Result<HashMap<String, Arc<Callable>>, Bad
                 own_name: app.upstream.name.as_ref().and_then(OwnName::new),
                 tls,
                 next: AtomicUsize::new(0),
+                turns: turns.unwrap_or_else(|| Arc::new(Semaphore::new(MOST_AT_ONCE))),
             };
             Ok((app.name.clone(), Arc::new(callable)))
         })
@@ -148,25 +161,33 @@ fn connector(upstream: &UpstreamSettings) -> Result<TlsConnector, String> {
 }
 
 impl Callable {
-    fn post(&self, path: &str) -> http::request::Builder {
-        let host = self.own_name.as_ref().map_or(self.host.as_bytes(), |n| n.host().as_bytes());
+    /// A turn to ask the app; nothing where too many have theirs.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        let turn = tokio::time::timeout(TURN_TIME, self.turns.acquire()).await;
+        turn.ok()?.ok()
+    }
+
+    /// A request of ours, by the host that the client used.
+    fn post(&self, path: &str, host: &str) -> http::request::Builder {
+        let heard = self.own_name.as_ref().map_or(host.as_bytes(), |n| n.host().as_bytes());
         Request::post(path)
-            .header(header::HOST, host)
+            .header(header::HOST, heard)
             .header(header::ACCEPT, "application/json, */*")
             .header(header::ACCEPT_ENCODING, "identity")
             .header("x-forwarded-proto", "https")
-            .header("x-forwarded-host", &self.host)
+            .header("x-forwarded-host", host)
     }
 
     async fn sign_in(&self, typed: &Typed, caller: &Caller) -> Result<Relayed, String> {
         let (kind, body) = self.dialect.sign_in.write(typed);
+        let host = caller.host.as_deref().unwrap_or(&self.host);
         let address = caller.device.address.to_string();
         let node = if address.contains(':') { format!("\"[{address}]\"") } else { address.clone() };
         let mut request = self
-            .post(&self.dialect.sign_in.path)
+            .post(&self.dialect.sign_in.path, host)
             .header(header::CONTENT_TYPE, kind.media_type())
             .header("x-forwarded-for", address)
-            .header(header::FORWARDED, format!("for={node};host=\"{}\";proto=https", self.host))
+            .header(header::FORWARDED, format!("for={node};host=\"{host}\";proto=https"))
             .header("x-request-id", caller.reference.to_string());
         if let Ok(agent) = HeaderValue::from_bytes(caller.device.user_agent.as_bytes()) {
             request = request.header(header::USER_AGENT, agent);
@@ -187,7 +208,8 @@ impl Callable {
         };
         let mut value = HeaderValue::from_str(&value).map_err(|error| error.to_string())?;
         value.set_sensitive(true);
-        let request = self.post(path).header(name, value).body(Full::new(Bytes::new()));
+        let request = self.post(path, &self.host);
+        let request = request.header(name, value).body(Full::new(Bytes::new()));
         self.send(request.map_err(|error| error.to_string())?).await
     }
 
@@ -279,12 +301,14 @@ impl AppSignIn for AppCalls {
         self.get(app)?.policy
     }
 
-    async fn ask(&self, app: &str, typed: &Typed, caller: &Caller) -> Result<AppAnswer, AppSilent> {
-        let silent = |reason: String| AppSilent { app: app.to_owned(), reason };
+    async fn ask(&self, app: &str, typed: &Typed, caller: &Caller) -> Result<AppAnswer, NoAnswer> {
+        let silent = |reason: String| NoAnswer::Silent { app: app.to_owned(), reason };
         let Some(callable) = self.get(app) else {
             return Err(silent("it is not configured any more".to_owned()));
         };
+        let turn = callable.turn().await.ok_or(NoAnswer::Busy)?;
         let answer = callable.sign_in(typed, caller).await.map_err(silent)?;
+        drop(turn);
         match callable.dialect.verdict(&answer) {
             Verdict::Right(subject, held) => Ok(AppAnswer::Accepted { subject, held, answer }),
             Verdict::CodeWanted if typed.code.is_some() => Ok(AppAnswer::Refused(answer)),

@@ -40,8 +40,13 @@ impl Gateway {
             Ok(heads) => heads,
             Err(why) => {
                 // Whose clients are answered so; nothing of it is forwarded.
-                state.site = request.headers.get(header::HOST).and_then(|host| {
-                    Site::find(&self.apps.load(), host.to_str().ok()?, origin).ok().map(Arc::new)
+                let named = request.headers.get(header::HOST).map(HeaderValue::to_str);
+                let host = match named {
+                    Some(host) => host.ok(),
+                    None => request.uri.authority().map(http::uri::Authority::as_str),
+                };
+                state.site = host.and_then(|host| {
+                    Site::find(&self.apps.load(), host, origin).ok().map(Arc::new)
                 });
                 return Err(why.into());
             }

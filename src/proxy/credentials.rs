@@ -30,8 +30,8 @@ pub(super) enum Weighed {
     Visitor(Visitor),
     /// This is who asks, and the app's own cookie is left out.
     WithoutCookie(Visitor),
-    /// Nobody who may.
-    Refused(Refused),
+    /// Nobody who may: why, and what is answered.
+    Refused(&'static str, Refused),
 }
 
 /// What is left out of a request on its way to the app.
@@ -52,8 +52,26 @@ impl LeftOut {
     }
 }
 
-fn refused(sentence: &'static str) -> Weighed {
-    Weighed::Refused(Refused::new(StatusCode::UNAUTHORIZED, "credential_refused", sentence))
+fn refused(why: &'static str, sentence: &'static str) -> Weighed {
+    Weighed::Refused(why, Refused::new(StatusCode::UNAUTHORIZED, "credential_refused", sentence))
+}
+
+/// More than one person's, or nobody can tell whose.
+fn of_several() -> Weighed {
+    refused("of several", "These credentials are not those of one person.")
+}
+
+/// A session token of the app's that is worth nothing here. Who has no session of ours either, and
+/// sends it as a browser does, has merely been away for too long.
+fn not_bound(visitor: &Visitor, found: &Credentials) -> Weighed {
+    let sentence = "This token was not given out in your session here, or that session is over. \
+                    Sign in again.";
+    let why = "not given out in a live session of this visitor";
+    if found.only_cookies && matches!(visitor, Visitor::Anonymous) {
+        let refused = Refused::new(StatusCode::UNAUTHORIZED, "login_required", sentence);
+        return Weighed::Refused(why, refused);
+    }
+    refused(why, sentence)
 }
 
 /// Whether a browser loads this as a page or a part of one, and not a script of the page: then the
@@ -88,13 +106,13 @@ impl Gateway {
             return Ok(Weighed::Visitor(visitor));
         };
         if found.too_many() {
-            return Ok(refused("These credentials are not those of one person."));
+            return Ok(of_several());
         }
         let long_lived: Vec<_> = found.all.iter().filter(|t| dialect.is_long_lived(t)).collect();
         let owner = self.owner(site, found, dialect, state.started).await?;
         if let Some(token) = long_lived.first() {
             if long_lived.len() > 1 || matches!(owner, Owner::Nobody) {
-                return Ok(refused("These credentials are not those of one person."));
+                return Ok(of_several());
             }
             return self.machine(site, request, state, (visitor, owner), token).await;
         }
@@ -114,10 +132,7 @@ impl Gateway {
                 if found.only_cookies && (loads_page(site, request) || signs_in) {
                     Weighed::WithoutCookie(visitor)
                 } else {
-                    refused(
-                        "This token was not given out in your session here, or that session is \
-                         over. Sign in again.",
-                    )
+                    not_bound(&visitor, found)
                 }
             }
         })
@@ -157,7 +172,7 @@ impl Gateway {
     ) -> std::result::Result<Weighed, LoginError> {
         let app = site.app.name();
         let Some(caller) = caller(self, &request.headers, state) else {
-            return Ok(refused("This token is not let through here."));
+            return Ok(refused("unknown", "This token is not let through here."));
         };
         let rules: &[TokenRule] = &site.app.tokens;
         let client = site.origin.client;
@@ -174,9 +189,12 @@ impl Gateway {
             },
         };
         if !is_theirs(&beside, &known) {
-            return Ok(refused("These credentials are not those of one person."));
+            return Ok(of_several());
         }
-        self.login.app_token_used(app, &rule.name, known.identity(), &caller).await?;
+        if self.machines.is_to_be_told(rule, client, state.started) {
+            self.login.app_token_used(app, &rule.name, known.identity(), &caller).await?;
+            self.machines.was_told(rule, client, state.started);
+        }
         Ok(Weighed::Visitor(match beside {
             // A token of ours beside it is what everything ends with.
             (own @ Visitor::Machine(_), _) => own,
@@ -191,8 +209,8 @@ impl Gateway {
         caller: &crate::auth::audit::Caller,
     ) -> std::result::Result<Weighed, LoginError> {
         Ok(match self.login.app_token_refused(app, why, caller).await? {
-            None => refused("This token is not let through here. Ask your administrator."),
-            Some(wait) => Weighed::Refused(Refused::too_many(wait)),
+            None => refused(why, "This token is not let through here. Ask your administrator."),
+            Some(wait) => Weighed::Refused(why, Refused::too_many(wait)),
         })
     }
 

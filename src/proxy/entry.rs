@@ -169,6 +169,11 @@ impl Gateway {
         };
         let reports = &mut state.reports;
         let ruling = app.policy.ruling(first, &asked, visitor.who(), &*self.clock, reports);
+        if ruling.outcome == Outcome::Public
+            && let Some(way) = leave_out(state, found.as_ref())
+        {
+            return way;
+        }
         settle(session, state, ruling, visitor, rewritten())
     }
 
@@ -256,7 +261,7 @@ fn settle(
     }
     match decide(ruling.outcome, visitor) {
         Decision::Admit(admission) => {
-            if let Some(way) = foreign_websocket(session, state) {
+            if let Some(way) = foreign_websocket(session, state, &admission) {
                 return way;
             }
             state.rewritten = rewritten;

@@ -5,10 +5,15 @@ use pingora_proxy::Session;
 
 use super::entry::{Way, refuse};
 use super::request::RequestState;
+use crate::gate::admission::{Admission, Visitor};
 
 /// A WebSocket handshake from another origin, or from none, is no page of the app's (RFC 6455
-/// §10.2).
-pub(super) fn foreign_websocket(session: &Session, state: &RequestState) -> Option<Way> {
+/// §10.2). A program with a token names none: browsers always do.
+pub(super) fn foreign_websocket(
+    session: &Session,
+    state: &RequestState,
+    admission: &Admission,
+) -> Option<Way> {
     let site = state.site.as_ref()?;
     if !site.app.websocket || !state.marks.websocket {
         return None;
@@ -16,8 +21,12 @@ pub(super) fn foreign_websocket(session: &Session, state: &RequestState) -> Opti
     let request = session.req_header();
     let own = format!("{}://{}", site.origin.scheme(), site.host());
     let mut origins = request.headers.get_all(header::ORIGIN).iter();
-    let same = origins.next().is_some_and(|o| o.as_bytes().eq_ignore_ascii_case(own.as_bytes()))
-        && origins.next().is_none();
+    let same = match origins.next() {
+        Some(origin) => {
+            origin.as_bytes().eq_ignore_ascii_case(own.as_bytes()) && origins.next().is_none()
+        }
+        None => matches!(admission.visitor(), Visitor::Machine(_)),
+    };
     (!same).then(|| {
         refuse(
             StatusCode::FORBIDDEN,

@@ -89,7 +89,10 @@ impl Gateway {
                 state.left_out.cookie = true;
                 Ok(visitor)
             }
-            Weighed::Refused(refused) => Err(refused),
+            Weighed::Refused(why, refused) => {
+                state.token_refused = Some(why);
+                Err(refused)
+            }
         })
     }
 }

@@ -86,7 +86,7 @@ pub(super) struct RequestState {
     pub(super) bodiless: bool,
     /// Who was refused, once somebody has looked.
     pub(super) refused: Option<Visitor>,
-    /// Why a token of ours was not let through.
+    /// Why a token, of ours or of the app's, was not let through.
     pub(super) token_refused: Option<&'static str>,
 }
 

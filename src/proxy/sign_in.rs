@@ -47,6 +47,7 @@ pub(super) fn caller(
         },
         browser: cookies::device(headers).and_then(|t| KnownBrowser::parse(t, &gateway.keys)),
         reference: state.id,
+        host: state.site.as_ref().map(|site| site.host().to_owned()),
     })
 }
 
@@ -145,7 +146,11 @@ async fn failed(
     error: &LoginError,
 ) -> Result<()> {
     let id = state.id;
-    tracing::error!(%id, %error, "a sign-in by the app could not be carried out");
+    if matches!(error, LoginError::Busy) {
+        tracing::warn!(%id, %error, "a sign-in by the app was put off");
+    } else {
+        tracing::error!(%id, %error, "a sign-in by the app could not be carried out");
+    }
     let refused = if let LoginError::AppSilent(_) = error {
         Refused::app_silent()
     } else {
@@ -176,7 +181,8 @@ impl Attempt<'_> {
         let SignInForm { mut typed, code } = form;
         // Whether the code is ours or the app's shows in what the app asks for.
         typed.code.clone_from(&code);
-        let attempt = AppAttempt { typed, caller: self.caller.clone(), return_to: "/".to_owned() };
+        let (caller, return_to) = (self.caller.clone(), "/".to_owned());
+        let attempt = AppAttempt { typed, caller, return_to, by_client: true };
         let login = &self.gateway.login;
         let answer = login.first_factor_by_app(self.app(), policy, attempt).await?;
         Ok(match answer {

@@ -73,6 +73,11 @@ impl Site {
         self.host.as_bytes() == host && self.origin == origin && self.generation == generation
     }
 
+    /// The host in lower case and without its port.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The host as the client wrote it.
     pub(super) fn host(&self) -> &str {
         &self.host

@@ -4,9 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::app::CurrentApps;
 use super::gateway::Gateway;
 use super::request::RequestState;
+use super::site::Site;
+use crate::base::clock::Timestamp;
 use crate::gate::admission::Visitor;
+use crate::gate::machine::KnownMachine;
 
 /// How often a tunnel's session is looked at.
 const TUNNEL_WATCH: Duration = Duration::from_secs(2);
@@ -16,6 +20,12 @@ const TUNNEL_WATCH: Duration = Duration::from_secs(2);
 pub(super) struct Tunnel {
     pub(super) used: AtomicBool,
     pub(super) over: AtomicBool,
+}
+
+/// Whether the app that is served there now still lets a long-lived token through.
+fn stands(apps: &CurrentApps, site: &Site, known: &KnownMachine, now: Timestamp) -> bool {
+    let apps = apps.load();
+    apps.by_host(site.name()).is_some_and(|app| known.stands(&app.tokens, now))
 }
 
 /// Ends a tunnel within seconds of what it was opened by.
@@ -31,6 +41,7 @@ pub(super) fn watch(gateway: &Gateway, state: &mut RequestState) {
     state.tunnel = Some(Arc::clone(&tunnel));
     let (sessions, logins) = (Arc::clone(&gateway.sessions), Arc::clone(&gateway.logins));
     let (machines, clock) = (Arc::clone(&gateway.machines), Arc::clone(&gateway.clock));
+    let apps = Arc::clone(&gateway.apps);
     let id = state.id;
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(TUNNEL_WATCH);
@@ -43,6 +54,7 @@ pub(super) fn watch(gateway: &Gateway, state: &mut RequestState) {
             let used = tunnel.used.swap(false, Ordering::Relaxed);
             let lives = match &visitor {
                 Visitor::Full(known) => sessions.still_lives(site.app.name(), known, used).await,
+                Visitor::Machine(known) if !stands(&apps, &site, known, clock.now()) => Ok(false),
                 Visitor::Machine(known) => machines.still_lives(known, clock.now()).await,
                 Visitor::Password(known) => logins.still_lives(known).await,
                 Visitor::Anonymous => return,

@@ -6,6 +6,7 @@ use http::{StatusCode, Uri};
 use zeroize::Zeroize;
 
 use super::failure::Failure;
+use crate::auth::app_sign_in::Typed;
 use crate::base::secret::Secret;
 
 type Pairs = Vec<(String, String)>;
@@ -116,9 +117,30 @@ impl Form for CodeForm {
     }
 }
 
+/// A password and, where an app keeps it, the name and the code that the app knows.
+pub(super) struct SetupForm {
+    pub(super) typed: Typed,
+}
+
+impl Form for SetupForm {
+    fn from_fields(mut fields: Fields) -> Self {
+        Self { typed: typed(&mut fields) }
+    }
+}
+
+/// A password as far as an app may have to be asked for it.
+fn typed(fields: &mut Fields) -> Typed {
+    let code = Secret::new(fields.take("app_code"));
+    Typed {
+        name: fields.take("username"),
+        password: Secret::new(fields.take("password")),
+        code: Some(code).filter(|code| !code.reveal().trim().is_empty()),
+    }
+}
+
 /// A code and, where it is asked for, the password before it.
 pub(super) struct StepUpForm {
-    pub(super) password: Secret,
+    pub(super) typed: Typed,
     pub(super) code: Secret,
     pub(super) return_to: String,
 }
@@ -126,7 +148,7 @@ pub(super) struct StepUpForm {
 impl Form for StepUpForm {
     fn from_fields(mut fields: Fields) -> Self {
         Self {
-            password: Secret::new(fields.take("password")),
+            typed: typed(&mut fields),
             code: Secret::new(fields.take("code")),
             return_to: fields.take("return_to"),
         }

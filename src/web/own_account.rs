@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 
 use super::service::{Finished, Outcome};
+use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::Caller;
 use crate::auth::fresh::{FreshFactors, FreshSecondFactor};
 use crate::auth::login::{
@@ -15,7 +16,6 @@ use crate::auth::session::Session;
 use crate::auth::totp::Code;
 use crate::base::clock::Timestamp;
 use crate::base::id::{SessionId, TokenId};
-use crate::base::secret::Secret;
 
 #[async_trait]
 pub(super) trait OwnAccount: Send + Sync {
@@ -23,7 +23,7 @@ pub(super) trait OwnAccount: Send + Sync {
         &self,
         token: &Finished,
         session: &Session,
-        password: Option<&Secret>,
+        typed: Option<Typed>,
         code: &TypedCode,
         caller: &Caller,
     ) -> Outcome<StepUp>;
@@ -87,11 +87,11 @@ impl OwnAccount for LoginService {
         &self,
         token: &Finished,
         session: &Session,
-        password: Option<&Secret>,
+        typed: Option<Typed>,
         code: &TypedCode,
         caller: &Caller,
     ) -> Outcome<StepUp> {
-        Self::step_up(self, token, session, password, code, caller).await
+        Self::step_up(self, token, session, typed, code, caller).await
     }
     async fn change_password(
         &self,

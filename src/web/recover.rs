@@ -4,6 +4,7 @@
 use async_trait::async_trait;
 
 use super::service::{Outcome, Pending};
+use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::Caller;
 use crate::auth::login::{
     AppRef, FirstFactor, ForgotAttempt, LoginService, NewPasswordSet, Redeemed, TicketView,
@@ -15,12 +16,17 @@ pub(super) type TicketText = PlainToken<TicketToken>;
 
 #[async_trait]
 pub(super) trait Recover: Send + Sync {
-    async fn ticket(&self, token: Option<&TicketText>, caller: &Caller) -> Outcome<TicketView>;
+    async fn ticket(
+        &self,
+        app: AppRef<'_>,
+        token: Option<&TicketText>,
+        caller: &Caller,
+    ) -> Outcome<TicketView>;
     async fn redeem(
         &self,
         app: AppRef<'_>,
         token: Option<&TicketText>,
-        password: &Secret,
+        typed: Typed,
         caller: &Caller,
     ) -> Outcome<Redeemed>;
     async fn forgot(&self, app: AppRef<'_>, attempt: ForgotAttempt) -> Outcome<FirstFactor>;
@@ -35,17 +41,22 @@ pub(super) trait Recover: Send + Sync {
 
 #[async_trait]
 impl Recover for LoginService {
-    async fn ticket(&self, token: Option<&TicketText>, caller: &Caller) -> Outcome<TicketView> {
-        Self::ticket(self, token, caller).await
+    async fn ticket(
+        &self,
+        app: AppRef<'_>,
+        token: Option<&TicketText>,
+        caller: &Caller,
+    ) -> Outcome<TicketView> {
+        Self::ticket(self, app, token, caller).await
     }
     async fn redeem(
         &self,
         app: AppRef<'_>,
         token: Option<&TicketText>,
-        password: &Secret,
+        typed: Typed,
         caller: &Caller,
     ) -> Outcome<Redeemed> {
-        Self::redeem(self, app, token, password, caller).await
+        Self::redeem(self, app, token, typed, caller).await
     }
     async fn forgot(&self, app: AppRef<'_>, attempt: ForgotAttempt) -> Outcome<FirstFactor> {
         Self::forgot(self, app, attempt).await

@@ -30,6 +30,7 @@ pub(super) trait SignIn: OwnAccount + Recover + Send + Sync {
         app: AppRef<'_>,
         attempt: FirstFactorAttempt,
     ) -> Outcome<FirstFactor>;
+    async fn is_open(&self) -> Outcome<()>;
     async fn owed(&self, app: AppRef<'_>, token: &Pending) -> Outcome<Option<Owed>>;
     async fn totp(
         &self,
@@ -81,6 +82,9 @@ impl SignIn for LoginService {
         attempt: FirstFactorAttempt,
     ) -> Outcome<FirstFactor> {
         Self::first_factor(self, app, attempt).await
+    }
+    async fn is_open(&self) -> Outcome<()> {
+        Self::is_open(self).await
     }
     async fn owed(&self, app: AppRef<'_>, token: &Pending) -> Outcome<Option<Owed>> {
         Self::owed(self, app, token).await

@@ -203,6 +203,9 @@ impl SignIn for Fake {
         let lives = Duration::from_mins(10);
         Ok(FirstFactor::Begun { token, lives, enrol: !script.enrolled && !script.help })
     }
+    async fn is_open(&self) -> Outcome<()> {
+        self.up()
+    }
     async fn owed(&self, _app: AppRef<'_>, token: &Pending) -> Outcome<Option<Owed>> {
         self.up()?;
         let script = self.script.lock();

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::own_account::OwnAccount;
 use super::service::{Finished, Outcome};
 use super::testing::{Fake, SECRET, is_right};
+use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::Caller;
 use crate::auth::fresh::{FreshFactors, FreshSecondFactor};
 use crate::auth::login::{
@@ -20,7 +21,6 @@ use crate::auth::session::Session;
 use crate::auth::totp::Code;
 use crate::base::clock::Timestamp;
 use crate::base::id::{SessionId, TokenId};
-use crate::base::secret::Secret;
 
 /// The code the fake offers and takes back.
 pub(super) const OFFERED: &str = "0000-0000-0000-00000";
@@ -31,7 +31,7 @@ impl OwnAccount for Fake {
         &self,
         _token: &Finished,
         _session: &Session,
-        password: Option<&Secret>,
+        typed: Option<Typed>,
         code: &TypedCode,
         _caller: &Caller,
     ) -> Outcome<StepUp> {
@@ -39,7 +39,7 @@ impl OwnAccount for Fake {
         if let Some(wait) = self.script.lock().wait {
             return Ok(StepUp::Wait(wait));
         }
-        if password.is_some_and(|p| p.reveal() != "right") {
+        if typed.is_some_and(|t| t.password.reveal() != "right") {
             return Ok(StepUp::WrongPassword);
         }
         let right = match code {

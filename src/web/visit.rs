@@ -71,6 +71,7 @@ impl Visit {
             device: self.device(),
             browser: browser.and_then(|text| KnownBrowser::parse(text, self.service.keys())),
             reference: self.context.request_id,
+            host: self.context.origin.split_once("://").map(|(_, host)| host.to_owned()),
         }
     }
 

@@ -2,6 +2,7 @@
 //! read.
 
 use super::browser::{Look, Screen, Walk};
+use super::streams;
 use super::support::certs::Certificates;
 use super::support::client::{self, Browser, PATIENCE};
 use super::support::cluster::Cluster;
@@ -67,6 +68,7 @@ async fn under_api_paths_no_answer_of_ours_is_a_page_or_leads_elsewhere() {
     }
     let malformed = nobody.ask("GET", "/api/x", &format!("{OPENS}Expect: more\r\n"), b"").await;
     assert_json("a malformed request", &malformed, 400, "bad_request");
+    malformed_over_http2(&nobody).await;
     let shut = alice.ask("GET", "/api/shut/a", OPENS, b"").await;
     assert_json("a denied path", &shut, 403, "forbidden");
     let old = alice.ask("GET", "/api/sign", OPENS, b"").await;
@@ -79,6 +81,16 @@ async fn under_api_paths_no_answer_of_ours_is_a_page_or_leads_elsewhere() {
         assert_eq!(nobody.get(path).await.status, 303, "{path}");
     }
     assert!(nobody.get("/a//b").await.get("content-type").unwrap().starts_with("text/html"));
+}
+
+/// Over HTTP/2 no `Host` header tells which app's scripts are answered.
+async fn malformed_over_http2(nobody: &Browser) {
+    let fields = [("accept", "text/html"), ("sec-fetch-mode", "navigate"), ("expect", "more")];
+    let request = streams::h2_request("GET", "/api/x", &fields);
+    let (answer, _) = streams::h2(nobody).await.send_request(request, true).unwrap();
+    let answer = within(PATIENCE, "the answer over HTTP/2", answer).await.unwrap();
+    assert_eq!(answer.status(), 400);
+    assert_eq!(answer.headers()["content-type"], "application/json");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

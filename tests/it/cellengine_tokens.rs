@@ -16,6 +16,24 @@ async fn a_token_counts_in_every_place_within_its_session_and_nowhere_else() {
         assert_eq!((&answer["status"], &answer["type"]), (&json!(401), &json!("application/json")));
         assert!(answer["text"].as_str().unwrap().starts_with("{\"error\":\""), "{answer}");
     }
+    // A page whose session is over sends dead cookies: it is told to sign in, and where.
+    let mut stale = Lab::browser(&lab.one);
+    stale.jar.insert("token".to_owned(), foreign.replace(':', "%3A"));
+    let said = stale.fetch(LIST).await;
+    assert_eq!((said.status, &said.json()["code"]), (401, &json!("login_required")));
+    assert!(said.json()["login_url"].as_str().unwrap().ends_with("/_auth/login"));
+    let reference = said.json()["reference"].as_str().unwrap().to_owned();
+    let why = async {
+        loop {
+            let told = lab.two.command(&["why", &reference], "");
+            if told.status.success() {
+                return String::from_utf8(told.stdout).unwrap();
+            }
+        }
+    };
+    let patience = super::support::client::PATIENCE;
+    let why = super::support::within(patience, "what was noted", why).await;
+    assert!(why.contains("not given out in a live session"), "{why}");
     let mut person = Lab::browser(&lab.one);
     let code = codes.next().await;
     let token = script(&mut person, "alice", &code).await;
@@ -179,6 +197,28 @@ async fn long_lived_tokens_are_let_through_by_rule_only() {
     let rows = lab.one.command(&["audit", "list", "--event", "app_token_used", "--json"], "");
     let rows: Value = serde_json::from_slice(&rows.stdout).unwrap();
     assert_eq!(rows.as_array().map(Vec::len), Some(1), "told once an hour: {rows}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tunnel_of_a_long_lived_token_ends_when_its_entry_is_taken_out() {
+    let entry = format!(
+        "[[apps.tokens]]\nname = \"nightly\"\nsha256 = \"{}\"\nuser = \"alice\"\n",
+        super::support::sha256_hex(b"cep_alice_readonly")
+    );
+    let lab = Lab::start(&format!("provision = true\nwebsocket = true\n{entry}")).await;
+    lab.one.add_user("alice");
+    let mut wire = Lab::browser(&lab.one).connect().await;
+    let opening = "GET /api/v1/__ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+                   Authorization: Bearer cep_alice_readonly\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    wire.send(opening.as_bytes()).await.unwrap();
+    assert_eq!(wire.answer_head().await.unwrap().status, 101);
+    let config = std::fs::read_to_string(&lab.one.config).unwrap();
+    assert!(config.contains(&entry), "{config}");
+    std::fs::write(&lab.one.config, config.replace(&entry, "")).unwrap();
+    lab.one.signal("HUP");
+    let patience = super::support::client::PATIENCE;
+    super::support::within(patience, "the tunnel to end", wire.rest()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

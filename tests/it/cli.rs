@@ -118,6 +118,24 @@ fn keys_are_made_once_rotated_often_and_never_printed() {
 }
 
 #[test]
+fn new_keys_are_never_made_beside_accounts_of_old_ones() {
+    let site = Site::new();
+    let config = site.path().join("vestibule.toml");
+    let app =
+        "[[apps]]\nname = \"app\"\nhosts = [\"gw.test\"]\nupstreams = [\"http://127.0.0.1:9\"]\n";
+    let listener = "[[listeners]]\naddress = \"127.0.0.1:0\"\nkind = \"http\"\n";
+    std::fs::write(&config, format!("data_dir = \"data\"\n{listener}{app}")).unwrap();
+    let list = ["user", "list", "--config", config.to_str().unwrap()];
+    assert_eq!(run(&list).code, 0);
+    let keys = site.path().join("data/keys.toml");
+    std::fs::remove_file(&keys).unwrap();
+    let refused = run(&list);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("put the key file back"), "{}", refused.stderr);
+    assert!(!keys.exists());
+}
+
+#[test]
 fn the_program_describes_itself() {
     let schema = run(&["schema"]);
     let value: serde_json::Value = serde_json::from_str(&schema.stdout).unwrap();

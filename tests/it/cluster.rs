@@ -128,6 +128,8 @@ async fn without_redis_people_are_told_to_wait_and_with_it_all_is_as_before() {
     assert!(refused.get("retry-after").is_some(), "{:?}", refused.fields);
     assert!(browser.jar.contains_key(SESSION), "the cookie is not taken back");
     assert_eq!(browser.get("/public/x").await.status, 200, "public paths stay up");
+    let form = Browser::new(&cluster.one).get("/_auth/login").await;
+    assert_eq!(form.status, 503, "nobody is asked for a password: {}", form.text());
     assert_eq!(client::admin(&cluster.one, "/livez").await.status, 200);
     let unready = async { while client::admin(&cluster.one, "/readyz").await.status != 503 {} };
     within(PATIENCE, "readiness to go", unready).await;

@@ -31,6 +31,13 @@ impl AccountAdmin {
         self.record(event, Some(&who)).await
     }
 
+    /// The apps that know an account as somebody of theirs.
+    pub async fn apps_of(&self, name: &LoginName) -> Result<Vec<String>, AdminError> {
+        let who = self.find(name).await?.identity;
+        let links = self.deps.app_accounts.links_of(who.account).await?;
+        Ok(links.into_iter().map(|(app, _)| app).collect())
+    }
+
     /// Takes such a link back and ends the sessions of the account. How many were ended.
     pub async fn unlink(&self, name: &LoginName, app: &str) -> Result<u64, AdminError> {
         let who = self.find(name).await?.identity;

@@ -11,6 +11,10 @@ use crate::base::id::AccountId;
 /// Most characters of a reason.
 const REASON_MAX: usize = 256;
 
+/// What a link is to be good for, and the app that is asked for the password with it, where it keeps
+/// it.
+type Purpose = (Rights, Option<String>);
+
 /// What came of taking a person's second factor away.
 #[derive(Debug)]
 pub struct SecondFactorReset {
@@ -22,7 +26,8 @@ pub struct SecondFactorReset {
 
 impl AccountAdmin {
     /// A link of an account for what `rights` say, in place of any link made before. One without a
-    /// password is given the right to set one, for nothing else could be done with the link.
+    /// password is given the right to set one, for nothing else could be done with the link; not so
+    /// somebody of an app, which keeps the password and is asked for it.
     pub async fn ticket(
         &self,
         name: &LoginName,
@@ -30,8 +35,8 @@ impl AccountAdmin {
         lifetime: Option<Duration>,
     ) -> Result<Link, AdminError> {
         let account = self.find(name).await?;
-        let rights = with_password(&account, rights);
-        self.issue(&account.identity, rights, lifetime).await
+        let purpose = self.purpose(&account, rights).await?;
+        self.issue(&account.identity, purpose, lifetime).await
     }
 
     /// Takes authenticator and recovery codes away, ends the sessions, and makes a link to enrol
@@ -51,12 +56,12 @@ impl AccountAdmin {
             return Err(AdminError::BadField { field: "reason", rule });
         }
         let account = self.find(name).await?;
-        let rights = with_password(&account, Rights::ENROL);
+        let purpose = self.purpose(&account, Rights::ENROL).await?;
         let who = account.identity;
-        let (new, link) = self.print(who.account, rights, lifetime)?;
+        let (new, link) = self.print(who.account, &purpose, lifetime)?;
         let done = self.deps.tickets.reset_second_factor(&new).await?;
         if done {
-            let (asked, expires_at) = (rights.asked(), link.expires_at);
+            let (asked, expires_at) = (link.rights.asked(), link.expires_at);
             self.record(Event::TicketMade { asked, expires_at }, Some(&who)).await?;
         }
         let event = |_ended| Event::SecondFactorReset { reason: reason.to_owned() };
@@ -76,21 +81,21 @@ impl AccountAdmin {
             (true, FirstEnrolment::Ticket) => Rights::ENROL,
             (true, FirstEnrolment::FirstLogin) => return Ok(None),
         };
-        self.issue(who, rights, None).await.map(Some)
+        self.issue(who, (rights, None), None).await.map(Some)
     }
 
     async fn issue(
         &self,
         who: &Identity,
-        rights: Rights,
+        purpose: Purpose,
         lifetime: Option<Duration>,
     ) -> Result<Link, AdminError> {
-        let (new, link) = self.print(who.account, rights, lifetime)?;
+        let (new, link) = self.print(who.account, &purpose, lifetime)?;
         if !self.deps.tickets.issue(&new).await? {
             let account = self.find(&who.name).await?;
             return Err(AdminError::Disabled(account.identity.name));
         }
-        let event = Event::TicketMade { asked: rights.asked(), expires_at: link.expires_at };
+        let event = Event::TicketMade { asked: link.rights.asked(), expires_at: link.expires_at };
         self.record(event, Some(who)).await?;
         Ok(link)
     }
@@ -98,7 +103,7 @@ impl AccountAdmin {
     fn print(
         &self,
         account: AccountId,
-        rights: Rights,
+        (rights, asks): &Purpose,
         lifetime: Option<Duration>,
     ) -> Result<(NewTicket, Link), AdminError> {
         if lifetime.is_some_and(|time| time.is_zero() || time > LONGEST) {
@@ -106,10 +111,24 @@ impl AccountAdmin {
             return Err(AdminError::BadField { field: "time to live", rule });
         }
         let (now, random) = (self.deps.clock.now(), &*self.deps.random);
-        Ok(self.deps.printer.print(account, rights, lifetime, now, random)?)
+        let purpose = (*rights, asks.as_deref());
+        Ok(self.deps.printer.print(account, purpose, lifetime, now, random)?)
     }
-}
 
-fn with_password(account: &Account, rights: Rights) -> Rights {
-    Rights { password: rights.password || account.password.is_none(), ..rights }
+    async fn purpose(&self, account: &Account, rights: Rights) -> Result<Purpose, AdminError> {
+        if account.password.is_some() {
+            return Ok((rights, None));
+        }
+        let name = &account.identity.name;
+        let apps = self.apps_of(name).await?;
+        let urls = &self.deps.printer.app_urls;
+        let served = apps.iter().find(|app| urls.contains_key(*app));
+        let Some(app) = served.or(apps.first()).cloned() else {
+            return Ok((Rights { password: true, ..rights }, None));
+        };
+        if rights.password {
+            return Err(AdminError::PasswordKept { name: name.clone(), app });
+        }
+        Ok((rights, Some(app)))
+    }
 }

@@ -15,6 +15,8 @@ pub struct Caller {
     pub browser: Option<KnownBrowser>,
     /// What names the request in the log and on error pages.
     pub reference: RequestId,
+    /// The host that it asks for, where that is known.
+    pub host: Option<String>,
 }
 
 /// By whose hand something happened.

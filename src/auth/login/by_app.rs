@@ -2,12 +2,12 @@
 //! whose account it is goes by the id the app has for them, never by what was typed.
 
 use super::events::throttled;
-use super::guesses::MayTry;
+use super::guesses::{MayTry, Tried};
 use super::{
     AppRef, FirstFactor, FirstFactorAttempt, LoginError, LoginService, SecondFactor, SignedIn,
 };
 use crate::auth::account::{Account, Identity, LoginName, NewAccount};
-use crate::auth::app_sign_in::{AppAnswer, AppPolicy, AppSilent, Held, Relayed, Subject, Typed};
+use crate::auth::app_sign_in::{AppAnswer, AppPolicy, Held, NoAnswer, Relayed, Subject, Typed};
 use crate::auth::audit::{Caller, Context, Event, Guess};
 use crate::auth::session::{BegunWith, PendingLogin, Session};
 use crate::auth::stage::{Factor, Login, PasswordProof, PasswordVerified, SecondFactorProof};
@@ -15,7 +15,6 @@ use crate::auth::throttle::{AttemptKey, GUESS_ROWS};
 use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
-use crate::base::secret::Secret;
 
 /// Tokens of an app that are kept for one session; of more the oldest are let go.
 pub const APP_TOKENS: u32 = 64;
@@ -29,6 +28,8 @@ pub struct AppAttempt {
     pub caller: Caller,
     /// Where to go once signed in: a path and query on the same host.
     pub return_to: String,
+    /// A client of the app's own sends it, which shows nobody our pages.
+    pub by_client: bool,
 }
 
 /// What comes of it.
@@ -87,7 +88,7 @@ impl LoginService {
         policy: AppPolicy,
         attempt: AppAttempt,
     ) -> Result<ByApp, LoginError> {
-        let AppAttempt { typed, caller, return_to } = attempt;
+        let AppAttempt { typed, caller, return_to, by_client } = attempt;
         let name = LoginName::parse(&typed.name).ok();
         let digest = name.as_ref().map(|name| self.deps.keys.name_digest(name.as_str()));
         let tried = match self.may_try_password(&caller, name.as_ref()).await? {
@@ -101,11 +102,9 @@ impl LoginService {
         // Before the app is asked: what ends sessions meanwhile ends this login too.
         let asked_at = self.now();
         let (asked, code_taken) = self.ask_app(app.name, typed, &caller).await;
-        if !matches!(asked, Ok(AppAnswer::Refused(_))) {
-            self.deps.attempts.forgive(&tried.keys).await?;
-        }
+        self.take_back(&tried, &asked).await?;
         match asked {
-            Err(silent) => Err(LoginError::AppSilent(silent.to_string())),
+            Err(none) => Err(none.into()),
             Ok(AppAnswer::CodeWanted(answer)) => Ok(ByApp::CodeWanted(answer)),
             Ok(AppAnswer::Undecided(answer)) => Ok(ByApp::Undecided(answer)),
             Ok(AppAnswer::Refused(answer)) => {
@@ -126,7 +125,7 @@ impl LoginService {
                 let login = PendingLogin {
                     account: Login::begin(&PasswordProof::checked_by_app(account.id())).account(),
                     app: app.name.to_owned(),
-                    begun_with: BegunWith::App,
+                    begun_with: if by_client { BegunWith::AppClient } else { BegunWith::App },
                     started_at: asked_at,
                     expires_at: self.now().plus(self.pending_lives()),
                     return_to,
@@ -138,14 +137,32 @@ impl LoginService {
         }
     }
 
+    /// Takes back a counted try that was no wrong guess: where the password is right, with the wait
+    /// that it brought, as toolkits send theirs again with the code at once.
+    async fn take_back(
+        &self,
+        tried: &Tried,
+        asked: &Result<AppAnswer, NoAnswer>,
+    ) -> Result<(), LoginError> {
+        let attempts = &self.deps.attempts;
+        match asked {
+            Ok(AppAnswer::Accepted { .. } | AppAnswer::CodeWanted(_)) => {
+                attempts.forgive(&tried.keys).await?;
+            }
+            Ok(AppAnswer::Undecided(_)) | Err(_) => attempts.forgive(&tried.counters()).await?,
+            Ok(AppAnswer::Refused(_)) => {}
+        }
+        Ok(())
+    }
+
     /// Asks the app without the code first, and with it only where the app asks for one: a code that
     /// it did not ask for proves nothing. Whether it asked for the code and took it.
-    async fn ask_app(
+    pub(super) async fn ask_app(
         &self,
         app: &str,
         mut typed: Typed,
         caller: &Caller,
-    ) -> (Result<AppAnswer, AppSilent>, bool) {
+    ) -> (Result<AppAnswer, NoAnswer>, bool) {
         let code = typed.code.take();
         let first = self.deps.apps.ask(app, &typed, caller).await;
         match (first, code) {
@@ -250,7 +267,7 @@ impl LoginService {
     ) -> Result<FirstFactor, LoginError> {
         let FirstFactorAttempt { name, password, app_code, caller, return_to } = attempt;
         let typed = Typed { name, password, code: app_code };
-        let attempt = AppAttempt { typed, caller, return_to };
+        let attempt = AppAttempt { typed, caller, return_to, by_client: false };
         Ok(match self.first_factor_by_app(app, policy, attempt).await? {
             ByApp::Begun { token, enrol, .. } => {
                 FirstFactor::Begun { token, lives: self.pending_lives(), enrol }
@@ -264,33 +281,6 @@ impl LoginService {
             ByApp::Stranger => FirstFactor::Stranger,
             ByApp::Wait(wait) => FirstFactor::Wait(wait),
         })
-    }
-
-    /// Has the app check the password of an account within a session or behind a ticket: the proof
-    /// where it is right, and that account's.
-    pub(super) async fn ask_app_again(
-        &self,
-        app: &str,
-        who: &Identity,
-        password: &Secret,
-        caller: &Caller,
-    ) -> Result<Option<PasswordProof>, LoginError> {
-        let typed = Typed { name: who.name.to_string(), password: password.clone(), code: None };
-        let answer = self.deps.apps.ask(app, &typed, caller).await;
-        match answer.map_err(|silent| LoginError::AppSilent(silent.to_string()))? {
-            AppAnswer::Accepted { subject, held, .. } => {
-                self.deps.apps.give_up(app, held);
-                let account = self.deps.app_accounts.by_subject(app, &subject).await?;
-                let own = account.is_some_and(|a| a.id() == who.account && !a.disabled);
-                Ok(own.then(|| PasswordProof::checked_by_app(who.account)))
-            }
-            // It asks for its code once the password is right, as far as anybody knows; but what is
-            // not known is no proof.
-            AppAnswer::CodeWanted(_) | AppAnswer::Refused(_) => Ok(None),
-            AppAnswer::Undecided(answer) => {
-                Err(LoginError::AppSilent(format!("it answered {}", answer.status)))
-            }
-        }
     }
 
     fn seal_held(

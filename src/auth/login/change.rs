@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::step_up::Proved;
 use super::{Changed, LoginError, LoginService};
+use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::{Asked, Caller, Context, Ended, Event};
 use crate::auth::fresh::FreshSecondFactor;
 use crate::auth::password::{NotTaken, PasswordRefused};
@@ -49,10 +50,11 @@ impl LoginService {
         change: PasswordChange,
     ) -> Result<PasswordChanged, LoginError> {
         let session = fresh.session();
-        let proved = self.prove_password(token, session, &change.current, &change.caller).await?;
-        match proved {
+        let name = session.identity.name.to_string();
+        let typed = Typed { name, password: change.current, code: None };
+        match self.prove_password(token, session, typed, &change.caller).await? {
             Proved::Yes(_) => {}
-            Proved::Wrong => return Ok(PasswordChanged::WrongCurrent),
+            Proved::Wrong | Proved::AppCodeWanted => return Ok(PasswordChanged::WrongCurrent),
             Proved::Wait(wait) => return Ok(PasswordChanged::Wait(wait)),
             Proved::Ended => return Ok(PasswordChanged::Ended),
         }

@@ -118,7 +118,9 @@ impl LoginService {
         factor: &NewTotpFactor,
     ) -> Result<bool, LoginError> {
         Ok(match &login.begun_with {
-            BegunWith::Password | BegunWith::App => self.deps.factors.enrol_first(factor).await?,
+            BegunWith::Password | BegunWith::App | BegunWith::AppClient => {
+                self.deps.factors.enrol_first(factor).await?
+            }
             BegunWith::PasswordAndTicket(ticket) => {
                 let Some(ticket) = HashedToken::from_hex(ticket) else { return Ok(false) };
                 self.deps.tickets.redeem_enrolment(&ticket, factor).await?

@@ -72,7 +72,7 @@ impl LoginService {
             }
             Err(error) => {
                 // No verdict was reached: this was no wrong guess.
-                self.deps.attempts.forgive(&tried.keys).await?;
+                self.deps.attempts.forgive(&tried.counters()).await?;
                 Err(error)
             }
         }

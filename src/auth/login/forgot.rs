@@ -106,7 +106,8 @@ impl LoginService {
         }
     }
 
-    /// The account of that name, and the proof where the code is one of its own.
+    /// The account of that name, and the proof where the code is one of its own. One without a
+    /// password of ours has none to forget: it is refused like an unknown name, its codes untouched.
     async fn check_forgotten(
         &self,
         name: Option<&LoginName>,
@@ -116,7 +117,8 @@ impl LoginService {
             Some(name) => self.deps.accounts.by_name(name).await?,
             None => None,
         };
-        let able = account.as_ref().filter(|a| !a.disabled).map(Account::id);
+        let forgetful = |a: &&Account| !a.disabled && a.password.is_some();
+        let able = account.as_ref().filter(forgetful).map(Account::id);
         let left = self.use_recovery_code(able, code).await?;
         let proof = able.zip(left).map(|(id, left)| (RecoveryProof::used(id), left));
         Ok((account, proof))

@@ -31,9 +31,18 @@ pub(super) enum MayTry {
 
 /// What was counted for a password.
 pub(super) struct Tried {
+    /// For this try alone: what is taken back under these takes its wait along.
     pub(super) keys: Vec<AttemptKey>,
     /// The account does not know this browser.
     stranger: bool,
+}
+
+impl Tried {
+    /// The same counters without the wait: for a try that came to no verdict, so that the next one
+    /// comes no sooner.
+    pub(super) fn counters(&self) -> Vec<AttemptKey> {
+        self.keys.iter().map(AttemptKey::by_any).collect()
+    }
 }
 
 impl LoginService {
@@ -88,6 +97,8 @@ impl LoginService {
         }
         let mut paces = vec![(AttemptKey::address(caller.device.address), budgets.address)];
         paces.extend(of_name);
+        let paces: Vec<_> =
+            paces.into_iter().map(|(key, pace)| (key.by(caller.reference), pace)).collect();
         let verdict = self.deps.attempts.pace(&paces, now).await?;
         let keys = paces.into_iter().map(|(key, _)| key).collect();
         Ok(match verdict {

@@ -1,6 +1,7 @@
 //! The use cases of signing in and out. Each returns an [`Outcome`]-like value that the pages
 //! render in one `match`; a store failure is [`LoginError`] and never looks like a wrong guess.
 
+mod app_again;
 mod by_app;
 mod change;
 mod enrol;
@@ -26,10 +27,11 @@ pub use self::first::FirstFactorAttempt;
 pub use self::forgot::{ForgotAttempt, NewPasswordSet};
 pub use self::replace::{KeptCodes, OfferedCodes, Replaced};
 pub use self::service::{LoginDeps, LoginService};
-pub use self::setup::{Redeemed, TicketView};
+pub use self::setup::{Elsewhere, Redeemed, TicketView};
 pub use self::step_up::{StepUp, TypedCode};
 use super::access_token::AccessRecord;
 use super::account::{Account, LoginName};
+use super::app_sign_in::NoAnswer;
 use super::audit::Record;
 use super::keys::SealError;
 use super::password::HashError;
@@ -64,6 +66,15 @@ impl From<HashError> for LoginError {
         match error {
             HashError::Busy => Self::Busy,
             HashError::NoRandomness(_) | HashError::Broken(_) => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+impl From<NoAnswer> for LoginError {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::Busy => Self::Busy,
+            NoAnswer::Silent { .. } => Self::AppSilent(none.to_string()),
         }
     }
 }

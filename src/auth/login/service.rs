@@ -158,6 +158,11 @@ impl LoginService {
         Ok(account.filter(|a| !a.disabled && login.started_at >= a.sessions_valid_from))
     }
 
+    /// Whether signing in is possible at all: the store of logins and sessions answers.
+    pub async fn is_open(&self) -> Result<(), LoginError> {
+        Ok(self.deps.sessions.ping().await?)
+    }
+
     /// What the login under `token` waits for; `None` when it is gone.
     pub async fn owed(
         &self,
@@ -191,7 +196,7 @@ impl LoginService {
     pub(super) fn may_enrol(&self, account: &Account, login: &PendingLogin) -> bool {
         match login.begun_with {
             BegunWith::PasswordAndTicket(_) => true,
-            BegunWith::Password | BegunWith::App => {
+            BegunWith::Password | BegunWith::App | BegunWith::AppClient => {
                 !account.ever_enrolled && self.deps.enrolment == FirstEnrolment::FirstLogin
             }
             BegunWith::RecoveryCode => false,
@@ -213,7 +218,12 @@ impl LoginService {
             return Err(LoginError::Broken("a login was finished for another account".to_owned()));
         }
         let now = self.now();
-        let notices = self.notices(&account, &token.hashed().to_hex(), login.started_at).await?;
+        let read = login.begun_with != BegunWith::AppClient;
+        let notices = if read {
+            self.notices(&account, &token.hashed().to_hex(), login.started_at).await?
+        } else {
+            Vec::new()
+        };
         // The very first sign-in is told of by what it set up.
         let new_browser = account.ever_enrolled && !self.knows_browser(&account, caller);
         let browser = self.make_known(&account.identity, caller, now)?;
@@ -228,9 +238,10 @@ impl LoginService {
             renewed_since: None,
             second_factor_at: now,
             password_at: match login.begun_with {
-                BegunWith::Password | BegunWith::PasswordAndTicket(_) | BegunWith::App => {
-                    login.started_at
-                }
+                BegunWith::Password
+                | BegunWith::PasswordAndTicket(_)
+                | BegunWith::App
+                | BegunWith::AppClient => login.started_at,
                 BegunWith::RecoveryCode => Timestamp::EPOCH,
             },
             last_seen_at: now,
@@ -250,10 +261,9 @@ impl LoginService {
         let (id, app) = (session.id, session.app.clone());
         let event = Event::SignedIn { session: id, factor, app, new_browser };
         self.note_sign_in(&session, event, &held, &plain, caller).await?;
-        let told = self.deps.guesses.forget_wrong_codes(session.identity.account, now).await;
-        // If not, the person is told once more at the next sign-in.
-        told.unwrap_or_else(|error| tracing::warn!(%error, "told wrong codes stay noted"));
-        self.deps.factors.recovery_told(session.identity.account, login.started_at).await?;
+        if read {
+            self.note_told(session.identity.account, login.started_at, now).await?;
+        }
         metrics::counter!("vestibule_sign_ins_total", "method" => factor.as_str()).increment(1);
         Ok(SecondFactor::SignedIn(SignedIn {
             token: plain,
@@ -263,6 +273,19 @@ impl LoginService {
             has_notices,
             app_cookies: held.set_cookies.iter().cloned().map(Secret::new).collect(),
         }))
+    }
+
+    /// Forgets what the person has been told by a session that began with a login at `since`.
+    async fn note_told(
+        &self,
+        account: AccountId,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), LoginError> {
+        let told = self.deps.guesses.forget_wrong_codes(account, now).await;
+        // If not, the person is told once more at the next sign-in.
+        told.unwrap_or_else(|error| tracing::warn!(%error, "told wrong codes stay noted"));
+        Ok(self.deps.factors.recovery_told(account, since).await?)
     }
 
     /// The cookie by which the browser is known to the account from now on: both factors were proved

@@ -3,14 +3,19 @@
 //! Looking at a ticket changes nothing. A ticket that sets a password stands in for it once; what
 //! the ticket is good for beyond that asks for the password. Nobody gets in on a link alone: what
 //! it sets is asked for in the same login.
+//!
+//! Where an app keeps the passwords, no ticket stands in for its word: the app is asked, and no
+//! password of ours is set for somebody who has none.
 
 use std::time::Duration;
 
+use super::app_again::Checked;
 use super::events::throttled;
 use super::guesses::MayTry;
 use super::service::count_failure;
 use super::{AppRef, LoginError, LoginService, SecondFactor};
 use crate::auth::account::{Account, LoginName};
+use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::{Asked, Caller, Context, Event, Guess};
 use crate::auth::password::{NotTaken, PasswordRefused};
 use crate::auth::session::{BegunWith, PendingLogin};
@@ -35,10 +40,33 @@ pub enum TicketView {
         /// Whose account it is for.
         name: LoginName,
     },
+    /// The name and the password at the app, which keeps it.
+    AppPassword {
+        /// Whose account it is for.
+        name: LoginName,
+    },
+    /// It is good, and not at this app.
+    Elsewhere {
+        /// Whose account it is for.
+        name: LoginName,
+        /// Why.
+        why: Elsewhere,
+    },
     /// It is good for nothing: unknown, used, replaced or lapsed. One answer for every cause.
     Worthless,
     /// Too many worthless ones.
     Wait(Duration),
+}
+
+/// Why a ticket that is good opens nothing at an app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// There is no password of ours to ask for: an app of this name keeps it.
+    KeptBy(String),
+    /// The app here keeps passwords, and the account is nobody there.
+    NotLinked,
+    /// The ticket sets a password of ours, and the app here keeps its own.
+    SetsOurs,
 }
 
 /// What came of a password sent with a ticket.
@@ -64,6 +92,18 @@ pub enum Redeemed {
         /// Whose account it is for.
         name: LoginName,
     },
+    /// The app that keeps the password wants a code of its own with it.
+    AppCodeWanted {
+        /// Whose account it is for.
+        name: LoginName,
+    },
+    /// As [`TicketView::Elsewhere`].
+    Elsewhere {
+        /// Whose account it is for.
+        name: LoginName,
+        /// Why.
+        why: Elsewhere,
+    },
     /// Too many tries.
     Wait {
         /// Whose account it is for; nobody's when the ticket was not looked at.
@@ -75,8 +115,16 @@ pub enum Redeemed {
     Worthless,
 }
 
+/// What is asked for with a ticket.
+enum Asks {
+    NewPassword,
+    Password,
+    AppPassword,
+    Elsewhere(Elsewhere),
+}
+
 enum Found {
-    Ticket(Ticket, Box<Account>),
+    Ticket(Ticket, Box<Account>, Asks),
     Nothing,
     Wait(Duration),
 }
@@ -85,18 +133,20 @@ impl LoginService {
     /// What the ticket under `token` asks for. Changes nothing but the counter of worthless ones.
     pub async fn ticket(
         &self,
+        app: AppRef<'_>,
         token: Option<&PlainToken<TicketToken>>,
         caller: &Caller,
     ) -> Result<TicketView, LoginError> {
-        Ok(match self.find_ticket(token, caller).await? {
+        Ok(match self.find_ticket(app, token, caller).await? {
             Found::Nothing => TicketView::Worthless,
             Found::Wait(wait) => TicketView::Wait(wait),
-            Found::Ticket(ticket, account) => {
+            Found::Ticket(_, account, asked) => {
                 let name = account.identity.name;
-                if ticket.rights.password {
-                    TicketView::NewPassword { name }
-                } else {
-                    TicketView::Password { name }
+                match asked {
+                    Asks::NewPassword => TicketView::NewPassword { name },
+                    Asks::Password => TicketView::Password { name },
+                    Asks::AppPassword => TicketView::AppPassword { name },
+                    Asks::Elsewhere(why) => TicketView::Elsewhere { name, why },
                 }
             }
         })
@@ -107,19 +157,25 @@ impl LoginService {
         &self,
         app: AppRef<'_>,
         token: Option<&PlainToken<TicketToken>>,
-        password: &Secret,
+        typed: Typed,
         caller: &Caller,
     ) -> Result<Redeemed, LoginError> {
-        let (ticket, account) = match self.find_ticket(token, caller).await? {
+        let (ticket, account, asked) = match self.find_ticket(app, token, caller).await? {
             Found::Nothing => return Ok(Redeemed::Worthless),
             Found::Wait(wait) => return Ok(Redeemed::Wait { name: None, wait }),
-            Found::Ticket(ticket, account) => (ticket, account),
+            Found::Ticket(ticket, account, asked) => (ticket, account, asked),
         };
         let Some(token) = token else { return Ok(Redeemed::Worthless) };
-        let begun = if ticket.rights.password {
-            self.set_by_ticket(app, token, &account, password, caller).await?
-        } else {
-            self.check_with_ticket(app, token, &account, password, caller).await?
+        let begun = match asked {
+            Asks::NewPassword => {
+                self.set_by_ticket(app, token, &account, &typed.password, caller).await?
+            }
+            Asks::Password | Asks::AppPassword => {
+                self.check_with_ticket(app, token, &account, typed, caller).await?
+            }
+            Asks::Elsewhere(why) => {
+                return Ok(Redeemed::Elsewhere { name: account.identity.name, why });
+            }
         };
         let mut login = match begun {
             Ok(login) => login,
@@ -135,6 +191,7 @@ impl LoginService {
     /// Every look at a ticket is counted first and taken back when there is one.
     async fn find_ticket(
         &self,
+        app: AppRef<'_>,
         token: Option<&PlainToken<TicketToken>>,
         caller: &Caller,
     ) -> Result<Found, LoginError> {
@@ -154,14 +211,48 @@ impl LoginService {
             Some(ticket) => self.deps.accounts.by_id(ticket.account).await?,
             None => None,
         };
-        let found = ticket.zip(account.filter(|a| !a.disabled));
-        let Some((ticket, account)) = found else {
+        let asked = match (&ticket, account.filter(|a| !a.disabled)) {
+            (Some(ticket), Some(account)) => {
+                let asked = self.asked_for(app, *ticket, &account).await?;
+                asked.map(|asked| (account, asked))
+            }
+            _ => None,
+        };
+        let Some((ticket, (account, asked))) = ticket.zip(asked) else {
             count_failure("ticket");
             tracing::info!(event = "ticket_refused", address = %caller.device.address, "no such link");
             return Ok(Found::Nothing);
         };
         self.deps.attempts.forgive(&[key]).await?;
-        Ok(Found::Ticket(ticket, Box::new(account)))
+        Ok(Found::Ticket(ticket, Box::new(account), asked))
+    }
+
+    /// What is asked for with a ticket at an app; nothing where it is good for nothing, here and
+    /// elsewhere. Somebody of an app who has no password of ours sets none, whatever the ticket says.
+    async fn asked_for(
+        &self,
+        app: AppRef<'_>,
+        ticket: Ticket,
+        account: &Account,
+    ) -> Result<Option<Asks>, LoginError> {
+        let ours = account.password.is_some();
+        let links = self.deps.app_accounts.links_of(account.id()).await?;
+        let sets = ticket.rights.password && (ours || links.is_empty());
+        if !sets && !ticket.rights.second_factor {
+            return Ok(None);
+        }
+        let keeps = self.app_policy(app.name).is_some();
+        let here = links.iter().any(|(at, _)| at == app.name);
+        let kept_by = links.into_iter().next().map(|(at, _)| Elsewhere::KeptBy(at));
+        let kept_by = kept_by.filter(|_| !ours).map(Asks::Elsewhere);
+        Ok(match (keeps, sets) {
+            (false, true) => Some(Asks::NewPassword),
+            (false, false) if ours => Some(Asks::Password),
+            (false, false) => kept_by,
+            (true, true) if ours => Some(Asks::Elsewhere(Elsewhere::SetsOurs)),
+            (true, false) if here => Some(Asks::AppPassword),
+            (true, _) => kept_by.or(Some(Asks::Elsewhere(Elsewhere::NotLinked))),
+        })
     }
 
     async fn set_by_ticket(
@@ -195,7 +286,7 @@ impl LoginService {
         app: AppRef<'_>,
         token: &PlainToken<TicketToken>,
         account: &Account,
-        password: &Secret,
+        typed: Typed,
         caller: &Caller,
     ) -> Result<Result<PendingLogin, Redeemed>, LoginError> {
         let name = account.identity.name.clone();
@@ -211,16 +302,21 @@ impl LoginService {
             }
         };
         let checked = if self.app_policy(app.name).is_some() {
-            self.ask_app_again(app.name, &account.identity, password, caller).await
+            self.ask_app_again(app.name, account.id(), typed, caller).await
         } else {
-            self.check_password(Some(&name), password).await.map(|(_, proof)| proof)
+            let checked = self.check_password(Some(&name), &typed.password).await;
+            checked.map(|(_, proof)| proof.into())
         };
-        if !matches!(checked, Ok(None)) {
+        if !matches!(checked, Ok(Checked::Wrong)) {
             self.deps.attempts.forgive(&tried.keys).await?;
         }
-        let Some(proof) = checked? else {
-            self.record_wrong_password(caller, Some(&account.identity), digest).await?;
-            return Ok(Err(Redeemed::Wrong { name }));
+        let proof = match checked? {
+            Checked::Right(proof) => proof,
+            Checked::CodeWanted => return Ok(Err(Redeemed::AppCodeWanted { name })),
+            Checked::Wrong => {
+                self.record_wrong_password(caller, Some(&account.identity), digest).await?;
+                return Ok(Err(Redeemed::Wrong { name }));
+            }
         };
         self.record_right_password(caller, &account.identity).await?;
         Ok(Ok(self.begin(app, &proof, "/".to_owned(), asked_at)))

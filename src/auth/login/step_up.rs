@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use super::app_again::Checked;
 use super::events::throttled;
 use super::service::count_failure;
 use super::{LoginError, LoginService, Renewed};
 use crate::auth::account::Account;
+use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::{Caller, Context, Ended, Event, Guess};
 use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::{Offers, Session};
@@ -16,7 +18,6 @@ use crate::auth::token::{PlainToken, SessionToken};
 use crate::auth::totp::Code;
 use crate::base::clock::Timestamp;
 use crate::base::id::SessionId;
-use crate::base::secret::Secret;
 
 /// What was typed as the second factor.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub enum StepUp {
     Done(PlainToken<SessionToken>),
     /// The password is wrong. The code was not looked at.
     WrongPassword,
+    /// The app that keeps the password wants a code of its own with it. Ours was not looked at.
+    AppCodeWanted,
     /// The code is wrong or was used before.
     WrongCode,
     /// Too many tries for this account.
@@ -64,29 +67,32 @@ pub(super) enum MayGuess {
 }
 
 impl LoginService {
-    /// Proves the second factor again and, where one is typed, the password before it.
+    /// Proves the second factor again and, where one is typed, the password before it. The name that
+    /// was typed counts at an app that keeps passwords, and nowhere else.
     pub async fn step_up(
         &self,
         token: &PlainToken<SessionToken>,
         session: &Session,
-        password: Option<&Secret>,
+        typed: Option<Typed>,
         code: &TypedCode,
         caller: &Caller,
     ) -> Result<StepUp, LoginError> {
         let asked_at = self.now();
         let Some(account) = self.owner(session).await? else { return Ok(StepUp::Ended) };
         let mut password_at = session.password_at;
-        if let Some(password) = password {
-            match self.prove_password(token, session, password, caller).await? {
+        let guess = if typed.is_some() { Guess::StepUp } else { Guess::SecondFactor };
+        if let Some(typed) = typed {
+            match self.prove_password(token, session, typed, caller).await? {
                 Proved::Yes(_) => password_at = asked_at,
                 Proved::Wrong => return Ok(StepUp::WrongPassword),
+                Proved::AppCodeWanted => return Ok(StepUp::AppCodeWanted),
                 Proved::Wait(wait) => return Ok(StepUp::Wait(wait)),
                 Proved::Ended => return Ok(StepUp::Ended),
             }
         }
         match self.prove_second_factor(token, session, &account, code, caller).await? {
             Proved::Yes(_) => {}
-            Proved::Wrong => return Ok(StepUp::WrongCode),
+            Proved::Wrong | Proved::AppCodeWanted => return Ok(StepUp::WrongCode),
             Proved::Wait(wait) => return Ok(StepUp::Wait(wait)),
             Proved::Ended => return Ok(StepUp::Ended),
         }
@@ -94,7 +100,6 @@ impl LoginService {
         let Some(renewed) = self.renew(token, &next, None, asked_at).await? else {
             return Ok(StepUp::Ended);
         };
-        let guess = if password.is_some() { Guess::StepUp } else { Guess::SecondFactor };
         let context = Context::person(caller, &account.identity);
         self.record(Event::SteppedUp { guess }, &context).await?;
         Ok(StepUp::Done(renewed.token))
@@ -137,7 +142,7 @@ impl LoginService {
         &self,
         token: &PlainToken<SessionToken>,
         session: &Session,
-        password: &Secret,
+        typed: Typed,
         caller: &Caller,
     ) -> Result<Proved<PasswordProof>, LoginError> {
         match self.may_guess_password(token, session, caller).await? {
@@ -149,34 +154,37 @@ impl LoginService {
             AttemptKey::in_sessions(session.identity.account),
             AttemptKey::within_session(session.id),
         ];
-        let checked = self.check_own_password(session, password, caller).await;
-        if !matches!(checked, Ok(None)) {
+        let checked = self.check_own_password(session, typed, caller).await;
+        if !matches!(checked, Ok(Checked::Wrong)) {
             self.deps.attempts.forgive(&counted).await?;
         }
-        let Some(proof) = checked? else {
-            count_failure("password");
-            let context = Context::person(caller, &session.identity);
-            self.record(Event::StepUpWrong { guess: Guess::Password }, &context).await?;
-            return Ok(Proved::Wrong);
-        };
-        Ok(Proved::Yes(proof))
+        match checked? {
+            Checked::Right(proof) => Ok(Proved::Yes(proof)),
+            Checked::CodeWanted => Ok(Proved::AppCodeWanted),
+            Checked::Wrong => {
+                count_failure("password");
+                let context = Context::person(caller, &session.identity);
+                self.record(Event::StepUpWrong { guess: Guess::Password }, &context).await?;
+                Ok(Proved::Wrong)
+            }
+        }
     }
 
     /// Whoever checks passwords at the app of the session checks this one.
     async fn check_own_password(
         &self,
         session: &Session,
-        password: &Secret,
+        typed: Typed,
         caller: &Caller,
-    ) -> Result<Option<PasswordProof>, LoginError> {
+    ) -> Result<Checked, LoginError> {
         let who = &session.identity;
         if self.app_policy(&session.app).is_some() {
-            return self.ask_app_again(&session.app, who, password, caller).await;
+            return self.ask_app_again(&session.app, who.account, typed, caller).await;
         }
-        let (account, proof) = self.check_password(Some(&who.name), password).await?;
+        let (account, proof) = self.check_password(Some(&who.name), &typed.password).await?;
         // The name may have been given to another account since: that password proves nothing here.
         let own = account.is_some_and(|a| a.id() == who.account);
-        Ok(proof.filter(|_| own))
+        Ok(proof.filter(|_| own).into())
     }
 
     async fn prove_second_factor(
@@ -269,6 +277,8 @@ impl LoginService {
 pub(super) enum Proved<P> {
     Yes(P),
     Wrong,
+    /// The app that keeps the password wants a code of its own with it.
+    AppCodeWanted,
     Wait(Duration),
     Ended,
 }

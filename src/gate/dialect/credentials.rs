@@ -8,7 +8,7 @@ use super::{Dialect, percent_decoded};
 /// The credentials in a request, decoded; mostly one or none.
 #[derive(Default)]
 pub struct Credentials {
-    /// Each once.
+    /// Each once; of more than there is use for one too many, and no more.
     pub all: Vec<Vec<u8>>,
     /// All were in cookies, so that they can be left out.
     pub only_cookies: bool,
@@ -31,9 +31,10 @@ impl Credentials {
         self.all.len() > MOST_CREDENTIALS
     }
 
-    fn add(&mut self, text: &[u8]) {
-        let token = percent_decoded(text);
-        if !token.is_empty() && !self.all.contains(&token) {
+    /// Once there are too many nothing is added: each is compared with a few, however many a
+    /// stranger sends.
+    fn add(&mut self, token: Vec<u8>) {
+        if !token.is_empty() && !self.too_many() && !self.all.contains(&token) {
             self.all.push(token);
         }
     }
@@ -71,7 +72,7 @@ impl Dialect {
         let mut found = Credentials { all: Vec::new(), only_cookies: true, in_query: false };
         let lines = headers.get_all(COOKIE).iter();
         for segment in lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')) {
-            self.tokens_in(segment).for_each(|token| found.add(token));
+            self.tokens_in(segment).for_each(|token| found.add(percent_decoded(token)));
         }
         if self.places.authorization {
             for line in headers.get_all(AUTHORIZATION) {
@@ -80,7 +81,7 @@ impl Dialect {
                 let (scheme, rest) = text.split_at_checked(end).unwrap_or((text, b""));
                 // Another scheme than the app's is still somebody's credential.
                 let bearer = scheme.eq_ignore_ascii_case(b"bearer");
-                found.add(if bearer { rest.trim_ascii() } else { text });
+                found.add(percent_decoded(if bearer { rest.trim_ascii() } else { text }));
                 found.only_cookies = false;
             }
         }
@@ -89,10 +90,7 @@ impl Dialect {
             for (key, value) in form_urlencoded::parse(query.replace(';', "&").as_bytes()) {
                 if alike(outermost(&key).as_bytes(), name) || alike(key.as_bytes(), name) {
                     // Decoded once by now; as the app does it, and no more.
-                    let token = value.as_bytes().to_vec();
-                    if !token.is_empty() && !found.all.contains(&token) {
-                        found.all.push(token);
-                    }
+                    found.add(value.as_bytes().to_vec());
                     found.in_query = true;
                     found.only_cookies = false;
                 }
@@ -249,6 +247,28 @@ pub(super) mod tests {
             ["a", "b", "c"]
         );
         assert!(found(&[("cookie", "tokens=a; x=token; token=")], Some("tokens=1&x")).is_empty());
+    }
+
+    #[test]
+    fn of_too_many_credentials_one_too_many_is_kept_and_where_they_are_is_known() {
+        let many = |what: &str| -> Vec<String> {
+            (0..1000).map(|n| format!("{what}={what}{n}")).collect()
+        };
+        let cookies = many("token").join("; ");
+        let headers = HeaderMap::from_iter([(COOKIE, cookies.parse().unwrap())]);
+        let query = many("token").join("&");
+        for (headers, query, only_cookies) in [
+            (&headers, None, true),
+            (&HeaderMap::new(), Some(query.as_str()), false),
+            (&headers, Some("token=x"), false),
+        ] {
+            let found = dialect().credentials(headers, query);
+            assert_eq!((found.all.len(), found.too_many()), (MOST_CREDENTIALS + 1, true));
+            let said = (found.only_cookies, found.in_query);
+            assert_eq!(said, (only_cookies, query.is_some()), "{query:?}");
+        }
+        let exactly = many("token")[..MOST_CREDENTIALS].join("; ");
+        assert_eq!(found(&[("cookie", &exactly)], None).len(), MOST_CREDENTIALS);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a client sends to sign in.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -30,8 +32,8 @@ pub enum Unreadable {
     Missing,
 }
 
-/// The fields in the order they came; a field that comes twice could be read in two ways.
-struct Fields(Vec<(String, Zeroizing<String>)>);
+/// The fields by name; a field that comes twice could be read in two ways.
+struct Fields(BTreeMap<String, Zeroizing<String>>);
 
 impl Fields {
     fn json(body: &[u8]) -> Result<Self, Unreadable> {
@@ -51,18 +53,17 @@ impl Fields {
     }
 
     fn once_each(pairs: impl Iterator<Item = (String, String)>) -> Result<Self, Unreadable> {
-        let mut fields: Vec<(String, Zeroizing<String>)> = Vec::new();
+        let mut fields = BTreeMap::new();
         for (name, value) in pairs {
-            if fields.iter().any(|(known, _)| *known == name) {
+            if fields.insert(name, Zeroizing::new(value)).is_some() {
                 return Err(Unreadable::Malformed);
             }
-            fields.push((name, Zeroizing::new(value)));
         }
         Ok(Self(fields))
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0.get(name).map(|value| value.as_str())
     }
 }
 

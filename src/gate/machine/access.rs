@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Method;
 use ipnet::IpNet;
 
-use super::{FRESH, KnownMachine, Machines, NotLet};
+use super::{By, FRESH, KnownMachine, Machines, NotLet};
 use crate::auth::access_token::{AccessRecord, Limits, NOTED_EVERY};
 use crate::auth::ports::Stored;
 use crate::auth::token::{AccessToken, HashedToken};
@@ -158,7 +158,7 @@ impl Machines {
             headers: IdentityHeaders::new(&account.identity),
             identity: account.identity,
             read_at: at,
-            own: Some(*hash),
+            by: By::Own(*hash),
         });
         let noted = AtomicBool::new(false);
         Ok(Some(Arc::new(KnownAccess { machine, record, limited, noted })))

@@ -11,6 +11,11 @@ use crate::base::clock::Timestamp;
 
 use super::{RedisStore, lifetime};
 
+/// Whose try it is; empty where nobody will ask.
+fn whose(key: &AttemptKey) -> String {
+    key.request().map(|request| request.to_string()).unwrap_or_default()
+}
+
 #[async_trait]
 impl Attempts for RedisStore {
     async fn count(&self, keys: &[(AttemptKey, Budget)], _now: Timestamp) -> Stored<Verdict> {
@@ -26,6 +31,7 @@ impl Attempts for RedisStore {
         let mut call = self.call(|s| &s.pace);
         for (key, pace) in keys {
             call.arg(key.as_str())
+                .arg(whose(key))
                 .arg(pace.free)
                 .arg(lifetime(pace.first))
                 .arg(lifetime(pace.longest))
@@ -38,7 +44,7 @@ impl Attempts for RedisStore {
     async fn forgive(&self, keys: &[AttemptKey]) -> Stored<()> {
         let mut call = self.call(|s| &s.forgive);
         for key in keys {
-            call.arg(key.as_str());
+            call.arg(key.as_str()).arg(whose(key));
         }
         self.run(&call).await
     }

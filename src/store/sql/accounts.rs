@@ -38,8 +38,9 @@ fn account(row: &AnyRow) -> sqlx::Result<Account> {
     })
 }
 
-/// Sets a password and ends every session that started before `now`. False when there is no such
-/// account or it is disabled.
+/// Sets a password by a ticket and ends every session that started before `now`. False when there is
+/// no such account, when it is disabled, and when it is somebody of an app and has no password of
+/// ours: that one's is the app's to check.
 pub(super) async fn renew_password(
     t: &mut Transaction<'static, Any>,
     id: AccountId,
@@ -50,7 +51,8 @@ pub(super) async fn renew_password(
         "UPDATE accounts SET password_phc = $2, password_pepper = $3, password_set_at = $4, \
          sessions_valid_from = \
          CASE WHEN sessions_valid_from < $4 THEN $4 ELSE sessions_valid_from END \
-         WHERE id = $1 AND disabled = 0",
+         WHERE id = $1 AND disabled = 0 AND (password_phc IS NOT NULL OR NOT EXISTS \
+         (SELECT 1 FROM app_accounts WHERE account_id = accounts.id))",
     )
     .bind(id.to_string())
     .bind(password.phc.clone())

@@ -82,7 +82,8 @@ impl PasswordResets for SqlStore {
                     "UPDATE accounts SET password_phc = $2, password_pepper = $3, \
                      password_set_at = $4, sessions_valid_from = CASE WHEN sessions_valid_from < $4 THEN $4 \
                      ELSE sessions_valid_from END \
-                     WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $5",
+                     WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $5 \
+                     AND password_phc IS NOT NULL",
                 )
                 .bind(reset.account.to_string())
                 .bind(password.phc.as_str())
@@ -92,7 +93,8 @@ impl PasswordResets for SqlStore {
                 .execute(&mut *t)
                 .await?;
                 // The login's right, given back with all else, is worth nothing either: the account
-                // will not come to honour what is older than it allows.
+                // will not come to honour what is older than it allows, and one without a password
+                // gets none this way.
                 if set.rows_affected() != 1 {
                     return Ok(None);
                 }

@@ -43,6 +43,8 @@ pub(in crate::web) async fn show(mut visit: Visit) -> Result<Response, Failure> 
             if session.recovery_codes_due.is_some() { "/_auth/recovery-codes" } else { asked };
         return Ok(Answer::see_other(next).done());
     }
+    // Nobody is asked for a password that cannot be taken now.
+    visit.service.is_open().await?;
     let mut notice = None;
     let mut cleared = None;
     if let Some(pending) = visit.pending()

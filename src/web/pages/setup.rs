@@ -7,16 +7,22 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::auth::login::{Redeemed, TicketView};
+use crate::auth::login::{Elsewhere, Redeemed, TicketView};
 use crate::auth::token::PlainToken;
 use crate::web::failure::Failure;
-use crate::web::form::{Fields, PasswordForm};
+use crate::web::form::{Fields, SetupForm};
 use crate::web::recover::TicketText;
 use crate::web::view::{Answer, Complaint, Frame};
 use crate::web::visit::Visit;
 use crate::web::{cookies, ticket_cookie};
 
 const WRONG: &str = "The password is not right. Please try again.";
+/// The same where an app keeps it.
+pub(super) const WRONG_AT_APP: &str = "The name or the password is not right, or they are somebody else's. Please try \
+                            again.";
+/// The app that keeps the password wants a code of its own with it.
+pub(super) const APP_CODE: &str = "Your account asks for a code of its own here. Type your password again, \
+                                   and that code with it.";
 
 #[derive(Template)]
 #[template(path = "setup_new_password.html")]
@@ -34,6 +40,19 @@ struct Password<'a> {
     csrf: String,
     name: &'a str,
     complaint: &'a Complaint,
+    /// The app keeps the password.
+    at_app: bool,
+    /// What was typed as the name at the app.
+    username: &'a str,
+    app_code: bool,
+}
+
+#[derive(Template)]
+#[template(path = "setup_elsewhere.html")]
+struct GoElsewhere<'a> {
+    frame: Frame,
+    name: &'a str,
+    why: &'a Elsewhere,
 }
 
 #[derive(Template)]
@@ -67,22 +86,26 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     }
     let ticket = ticket(&visit)?;
     let none = Complaint::none();
-    match visit.service.ticket(ticket.as_ref(), &visit.caller()).await? {
+    match visit.service.ticket(visit.app(), ticket.as_ref(), &visit.caller()).await? {
         TicketView::NewPassword { name } => {
             new_password(&visit, name.as_str(), &none, none.status())
         }
-        TicketView::Password { name } => password(&visit, name.as_str(), &none),
+        TicketView::Password { name } | TicketView::AppPassword { name } => {
+            password(&visit, name.as_str(), "", &none)
+        }
+        TicketView::Elsewhere { name, why } => elsewhere(&visit, name.as_str(), &why),
         TicketView::Worthless => worthless(&visit, &none),
         TicketView::Wait(wait) => worthless(&visit, &Complaint::wait(wait)),
     }
 }
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
-    let form: PasswordForm = visit.form()?;
+    let SetupForm { typed } = visit.form()?;
+    let username = typed.name.clone();
     let ticket = ticket(&visit)?;
     let service = &visit.service;
     let caller = visit.caller();
-    match service.redeem(visit.app(), ticket.as_ref(), &form.password, &caller).await? {
+    match service.redeem(visit.app(), ticket.as_ref(), typed, &caller).await? {
         Redeemed::Begun { token, enrol } => {
             let next = if enrol { "/_auth/enroll" } else { "/_auth/otp" };
             let cookie = cookies::set(cookies::PENDING, token.reveal());
@@ -92,10 +115,17 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
             let complaint = Complaint::wrong(unfit(&why.to_string()));
             new_password(&visit, name.as_str(), &complaint, StatusCode::BAD_REQUEST)
         }
-        Redeemed::Wrong { name } => password(&visit, name.as_str(), &Complaint::wrong(WRONG)),
-        Redeemed::Wait { name: Some(name), wait } => {
-            password(&visit, name.as_str(), &Complaint::wait(wait))
+        Redeemed::Wrong { name } => {
+            let wrong = if visit.context.app.keeps_passwords { WRONG_AT_APP } else { WRONG };
+            password(&visit, name.as_str(), &username, &Complaint::wrong(wrong))
         }
+        Redeemed::AppCodeWanted { name } => {
+            password(&visit, name.as_str(), &username, &Complaint::wrong(APP_CODE))
+        }
+        Redeemed::Wait { name: Some(name), wait } => {
+            password(&visit, name.as_str(), &username, &Complaint::wait(wait))
+        }
+        Redeemed::Elsewhere { name, why } => elsewhere(&visit, name.as_str(), &why),
         Redeemed::Wait { name: None, wait } => worthless(&visit, &Complaint::wait(wait)),
         Redeemed::Worthless => worthless(&visit, &Complaint::none()),
     }
@@ -119,11 +149,26 @@ fn new_password(
     Ok(Answer::page(status, &page)?.cookie(cookie).done())
 }
 
-fn password(visit: &Visit, name: &str, complaint: &Complaint) -> Result<Response, Failure> {
+fn password(
+    visit: &Visit,
+    name: &str,
+    username: &str,
+    complaint: &Complaint,
+) -> Result<Response, Failure> {
     let (csrf, cookie) = visit.csrf()?;
-    let page = Password { frame: visit.frame(), csrf, name, complaint };
+    let at_app = visit.context.app.keeps_passwords;
+    let app_code = complaint.text.as_deref() == Some(APP_CODE);
+    let frame = visit.frame();
+    let page = Password { frame, csrf, name, complaint, at_app, username, app_code };
     let answer = Answer::page(complaint.status(), &page)?;
     Ok(answer.cookie(cookie).retry_after(complaint.wait).done())
+}
+
+/// What to do with a ticket that is good, and not at this app. It is kept: an account that gets linked
+/// meanwhile can go on here.
+fn elsewhere(visit: &Visit, name: &str, why: &Elsewhere) -> Result<Response, Failure> {
+    let page = GoElsewhere { frame: visit.frame(), name, why };
+    Ok(Answer::page(StatusCode::FORBIDDEN, &page)?.done())
 }
 
 /// One page for every ticket that does not work.

@@ -4,12 +4,11 @@ use askama::Template;
 use axum::response::Response;
 
 use super::second_factor::to_login;
-use super::{fresh, login};
+use super::{fresh, login, setup};
 use crate::auth::fresh::{FreshFactors, FreshSecondFactor};
 use crate::auth::login::{StepUp, TypedCode};
 use crate::auth::session::Session;
 use crate::auth::stage::Factor;
-use crate::base::secret::Secret;
 use crate::web::cookies;
 use crate::web::failure::Failure;
 use crate::web::form::{Fields, StepUpForm};
@@ -97,6 +96,9 @@ struct Page<'a> {
     name: &'a str,
     return_to: &'a str,
     needs_password: bool,
+    /// The app keeps the password, and knows the person by this name as far as was typed.
+    at_app: Option<&'a str>,
+    app_code: bool,
     recovery: bool,
     /// Beside the password.
     password: &'a Complaint,
@@ -104,7 +106,7 @@ struct Page<'a> {
     code: &'a Complaint,
 }
 
-fn asked(visit: &Visit) -> Result<(Option<Target>, Means), Failure> {
+fn in_address(visit: &Visit) -> Result<(Option<Target>, Means), Failure> {
     let mut query = Fields::of_query(&visit.uri)?;
     let target = query.take("return_to");
     let recovery = query.take("with") == "recovery";
@@ -117,7 +119,7 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
         Ok(asked) => asked,
         Err(elsewhere) => return Ok(*elsewhere),
     };
-    let (target, means) = asked(&visit)?;
+    let (target, means) = in_address(&visit)?;
     let target = target.unwrap_or(Target::Account);
     if target.is_served(&session, &visit) {
         return Ok(Answer::see_other(target.path()).done());
@@ -125,14 +127,26 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     if session.method == Factor::App {
         return login::once_more(&visit, &session, &ReturnTo::parse(target.path()));
     }
-    page(&visit, &session, &target, means, &Complaint::none(), &Complaint::none())
+    page(
+        &visit,
+        &session,
+        &Asked { target: &target, means, username: "" },
+        &Complaint::none(),
+        &Complaint::none(),
+    )
+}
+
+/// What a page is for, and the name that was typed on it.
+struct Asked<'a> {
+    target: &'a Target,
+    means: Means,
+    username: &'a str,
 }
 
 fn page(
     visit: &Visit,
     session: &Session,
-    target: &Target,
-    means: Means,
+    asked: &Asked<'_>,
     password: &Complaint,
     code: &Complaint,
 ) -> Result<Response, Failure> {
@@ -141,9 +155,11 @@ fn page(
         frame: visit.frame(),
         csrf,
         name: session.identity.name.as_str(),
-        return_to: target.path(),
-        needs_password: target.needs_password(),
-        recovery: means == Means::RecoveryCode,
+        return_to: asked.target.path(),
+        needs_password: asked.target.needs_password(),
+        at_app: visit.context.app.keeps_passwords.then_some(asked.username),
+        app_code: password.text.as_deref() == Some(setup::APP_CODE),
+        recovery: asked.means == Means::RecoveryCode,
         password,
         code,
     };
@@ -158,7 +174,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         Ok(asked) => asked,
         Err(elsewhere) => return Ok(*elsewhere),
     };
-    let (target, means) = asked(&visit)?;
+    let (target, means) = in_address(&visit)?;
     let target = match form.return_to.as_str() {
         "" => target.unwrap_or(Target::Account),
         text => Target::parse(text),
@@ -166,7 +182,8 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     if session.method == Factor::App {
         return login::once_more(&visit, &session, &ReturnTo::parse(target.path()));
     }
-    let typed: Option<&Secret> = target.needs_password().then_some(&form.password);
+    let username = form.typed.name.clone();
+    let typed = target.needs_password().then_some(form.typed);
     let code = TypedCode::parse(form.code.reveal());
     let none = Complaint::none;
     let service = &visit.service;
@@ -177,12 +194,17 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
                 return Ok(Answer::see_other(target.path()).cookie(cookie).done());
             }
             StepUp::Ended => return Ok(to_login()),
+            StepUp::WrongPassword if visit.context.app.keeps_passwords => {
+                (Complaint::wrong(setup::WRONG_AT_APP), none())
+            }
             StepUp::WrongPassword => (Complaint::wrong(WRONG_PASSWORD), none()),
+            StepUp::AppCodeWanted => (Complaint::wrong(setup::APP_CODE), none()),
             StepUp::WrongCode if means == Means::App => (none(), Complaint::wrong(WRONG_CODE)),
             StepUp::WrongCode => (none(), Complaint::wrong(WRONG_RECOVERY)),
             StepUp::Wait(wait) => (none(), Complaint::wait(wait)),
         };
-    page(&visit, &session, &target, means, &password, &code)
+    let asked = Asked { target: &target, means, username: &username };
+    page(&visit, &session, &asked, &password, &code)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Fake;
+use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::Caller;
 use crate::auth::login::{
     AppRef, FirstFactor, ForgotAttempt, NewPasswordSet, Redeemed, SecondFactor, TicketView,
@@ -17,7 +18,12 @@ use crate::web::service::{Outcome, Pending};
 
 #[async_trait]
 impl Recover for Fake {
-    async fn ticket(&self, token: Option<&TicketText>, _caller: &Caller) -> Outcome<TicketView> {
+    async fn ticket(
+        &self,
+        _app: AppRef<'_>,
+        token: Option<&TicketText>,
+        _: &Caller,
+    ) -> Outcome<TicketView> {
         self.up()?;
         let script = self.script.lock();
         let name = Self::name();
@@ -35,20 +41,24 @@ impl Recover for Fake {
     }
     async fn redeem(
         &self,
-        _app: AppRef<'_>,
+        app: AppRef<'_>,
         token: Option<&TicketText>,
-        password: &Secret,
+        typed: Typed,
         caller: &Caller,
     ) -> Outcome<Redeemed> {
         let name = Self::name();
-        Ok(match self.ticket(token, caller).await? {
+        let password = typed.password;
+        Ok(match self.ticket(app, token, caller).await? {
             TicketView::Worthless => Redeemed::Worthless,
             TicketView::Wait(wait) => Redeemed::Wait { name: None, wait },
             TicketView::NewPassword { .. } if password.reveal().len() < 8 => {
                 Redeemed::Unfit { name, why: PasswordRefused::TooShort(8) }
             }
             TicketView::Password { .. } if password.reveal() != "right" => Redeemed::Wrong { name },
-            TicketView::NewPassword { .. } | TicketView::Password { .. } => {
+            TicketView::Elsewhere { name, why } => Redeemed::Elsewhere { name, why },
+            TicketView::NewPassword { .. }
+            | TicketView::Password { .. }
+            | TicketView::AppPassword { .. } => {
                 let token = PlainToken::<PendingToken>::generate(&self.keys, &self.random).unwrap();
                 self.script.lock().pending = Some(token.reveal().to_owned());
                 Redeemed::Begun { token, enrol: true }

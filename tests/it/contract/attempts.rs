@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use vestibule::auth::throttle::{AttemptKey, Budget, Pace, Verdict};
 use vestibule::base::address::ClientIp;
+use vestibule::base::id::RequestId;
+use vestibule::base::random::OsRandom;
 
 use super::places::{ShortLived, ShortLivedPorts};
 use super::samples::{account_id, at_once};
@@ -203,7 +205,51 @@ async fn a_forgiven_paced_try_is_given_back<S: ShortLivedPorts>(place: &ShortLiv
     assert_eq!(paced(place, &key).await, Duration::ZERO, "cleared, with its wait");
 }
 
+/// The key of one request's try.
+fn tried(key: &AttemptKey) -> AttemptKey {
+    key.clone().by(RequestId::random(&OsRandom::new()).unwrap())
+}
+
+async fn a_forgiven_paced_try_takes_its_wait_along<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let key = key();
+    for _ in 0..2 {
+        assert_eq!(paced(place, &key).await, Duration::ZERO);
+    }
+    for _ in 0..5 {
+        let own = tried(&key);
+        assert_eq!(paced(place, &own).await, Duration::ZERO, "nothing is left of those before");
+        assert!(paced(place, &key).await > Duration::ZERO, "until it is known to be right");
+        place.two.forgive(std::slice::from_ref(&own)).await.unwrap();
+    }
+    assert_eq!(paced(place, &key).await, Duration::ZERO);
+    let wait = paced(place, &key).await;
+    assert!(wait > Duration::ZERO && wait <= Duration::from_secs(20), "the third: {wait:?}");
+}
+
+async fn a_forgiven_paced_try_leaves_the_wait_of_any_other<S: ShortLivedPorts>(
+    place: &ShortLived<S>,
+) {
+    let key = key();
+    let (early, late, other) = (tried(&key), tried(&key), tried(&key));
+    assert_eq!(paced(place, &early).await, Duration::ZERO);
+    assert_eq!(paced(place, &key).await, Duration::ZERO);
+    assert_eq!(paced(place, &late).await, Duration::ZERO);
+    place.two.forgive(&[early]).await.unwrap();
+    let wait = paced(place, &key).await;
+    assert!(wait > Duration::ZERO, "the third brought it, not the first");
+    place.pass(Duration::from_secs(20)).await;
+    assert_eq!(paced(place, &other).await, Duration::ZERO, "the third, as one was taken back");
+    place.two.forgive(std::slice::from_ref(&late)).await.unwrap();
+    place.two.forgive(&[late, key.clone()]).await.unwrap();
+    let wait = paced(place, &key).await;
+    assert!(wait > Duration::ZERO, "a wait that was over by then is not the next one");
+    place.two.forgive(&[other]).await.unwrap();
+    assert_eq!(paced(place, &key).await, Duration::ZERO);
+}
+
 super::on_both_session_stores!(
+    a_forgiven_paced_try_takes_its_wait_along,
+    a_forgiven_paced_try_leaves_the_wait_of_any_other,
     paced_tries_wait_longer_and_longer,
     of_a_hundred_paced_tries_at_once_those_without_a_wait_are_let_through,
     a_pause_makes_the_next_paced_try_the_first_again,

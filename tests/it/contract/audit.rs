@@ -17,7 +17,12 @@ use super::samples::{at_once, identity, keys, other_keys, session, start};
 
 fn caller() -> Caller {
     let device = session(identity("nobody"), start()).device;
-    Caller { device, browser: None, reference: RequestId::random(&OsRandom::new()).unwrap() }
+    Caller {
+        device,
+        browser: None,
+        reference: RequestId::random(&OsRandom::new()).unwrap(),
+        host: None,
+    }
 }
 
 fn everything() -> AuditQuery {

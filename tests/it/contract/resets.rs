@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use vestibule::auth::account::NewAccount;
 use vestibule::auth::ports::{Added, LinkEnded};
 use vestibule::auth::reset::PasswordReset;
 use vestibule::auth::stage::Factor;
@@ -104,7 +105,19 @@ async fn what_an_account_has_ended_sets_nothing<S: DurablePorts>(place: &Durable
     assert_eq!(place.two.granted_reset(&reset.login, later()).await.unwrap(), None);
 }
 
+async fn an_account_without_a_password_is_given_none<S: DurablePorts>(place: &Durable<S>) {
+    let new = NewAccount { password: None, ..account("frank") };
+    assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
+    let id = new.identity.account;
+    let reset = granted(place, id).await;
+    let set = place.two.reset_password(&reset.login, &password("$x"), later()).await.unwrap();
+    assert_eq!(set, None);
+    let kept = place.one.by_id(id).await.unwrap().unwrap();
+    assert_eq!((kept.password, kept.sessions_valid_from), (None, Timestamp::EPOCH));
+}
+
 super::on_both_databases!(
+    an_account_without_a_password_is_given_none,
     a_right_is_found_as_it_was_filed_until_it_lapses,
     a_right_is_used_by_one_of_fifty_at_once,
     of_two_logins_of_one_account_one_sets_the_password,

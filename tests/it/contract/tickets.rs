@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use vestibule::auth::account::Account;
+use vestibule::auth::account::{Account, NewAccount};
+use vestibule::auth::app_sign_in::{Linked, Subject};
 use vestibule::auth::ports::{Added, LinkEnded};
 use vestibule::auth::ticket::{NewTicket, Rights, Ticket};
 use vestibule::auth::token::{HashedToken, TicketToken};
@@ -245,7 +246,29 @@ async fn what_a_person_does_without_the_link_ends_its_right_to_it<S: DurablePort
     assert_eq!(by_link.is_none(), by_hand == Some(LinkEnded(true)), "{by_link:?} {by_hand:?}");
 }
 
+async fn a_ticket_sets_no_first_password_of_somebody_of_an_app<S: DurablePorts>(
+    place: &Durable<S>,
+) {
+    let subject: Subject = "5d38a6f7".parse().unwrap();
+    let with = account("ursula");
+    let without = NewAccount { password: None, ..account("viktor") };
+    for (new, sets) in [(without, false), (with, true)] {
+        assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
+        let id = new.identity.account;
+        let ticket = issued(place, id, Rights::SET_UP).await;
+        let linked = place.one.link(id, "app", &subject, start()).await.unwrap();
+        assert_eq!(linked, Linked::Yes);
+        let set = place.two.redeem_password(&ticket, &password("$new"), later()).await.unwrap();
+        assert_eq!(set, sets.then_some(id));
+        assert_eq!(account_of(place, id).await.password.is_some(), sets);
+        assert!(place.one.unlink(id, "app", later()).await.unwrap());
+        let set = place.two.redeem_password(&ticket, &password("$new"), later()).await.unwrap();
+        assert_eq!(set, (!sets).then_some(id), "as soon as nobody else keeps it, and once");
+    }
+}
+
 super::on_both_databases!(
+    a_ticket_sets_no_first_password_of_somebody_of_an_app,
     a_ticket_is_found_as_it_was_filed_until_it_lapses,
     a_newer_ticket_is_the_only_one,
     a_password_is_set_by_one_of_fifty_at_once,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use vestibule::auth::app_sign_in::Typed;
 use vestibule::auth::fresh::{FreshFactors, FreshSecondFactor};
 use vestibule::auth::login::{
     FirstFactor, FirstFactorAttempt, ForgotAttempt, NewPasswordSet, PasswordChange,
@@ -165,15 +166,18 @@ impl Life {
         let text = link.url.split('=').nth(1).unwrap().to_owned();
         let token = PlainToken::<TicketToken>::parse(&text, &self.keys).unwrap();
         let new = self.new_password();
-        let typed = if link.rights.password { new.clone() } else { self.known.password.clone() };
+        let password = if link.rights.password { &new } else { &self.known.password }.clone();
         let redeemed = loop {
-            let secret = Secret::new(typed.clone());
-            let answer = self.service().redeem(APP, Some(&token), &secret, &self.caller()).await;
+            let password = Secret::new(password.clone());
+            let typed = Typed { name: String::new(), password, code: None };
+            let answer = self.service().redeem(APP, Some(&token), typed, &self.caller()).await;
             match answer.unwrap() {
                 Redeemed::Wait { wait, .. } => self.pass(wait + Duration::from_secs(1)),
                 answer @ (Redeemed::Begun { .. }
                 | Redeemed::Unfit { .. }
                 | Redeemed::Wrong { .. }
+                | Redeemed::AppCodeWanted { .. }
+                | Redeemed::Elsewhere { .. }
                 | Redeemed::Worthless) => break answer,
             }
         };

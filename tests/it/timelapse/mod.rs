@@ -12,6 +12,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use vestibule::auth::app_sign_in::Typed;
 use vestibule::auth::login::{Redeemed, SecondFactor};
 use vestibule::auth::ports::{Accounts as _, Factors as _};
 use vestibule::auth::ticket::Rights;
@@ -127,9 +128,9 @@ impl Life {
             Event::UsedLink => {
                 let Some(text) = self.known.used_links.last().cloned() else { return };
                 let token = PlainToken::<TicketToken>::parse(&text, &self.keys).unwrap();
-                let secret = Secret::new(password);
-                let answer =
-                    self.service().redeem(APP, Some(&token), &secret, &self.caller()).await;
+                let password = Secret::new(password);
+                let typed = Typed { name: String::new(), password, code: None };
+                let answer = self.service().redeem(APP, Some(&token), typed, &self.caller()).await;
                 let begun = matches!(answer.unwrap(), Redeemed::Begun { .. });
                 assert!(!begun || !self.on_time(), "a used link");
             }

@@ -55,7 +55,8 @@ pub(super) struct Known {
 
 fn printer(keys: &Arc<KeyRing>) -> TicketPrinter {
     let public_url = "https://gw.test".to_owned();
-    TicketPrinter { keys: Arc::clone(keys), public_url, lifetime: DAY }
+    let app_urls = std::collections::BTreeMap::new();
+    TicketPrinter { keys: Arc::clone(keys), public_url, app_urls, lifetime: DAY }
 }
 
 fn passwords(keys: &Arc<KeyRing>, random: &Arc<dyn Random>) -> Arc<PasswordPool> {
@@ -230,6 +231,7 @@ impl Life {
                 user_agent: "test".to_owned(),
             },
             reference: RequestId::random(&self.random).unwrap(),
+            host: None,
         }
     }
 

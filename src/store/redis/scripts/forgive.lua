@@ -1,10 +1,14 @@
-for i = 2, #ARGV do
-  local key = P .. ':c:' .. ARGV[i]
+-- ARGV from the second: key, whose try it was, empty where no wait is to go; again for every counter.
+for i = 2, #ARGV, 2 do
+  local key, by = P .. ':c:' .. ARGV[i], ARGV[i + 1]
   local tries = tonumber(redis.call('GET', key) or 0)
   if tries > 1 then
     redis.call('DECR', key)
   elseif tries == 1 then
     redis.call('DEL', key)
+  end
+  if by ~= '' and redis.call('GET', key .. ':wait') == by then
+    redis.call('DEL', key .. ':wait')
   end
 end
 return 1

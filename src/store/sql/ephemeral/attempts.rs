@@ -53,6 +53,31 @@ fn wait_key(key: &AttemptKey) -> String {
     format!("{}:wait", key.as_str())
 }
 
+/// The key of the row that says whose try brought the wait of a paced key. It ends with that wait:
+/// where both end at one moment they belong together, as the next wait can only end later.
+fn mark_key(key: &AttemptKey) -> Option<String> {
+    Some(format!("{}:wait:{}", key.as_str(), key.request()?))
+}
+
+/// Takes back one try, and the wait that it brought.
+async fn forgive_one(t: &mut Transaction<'static, Any>, key: &AttemptKey) -> sqlx::Result<()> {
+    query("UPDATE attempts SET tries = tries - 1 WHERE key = $1")
+        .bind(key.as_str())
+        .execute(&mut **t)
+        .await?;
+    let Some(mark) = mark_key(key) else { return Ok(()) };
+    query(
+        "DELETE FROM attempts WHERE key = $1 \
+         AND expires_at = (SELECT m.expires_at FROM attempts m WHERE m.key = $2)",
+    )
+    .bind(wait_key(key))
+    .bind(&mark)
+    .execute(&mut **t)
+    .await?;
+    query("DELETE FROM attempts WHERE key = $1").bind(mark).execute(&mut **t).await?;
+    Ok(())
+}
+
 /// Counts one paced try, and sets the wait after it.
 async fn pace_one(
     t: &mut Transaction<'static, Any>,
@@ -73,11 +98,16 @@ async fn pace_one(
     if wait.is_zero() {
         return Ok(());
     }
-    query("INSERT INTO attempts (key, tries, expires_at) VALUES ($1, 1, $2)")
-        .bind(wait_key(key))
+    for row in std::iter::once(wait_key(key)).chain(mark_key(key)) {
+        query(
+            "INSERT INTO attempts (key, tries, expires_at) VALUES ($1, 1, $2) \
+             ON CONFLICT (key) DO UPDATE SET expires_at = $2",
+        )
+        .bind(row)
         .bind(moment(now.plus(wait)))
         .execute(&mut **t)
         .await?;
+    }
     Ok(())
 }
 
@@ -142,10 +172,7 @@ impl Attempts for EmbeddedStore {
             .timed(async {
                 let mut t = self.db.begin().await?;
                 for key in keys {
-                    query("UPDATE attempts SET tries = tries - 1 WHERE key = $1")
-                        .bind(key.as_str())
-                        .execute(&mut *t)
-                        .await?;
+                    forgive_one(&mut t, key).await?;
                 }
                 query("DELETE FROM attempts WHERE tries <= 0").execute(&mut *t).await?;
                 t.commit().await
