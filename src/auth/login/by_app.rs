@@ -170,6 +170,11 @@ impl LoginService {
                 typed.code = Some(code);
                 let second = self.deps.apps.ask(app, &typed, caller).await;
                 let taken = matches!(second, Ok(AppAnswer::Accepted { .. }));
+                // Asked for again, it was wrong: a guess like any other, and counted as one.
+                let second = match second {
+                    Ok(AppAnswer::CodeWanted(answer)) => Ok(AppAnswer::Refused(answer)),
+                    second => second,
+                };
                 (second, taken)
             }
             (first, _) => (first, false),
