@@ -54,7 +54,7 @@ async fn run(
     out: &mut (dyn Write + Send),
 ) -> Result<(), AppError> {
     let listen = listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)));
-    make_private_dir(&dir.to_path_buf())?;
+    make_private_dir(dir)?;
     let sample = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .map_err(AppError::io("cannot start the sample app"))?;

@@ -3,15 +3,18 @@
 
 mod demo;
 mod here;
+mod online;
 mod outlets;
+mod reload;
 mod sample;
 mod serve;
 mod stores;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 pub use self::demo::{DemoOptions, demo};
+pub use self::online::{Online, check_online};
 pub use self::outlets::Outlets;
 use self::outlets::Process;
 pub use self::sample::serve as serve_sample;
@@ -27,7 +30,7 @@ use crate::base::clock::{Clock, SystemClock};
 use crate::base::random::{OsRandom, Random};
 use crate::config::keys::{self, KeyFileError};
 use crate::config::settings::Settings;
-use crate::proxy::{ProxyError, try_connect};
+use crate::proxy::ProxyError;
 
 /// Why the product does not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -115,17 +118,13 @@ fn service_names(settings: &Settings) -> Vec<String> {
     titles.chain(settings.issuer.clone()).chain(["Vestibule".to_owned()]).collect()
 }
 
-/// A directory that only its owner may look into.
-fn make_private_dir(dir: &PathBuf) -> Result<(), AppError> {
-    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-    let what = || format!("cannot make the data directory {}", dir.display());
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(AppError::io(what()))?;
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))
-        .map_err(AppError::io(what()))
+/// Makes a directory that only its owner may look into. One that is there already stays as it is:
+/// it may hold more than ours.
+fn make_private_dir(dir: &Path) -> Result<(), AppError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let what = format!("cannot make the data directory {}", dir.display());
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(AppError::io(what))
 }
 
 /// What was kept of refused requests.
@@ -169,24 +168,4 @@ pub async fn open_trail(settings: &Settings) -> Result<Arc<Trail>, AppError> {
     let base = Base::open(settings)?;
     let stores = Stores::open(settings).await?;
     Ok(Outlets::open(settings, &base, &stores, Process::Command)?.trail)
-}
-
-/// Tries stores and upstreams once; what does not work, a sentence each.
-pub async fn check_online(settings: &Settings) -> Vec<String> {
-    let mut problems = Vec::new();
-    match Stores::open(settings).await {
-        Ok(stores) => {
-            if let Err(error) = stores.accounts.ping().await {
-                problems.push(error.to_string());
-            }
-            if let Err(error) = stores.sessions.ping().await {
-                problems.push(error.to_string());
-            }
-        }
-        Err(error) => problems.push(error.to_string()),
-    }
-    for app in &settings.proxy.apps {
-        problems.extend(try_connect(app).await);
-    }
-    problems
 }

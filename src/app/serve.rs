@@ -1,20 +1,19 @@
 //! `vestibule serve`: everything wired up, run, reloaded and drained.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::outlets::{Outlets, Process, prune_for_ever};
+use super::reload::reload_on_hangup;
 use super::stores::Stores;
 use super::{AppError, Base};
 use crate::auth::app_sign_in::{AppSignIn, ReservedNames};
 use crate::auth::audit::Trail;
 use crate::auth::login::{LoginDeps, LoginService};
 use crate::auth::ports::Sessions;
-use crate::config::Config;
 use crate::config::settings::Settings;
 use crate::gate::app_tokens::BoundTokens;
 use crate::gate::keeper::RefusalKeeper;
@@ -22,7 +21,7 @@ use crate::gate::logins::CachedLogins;
 use crate::gate::machine::Machines;
 use crate::gate::sessions::CachedSessions;
 use crate::proxy::settings::ListenerKind;
-use crate::proxy::{AppCalls, Proxy, ProxyDeps, ProxyError, ReloadHandle};
+use crate::proxy::{AppCalls, Proxy, ProxyDeps, ProxyError};
 use crate::telemetry::admin::{Health, install_metrics};
 use crate::telemetry::{admin, logs};
 
@@ -76,7 +75,7 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
         };
         serve_admin(address, health).await?;
     }
-    tokio::spawn(reload_on_hangup(settings.source, proxy.reload_handle(), reserved)?);
+    tokio::spawn(reload_on_hangup(settings, proxy.reload_handle(), reserved)?);
     let shutdown = shutdown_signal()?;
     tracing::info!("ready");
     proxy.run(shutdown).await;
@@ -98,7 +97,8 @@ async fn serve_admin(address: SocketAddr, health: Health) -> Result<(), AppError
     Ok(())
 }
 
-fn say_what_is_weak(settings: &Settings) {
+/// Logs what an operator should know of their configuration.
+pub(super) fn say_what_is_weak(settings: &Settings) {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
@@ -183,35 +183,5 @@ fn shutdown_signal() -> Result<impl Future<Output = ()>, AppError> {
             _ = interrupt.recv() => {}
         }
         tracing::info!("draining: no new connections, requests in flight may finish");
-    })
-}
-
-/// Takes up the apps of a changed configuration; what is wrong with it is logged and the old one
-/// stays. Listeners, stores and keys need a restart.
-fn reload_on_hangup(
-    file: PathBuf,
-    handle: ReloadHandle,
-    reserved: Arc<ReservedNames>,
-) -> Result<impl Future<Output = ()>, AppError> {
-    let mut hangup =
-        signal(SignalKind::hangup()).map_err(AppError::io("cannot listen for signals"))?;
-    Ok(async move {
-        while hangup.recv().await.is_some() {
-            match Config::load(&file) {
-                Ok(settings) => {
-                    let issuer = settings.issuer.as_deref();
-                    reserved.add(&settings.people_meant());
-                    match handle.replace(&settings.proxy.apps, issuer).await {
-                        Ok(()) => tracing::info!("the configuration was read again"),
-                        Err(error) => tracing::error!(%error, "the old configuration stays"),
-                    }
-                }
-                Err(errors) => {
-                    for error in errors {
-                        tracing::error!(%error, "the old configuration stays");
-                    }
-                }
-            }
-        }
     })
 }

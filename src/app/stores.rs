@@ -9,10 +9,54 @@ use crate::auth::ports::{
 use crate::config::settings::{Database, SessionStore, Settings};
 use crate::store::redis::RedisStore;
 use crate::store::sql::ephemeral::EmbeddedStore;
-use crate::store::sql::{SqlStore, SqlTarget};
+use crate::store::sql::{Found, SqlStore, SqlTarget};
 
 /// The accounts where they are embedded, in the data directory.
 pub(super) const ACCOUNTS_FILE: &str = "accounts.db";
+
+/// The sessions where they are embedded, in the data directory.
+const SESSIONS_FILE: &str = "sessions.db";
+
+fn target(database: &Database) -> SqlTarget {
+    match database {
+        Database::Embedded(dir) => SqlTarget::Embedded(dir.join(ACCOUNTS_FILE)),
+        Database::Postgres(url) => SqlTarget::Postgres(url.clone()),
+    }
+}
+
+/// What is to be said of the account database, if anything. Nothing in it is changed.
+pub(super) async fn look_at_accounts(settings: &Settings) -> Result<Option<String>, StoreError> {
+    let found = SqlStore::look(&target(&settings.database)).await?;
+    Ok(in_words("the account database", found))
+}
+
+/// What is to be said of the session store, if anything. A file is not changed; in Redis a key is
+/// written that lasts for a second, to see that it takes any.
+pub(super) async fn look_at_sessions(settings: &Settings) -> Result<Option<String>, StoreError> {
+    match &settings.session_store {
+        SessionStore::Embedded(dir) => {
+            let found = EmbeddedStore::look(&dir.join(SESSIONS_FILE)).await?;
+            Ok(in_words("the session store", found))
+        }
+        SessionStore::Redis { url, key_prefix } => {
+            Sessions::ping(&RedisStore::open(url, key_prefix)?).await?;
+            Ok(None)
+        }
+    }
+}
+
+fn in_words(store: &str, found: Found) -> Option<String> {
+    match found {
+        Found::UpToDate => None,
+        Found::NoFile => {
+            Some(format!("{store} is not there yet: it will be made at the first start"))
+        }
+        Found::Behind(steps) => Some(format!(
+            "{store} lacks {steps} of its tables or of the changes to them: the next start makes \
+             them"
+        )),
+    }
+}
 
 /// All stores.
 pub(super) struct Stores {
@@ -35,11 +79,7 @@ impl Stores {
     /// Opens them; a database that does not answer is an error, a Redis that does not answer is
     /// waited for.
     pub(super) async fn open(settings: &Settings) -> Result<Self, StoreError> {
-        let target = match &settings.database {
-            Database::Embedded(dir) => SqlTarget::Embedded(dir.join(ACCOUNTS_FILE)),
-            Database::Postgres(url) => SqlTarget::Postgres(url.clone()),
-        };
-        let durable = Arc::new(SqlStore::open(target).await?);
+        let durable = Arc::new(SqlStore::open(target(&settings.database)).await?);
         let accounts = Arc::<SqlStore>::clone(&durable);
         let app_accounts = Arc::<SqlStore>::clone(&durable);
         let (factors, tickets) =
@@ -50,7 +90,7 @@ impl Stores {
         let audit = durable;
         match &settings.session_store {
             SessionStore::Embedded(dir) => {
-                let store = Arc::new(EmbeddedStore::open(&dir.join("sessions.db")).await?);
+                let store = Arc::new(EmbeddedStore::open(&dir.join(SESSIONS_FILE)).await?);
                 Ok(Self {
                     accounts,
                     app_accounts,

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 /// A secret text: a password, a connection URL with credentials, a key file's entry.
@@ -18,6 +19,11 @@ impl Secret {
     /// The content, for the one place that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// Whether the other one has the same content. How long it takes tells no more than the lengths.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
     }
 
     /// Whether there is nothing in it.
@@ -40,5 +46,13 @@ mod tests {
     fn a_secret_never_shows_in_debug_output() {
         let shown = format!("{:?}", Secret::new("hunter2".to_owned()));
         assert_eq!(shown, "***");
+    }
+    #[test]
+    fn secrets_are_the_same_by_their_content() {
+        let secret = |text: &str| Secret::new(text.to_owned());
+        assert!(secret("hunter2").is_same(&secret("hunter2")));
+        for other in ["hunter3", "hunter", "hunter22", ""] {
+            assert!(!secret("hunter2").is_same(&secret(other)), "{other}");
+        }
     }
 }

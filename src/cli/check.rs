@@ -27,11 +27,15 @@ pub(super) fn check(arguments: &CheckArgs, streams: &mut Streams<'_>) -> Result<
     if !arguments.online {
         return Ok(());
     }
-    let problems = input::runtime(1)?.block_on(Box::pin(app::check_online(&settings)));
-    if problems.is_empty() {
-        return Ok(writeln!(streams.output, "\nonline: everything answers")?);
+    let online = input::runtime(1)?.block_on(Box::pin(app::check_online(&settings)));
+    writeln!(streams.output)?;
+    for note in &online.notes {
+        writeln!(streams.output, "online: {}", visible(note))?;
     }
-    for problem in &problems {
+    if online.problems.is_empty() {
+        return Ok(writeln!(streams.output, "online: everything answers")?);
+    }
+    for problem in online.problems.iter().map(|problem| visible(problem)) {
         writeln!(streams.errors, "online: {problem}")?;
     }
     Err(Failure::failed("not everything that the configuration names works", None))

@@ -32,6 +32,7 @@ mod sign_in;
 mod site;
 mod socket;
 mod tls;
+mod trial;
 mod tunnel;
 mod upstream;
 mod vet;
@@ -41,5 +42,6 @@ mod workers;
 
 pub use self::app_call::AppCalls;
 pub use self::server::{Proxy, ProxyDeps, ProxyError, ReloadHandle};
-pub use self::tls::BadCertificate;
-pub use self::upstream::{BadUpstream, try_connect};
+pub use self::tls::{BadCertificate, out_of_date};
+pub use self::trial::try_connect;
+pub use self::upstream::BadUpstream;

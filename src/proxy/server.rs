@@ -22,7 +22,7 @@ use super::app_call::AppCalls;
 use super::gateway::Gateway;
 use super::listen::{Acceptor, Open, bind};
 use super::request::RequestIds;
-use super::settings::{AppSettings, ListenerKind, ProxySettings};
+use super::settings::{ListenerKind, ProxySettings};
 use super::tls::{BadCertificate, Certificates};
 use super::upstream::BadUpstream;
 use crate::auth::keys::KeyRing;
@@ -105,6 +105,7 @@ pub struct Proxy {
     listeners: Vec<(TcpListener, ListenerKind)>,
     apps: Arc<CurrentApps>,
     calls: Arc<AppCalls>,
+    certificates: Option<Arc<Certificates>>,
     draining: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
     drain: Duration,
@@ -117,9 +118,13 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// Replaces the apps: their hosts, rules and upstreams.
+/// Replaces the apps, with their hosts, rules and upstreams, and the certificates.
 #[derive(Clone)]
-pub struct ReloadHandle(Arc<CurrentApps>, Arc<AppCalls>);
+pub struct ReloadHandle {
+    apps: Arc<CurrentApps>,
+    calls: Arc<AppCalls>,
+    certificates: Option<Arc<Certificates>>,
+}
 
 impl fmt::Debug for ReloadHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,16 +133,22 @@ impl fmt::Debug for ReloadHandle {
 }
 
 impl ReloadHandle {
-    /// From the next request on, these apps are served. When one of them cannot be used, nothing
-    /// changes.
+    /// From the next request on, these apps are served, and from the next connection on these
+    /// certificates are shown. When one of them cannot be used, nothing changes.
     pub async fn replace(
         &self,
-        apps: &[AppSettings],
+        settings: &ProxySettings,
         issuer: Option<&str>,
-    ) -> Result<(), BadUpstream> {
-        let opened = Apps::open(apps, issuer).await?;
-        self.1.replace(apps)?;
-        self.0.replace(opened);
+    ) -> Result<(), ProxyError> {
+        let apps = Apps::open(&settings.apps, issuer).await?;
+        let certificates = self.certificates.as_ref();
+        let certificates =
+            certificates.map(|shown| shown.replacement(&settings.certificates)).transpose()?;
+        self.calls.replace(&settings.apps)?;
+        self.apps.replace(apps);
+        if let Some(put_in_force) = certificates {
+            put_in_force();
+        }
         Ok(())
     }
 }
@@ -164,14 +175,13 @@ impl Proxy {
         let apps = Arc::new(CurrentApps::new(apps));
         let mut tasks = JoinSet::new();
         let wants_tls = settings.listeners.iter().any(|l| l.kind == ListenerKind::Https);
-        let tls = if wants_tls {
-            let certificates = Certificates::load(&settings.certificates)?;
-            let config = certificates.server_config()?;
-            tasks.spawn(certificates.watch());
-            Some(TlsAcceptor::from(config))
-        } else {
-            None
-        };
+        let certificates = wants_tls.then(|| Certificates::load(&settings.certificates));
+        let certificates = certificates.transpose()?;
+        let mut tls = None;
+        if let Some(shown) = &certificates {
+            tls = Some(TlsAcceptor::from(shown.server_config()?));
+            tasks.spawn(Arc::clone(shown).watch());
+        }
         let draining = Arc::new(AtomicBool::new(false));
         let gateway = Gateway {
             apps: Arc::clone(&apps),
@@ -203,8 +213,17 @@ impl Proxy {
             let failed = |error| ProxyError::Listen { address: one.address, error };
             listeners.push((bind(one).map_err(failed)?, one.kind));
         }
-        let drain = settings.drain;
-        Ok(Self { acceptor, listeners, apps, calls: deps.calls, draining, stop, drain, tasks })
+        Ok(Self {
+            acceptor,
+            listeners,
+            apps,
+            calls: deps.calls,
+            certificates,
+            draining,
+            stop,
+            drain: settings.drain,
+            tasks,
+        })
     }
 
     /// The addresses that are listened on, with their kinds.
@@ -213,9 +232,13 @@ impl Proxy {
         self.listeners.iter().filter_map(address).collect()
     }
 
-    /// By which the apps are replaced while requests go on.
+    /// By which apps and certificates are replaced while requests go on.
     pub fn reload_handle(&self) -> ReloadHandle {
-        ReloadHandle(Arc::clone(&self.apps), Arc::clone(&self.calls))
+        ReloadHandle {
+            apps: Arc::clone(&self.apps),
+            calls: Arc::clone(&self.calls),
+            certificates: self.certificates.clone(),
+        }
     }
 
     /// Set once draining has begun.
@@ -226,8 +249,7 @@ impl Proxy {
     /// Serves until `shutdown` resolves, then drains: no new connections, requests in flight
     /// finish, kept connections are told to close.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { acceptor, listeners, draining, stop, drain, mut tasks, apps: _, calls: _ } =
-            self;
+        let Self { acceptor, listeners, draining, stop, drain, mut tasks, .. } = self;
         let stop_accepting = Arc::new(Notify::new());
         let mut accepting = JoinSet::new();
         for (listener, kind) in listeners {

@@ -110,6 +110,13 @@ pub struct UpstreamSettings {
     pub read_timeout: Duration,
 }
 
+impl UpstreamSettings {
+    /// The name that the certificate at `address` must have.
+    pub(super) fn certified<'a>(&'a self, address: &'a UpstreamAddress) -> &'a str {
+        self.name.as_ref().map_or(&address.host, UpstreamName::certified)
+    }
+}
+
 /// An app to be protected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppSettings {

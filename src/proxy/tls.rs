@@ -19,6 +19,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
 use super::settings::CertificateFiles;
+use crate::base::clock::Timestamp;
 
 /// How often the files are looked at.
 const WATCH: Duration = Duration::from_secs(5);
@@ -31,6 +32,8 @@ pub struct BadCertificate {
     reason: String,
 }
 
+/// Which files, and as what they were seen.
+type Stamps = (Arc<Vec<CertificateFiles>>, Vec<Option<(SystemTime, u64)>>);
 type ByName = HashMap<String, Arc<CertifiedKey>>;
 
 #[derive(Debug, Default)]
@@ -41,7 +44,7 @@ struct Loaded {
 
 /// The certificates in force.
 pub(super) struct Certificates {
-    files: Vec<CertificateFiles>,
+    files: ArcSwap<Vec<CertificateFiles>>,
     loaded: ArcSwap<Loaded>,
 }
 
@@ -92,11 +95,60 @@ fn load(files: &[CertificateFiles]) -> Result<Loaded, BadCertificate> {
     Ok(loaded)
 }
 
+/// Which certificates are expired at `now` or not valid yet, a sentence each. Those that cannot be
+/// read are told of elsewhere.
+pub fn out_of_date(files: &[CertificateFiles], now: Timestamp) -> Vec<String> {
+    let chains = files.iter().filter_map(|files| {
+        let chain = CertificateDer::pem_file_iter(&files.cert).ok()?;
+        Some((&files.cert, chain.filter_map(Result::ok).collect::<Vec<_>>()))
+    });
+    let each = chains.flat_map(|(path, chain)| {
+        chain.into_iter().enumerate().map(move |(place, certificate)| (path, place, certificate))
+    });
+    each.filter_map(|(path, place, certificate)| {
+        let wrong = dates(&certificate, now)?;
+        let which = if place == 0 { String::new() } else { format!(" (number {})", place + 1) };
+        Some(format!("the certificate in {}{which} {wrong}", path.display()))
+    })
+    .collect()
+}
+
+fn dates(certificate: &CertificateDer<'_>, now: Timestamp) -> Option<String> {
+    let (_, parsed) = parse_x509_certificate(certificate).ok()?;
+    let moment = |seconds: i64| {
+        Timestamp::from_millis(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
+    };
+    let (from, until) = (
+        moment(parsed.validity().not_before.timestamp()),
+        moment(parsed.validity().not_after.timestamp()),
+    );
+    if now > until {
+        return Some(format!("is expired since {}: browsers refuse it", until.rfc3339()));
+    }
+    (now < from).then(|| format!("is not valid before {}: browsers refuse it", from.rfc3339()))
+}
+
 impl Certificates {
     /// Reads all files.
     pub(super) fn load(files: &[CertificateFiles]) -> Result<Arc<Self>, BadCertificate> {
         let loaded = ArcSwap::from_pointee(load(files)?);
-        Ok(Arc::new(Self { files: files.to_vec(), loaded }))
+        Ok(Arc::new(Self { files: ArcSwap::from_pointee(files.to_vec()), loaded }))
+    }
+
+    /// Reads other files in their place, which the value returned puts in force. When one of them
+    /// cannot be used, nothing changes.
+    pub(super) fn replacement(
+        self: &Arc<Self>,
+        files: &[CertificateFiles],
+    ) -> Result<impl FnOnce() + use<>, BadCertificate> {
+        let (loaded, files) = (Arc::new(load(files)?), Arc::new(files.to_vec()));
+        let this = Arc::clone(self);
+        Ok(move || {
+            // Should the watch put the former ones back at this very moment, it finds other files
+            // at its next look and reads these.
+            this.files.store(files);
+            this.loaded.store(loaded);
+        })
     }
 
     /// A TLS configuration that asks for these certificates at each handshake.
@@ -112,12 +164,14 @@ impl Certificates {
         Ok(Arc::new(config))
     }
 
-    fn stamps(&self) -> Vec<Option<(SystemTime, u64)>> {
+    fn stamps(&self) -> Stamps {
         let stamp = |path: &Path| -> io::Result<(SystemTime, u64)> {
             let meta = fs::metadata(path)?;
             Ok((meta.modified()?, meta.len()))
         };
-        self.files.iter().flat_map(|f| [stamp(&f.cert).ok(), stamp(&f.key).ok()]).collect()
+        let files = self.files.load_full();
+        let stamps = files.iter().flat_map(|f| [stamp(&f.cert).ok(), stamp(&f.key).ok()]).collect();
+        (files, stamps)
     }
 
     /// Looks at the files for ever and takes up what changed. A pair that does not load leaves the
@@ -131,7 +185,7 @@ impl Certificates {
             if now == seen {
                 continue;
             }
-            match load(&self.files) {
+            match load(&now.0) {
                 Ok(loaded) => {
                     self.loaded.store(Arc::new(loaded));
                     tracing::info!("the certificates were read again");

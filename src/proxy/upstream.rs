@@ -21,7 +21,7 @@ use pingora_load_balancing::{Backend, Backends, LoadBalancer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::settings::{AppSettings, UpstreamAddress, UpstreamName, UpstreamSettings};
+use super::settings::{AppSettings, UpstreamAddress, UpstreamSettings};
 
 /// How often each address is tried.
 const HEALTH_EVERY: Duration = Duration::from_secs(5);
@@ -216,8 +216,8 @@ impl Upstream {
         let address = backend.ext.get::<Arc<UpstreamAddress>>()?;
         let socket = *backend.addr.as_inet()?;
         // With TLS, an empty SNI would switch certificate checks off: the host is never empty.
-        let named = self.settings.name.as_ref().map_or(&*address.host, UpstreamName::certified);
-        let sni = if address.tls { named.to_owned() } else { String::new() };
+        let sni =
+            if address.tls { self.settings.certified(address).to_owned() } else { String::new() };
         let mut peer = HttpPeer::new(socket, address.tls, sni);
         peer.group_key = self.group;
         peer.client_cert_key.clone_from(&self.client);
@@ -233,22 +233,6 @@ impl Upstream {
         }
         Some(Box::new(peer))
     }
-}
-
-/// Tries once whether each address can be connected to, for `check --online`.
-pub async fn try_connect(app: &AppSettings) -> Vec<String> {
-    let mut problems = Vec::new();
-    for address in &app.upstream.addresses {
-        let connect = tokio::net::TcpStream::connect((address.host.as_str(), address.port));
-        let problem = match tokio::time::timeout(app.upstream.connect_timeout, connect).await {
-            Ok(Ok(_connected)) => continue,
-            Ok(Err(error)) => error.to_string(),
-            Err(_elapsed) => "it does not answer".to_owned(),
-        };
-        let UpstreamAddress { host, port, .. } = address;
-        problems.push(format!("app {}: upstream {host}:{port}: {problem}", app.name));
-    }
-    problems
 }
 
 /// Makes an I/O result a Pingora result.

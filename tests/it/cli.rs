@@ -148,3 +148,28 @@ fn the_program_describes_itself() {
         assert!(man.contains(command), "{command}");
     }
 }
+
+#[test]
+fn a_data_directory_that_is_there_keeps_its_mode_and_a_new_one_is_private() {
+    let site = Site::new();
+    let mode = |name: &str| {
+        std::fs::metadata(site.path().join(name)).unwrap().permissions().mode() & 0o7777
+    };
+    std::fs::create_dir(site.path().join("old")).unwrap();
+    let open = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(site.path().join("old"), open).unwrap();
+    for (dir, expected) in [("old", 0o755), ("new", 0o700)] {
+        let config = site.write(
+            "vestibule.toml",
+            &format!(
+                "data_dir = \"{dir}\"\n[[listeners]]\naddress = \"127.0.0.1:0\"\nkind = \"http\"\n\
+                 [[apps]]\nname = \"app\"\nhosts = [\"app.test\"]\nupstreams = [\"http://127.0.0.1:1\"]\n"
+            ),
+        );
+        let run = run(&["user", "list", "--config", config.to_str().unwrap()]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert_eq!(mode(dir), expected, "{dir}");
+        assert_eq!(mode(&format!("{dir}/keys.toml")), 0o600);
+        assert_eq!(mode(&format!("{dir}/accounts.db")), 0o600);
+    }
+}

@@ -24,6 +24,7 @@ mod cellengine_r;
 mod cellengine_sign_in;
 mod cellengine_tokens;
 mod cellengine_unfinished;
+mod check_online;
 mod cli;
 mod cluster;
 mod config;

@@ -1,7 +1,10 @@
 //! What operators see: health, metrics, an orderly end, and logs that may be shown to anybody.
 
+use tokio_rustls::TlsConnector;
+
+use super::support::certs::Certificates;
 use super::support::client::{self, Browser, PATIENCE};
-use super::support::gateway::{Gateway, PASSWORD, Plan};
+use super::support::gateway::{Gateway, HOST, PASSWORD, Plan};
 use super::support::log::Line;
 use super::support::upstream::Recorder;
 use super::support::visitor::{self, PENDING, SESSION};
@@ -182,4 +185,49 @@ async fn a_changed_configuration_is_taken_up_on_sighup_and_a_bad_one_is_not() {
     within(PATIENCE, "the first rule to hold again", taken_up).await;
     gateway.signal("TERM");
     assert_eq!(gateway.ended().await.code(), Some(0), "{}", gateway.log.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_needs_a_restart_is_named_on_sighup_and_other_certificates_are_shown() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let first = std::fs::read_to_string(&gateway.config).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let other = Certificates::make(dir.path(), &[HOST]);
+    let shown = async |certificates: &Certificates| {
+        let stream = tokio::net::TcpStream::connect(gateway.https).await.unwrap();
+        let connector = TlsConnector::from(certificates.client("http/1.1"));
+        connector.connect(HOST.try_into().unwrap(), stream).await.is_ok()
+    };
+    assert!(shown(&gateway.certificates).await && !shown(&other).await);
+
+    let ours = format!(
+        "{}\"\nkey = \"{}\"",
+        gateway.certificates.cert.display(),
+        gateway.certificates.key.display()
+    );
+    let theirs = format!("{}\"\nkey = \"{}\"", other.cert.display(), other.key.display());
+    let listener = "address = \"127.0.0.1:0\"\nkind = \"redirect\"";
+    assert!(first.contains(&ours) && first.contains(listener), "{first}");
+    let second = first
+        .replace(&ours, &theirs)
+        .replace(listener, "address = \"127.0.0.2:0\"\nkind = \"redirect\"")
+        .replace("access = \"public\"", "access = \"password\"");
+    let second = format!(
+        "{second}\n[throttle]\nper_login = 4\n[mail]\nhost = \"127.0.0.1\"\nfrom = \"a@b.test\"\n"
+    );
+    std::fs::write(&gateway.config, &second).unwrap();
+    gateway.signal("HUP");
+    let read_again = |line: &Line| {
+        (line.get("message") == Some("the configuration was read again")).then_some(())
+    };
+    gateway.log.wait_for("the end of the reading", read_again).await;
+    assert!(shown(&other).await && !shown(&gateway.certificates).await);
+    let log = gateway.log.text();
+    let named: Vec<_> = log.lines().filter(|line| line.contains("needs a restart")).collect();
+    assert_eq!(named.len(), 3, "{log}");
+    for (line, section) in named.iter().zip(["listeners", "throttle", "mail"]) {
+        assert!(line.contains(&format!("\"section\":\"{section}\"")), "{line}");
+    }
+    assert!(log.contains("weakening: "), "what is weak is told again: {log}");
 }

@@ -26,7 +26,7 @@ use super::file;
 pub(super) type Statement<'q> = Query<'q, Any, sqlx::any::AnyArguments>;
 
 /// Opening may wait for another process that is opening.
-const OPENING: Duration = Duration::from_secs(15);
+pub(super) const OPENING: Duration = Duration::from_secs(15);
 /// A local file is not hung, only busy: one honest wait for the connection and one for the lock.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -38,7 +38,7 @@ pub(super) struct Step {
     pub(super) sql: &'static str,
 }
 
-fn migrator(steps: &[Step]) -> Migrator {
+pub(super) fn migrator(steps: &[Step]) -> Migrator {
     let step = |step: &Step| {
         let sql = step.sql.into_sql_str();
         Migration::new(step.version, step.name.into(), MigrationType::Simple, sql, false)
@@ -93,15 +93,7 @@ impl Database {
         url: &Secret,
         schema: &[Step],
     ) -> Stored<Self> {
-        let invalid = || StoreError {
-            store,
-            reason: "its address is not valid; write postgres://user:password@host:port/database"
-                .to_owned(),
-        };
-        if !["postgres://", "postgresql://"].iter().any(|scheme| url.reveal().starts_with(scheme)) {
-            return Err(invalid());
-        }
-        let options = options(url.reveal()).map_err(|_may_hold_the_address| invalid())?;
+        let options = postgres_options(store, url)?;
         within(store, OPENING, prepare(&options, "SELECT 1", schema)).await?;
         let setup = format!("SET statement_timeout = {}", PATIENCE.as_millis());
         let pool = pool(10, setup).connect_lazy_with(options);
@@ -160,9 +152,23 @@ impl Database {
     }
 }
 
-fn options(url: &str) -> sqlx::Result<AnyConnectOptions> {
+/// How to connect to the database at `url`.
+pub(super) fn options(url: &str) -> sqlx::Result<AnyConnectOptions> {
     sqlx::any::install_default_drivers();
     Ok(url.parse::<AnyConnectOptions>()?.disable_statement_logging())
+}
+
+/// How to connect to a PostgreSQL server.
+pub(super) fn postgres_options(store: &'static str, url: &Secret) -> Stored<AnyConnectOptions> {
+    let invalid = || StoreError {
+        store,
+        reason: "its address is not valid; write postgres://user:password@host:port/database"
+            .to_owned(),
+    };
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.reveal().starts_with(scheme)) {
+        return Err(invalid());
+    }
+    options(url.reveal()).map_err(|_may_hold_the_address| invalid())
 }
 
 fn pool(size: u32, setup: String) -> AnyPoolOptions {
@@ -177,8 +183,9 @@ fn pool(size: u32, setup: String) -> AnyPoolOptions {
     )
 }
 
+/// What made a migration fail.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open; the rest is passed on")]
-fn migration_failure(error: MigrateError) -> sqlx::Error {
+pub(super) fn migration_failure(error: MigrateError) -> sqlx::Error {
     match error {
         MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) => inner,
         other => sqlx::Error::from(other),
@@ -198,7 +205,8 @@ async fn prepare(
     connection.close().await
 }
 
-async fn within<T>(
+/// Does `work` within `limit`.
+pub(super) async fn within<T>(
     store: &'static str,
     limit: Duration,
     work: impl Future<Output = sqlx::Result<T>> + Send,
@@ -212,7 +220,7 @@ async fn within<T>(
 /// What an error says to the operator. Messages of the driver that could quote an address or a
 /// record are replaced.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open: what is new is kept quiet")]
-fn failure(store: &'static str, error: &sqlx::Error) -> StoreError {
+pub(super) fn failure(store: &'static str, error: &sqlx::Error) -> StoreError {
     let reason = match error {
         sqlx::Error::PoolTimedOut => TOO_SLOW.to_owned(),
         sqlx::Error::PoolClosed => "it was closed because the program is stopping".to_owned(),

@@ -10,6 +10,7 @@ pub mod ephemeral;
 mod factors;
 mod file;
 mod guesses;
+mod look;
 mod resets;
 mod tickets;
 mod values;
@@ -20,6 +21,7 @@ use crate::auth::ports::Stored;
 use crate::base::secret::Secret;
 
 use database::{Database, Step};
+pub use look::Found;
 
 const SQLITE: &str = "the account database (SQLite)";
 const POSTGRES: &str = "the account database (PostgreSQL)";
@@ -52,6 +54,20 @@ fn schema(audit: &'static str) -> Vec<Step> {
     ]
 }
 
+fn sqlite_schema() -> Vec<Step> {
+    schema(concat!(
+        include_str!("migrations/audit_0002.sql"),
+        include_str!("migrations/audit_0002_sqlite.sql")
+    ))
+}
+
+fn postgres_schema() -> Vec<Step> {
+    schema(concat!(
+        include_str!("migrations/audit_0002.sql"),
+        include_str!("migrations/audit_0002_postgres.sql")
+    ))
+}
+
 /// Where the account database is.
 #[derive(Clone, Debug)]
 pub enum SqlTarget {
@@ -79,21 +95,21 @@ impl SqlStore {
     pub async fn open(target: SqlTarget) -> Stored<Self> {
         let db = match target {
             SqlTarget::Embedded(path) => {
-                let steps = schema(concat!(
-                    include_str!("migrations/audit_0002.sql"),
-                    include_str!("migrations/audit_0002_sqlite.sql")
-                ));
-                Database::sqlite(SQLITE, &path, &steps, "FULL").await?
+                Database::sqlite(SQLITE, &path, &sqlite_schema(), "FULL").await?
             }
             SqlTarget::Postgres(url) => {
-                let steps = schema(concat!(
-                    include_str!("migrations/audit_0002.sql"),
-                    include_str!("migrations/audit_0002_postgres.sql")
-                ));
-                Database::postgres(POSTGRES, &url, &steps).await?
+                Database::postgres(POSTGRES, &url, &postgres_schema()).await?
             }
         };
         Ok(Self { db })
+    }
+
+    /// Looks at the database without changing anything. Fails as [`Self::open`] would.
+    pub async fn look(target: &SqlTarget) -> Stored<Found> {
+        match target {
+            SqlTarget::Embedded(path) => look::sqlite(SQLITE, path, &sqlite_schema()).await,
+            SqlTarget::Postgres(url) => look::postgres(POSTGRES, url, &postgres_schema()).await,
+        }
     }
 
     /// Closes all connections, for an orderly stop. Operations after it fail.

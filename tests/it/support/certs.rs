@@ -1,10 +1,12 @@
 //! A certificate authority of our own for one test, and the only one its clients accept.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
 };
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::PrivatePkcs8KeyDer;
@@ -26,6 +28,11 @@ pub(crate) struct Certificates {
 impl Certificates {
     /// Makes a certificate for `names` in `dir`.
     pub(crate) fn make(dir: &Path, names: &[&str]) -> Self {
+        Self::make_for(dir, names, 1975..4096)
+    }
+
+    /// Makes a certificate for `names` in `dir` that holds in these years.
+    pub(crate) fn make_for(dir: &Path, names: &[&str], years: Range<i32>) -> Self {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -33,7 +40,10 @@ impl Certificates {
         let issuer = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+        let mut leaf = CertificateParams::new(names).unwrap();
+        leaf.not_before = date_time_ymd(years.start, 1, 1);
+        leaf.not_after = date_time_ymd(years.end, 1, 1);
+        let leaf = leaf.signed_by(&key, &issuer).unwrap();
         let (cert_file, key_file) = (dir.join("server.pem"), dir.join("server.key"));
         std::fs::write(&cert_file, leaf.pem()).unwrap();
         std::fs::write(&key_file, key.serialize_pem()).unwrap();

@@ -17,6 +17,7 @@ use crate::auth::ports::Stored;
 use crate::base::clock::Timestamp;
 
 use super::database::{Database, Step};
+use super::look::{self, Found};
 use super::values::moment;
 
 /// The tables, in the order they came to be.
@@ -44,6 +45,11 @@ impl EmbeddedStore {
     /// version of the product.
     pub async fn open(path: &Path) -> Stored<Self> {
         Ok(Self { db: Database::sqlite(STORE, path, SCHEMA, "NORMAL").await? })
+    }
+
+    /// Looks at the file without changing anything. Fails as [`Self::open`] would.
+    pub async fn look(path: &Path) -> Stored<Found> {
+        look::sqlite(STORE, path, SCHEMA).await
     }
 
     /// Closes all connections, for an orderly stop. Operations after it fail.

@@ -1,0 +1,139 @@
+//! SIGHUP: the configuration is read again. What can be taken up while requests go on is; the rest is
+//! named, so that nobody believes it to be in effect.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::AppError;
+use super::serve::say_what_is_weak;
+use crate::auth::app_sign_in::ReservedNames;
+use crate::base::secret::Secret;
+use crate::config::Config;
+use crate::config::settings::{Database, MailSettings, SessionStore, Settings};
+use crate::proxy::ReloadHandle;
+use crate::proxy::settings::ProxySettings;
+
+/// Takes up the apps and certificates of a changed configuration; what is wrong with it is logged
+/// and the old one stays. `running` is what the process was started with.
+pub(super) fn reload_on_hangup(
+    running: Settings,
+    handle: ReloadHandle,
+    reserved: Arc<ReservedNames>,
+) -> Result<impl Future<Output = ()>, AppError> {
+    let mut hangup =
+        signal(SignalKind::hangup()).map_err(AppError::io("cannot listen for signals"))?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            match Config::load(&running.source) {
+                Ok(settings) => take_up(&running, &settings, &handle, &reserved).await,
+                Err(errors) => {
+                    for error in errors {
+                        tracing::error!(%error, "the old configuration stays");
+                    }
+                }
+            }
+        }
+    })
+}
+
+async fn take_up(
+    running: &Settings,
+    settings: &Settings,
+    handle: &ReloadHandle,
+    reserved: &ReservedNames,
+) {
+    reserved.add(&settings.people_meant());
+    if let Err(error) = handle.replace(&settings.proxy, settings.issuer.as_deref()).await {
+        tracing::error!(%error, "the old configuration stays");
+        return;
+    }
+    say_what_is_weak(settings);
+    for section in waiting(running, settings) {
+        tracing::warn!(section, "this has changed, and needs a restart to be taken up");
+    }
+    tracing::info!("the configuration was read again");
+}
+
+/// The sections that differ from what is running and are not taken up without a restart. What only
+/// commands look at is in effect already.
+fn waiting(running: &Settings, new: &Settings) -> Vec<&'static str> {
+    let Settings {
+        source: _,
+        data_dir: _,
+        public_url: _,
+        proxy: ProxySettings { listeners, certificates: _, network, apps: _, workers, drain },
+        admin,
+        keys_file,
+        keys_may_be_made: _,
+        sessions,
+        session_store,
+        database,
+        enrolment,
+        ticket_lifetime: _,
+        issuer: _,
+        passwords,
+        budgets,
+        audit,
+        mail,
+        log,
+        warnings: _,
+        weakenings: _,
+    } = running;
+    let proxy = &new.proxy;
+    let sections = [
+        ("server", (*workers, *drain) == (proxy.workers, proxy.drain)),
+        ("listeners", *listeners == proxy.listeners),
+        ("network", *network == proxy.network),
+        ("admin", *admin == new.admin),
+        ("keys.file", *keys_file == new.keys_file),
+        ("sessions", *sessions == new.sessions),
+        ("sessions.store", same_store(session_store, &new.session_store)),
+        ("accounts.database", same_database(database, &new.database)),
+        ("second_factor.enrolment", *enrolment == new.enrolment),
+        ("passwords", *passwords == new.passwords),
+        ("throttle", *budgets == new.budgets),
+        ("audit", *audit == new.audit),
+        ("mail", same_mail(mail.as_ref(), new.mail.as_ref())),
+        ("log", *log == new.log),
+    ];
+    sections.into_iter().filter(|(_, same)| !same).map(|(section, _)| section).collect()
+}
+
+fn same_store(one: &SessionStore, other: &SessionStore) -> bool {
+    match (one, other) {
+        (SessionStore::Embedded(one), SessionStore::Embedded(other)) => one == other,
+        (
+            SessionStore::Redis { url: one, key_prefix: prefix },
+            SessionStore::Redis { url: other, key_prefix: other_prefix },
+        ) => one.is_same(other) && prefix == other_prefix,
+        (SessionStore::Embedded(_), SessionStore::Redis { .. })
+        | (SessionStore::Redis { .. }, SessionStore::Embedded(_)) => false,
+    }
+}
+
+fn same_database(one: &Database, other: &Database) -> bool {
+    match (one, other) {
+        (Database::Embedded(one), Database::Embedded(other)) => one == other,
+        (Database::Postgres(one), Database::Postgres(other)) => one.is_same(other),
+        (Database::Embedded(_), Database::Postgres(_))
+        | (Database::Postgres(_), Database::Embedded(_)) => false,
+    }
+}
+
+fn same_mail(one: Option<&MailSettings>, other: Option<&MailSettings>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
+    let MailSettings { host, port, tls, ca, login, from, service, site } = one;
+    let same_login = match (login, &other.login) {
+        (None, None) => true,
+        (Some(one), Some(other)) => same_login(one, other),
+        (None, Some(_)) | (Some(_), None) => false,
+    };
+    same_login
+        && (host, port, tls, ca) == (&other.host, &other.port, &other.tls, &other.ca)
+        && (from, service, site) == (&other.from, &other.service, &other.site)
+}
+
+fn same_login(one: &(String, Secret), other: &(String, Secret)) -> bool {
+    one.0 == other.0 && one.1.is_same(&other.1)
+}

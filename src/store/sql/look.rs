@@ -1,0 +1,103 @@
+//! A look at a database that changes nothing: no file is made, no table and no row.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sqlx::any::AnyConnectOptions;
+use sqlx::migrate::{Migrate as _, MigrateError};
+use sqlx::{AnyConnection, Connection as _, Executor as _};
+
+use crate::auth::ports::{StoreError, Stored};
+use crate::base::secret::Secret;
+
+use super::database::{
+    OPENING, Step, failure, migration_failure, migrator, options, postgres_options, within,
+};
+use super::file;
+
+/// Where the driver notes which steps were made.
+const MADE: &str = "_sqlx_migrations";
+/// The questions whether it does.
+const IN_SQLITE: &str =
+    "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
+const IN_POSTGRES: &str = "SELECT 1 FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')";
+
+/// What a look found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// All tables, as this version has them.
+    UpToDate,
+    /// No file, which the next start makes.
+    NoFile,
+    /// Tables that so many steps are missing from, which the next start makes.
+    Behind(usize),
+}
+
+/// Looks at a SQLite file.
+pub(super) async fn sqlite(store: &'static str, path: &Path, schema: &[Step]) -> Stored<Found> {
+    let io = |error: std::io::Error| StoreError {
+        store,
+        reason: format!("{} cannot be read: {error}", path.display()),
+    };
+    if !path.try_exists().map_err(io)? {
+        return Ok(Found::NoFile);
+    }
+    let path = path.canonicalize().map_err(io)?;
+    fs::File::open(&path).map_err(io)?;
+    // While nobody has the file open there is nothing beside it, and a reader would make what it
+    // needs there: it is told that nothing changes.
+    let alone = !beside(&path, "-shm").exists();
+    let how = if alone { "mode=ro&immutable=true" } else { "mode=ro" };
+    let options = options(&format!("{}?{how}", file::url(&path)));
+    let options = options.map_err(|e| failure(store, &e))?;
+    within(store, OPENING, look(&options, "PRAGMA query_only = ON", IN_SQLITE, schema)).await
+}
+
+/// Looks at a database on a PostgreSQL server.
+pub(super) async fn postgres(store: &'static str, url: &Secret, schema: &[Step]) -> Stored<Found> {
+    let options = postgres_options(store, url)?;
+    let read_only = "SET default_transaction_read_only = on";
+    within(store, OPENING, look(&options, read_only, IN_POSTGRES, schema)).await
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    name.into()
+}
+
+async fn look(
+    options: &AnyConnectOptions,
+    read_only: &'static str,
+    has_tables: &'static str,
+    schema: &[Step],
+) -> sqlx::Result<Found> {
+    let mut connection = AnyConnection::connect_with(options).await?;
+    connection.execute(read_only).await?;
+    let missing = if connection.fetch_optional(has_tables).await?.is_some() {
+        missing(&mut connection, schema).await.map_err(migration_failure)?
+    } else {
+        schema.len()
+    };
+    connection.close().await?;
+    Ok(if missing == 0 { Found::UpToDate } else { Found::Behind(missing) })
+}
+
+/// How many steps are still to be made; those made must be ours.
+async fn missing(connection: &mut AnyConnection, schema: &[Step]) -> Result<usize, MigrateError> {
+    if let Some(version) = connection.dirty_version(MADE).await? {
+        return Err(MigrateError::Dirty(version));
+    }
+    let made = connection.list_applied_migrations(MADE).await?;
+    let ours = migrator(schema);
+    for step in &made {
+        match ours.iter().find(|our| our.version == step.version) {
+            None => return Err(MigrateError::VersionMissing(step.version)),
+            Some(our) if our.checksum != step.checksum => {
+                return Err(MigrateError::VersionMismatch(step.version));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(schema.len().saturating_sub(made.len()))
+}
