@@ -104,9 +104,9 @@ fn same_store(one: &SessionStore, other: &SessionStore) -> bool {
     match (one, other) {
         (SessionStore::Embedded(one), SessionStore::Embedded(other)) => one == other,
         (
-            SessionStore::Redis { url: one, key_prefix: prefix },
-            SessionStore::Redis { url: other, key_prefix: other_prefix },
-        ) => one.is_same(other) && prefix == other_prefix,
+            SessionStore::Redis { url: one, ca, key_prefix: prefix },
+            SessionStore::Redis { url: other, ca: other_ca, key_prefix: other_prefix },
+        ) => one.is_same(other) && ca == other_ca && prefix == other_prefix,
         (SessionStore::Embedded(_), SessionStore::Redis { .. })
         | (SessionStore::Redis { .. }, SessionStore::Embedded(_)) => false,
     }

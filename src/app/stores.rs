@@ -1,11 +1,13 @@
 //! Which adapter stands behind which port.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::auth::ports::{
     AccessTokens, Accounts, AppAccounts, AppTokens, Attempts, Audit, Factors, Guesses,
     PasswordResets, PendingLogins, Refusals, Sessions, StoreError, Tickets,
 };
+use crate::base::secret::Secret;
 use crate::config::settings::{Database, SessionStore, Settings};
 use crate::store::redis::RedisStore;
 use crate::store::sql::ephemeral::EmbeddedStore;
@@ -38,11 +40,20 @@ pub(super) async fn look_at_sessions(settings: &Settings) -> Result<Option<Strin
             let found = EmbeddedStore::look(&dir.join(SESSIONS_FILE)).await?;
             Ok(in_words("the session store", found))
         }
-        SessionStore::Redis { url, key_prefix } => {
-            Sessions::ping(&RedisStore::open(url, key_prefix)?).await?;
+        SessionStore::Redis { url, ca, key_prefix } => {
+            Sessions::ping(&redis(url, ca.as_deref(), key_prefix)?).await?;
             Ok(None)
         }
     }
+}
+
+fn redis(url: &Secret, ca: Option<&Path>, key_prefix: &str) -> Result<RedisStore, StoreError> {
+    let Some(file) = ca else { return RedisStore::open(url, key_prefix) };
+    let pem = std::fs::read(file).map_err(|error| StoreError {
+        store: "the session store (Redis)",
+        reason: format!("its CA {} cannot be read: {error}", file.display()),
+    })?;
+    RedisStore::open_with_ca(url, key_prefix, Some(&pem))
 }
 
 fn in_words(store: &str, found: Found) -> Option<String> {
@@ -107,8 +118,8 @@ impl Stores {
                     attempts: store,
                 })
             }
-            SessionStore::Redis { url, key_prefix } => {
-                let store = Arc::new(RedisStore::open(url, key_prefix)?);
+            SessionStore::Redis { url, ca, key_prefix } => {
+                let store = Arc::new(redis(url, ca.as_deref(), key_prefix)?);
                 Ok(Self {
                     accounts,
                     app_accounts,

@@ -83,7 +83,7 @@ fn listeners(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
 fn stores(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
     let sessions = match &settings.session_store {
         SessionStore::Embedded(dir) => format!("embedded in {}", dir.display()),
-        SessionStore::Redis { url: _secret, key_prefix } => {
+        SessionStore::Redis { url: _secret, ca: _, key_prefix } => {
             format!("redis ***, key_prefix {key_prefix}")
         }
     };

@@ -115,6 +115,9 @@ pub enum SessionStore {
     Redis {
         /// `redis://` or `rediss://`, with credentials.
         url: Secret,
+        /// What the certificate of a `rediss://` server is checked against; the public authorities
+        /// where there is none.
+        ca: Option<PathBuf>,
         /// What every key starts with.
         key_prefix: String,
     },

@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::support::certs::Certificates;
 use super::support::client::{self, Browser, PATIENCE};
 use super::support::cluster::Cluster;
 use super::support::codes::Codes;
+use super::support::gateway::{self, Gateway, Plan};
+use super::support::servers::RedisServer;
+use super::support::upstream::Recorder;
 use super::support::visitor::{self, SESSION};
 use super::support::{html, within};
 
@@ -152,4 +156,29 @@ async fn without_redis_people_are_told_to_wait_and_with_it_all_is_as_before() {
     assert_eq!(back.status, 303, "{}", back.text());
     assert_eq!(browser.at(&cluster.two).fetch("/app").await.status, 200);
     drop(cluster.app);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_lie_in_a_redis_that_shows_a_certificate_of_ones_own_ca() {
+    let (app, files) = (Recorder::start().await, tempfile::tempdir().unwrap());
+    let certificates = Certificates::make(files.path(), &["localhost"]);
+    let ca = format!("ca = \"{}\"\n", certificates.authority.display());
+    let redis = RedisServer::start_tls(certificates);
+    let keys = files.path().join("keys.toml");
+    gateway::make_keys(&keys);
+    let plan = Plan::new(&app);
+    let extra = format!("[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n{ca}", redis.url());
+    let plan = Plan { extra: plan.extra.clone() + &extra, keys: Some(keys), ..plan };
+    let gateway = Gateway::start(&plan).await;
+    let (mut browser, _person) = visitor::signed_in(&gateway, "alice").await;
+    assert_eq!(browser.fetch("/app").await.status, 200);
+
+    let config = std::fs::read_to_string(&gateway.config).unwrap();
+    std::fs::write(&gateway.config, config.replace(&ca, "")).unwrap();
+    let told = gateway.command(&["check", "--online"], "");
+    let told = String::from_utf8_lossy(&[told.stdout, told.stderr].concat()).into_owned();
+    assert!(
+        told.contains("its certificate is not trusted; give the one of its CA as redis.ca"),
+        "{told}"
+    );
 }

@@ -146,6 +146,8 @@ pub(super) struct RawKeys {
 pub(super) struct RawRedis {
     /// redis://[user:password@]host[:port][/db], or rediss:// for TLS.
     pub(super) url: Option<SecretRef>,
+    /// The certificates (PEM) that a rediss:// server is checked against.
+    pub(super) ca: Option<PathBuf>,
     /// What every key in Redis starts with.
     #[schemars(extend("default" = "vestibule"))]
     pub(super) key_prefix: Option<String>,

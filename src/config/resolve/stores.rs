@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+use super::certificates;
 use super::upstream::is_loopback;
 use crate::base::secret::Secret;
 use crate::config::key_path::KeyPath;
@@ -102,15 +103,27 @@ fn sessions(raw: &RawConfig, dir: &Path, r: &mut Reader<'_>) -> SessionStore {
             .map(|parsed| (url, parsed))
             .ok()
     });
+    let ca = redis.ca.as_ref().map(|file| {
+        let file = r.path(file);
+        if let Err(why) = certificates::chain(&file) {
+            r.fail(&at.key("ca"), why);
+        }
+        file
+    });
     match (in_redis, url) {
         (Some(true), Some((url, parsed))) => {
+            if ca.is_some() && parsed.scheme() == "redis" {
+                r.warn(&at.key("ca"), "is not used: only rediss:// shows a certificate");
+            }
             if parsed.scheme() == "redis" && !is_loopback(parsed.host_str().unwrap_or_default()) {
                 r.warn(&url_key, "plain redis:// off loopback: use rediss:// for TLS");
             }
-            SessionStore::Redis { url, key_prefix }
+            SessionStore::Redis { url, ca, key_prefix }
         }
         // The wish counts for the other checks, although the URL is bad.
-        (Some(true), None) => SessionStore::Redis { url: Secret::new(String::new()), key_prefix },
+        (Some(true), None) => {
+            SessionStore::Redis { url: Secret::new(String::new()), ca, key_prefix }
+        }
         _ => embedded,
     }
 }

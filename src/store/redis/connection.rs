@@ -100,11 +100,19 @@ impl Connection {
     }
 }
 
+/// Whether TLS broke off over the server's certificate. The crate says so in words only.
+fn is_about_certificate(failed: &RedisError) -> bool {
+    failed.to_string().contains("certificate")
+}
+
 /// What an error says to the operator. What could quote an address or a record is left out.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open: what is new is kept quiet")]
 fn reason(failed: &RedisError) -> String {
     match failed.kind() {
         ErrorKind::Io if failed.is_timeout() => TOO_SLOW.to_owned(),
+        ErrorKind::Io if is_about_certificate(failed) => {
+            "its certificate is not trusted; give the one of its CA as redis.ca".to_owned()
+        }
         ErrorKind::Io => "it cannot be reached; check that it runs at the address given".to_owned(),
         ErrorKind::AuthenticationFailed => {
             "it refused the user name or the password in its address".to_owned()

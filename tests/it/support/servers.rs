@@ -17,6 +17,8 @@ use parking_lot::{Mutex, const_mutex};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
 
+use super::certs::Certificates;
+
 /// A free port is taken by somebody else between the look and the start, now and then.
 const STARTS: u32 = 10;
 
@@ -140,25 +142,46 @@ impl Drop for Process {
 pub(crate) struct RedisServer {
     dir: TempDir,
     port: u16,
+    tls: Option<Certificates>,
     process: Option<Process>,
 }
 
 impl RedisServer {
     /// Starts one on a free port.
     pub(crate) fn start() -> Self {
+        Self::with(None)
+    }
+
+    /// The same for TLS only, with a certificate for `localhost`.
+    pub(crate) fn start_tls(certificates: Certificates) -> Self {
+        Self::with(Some(certificates))
+    }
+
+    fn with(tls: Option<Certificates>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for _ in 0..STARTS {
             let port = free_port();
-            if let Some(process) = Self::launch(dir.path(), port) {
-                return Self { dir, port, process: Some(process) };
+            if let Some(process) = Self::launch(dir.path(), port, tls.as_ref()) {
+                return Self { dir, port, tls, process: Some(process) };
             }
         }
         panic!("redis-server did not start on any of {STARTS} ports");
     }
 
-    fn launch(dir: &Path, port: u16) -> Option<Process> {
+    fn launch(dir: &Path, port: u16, tls: Option<&Certificates>) -> Option<Process> {
         let mut redis = command(&find("redis-server"), None);
-        redis.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+        redis.args(["--bind", "127.0.0.1", "--save", ""]);
+        match tls {
+            None => redis.args(["--port", &port.to_string()]),
+            Some(known) => redis
+                .args(["--port", "0", "--tls-auth-clients", "no", "--tls-port", &port.to_string()])
+                .arg("--tls-cert-file")
+                .arg(&known.cert)
+                .arg("--tls-key-file")
+                .arg(&known.key)
+                .arg("--tls-ca-cert-file")
+                .arg(&known.authority),
+        };
         redis.args(["--appendonly", "no", "--daemonize", "no", "--dir"]).arg(dir);
         redis.args(["--enable-debug-command", "no"]);
         Process::start(redis, "Ready to accept connections", false)
@@ -166,7 +189,10 @@ impl RedisServer {
 
     /// Its address.
     pub(crate) fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/0", self.port)
+        match self.tls {
+            None => format!("redis://127.0.0.1:{}/0", self.port),
+            Some(_) => format!("rediss://localhost:{}/0", self.port),
+        }
     }
 
     /// Ends it at once; what it held is lost.
@@ -177,7 +203,7 @@ impl RedisServer {
     /// Starts it anew, empty, on the same port.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        self.process = Self::launch(self.dir.path(), self.port);
+        self.process = Self::launch(self.dir.path(), self.port, self.tls.as_ref());
         assert!(self.process.is_some(), "redis-server did not start again on port {}", self.port);
     }
 
