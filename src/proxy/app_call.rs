@@ -13,13 +13,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_rustls::TlsConnector;
 
+use super::client_tls::client_config;
 use super::own_name::OwnName;
 use super::settings::{AppSettings, HostPattern, UpstreamAddress, UpstreamName, UpstreamSettings};
 use super::upstream::BadUpstream;
@@ -124,40 +123,8 @@ fn callables(
         .collect()
 }
 
-fn certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| format!("{}: {error}", path.display()))
-}
-
 fn connector(upstream: &UpstreamSettings) -> Result<TlsConnector, String> {
-    let mut roots = RootCertStore::empty();
-    match &upstream.ca {
-        Some(path) => {
-            for certificate in certificates(path)? {
-                roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots);
-    let config = match &upstream.client_certificate {
-        None => builder.with_no_client_auth(),
-        Some(files) => {
-            let key = PrivateKeyDer::from_pem_file(&files.key)
-                .map_err(|error| format!("{}: {error}", files.key.display()))?;
-            builder
-                .with_client_auth_cert(certificates(&files.cert)?, key)
-                .map_err(|error| error.to_string())?
-        }
-    };
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(TlsConnector::from(Arc::new(client_config(upstream)?)))
 }
 
 impl Callable {

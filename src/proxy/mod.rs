@@ -7,6 +7,7 @@ mod app_call;
 mod arrival;
 mod bridge;
 mod client;
+mod client_tls;
 mod connection;
 mod counts;
 mod credentials;

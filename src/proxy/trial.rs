@@ -3,15 +3,14 @@
 //! request is made.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{AlertDescription, CertificateError, ClientConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::client_tls::client_config;
 use super::settings::{AppSettings, UpstreamAddress, UpstreamSettings};
 use crate::base::clock::Timestamp;
 
@@ -50,40 +49,8 @@ async fn try_one(upstream: &UpstreamSettings, address: &UpstreamAddress) -> Resu
 
 const NO_HTTP2: &str = "it does not speak HTTP/2, which upstream_http2 asks for";
 
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// The conditions of forwarding: whom to believe, what to show, what to speak.
 fn config(upstream: &UpstreamSettings) -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    match &upstream.ca {
-        Some(path) => {
-            for certificate in chain(path)? {
-                roots.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots);
-    let mut config = match &upstream.client_certificate {
-        None => builder.with_no_client_auth(),
-        Some(files) => {
-            let key = PrivateKeyDer::from_pem_file(&files.key)
-                .map_err(|error| format!("{}: {error}", files.key.display()))?;
-            builder
-                .with_client_auth_cert(chain(&files.cert)?, key)
-                .map_err(|error| error.to_string())?
-        }
-    };
+    let mut config = client_config(upstream)?;
     let protocol: &[u8] = if upstream.http2 { b"h2" } else { b"http/1.1" };
     config.alpn_protocols = vec![protocol.to_vec()];
     Ok(config)
