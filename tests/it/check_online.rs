@@ -29,14 +29,17 @@ fn check(site: &Site, toml: &str) -> Run {
     run(&["check", "--online", "--config", file.to_str().unwrap()])
 }
 
-/// All there is in a directory, with mode, length and time of change.
+/// All there is in a directory, with mode, length and time of change; without that time for the
+/// memory that readers of an SQLite database share, where each notes what it reads.
 fn listing(dir: &Path) -> String {
     let mut all = String::new();
     let mut entries: Vec<_> = std::fs::read_dir(dir).unwrap().map(Result::unwrap).collect();
     entries.sort_by_key(std::fs::DirEntry::path);
     for entry in entries {
         let (path, about) = (entry.path(), entry.metadata().unwrap());
-        let (mode, changed) = (about.permissions().mode(), about.mtime_nsec());
+        let shared = path.extension().is_some_and(|ending| ending == "db-shm");
+        let (mode, changed) =
+            (about.permissions().mode(), if shared { 0 } else { about.mtime_nsec() });
         writeln!(all, "{} {mode:o} {changed} {}", path.display(), about.len()).unwrap();
         if about.is_dir() {
             all.push_str(&listing(&path));

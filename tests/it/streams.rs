@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use h2::RecvStream;
 use h2::client::SendRequest;
 use http::{HeaderMap, HeaderValue, Request};
 use ring::digest::{Context, SHA256};
@@ -244,17 +245,36 @@ async fn a_big_download_arrives_unchanged_and_is_not_held_in_memory() {
     assert!(grown < GROWTH, "memory grew by {} KiB", grown / 1024);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn trailers_of_answers_pass_where_both_sides_speak_http2_and_those_of_requests_do_not() {
+/// A gateway before an app that speaks HTTP/2, with `settings`, and a client of it.
+async fn grpc_behind(settings: &str) -> (GrpcApp, Gateway, SendRequest<Bytes>) {
     let (recorder, grpc) = (Recorder::start().await, GrpcApp::start().await);
-    let open =
-        "upstream_http2 = true\n[[apps.rules]]\npath = \"/service/**\"\naccess = \"public\"\n";
+    let open = format!(
+        "upstream_http2 = true\n{settings}\
+         [[apps.rules]]\npath = \"/service/**\"\naccess = \"public\"\n"
+    );
     let url = format!("http://{}", grpc.address);
-    let plan = Plan::new(&recorder).app("grpc", "other.test", &url, open);
+    let plan = Plan::new(&recorder).app("grpc", "other.test", &url, &open);
     let gateway = Gateway::start(&plan).await;
     let mut browser = Browser::new(&gateway);
-    browser.host = "other.test".to_owned();
-    let mut client = h2(&browser).await;
+    "other.test".clone_into(&mut browser.host);
+    let client = h2(&browser).await;
+    (grpc, gateway, client)
+}
+
+/// The whole of a body over HTTP/2.
+async fn all_of(body: &mut RecvStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let Some(piece) = within(PATIENCE, "the body", body.data()).await {
+        let piece = piece.unwrap();
+        body.flow_control().release_capacity(piece.len()).unwrap();
+        all.extend_from_slice(&piece);
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trailers_of_answers_pass_where_both_sides_speak_http2_and_those_of_requests_do_not() {
+    let (grpc, _gateway, mut client) = grpc_behind("").await;
     let request = Request::builder()
         .method("POST")
         .uri("https://other.test/service/Method")
@@ -271,12 +291,7 @@ async fn trailers_of_answers_pass_where_both_sides_speak_http2_and_those_of_requ
     let answer = within(PATIENCE, "the answer", answer).await.unwrap();
     assert_eq!(answer.status(), 200);
     let mut body = answer.into_body();
-    let mut echoed = Vec::new();
-    while let Some(piece) = within(PATIENCE, "the body", body.data()).await {
-        let piece = piece.unwrap();
-        body.flow_control().release_capacity(piece.len()).unwrap();
-        echoed.extend_from_slice(&piece);
-    }
+    let echoed = all_of(&mut body).await;
     let end = within(PATIENCE, "the trailers", body.trailers()).await.unwrap().unwrap();
     assert_eq!(echoed, b"hello");
     assert_eq!(end.get("grpc-status").unwrap(), "5");
@@ -287,15 +302,7 @@ async fn trailers_of_answers_pass_where_both_sides_speak_http2_and_those_of_requ
 /// However long an upload takes in all: the app may be silent while it flows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_upload_to_an_app_over_http2_takes_as_long_as_it_takes() {
-    let (recorder, grpc) = (Recorder::start().await, GrpcApp::start().await);
-    let open = "upstream_http2 = true\nread_timeout = \"400ms\"\n[[apps.rules]]\n\
-                path = \"/service/**\"\naccess = \"public\"\n";
-    let url = format!("http://{}", grpc.address);
-    let plan = Plan::new(&recorder).app("grpc", "other.test", &url, open);
-    let gateway = Gateway::start(&plan).await;
-    let mut browser = Browser::new(&gateway);
-    browser.host = "other.test".to_owned();
-    let mut client = h2(&browser).await;
+    let (_grpc, _gateway, mut client) = grpc_behind("read_timeout = \"400ms\"\n").await;
     let request = Request::post("https://other.test/service/Late").body(()).unwrap();
     let (answer, mut sender) = client.send_request(request, false).unwrap();
     let mut beat = tokio::time::interval(Duration::from_millis(150));
@@ -305,12 +312,7 @@ async fn a_slow_upload_to_an_app_over_http2_takes_as_long_as_it_takes() {
     }
     let answer = within(PATIENCE, "the answer", answer).await.unwrap();
     assert_eq!(answer.status(), 200);
-    let mut body = answer.into_body();
-    let mut echoed = Vec::new();
-    while let Some(piece) = within(PATIENCE, "the body", body.data()).await {
-        echoed.extend_from_slice(&piece.unwrap());
-    }
-    assert_eq!(echoed, b"drip".repeat(10));
+    assert_eq!(all_of(&mut answer.into_body()).await, b"drip".repeat(10));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
