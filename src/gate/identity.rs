@@ -2,6 +2,7 @@
 
 use http::HeaderValue;
 
+use super::values::side_by_side;
 use crate::auth::account::Identity;
 
 /// What an app is told of a person, as header values.
@@ -18,19 +19,24 @@ pub struct IdentityHeaders {
 }
 
 /// Header values are bytes; text beyond ASCII goes as UTF-8 and control characters are dropped.
-fn header_value(text: &str) -> HeaderValue {
-    let clean: String = text.chars().filter(|c| !c.is_control()).collect();
-    HeaderValue::from_bytes(clean.as_bytes()).unwrap_or_else(|_| HeaderValue::from_static(""))
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 impl IdentityHeaders {
     pub(super) fn new(identity: &Identity) -> Self {
-        let groups = identity.groups.join(",");
+        let name = clean(identity.name.as_str());
+        let display = clean(&identity.display_name);
+        let email = identity.email.as_deref().map(clean);
+        let groups = clean(&identity.groups.join(","));
+        let texts = [name.as_str(), &display, email.as_deref().unwrap_or_default(), &groups];
+        let [user, name, email_value, groups_value] =
+            side_by_side(texts).unwrap_or([const { HeaderValue::from_static("") }; 4]);
         Self {
-            user: header_value(identity.name.as_str()),
-            name: header_value(&identity.display_name),
-            email: identity.email.as_deref().map(header_value),
-            groups: (!groups.is_empty()).then(|| header_value(&groups)),
+            user,
+            name,
+            email: email.map(|_| email_value),
+            groups: (!groups.is_empty()).then_some(groups_value),
         }
     }
 }

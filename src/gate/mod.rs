@@ -14,3 +14,4 @@ pub mod policy;
 pub mod rule;
 pub mod sessions;
 pub mod target;
+pub mod values;

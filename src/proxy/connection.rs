@@ -20,7 +20,7 @@ use pingora_core::protocols::{
     TimingDigest, UniqueID,
 };
 use pingora_http::ResponseHeader;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::app::Apps;
@@ -36,8 +36,8 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_mins(1);
 /// A client that takes nothing of what is sent for this long is given up.
 const WRITE_IDLE: Duration = Duration::from_mins(1);
-/// Bytes read ahead and gathered for writing: Pingora's own default would cost 64 KiB a connection.
-const READ_BUFFER: usize = 8 * 1024;
+/// Bytes gathered for writing: Pingora's own default would cost 64 KiB a connection. Nothing is read
+/// ahead: whoever reads here has a buffer of its own.
 const WRITE_BUFFER: usize = 4 * 1024;
 /// Over HTTP/2 the answers of several streams go out together, up to a whole record of TLS.
 const H2_WRITE_BUFFER: usize = 16 * 1024;
@@ -152,7 +152,7 @@ impl Connection {
 
 /// The byte stream of a connection.
 pub(super) struct ClientStream<S> {
-    io: BufStream<S>,
+    io: BufWriter<S>,
     fd: i32,
     h2: bool,
     connection: Arc<Connection>,
@@ -185,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
         let data = Box::new(Arc::clone(&connection));
         let write_buffer = if h2 { H2_WRITE_BUFFER } else { WRITE_BUFFER };
         Ok(Self {
-            io: BufStream::with_capacity(READ_BUFFER, write_buffer, io),
+            io: BufWriter::with_capacity(write_buffer, io),
             fd,
             h2,
             connection,

@@ -10,6 +10,7 @@ use super::foreign_origin::foreign_websocket;
 use super::forward::drop_spelling;
 use super::gateway::Gateway;
 use super::in_dialect::{in_dialect, leave_out};
+use super::phase::{Phase, unanswered};
 use super::refused::Refused;
 use super::request::RequestState;
 use super::vet::Malformed;
@@ -48,39 +49,41 @@ pub(super) struct Question {
 }
 
 impl From<Refused> for Way {
+    #[cold]
     fn from(refused: Refused) -> Self {
         Self::Refuse(Box::new(refused))
     }
 }
 
 impl From<Malformed> for Way {
+    #[cold]
     fn from(why: Malformed) -> Self {
         Refused::from(why).into()
     }
 }
 
+#[cold]
 pub(super) fn refuse(status: StatusCode, code: &'static str, sentence: &'static str) -> Way {
     Refused::new(status, code, sentence).into()
 }
 
 impl Gateway {
     /// `request_filter`: true when the request has been answered here.
-    pub(super) async fn admit_or_answer(
-        &self,
-        session: &mut Session,
-        state: &mut RequestState,
-    ) -> Result<bool> {
+    pub(super) fn admit_or_answer<'f>(
+        &'f self,
+        session: &'f mut Session,
+        state: &'f mut RequestState,
+    ) -> Phase<'f, Result<bool>> {
         if session.req_header().method == Method::OPTIONS {
             state.bodiless = session.is_body_empty();
         }
         match self.way(session, state) {
             Way::Forward => {
                 drop_spelling(session.req_header_mut());
-                Ok(false)
+                unanswered()
             }
-            // Boxed: the futures of the rare ways would make every request's future large.
             way @ (Way::Own | Way::SignIn(_) | Way::Refuse(_) | Way::Ask(_)) => {
-                Box::pin(self.go_other_way(session, state, way)).await
+                Box::pin(self.go_other_way(session, state, way))
             }
         }
     }

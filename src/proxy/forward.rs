@@ -18,10 +18,13 @@ const REMOTE_NAME: HeaderName = HeaderName::from_static("remote-name");
 const REMOTE_EMAIL: HeaderName = HeaderName::from_static("remote-email");
 const REMOTE_GROUPS: HeaderName = HeaderName::from_static("remote-groups");
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
-/// Headers that are set here.
-const OURS_AT_MOST: usize = 10;
+/// Headers that are set here, without those that tell of the person.
+const OURS: usize = 6;
+
+const A_YEAR: &str = "max-age=31536000";
 
 /// A bug, not a client's fault: answered by 500 before any connection is made.
+#[cold]
 pub(super) fn no_admission() -> Box<Error> {
     tracing::error!("a request without an admission reached the forwarding phase: this is a bug");
     Error::explain(ErrorType::HTTPStatus(500), "no admission")
@@ -47,7 +50,7 @@ pub(super) fn request(upstream: &mut RequestHeader, state: &RequestState) -> Res
         if let Some(dialect) = &site.app.dialect {
             state.left_out.take_out(dialect, headers);
         }
-        headers.reserve(OURS_AT_MOST);
+        headers.reserve(OURS + admission.headers().map_or(0, how_many));
         if let Some(own) = &site.app.own_name {
             own.request(headers, site);
         } else if !state.marks.host {
@@ -85,6 +88,11 @@ fn with_headers(request: &mut RequestHeader, change: impl FnOnce(&mut HeaderMap)
     if let Some(ends) = ends {
         request.set_send_end_stream(ends);
     }
+}
+
+/// How many headers [`identity`] sets.
+fn how_many(person: &IdentityHeaders) -> usize {
+    2 + usize::from(person.email.is_some()) + usize::from(person.groups.is_some())
 }
 
 fn identity(headers: &mut HeaderMap, person: &IdentityHeaders) {
@@ -129,6 +137,7 @@ struct Found {
     cookies: bool,
     site_data: bool,
     transport_security: bool,
+    connection: bool,
     worker: bool,
     alternatives: bool,
 }
@@ -140,13 +149,13 @@ impl Found {
             match *name {
                 header::CONTENT_LENGTH
                 | header::CONTENT_TYPE
-                | header::CONNECTION
                 | header::CACHE_CONTROL
                 | header::DATE
                 | header::ETAG
                 | header::SERVER
                 | header::VARY => {}
                 header::SET_COOKIE => found.cookies = true,
+                header::CONNECTION => found.connection = true,
                 header::ALT_SVC => found.alternatives = true,
                 header::STRICT_TRANSPORT_SECURITY => found.transport_security = true,
                 _ => {
@@ -180,11 +189,30 @@ pub(super) fn response(from_app: &mut ResponseHeader, client: Client) -> Result<
         from_app.remove_header(&header::TRANSFER_ENCODING);
     }
     let switching = from_app.status == StatusCode::SWITCHING_PROTOCOLS;
-    if client.https && !switching && !found.transport_security {
-        let value = HeaderValue::from_static("max-age=31536000");
-        from_app.insert_header("Strict-Transport-Security", value)?;
+    let secure = client.https && !switching && !found.transport_security;
+    if client.version == Version::HTTP_2 {
+        // It has no spelling of names, and no such header: Pingora would carry both along.
+        with_answer_headers(from_app, |headers| {
+            if found.connection {
+                headers.remove(header::CONNECTION);
+            }
+            if secure {
+                let year = HeaderValue::from_static(A_YEAR);
+                headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
+            }
+        });
+    } else if secure {
+        from_app.insert_header("Strict-Transport-Security", HeaderValue::from_static(A_YEAR))?;
     }
     Ok(())
+}
+
+/// As [`with_headers`], for an answer.
+fn with_answer_headers(answer: &mut ResponseHeader, change: impl FnOnce(&mut HeaderMap)) {
+    let empty = ResponseHeader::from(http::Response::new(()).into_parts().0);
+    let mut parts = http::response::Parts::from(std::mem::replace(answer, empty));
+    change(&mut parts.headers);
+    *answer = ResponseHeader::from(parts);
 }
 
 fn app_cookies_only(from_app: &mut ResponseHeader) -> Result<()> {

@@ -1,5 +1,6 @@
 //! Pingora's phases, each in a few lines: what is decided is decided elsewhere.
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::app_call::AppCalls;
 use super::connection;
 use super::forward;
 use super::handshake::{GatedConnect, ReadGate};
+use super::phase::{go_on, over, passed, phase};
 use super::request::{RequestIds, RequestState};
 use super::site::Site;
 use super::{log, refused, tunnel};
@@ -59,49 +61,57 @@ fn connection_of(digest: Option<&Digest>) -> Option<Arc<connection::Connection>>
 
 #[async_trait]
 impl ProxyHttp for Gateway {
-    type CTX = RequestState;
+    type CTX = Box<RequestState>;
 
-    fn new_ctx(&self) -> RequestState {
-        RequestState::new(self.ids.next(), self.clock.monotonic())
+    fn new_ctx(&self) -> Self::CTX {
+        Box::new(RequestState::new(self.ids.next(), self.clock.monotonic()))
     }
 
     fn init_downstream_modules(&self, _modules: &mut pingora_core::modules::http::HttpModules) {
         // No compression: bodies go through as they are.
     }
 
-    async fn early_request_filter(
-        &self,
-        session: &mut Session,
-        state: &mut RequestState,
-    ) -> Result<()> {
-        state.connection = connection_of(session.digest());
-        if let Some(connection) = &state.connection {
-            connection.header_done();
+    phase! {
+        fn early_request_filter<'a, 'b, 'c>(
+            self, session: &'b mut Session, state: &'c mut Self::CTX,
+        ) -> Result<()> {
+            state.connection = connection_of(session.digest());
+            if let Some(connection) = &state.connection {
+                connection.header_done();
+            }
+            // In HTTP/1.1 Pingora gives a body a minute between two reads by itself, and the
+            // connection notices a client that takes nothing.
+            if session.req_header().version == Version::HTTP_2 {
+                session.set_read_timeout(Some(BODY_IDLE));
+                session.set_write_timeout(Some(BODY_IDLE));
+            }
+            if self.draining.load(Ordering::Relaxed) {
+                session.set_keepalive(None);
+            }
+            passed(Ok(()))
         }
-        // In HTTP/1.1 Pingora gives a body a minute between two reads by itself, and the connection
-        // notices a client that takes nothing.
-        if session.req_header().version == Version::HTTP_2 {
-            session.set_read_timeout(Some(BODY_IDLE));
-            session.set_write_timeout(Some(BODY_IDLE));
-        }
-        if self.draining.load(Ordering::Relaxed) {
-            session.set_keepalive(None);
-        }
-        Ok(())
     }
 
-    async fn request_filter(
-        &self,
-        session: &mut Session,
-        state: &mut RequestState,
-    ) -> Result<bool> {
-        self.admit_or_answer(session, state).await
+    phase! {
+        fn request_filter<'a, 'b, 'c>(
+            self, session: &'b mut Session, state: &'c mut Self::CTX,
+        ) -> Result<bool> {
+            self.admit_or_answer(session, state)
+        }
+    }
+
+    phase! {
+        fn proxy_upstream_filter<'a, 'b, 'c>(
+            self, _session: &'b mut Session, _state: &'c mut Self::CTX,
+        ) -> Result<bool> {
+            go_on()
+        }
     }
 
     async fn upstream_peer(
         &self,
         session: &mut Session,
-        state: &mut RequestState,
+        state: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
         if state.admission.is_none() {
             return Err(forward::no_admission());
@@ -139,7 +149,7 @@ impl ProxyHttp for Gateway {
         &self,
         _session: &mut Session,
         peer: &HttpPeer,
-        state: &mut RequestState,
+        state: &mut Self::CTX,
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent yet, so any request may be tried at another address.
@@ -148,97 +158,133 @@ impl ProxyHttp for Gateway {
         error
     }
 
-    async fn upstream_request_filter(
-        &self,
-        _session: &mut Session,
-        upstream: &mut RequestHeader,
-        state: &mut RequestState,
-    ) -> Result<()> {
-        if let Some(gate) = &state.handshake {
-            gate.hold();
+    phase! {
+        fn connected_to_upstream<'a, 'b, 'c, 'd, 'e>(
+            self,
+            _session: &'b mut Session,
+            _reused: bool,
+            _peer: &'c HttpPeer,
+            _fd: RawFd,
+            _digest: Option<&'d Digest>,
+            _state: &'e mut Self::CTX,
+        ) -> Result<()> {
+            passed(Ok(()))
         }
-        forward::request(upstream, state)
     }
 
-    async fn response_filter(
-        &self,
-        session: &mut Session,
-        response: &mut ResponseHeader,
-        state: &mut RequestState,
-    ) -> Result<()> {
-        let https = state.origin.is_some_and(|o| o.https);
-        if response.status == StatusCode::SWITCHING_PROTOCOLS {
-            tunnel::watch(self, state);
-        }
-        let workers = state.site.as_ref().is_none_or(|site| site.app.service_workers);
-        let client = forward::Client { version: session.req_header().version, https, workers };
-        if let Some(site) = state.site.as_deref()
-            && let Some(own) = &site.app.own_name
-        {
-            own.answer(response, site)?;
-        }
-        forward::response(response, client)?;
-        if state.site.as_ref().is_some_and(|site| site.app.dialect.is_some()) {
-            // Boxed: the futures of few apps would make every request's future large.
-            Box::pin(self.bind_tokens(response, state)).await?;
-            if state.signs_out {
-                let request = session.req_header();
-                Box::pin(self.signed_out_by_app(request, response, state)).await?;
+    phase! {
+        fn upstream_request_filter<'a, 'b, 'c, 'd>(
+            self,
+            _session: &'b mut Session,
+            upstream: &'c mut RequestHeader,
+            state: &'d mut Self::CTX,
+        ) -> Result<()> {
+            if let Some(gate) = &state.handshake {
+                gate.hold();
             }
+            passed(forward::request(upstream, state))
         }
-        Ok(())
     }
 
-    async fn request_body_filter(
-        &self,
-        _session: &mut Session,
-        _body: &mut Option<Bytes>,
-        end: bool,
-        state: &mut RequestState,
-    ) -> Result<()> {
-        if end && let Some(gate) = &state.handshake {
-            gate.hand_over();
+    phase! {
+        fn upstream_response_filter<'a, 'b, 'c, 'd>(
+            self,
+            _session: &'b mut Session,
+            _response: &'c mut ResponseHeader,
+            _state: &'d mut Self::CTX,
+        ) -> Result<()> {
+            passed(Ok(()))
         }
-        if let Some(tunnel) = &state.tunnel {
-            tunnel.used.store(true, Ordering::Relaxed);
+    }
+
+    phase! {
+        fn response_filter<'a, 'b, 'c, 'd>(
+            self,
+            session: &'b mut Session,
+            response: &'c mut ResponseHeader,
+            state: &'d mut Self::CTX,
+        ) -> Result<()> {
+            let https = state.origin.is_some_and(|o| o.https);
+            if response.status == StatusCode::SWITCHING_PROTOCOLS {
+                tunnel::watch(self, state);
+            }
+            let workers = state.site.as_ref().is_none_or(|site| site.app.service_workers);
+            let client = forward::Client { version: session.req_header().version, https, workers };
+            if let Some(site) = state.site.as_deref()
+                && let Some(own) = &site.app.own_name
+                && let Err(error) = own.answer(response, site)
+            {
+                return passed(Err(error));
+            }
+            let done = forward::response(response, client);
+            if done.is_err() || state.site.as_ref().is_none_or(|site| site.app.dialect.is_none()) {
+                return passed(done);
+            }
+            Box::pin(async move {
+                self.bind_tokens(response, state).await?;
+                if state.signs_out {
+                    self.signed_out_by_app(session.req_header(), response, state).await?;
+                }
+                Ok(())
+            })
         }
-        Ok(())
+    }
+
+    phase! {
+        fn request_body_filter<'a, 'b, 'c, 'd>(
+            self,
+            _session: &'b mut Session,
+            _body: &'c mut Option<Bytes>,
+            end: bool,
+            state: &'d mut Self::CTX,
+        ) -> Result<()> {
+            if end && let Some(gate) = &state.handshake {
+                gate.hand_over();
+            }
+            if let Some(tunnel) = &state.tunnel {
+                tunnel.used.store(true, Ordering::Relaxed);
+            }
+            passed(Ok(()))
+        }
     }
 
     async fn fail_to_proxy(
         &self,
         session: &mut Session,
         error: &Error,
-        state: &mut RequestState,
+        state: &mut Self::CTX,
     ) -> FailToProxy {
         let error_code = refused::answer_failure(self, session, error, state).await;
         FailToProxy { error_code, can_reuse_downstream: false }
     }
 
-    fn suppress_error_log(&self, _session: &Session, _state: &RequestState, _e: &Error) -> bool {
+    fn suppress_error_log(&self, _session: &Session, _state: &Self::CTX, _e: &Error) -> bool {
         // One line of our own is written in `logging`.
         true
     }
 
-    async fn logging(
-        &self,
-        session: &mut Session,
-        error: Option<&Error>,
-        state: &mut RequestState,
-    ) {
-        if let Some(connection) = &state.connection
-            && session.req_header().version != Version::HTTP_2
-        {
-            connection.request_done();
-        }
-        if let Some(Site { app, .. }) = state.site.as_deref() {
-            if state.admission.is_some() {
-                app.forwarded.one();
-            } else {
-                app.refused.one();
+    phase! {
+        fn logging<'a, 'b, 'c, 'd>(
+            self,
+            session: &'b mut Session,
+            error: Option<&'c Error>,
+            state: &'d mut Self::CTX,
+        ) -> () {
+            if let Some(connection) = &state.connection
+                && session.req_header().version != Version::HTTP_2
+            {
+                connection.request_done();
             }
-            app.rules.count(state.ruling, &state.reports);
+            if let Some(Site { app, .. }) = state.site.as_deref() {
+                if state.admission.is_some() {
+                    app.forwarded.one();
+                } else {
+                    app.refused.one();
+                }
+                app.rules.count(state.ruling, &state.reports);
+            }
+            log::request(session, error, state, &*self.clock);
+            over()
         }
-        log::request(session, error, state, &*self.clock);
     }
 }

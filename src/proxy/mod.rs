@@ -24,6 +24,7 @@ mod openings;
 mod own_name;
 mod own_pages;
 mod own_token;
+mod phase;
 mod quiet;
 mod refused;
 mod request;

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode};
 
 use super::app::{App, Apps};
 use super::request::Origin;
 use super::vet::{self, Malformed};
 use crate::gate::rule::Asked;
+use crate::gate::values::side_by_side;
 
 /// A host as one client sees it.
 #[derive(Debug)]
@@ -42,24 +42,23 @@ impl Site {
     pub(super) fn find(apps: &Apps, host: &str, origin: Origin) -> Result<Self, NoSite> {
         let name = vet::host_name(host).map_err(NoSite::Malformed)?;
         let app = Arc::clone(apps.by_host(&name).ok_or(NoSite::Unknown)?);
-        let value = |text: String| {
-            HeaderValue::from_maybe_shared(Bytes::from(text)).map_err(|_not_a_value| {
-                let sentence = "The Host header is not a name.";
-                NoSite::Malformed(Malformed { status: StatusCode::BAD_REQUEST, sentence })
-            })
-        };
         let client = origin.client.to_string();
         let quoted = if client.contains(':') { format!("\"[{client}]\"") } else { client.clone() };
         let forwarded = format!("for={quoted};host=\"{host}\";proto={}", origin.scheme());
+        let [host_value, forwarded_for, forwarded] = side_by_side([host, &client, &forwarded])
+            .map_err(|_not_a_value| {
+                let sentence = "The Host header is not a name.";
+                NoSite::Malformed(Malformed { status: StatusCode::BAD_REQUEST, sentence })
+            })?;
         Ok(Self {
             app,
             origin,
             host: host.to_owned(),
             name,
             generation: apps.generation(),
-            host_value: value(host.to_owned())?,
-            forwarded_for: value(client)?,
-            forwarded: value(forwarded)?,
+            host_value,
+            forwarded_for,
+            forwarded,
         })
     }
 
