@@ -2,20 +2,24 @@
 # Requests a second and processor time a request: bare Pingora, nginx, and the gateway with its
 # sessions in Redis, in front of the same app, over HTTP/1.1 and over TLS with HTTP/2.
 #
-# All three run at once, on core 0; the load, the app and Redis on core 1. They take turns, so that
-# whatever else happens to the machine happens to all; what counts are the ratios within a round,
-# and of those the median.
+# All three are under load at the same time, on core 0, each with a load of its own; the loads, the
+# app and Redis are on core 1. The kernel has them take turns every few milliseconds, so that whatever
+# else happens to the machine happens to all alike: on a shared machine the same proxy is a third
+# faster or slower from one second to the next, which rounds one after the other would measure. What
+# counts are the ratios within a round, and of those the median. Who is given less of the core than
+# its share (its thread sleeps more often) answers less: the ratio of requests for the same processor
+# time has that taken out.
 #
 # Bare Pingora runs on the gateway's kind of runtime; BARE= (empty) gives it one without work
 # stealing, which is cheaper on a single core.
 #
-#   benches/compare.sh            ROUNDS=7 SECONDS_EACH=5 SESSIONS=50 PROFILE=dist
+#   benches/compare.sh            ROUNDS=15 SECONDS_EACH=3 SESSIONS=50 PROFILE=dist
 set -euo pipefail
 # shellcheck source=benches/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-ROUNDS="${ROUNDS:-7}"
-SECONDS_EACH="${SECONDS_EACH:-5}"
+ROUNDS="${ROUNDS:-15}"
+SECONDS_EACH="${SECONDS_EACH:-3}"
 SESSIONS="${SESSIONS:-50}"
 proxy_core=(taskset -c 0)
 load_core=(taskset -c 1)
@@ -157,7 +161,8 @@ load_h2() {
 }
 
 results="$work/results"
-# measure ROUND PROTOCOL NAME PID PORT
+: >"$results"
+# measure ROUND PROTOCOL NAME PID PORT: one line of what happened meanwhile.
 measure() {
     local before after line redis_before redis_after
     before="$(ticks "$4")"
@@ -167,6 +172,8 @@ measure() {
     redis_after="$(ticks "$redis_pid")"
     [ "$(field failed <<<"$line")" -le 0 ] || fail "not every request to $3 was answered 200: $line"
     [ "$1" -gt 0 ] || return 0
+    # Nobody but the gateway asks Redis.
+    [ "$3" = vestibule ] || redis_after=$redis_before
     echo "round=$1 protocol=$2 name=$3 ticks=$((after - before))" \
         "redis_ticks=$((redis_after - redis_before)) $line" | tee -a "$results" >&2
 }
@@ -178,9 +185,12 @@ for ((round = 0; round <= ROUNDS; round++)); do
         bare_port="bare_$protocol" nginx_port="nginx_$protocol"
         gateway_at="$gateway_http"
         [ "$protocol" = h1 ] || gateway_at="$gateway_https"
-        measure "$round" "$protocol" pingora "$bare_pid" "${!bare_port}"
-        measure "$round" "$protocol" nginx "$nginx_pid" "${!nginx_port}"
-        measure "$round" "$protocol" vestibule "$gateway_pid" "${gateway_at##*:}"
+        under_way=()
+        (trap - EXIT; measure "$round" "$protocol" pingora "$bare_pid" "${!bare_port}") & under_way+=($!)
+        (trap - EXIT; measure "$round" "$protocol" nginx "$nginx_pid" "${!nginx_port}") & under_way+=($!)
+        (trap - EXIT; measure "$round" "$protocol" vestibule "$gateway_pid" "${gateway_at##*:}") &
+        under_way+=($!)
+        for one in "${under_way[@]}"; do wait "$one"; done
     done
 done
 
