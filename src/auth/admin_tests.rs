@@ -168,6 +168,9 @@ impl Factors for Memory {
     ) -> Stored<Option<u32>> {
         down()
     }
+    async fn recovery_was_used(&self, _: AccountId, _: &RecoveryHash) -> Stored<bool> {
+        down()
+    }
     async fn untold_recovery(&self, _: AccountId, _: Timestamp) -> Stored<Option<Timestamp>> {
         down()
     }

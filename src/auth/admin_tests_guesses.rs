@@ -30,6 +30,9 @@ impl Guesses for Memory {
     async fn factor_guess_was_right(&self, _: AccountId, _: Factor) -> Stored<()> {
         down()
     }
+    async fn take_back_factor_guess(&self, _: AccountId, _: Factor, _: &Ladder) -> Stored<()> {
+        down()
+    }
     async fn suspend_factor(&self, _: AccountId, _: Factor, _: u32, _: Timestamp) -> Stored<bool> {
         down()
     }

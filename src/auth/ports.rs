@@ -190,6 +190,8 @@ pub trait Factors: Send + Sync {
         code: &RecoveryHash,
         now: Timestamp,
     ) -> Stored<Option<u32>>;
+    /// Whether this is a recovery code of this account that was used before.
+    async fn recovery_was_used(&self, account: AccountId, code: &RecoveryHash) -> Stored<bool>;
     /// When a recovery code of the account was last used before `before`, if its person was not told
     /// of it yet, whatever became of the codes since.
     async fn untold_recovery(
@@ -216,6 +218,14 @@ pub trait Guesses: Send + Sync {
     ) -> Stored<Counted>;
     /// A guess was right: the count starts afresh, unless the factor is suspended.
     async fn factor_guess_was_right(&self, account: AccountId, factor: Factor) -> Stored<()>;
+    /// Takes back one guess that was counted and not compared, or was of a code that is used up, and
+    /// the wait that it brought, if it did; unless the factor is suspended.
+    async fn take_back_factor_guess(
+        &self,
+        account: AccountId,
+        factor: Factor,
+        ladder: &Ladder,
+    ) -> Stored<()>;
     /// Suspends a factor that has had `most` wrong guesses in a row: true for exactly one caller.
     async fn suspend_factor(
         &self,
@@ -359,8 +369,8 @@ pub trait PendingLogins: Send + Sync {
         id: &HashedToken<PendingToken>,
         now: Timestamp,
     ) -> Stored<Option<PendingLogin>>;
-    /// Counts one guess: how many were made with this one, or `None` when the login is gone. A
-    /// guess beyond `limit` ends the login and is `None`.
+    /// Counts one guess: how many were made with this one, or `None` when the login is gone or
+    /// `limit` guesses were made. Whoever was counted may still finish the login.
     async fn count_guess(
         &self,
         id: &HashedToken<PendingToken>,

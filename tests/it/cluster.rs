@@ -63,6 +63,46 @@ async fn of_fifty_posts_of_one_code_to_two_nodes_exactly_one_signs_in() {
     assert!(all.iter().all(|(status, _)| matches!(status, 303 | 401 | 429)), "{all:?}");
 }
 
+/// A form sent again and again: the browser's one login is not ended by its own code.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_fifty_posts_of_one_form_to_two_nodes_exactly_one_signs_in() {
+    let cluster = Cluster::start().await;
+    let (_first, mut person) = visitor::signed_in(&cluster.one, "alice").await;
+    for wrong_before in [0, 3] {
+        let mut browser = Browser::new(&cluster.one);
+        visitor::prove_password(&mut browser, "alice").await;
+        for _ in 0..wrong_before {
+            let wrong = browser.submit("/_auth/otp", &[("code", "not one")]).await;
+            assert_eq!(wrong.status, 401);
+        }
+        let step = Codes::settled_step(15).await.max(person.codes.used_step() + 1);
+        let code = person.codes.of_step(step);
+        person.codes.mark_used(step);
+        assert_eq!(at_once(&cluster, &mut browser, "/_auth/otp", &code).await, 1);
+    }
+    let mut browser = Browser::new(&cluster.two);
+    visitor::prove_password(&mut browser, "alice").await;
+    let code = person.recovery[0].clone();
+    assert_eq!(at_once(&cluster, &mut browser, "/_auth/recovery", &code).await, 1);
+}
+
+/// Sends a form with `code` fifty times at once, to both nodes in turn: how many signed in.
+async fn at_once(cluster: &Cluster, browser: &mut Browser, path: &str, code: &str) -> usize {
+    let page = browser.get(path).await;
+    let csrf = html::field(&page.text(), "csrf").unwrap();
+    let nodes = [&cluster.one, &cluster.two];
+    let posts = (0..50).map(|number| {
+        let mut browser = browser.at(nodes[number % 2]);
+        let csrf = csrf.as_str();
+        async move {
+            let answer = browser.post(path, &[("code", code), ("csrf", csrf)]).await;
+            assert!(matches!(answer.status, 303 | 401 | 429), "{}", answer.text());
+            usize::from(browser.jar.contains_key(SESSION))
+        }
+    });
+    futures_util::future::join_all(posts).await.into_iter().sum()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_in_redis_opens_a_door() {
     let cluster = Cluster::start().await;

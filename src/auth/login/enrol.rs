@@ -69,7 +69,7 @@ impl LoginService {
         let now = self.now();
         let Some(step) = secret.matching_step(code, now) else {
             let clock = self.clock_off(id, (offered.factor, &secret), None, code).await?;
-            return self.wrong(&guess, token, Factor::Totp, clock, caller).await;
+            return self.wrong(&guess, token, Factor::Totp, (false, clock), caller).await;
         };
         let factor = NewTotpFactor {
             account: id,

@@ -5,6 +5,7 @@
 
 use super::events::throttled;
 use super::guesses::MayTry;
+use super::second::UsedCode;
 use super::{AppRef, FirstFactor, LoginError, LoginService, SecondFactor};
 use crate::auth::account::{Account, LoginName};
 use crate::auth::audit::{Asked, Caller, Context, Event, Guess as Guessed};
@@ -119,25 +120,31 @@ impl LoginService {
         };
         let forgetful = |a: &&Account| !a.disabled && a.password.is_some();
         let able = account.as_ref().filter(forgetful).map(Account::id);
-        let left = self.use_recovery_code(able, code).await?;
-        let proof = able.zip(left).map(|(id, left)| (RecoveryProof::used(id), left));
+        let proof = match (able, self.use_recovery_code(able, code).await?) {
+            (Some(id), UsedCode::Now { left }) => Some((RecoveryProof::used(id), left)),
+            _ => None,
+        };
         Ok((account, proof))
     }
 
-    /// Uses up a recovery code of the account: how many are left, or `None` when it is not one of
-    /// its own. Where there is no account, or it has no codes, the same work is done for nothing.
+    /// Uses up a recovery code of the account. Where there is no account, or it has no codes, the
+    /// same work is done for nothing.
     pub(super) async fn use_recovery_code(
         &self,
         account: Option<AccountId>,
         code: &RecoveryCode,
-    ) -> Result<Option<u32>, LoginError> {
+    ) -> Result<UsedCode, LoginError> {
         let nobody = AccountId::random(self.random())?;
         let id = account.unwrap_or(nobody);
         let set = self.deps.factors.recovery_set(id).await?;
         let salted = set.as_ref().map(|s| (s.salt.as_str(), s.pepper_id.as_str()));
         let hash = self.deps.passwords.hash_recovery_code(code, salted).await?;
         let hash = hash.unwrap_or_else(RecoveryHash::of_nothing);
-        Ok(self.deps.factors.consume_recovery(id, &hash, self.now()).await?)
+        if let Some(left) = self.deps.factors.consume_recovery(id, &hash, self.now()).await? {
+            return Ok(UsedCode::Now { left });
+        }
+        let before = self.deps.factors.recovery_was_used(id, &hash).await?;
+        Ok(if before { UsedCode::Before } else { UsedCode::Unknown })
     }
 
     /// Gives a login that a recovery code began, and that has proved its second factor, the right

@@ -196,6 +196,16 @@ impl LoginService {
         Ok(counted)
     }
 
+    /// A counted guess was not compared, or was of a code that is used up.
+    pub(super) async fn take_back_guess(
+        &self,
+        account: &Account,
+        factor: Factor,
+    ) -> Result<(), LoginError> {
+        let ladder = self.ladder(factor);
+        Ok(self.deps.guesses.take_back_factor_guess(account.id(), factor, &ladder).await?)
+    }
+
     /// A counted guess was wrong: the last one suspends the factor.
     pub(super) async fn factor_was_wrong(
         &self,

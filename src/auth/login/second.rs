@@ -23,6 +23,26 @@ pub(super) struct Guess {
     tries_left: u32,
 }
 
+/// What came of a recovery code.
+pub(super) enum UsedCode {
+    /// It was used up now; so many are left.
+    Now { left: u32 },
+    /// It was used up before.
+    Before,
+    /// It is none of the account's.
+    Unknown,
+}
+
+/// What a typed code is worth.
+pub(super) enum CodeCheck {
+    /// It proves the second factor, for exactly one request.
+    Right(SecondFactorProof),
+    /// It was right, and is used up: by an earlier request, or by one under way.
+    UsedUp,
+    /// It is wrong.
+    Wrong,
+}
+
 /// Whether a guess may be made.
 pub(super) enum Admitted {
     Yes(Box<Guess>),
@@ -52,10 +72,16 @@ impl LoginService {
             Counted::Wait(wait) => return Ok(Admitted::No(SecondFactor::Wait(wait))),
             Counted::Suspended { .. } => return Ok(Admitted::No(SecondFactor::Suspended)),
         };
-        let Some(tries_left) = self.count_in_login(token).await? else { return again };
+        let Some(tries_left) = self.count_in_login(token).await? else {
+            if failures.is_some() {
+                self.take_back_guess(&account, factor).await?;
+            }
+            return again;
+        };
         let guess = Guess { login, account, failures: failures.unwrap_or(0), tries_left };
         if failures.is_none() {
-            return Ok(Admitted::No(self.wrong(&guess, token, factor, None, caller).await?));
+            let wrong = self.wrong(&guess, token, factor, (false, None), caller);
+            return Ok(Admitted::No(wrong.await?));
         }
         Ok(Admitted::Yes(Box::new(guess)))
     }
@@ -106,13 +132,14 @@ impl LoginService {
     }
 
     /// A wrong guess: the last one of a login ends it, the last one of a factor suspends it, and the
-    /// person is told at the next sign-in.
+    /// person is told at the next sign-in. A code that is `used_up` ends and counts for nothing
+    /// else: the same form, sent several times at once, would end the login that it opens.
     pub(super) async fn wrong(
         &self,
         guess: &Guess,
         token: &PlainToken<PendingToken>,
         factor: Factor,
-        clock: Option<ClockOff>,
+        (used_up, clock): (bool, Option<ClockOff>),
         caller: &Caller,
     ) -> Result<SecondFactor, LoginError> {
         let (tries_left, who) = (guess.tries_left, &guess.account.identity);
@@ -126,6 +153,10 @@ impl LoginService {
             address: caller.device.address,
         };
         self.deps.guesses.note_wrong_code(who.account, &noted).await?;
+        if used_up {
+            self.take_back_guess(&guess.account, factor).await?;
+            return Ok(SecondFactor::Wrong { tries_left, clock });
+        }
         self.factor_was_wrong(who, factor, guess.failures, caller).await?;
         if tries_left == 0 {
             self.end_login(&guess.login, token.hashed()).await?;
@@ -145,9 +176,15 @@ impl LoginService {
             Admitted::Yes(guess) => guess,
             Admitted::No(answer) => return Ok(answer),
         };
-        let Some(proof) = self.check_totp(&guess.account, code).await? else {
-            let clock = self.clock_of_authenticator(&guess.account, code).await?;
-            return self.wrong(&guess, token, Factor::Totp, clock, caller).await;
+        let proof = match self.check_totp(&guess.account, code).await? {
+            CodeCheck::Right(proof) => proof,
+            CodeCheck::UsedUp => {
+                return self.wrong(&guess, token, Factor::Totp, (true, None), caller).await;
+            }
+            CodeCheck::Wrong => {
+                let clock = self.clock_of_authenticator(&guess.account, code).await?;
+                return self.wrong(&guess, token, Factor::Totp, (false, clock), caller).await;
+            }
         };
         self.factor_was_right(&guess.account, Factor::Totp).await?;
         let codes = self.deps.factors.recovery_set(guess.account.id()).await?;
@@ -159,17 +196,19 @@ impl LoginService {
         &self,
         account: &Account,
         code: &Code,
-    ) -> Result<Option<SecondFactorProof>, LoginError> {
+    ) -> Result<CodeCheck, LoginError> {
         let id = account.id();
-        let Some(factor) = self.deps.factors.totp(id).await? else { return Ok(None) };
+        let Some(factor) = self.deps.factors.totp(id).await? else { return Ok(CodeCheck::Wrong) };
         let secret = TotpSecret::open(&self.deps.keys, id, factor.id, &factor.sealed)?;
         let now = self.now();
-        let Some(step) = secret.matching_step(code, now) else { return Ok(None) };
-        if !self.claim_step(factor.id, step).await? {
-            return Ok(None);
-        }
-        let first = self.deps.factors.consume_step(id, factor.id, step, now).await?;
-        Ok(first.then(|| SecondFactorProof::verified(id, Factor::Totp)))
+        let Some(step) = secret.matching_step(code, now) else { return Ok(CodeCheck::Wrong) };
+        let first = self.claim_step(factor.id, step).await?
+            && self.deps.factors.consume_step(id, factor.id, step, now).await?;
+        Ok(if first {
+            CodeCheck::Right(SecondFactorProof::verified(id, Factor::Totp))
+        } else {
+            CodeCheck::UsedUp
+        })
     }
 
     /// Whether a wrong code is that of a clock that is off.
@@ -196,8 +235,12 @@ impl LoginService {
             Admitted::Yes(guess) => guess,
             Admitted::No(answer) => return Ok(answer),
         };
-        let Some(proof) = self.check_recovery(&guess.account, code, caller).await? else {
-            return self.wrong(&guess, token, Factor::RecoveryCode, None, caller).await;
+        let proof = match self.check_recovery(&guess.account, code, caller).await? {
+            CodeCheck::Right(proof) => proof,
+            not @ (CodeCheck::UsedUp | CodeCheck::Wrong) => {
+                let why = (matches!(not, CodeCheck::UsedUp), None);
+                return self.wrong(&guess, token, Factor::RecoveryCode, why, caller).await;
+            }
         };
         self.factor_was_right(&guess.account, Factor::RecoveryCode).await?;
         self.finish(*guess, proof, token, caller, false).await
@@ -208,14 +251,17 @@ impl LoginService {
         account: &Account,
         code: &RecoveryCode,
         caller: &Caller,
-    ) -> Result<Option<SecondFactorProof>, LoginError> {
+    ) -> Result<CodeCheck, LoginError> {
         let id = account.id();
-        let left = self.use_recovery_code(Some(id), code).await?;
-        if let Some(left) = left {
-            let event = Event::RecoveryCodeUsed { left, instead_of: Guessed::SecondFactor };
-            self.record(event, &Context::person(caller, &account.identity)).await?;
-        }
-        Ok(left.map(|_| SecondFactorProof::verified(id, Factor::RecoveryCode)))
+        Ok(match self.use_recovery_code(Some(id), code).await? {
+            UsedCode::Now { left } => {
+                let event = Event::RecoveryCodeUsed { left, instead_of: Guessed::SecondFactor };
+                self.record(event, &Context::person(caller, &account.identity)).await?;
+                CodeCheck::Right(SecondFactorProof::verified(id, Factor::RecoveryCode))
+            }
+            UsedCode::Before => CodeCheck::UsedUp,
+            UsedCode::Unknown => CodeCheck::Wrong,
+        })
     }
 
     /// Brings both proofs together and begins the session; where the password is forgotten, a new

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::app_again::Checked;
 use super::events::throttled;
+use super::second::CodeCheck;
 use super::service::count_failure;
 use super::{LoginError, LoginService, Renewed};
 use crate::auth::account::Account;
@@ -212,12 +213,12 @@ impl LoginService {
             }
             Counted::Suspended { .. } | Counted::NoFactor => return Ok(Proved::Wrong),
         };
-        let proof = match code {
+        let checked = match code {
             TypedCode::App(code) => self.check_totp(account, code).await?,
             TypedCode::Recovery(code) => self.check_recovery(account, code, caller).await?,
-            TypedCode::Neither => None,
+            TypedCode::Neither => CodeCheck::Wrong,
         };
-        let Some(proof) = proof else {
+        let CodeCheck::Right(proof) = checked else {
             count_failure("second_factor");
             let context = Context::person(caller, &session.identity);
             self.record(Event::StepUpWrong { guess: Guess::SecondFactor }, &context).await?;

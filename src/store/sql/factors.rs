@@ -279,6 +279,16 @@ impl Factors for SqlStore {
             .await
     }
 
+    async fn recovery_was_used(&self, account: AccountId, code: &RecoveryHash) -> Stored<bool> {
+        let statement = query(
+            "SELECT 1 FROM recovery_codes \
+             WHERE account_id = $1 AND hash = $2 AND used_at IS NOT NULL",
+        )
+        .bind(account.to_string())
+        .bind(code.as_str());
+        Ok(self.db.fetch_one(statement).await?.is_some())
+    }
+
     async fn untold_recovery(
         &self,
         account: AccountId,

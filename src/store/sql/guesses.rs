@@ -21,6 +21,7 @@ struct Statements {
     count: &'static str,
     state: &'static str,
     right: &'static str,
+    take_back: &'static str,
     suspend: &'static str,
     lift: &'static str,
 }
@@ -46,6 +47,13 @@ macro_rules! statements {
                 "UPDATE ",
                 $table,
                 " SET failures = 0, wait_until = 0 WHERE account_id = $1 AND suspended_at IS NULL"
+            ),
+            take_back: concat!(
+                "UPDATE ",
+                $table,
+                " SET failures = failures - 1, \
+                 wait_until = CASE WHEN failures % $2 = 0 THEN 0 ELSE wait_until END \
+                 WHERE account_id = $1 AND failures > 0 AND suspended_at IS NULL"
             ),
             suspend: concat!(
                 "UPDATE ",
@@ -115,6 +123,18 @@ impl Guesses for SqlStore {
     async fn factor_guess_was_right(&self, account: AccountId, factor: Factor) -> Stored<()> {
         let Some(of) = of(factor) else { return Ok(()) };
         self.db.change(query(of.right).bind(account.to_string())).await?;
+        Ok(())
+    }
+
+    async fn take_back_factor_guess(
+        &self,
+        account: AccountId,
+        factor: Factor,
+        ladder: &Ladder,
+    ) -> Stored<()> {
+        let Some(of) = of(factor) else { return Ok(()) };
+        let statement = query(of.take_back).bind(account.to_string()).bind(i64::from(ladder.every));
+        self.db.change(statement).await?;
         Ok(())
     }
 

@@ -82,6 +82,10 @@ async fn a_recovery_code_is_used_by_one_of_fifty_at_once<S: DurablePorts>(place:
     let winners: Vec<u32> = left.into_iter().flatten().collect();
     assert_eq!(winners, [9]);
     assert_eq!(place.two.recovery_set(id).await.unwrap().unwrap().left, 9);
+    let used = async |n| place.two.recovery_was_used(id, &code(n)).await.unwrap();
+    assert_eq!((used(3).await, used(4).await, used(77).await), (true, false, false));
+    let stranger = somebody(place, "mallory").await;
+    assert!(!place.one.recovery_was_used(stranger, &code(3)).await.unwrap());
 }
 
 async fn the_number_of_codes_left_is_exact<S: DurablePorts>(place: &Durable<S>) {

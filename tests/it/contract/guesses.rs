@@ -102,6 +102,27 @@ async fn a_right_guess_starts_its_own_factor_afresh_and_no_other<S: DurablePorts
     assert_eq!(verdict.unwrap(), Counted::NoFactor);
 }
 
+async fn a_guess_that_is_taken_back_takes_its_wait_along<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "judy").await;
+    let back = async || {
+        place.two.take_back_factor_guess(id, Factor::Totp, &ladder()).await.unwrap();
+    };
+    back().await;
+    for failures in 1..=10 {
+        assert_eq!(guess(place, id, start()).await, Counted::Go { failures });
+    }
+    assert!(matches!(guess(place, id, start()).await, Counted::Wait(_)));
+    back().await;
+    assert_eq!(guess(place, id, start()).await, Counted::Go { failures: 10 });
+    let wait = Duration::from_mins(5);
+    assert_eq!(guess(place, id, start()).await, Counted::Wait(wait));
+    let later = start().plus(wait);
+    assert_eq!(guess(place, id, later).await, Counted::Go { failures: 11 });
+    back().await;
+    assert_eq!(guess(place, id, start()).await, Counted::Wait(wait), "that was of another guess");
+    assert_eq!(guess(place, id, later).await, Counted::Go { failures: 11 });
+}
+
 async fn wrong_codes_are_noted_by_login_until_they_are_told<S: DurablePorts>(place: &Durable<S>) {
     let (id, other) = (somebody(place, "dave").await, somebody(place, "erin").await);
     let wrong = |login: &str, secs| WrongCodes {
@@ -146,6 +167,7 @@ super::on_both_databases!(
     ten_wrong_wait_five_minutes_twenty_thirty_and_fifty_are_the_end,
     of_two_hundred_guesses_at_once_no_more_than_ten_are_let_through,
     a_right_guess_starts_its_own_factor_afresh_and_no_other,
+    a_guess_that_is_taken_back_takes_its_wait_along,
     wrong_codes_are_noted_by_login_until_they_are_told,
     forgotten_browsers_stay_forgotten,
 );

@@ -2,9 +2,8 @@ local hash, limit, now = unpack(ARGV, 2)
 if not pending(hash, now) then
   return false
 end
-local guesses = redis.call('HINCRBY', P .. ':p:' .. hash, 'guesses', 1)
-if guesses > tonumber(limit) then
-  end_pending(hash)
+local key = P .. ':p:' .. hash
+if tonumber(redis.call('HGET', key, 'guesses')) >= tonumber(limit) then
   return false
 end
-return guesses
+return redis.call('HINCRBY', key, 'guesses', 1)

@@ -65,18 +65,14 @@ impl PendingLogins for EmbeddedStore {
         now: Timestamp,
     ) -> Stored<Option<u32>> {
         let statement = query(
-            "UPDATE pending_logins SET guesses = guesses + 1 WHERE id = $1 AND expires_at > $2 \
-             RETURNING guesses",
+            "UPDATE pending_logins SET guesses = guesses + 1 \
+             WHERE id = $1 AND expires_at > $2 AND guesses < $3 RETURNING guesses",
         )
         .bind(id.to_hex())
-        .bind(moment(now));
+        .bind(moment(now))
+        .bind(i64::from(limit));
         let Some(row) = self.db.change_returning(statement).await? else { return Ok(None) };
-        let guesses: u32 = number(&row, "guesses").map_err(|_values| self.db.damaged(RECORD))?;
-        if guesses > limit {
-            PendingLogins::end(self, id).await?;
-            return Ok(None);
-        }
-        Ok(Some(guesses))
+        number(&row, "guesses").map(Some).map_err(|_values| self.db.damaged(RECORD))
     }
 
     async fn offer_enrolment(
