@@ -20,10 +20,11 @@ use pingora_core::protocols::{
     TimingDigest, UniqueID,
 };
 use pingora_http::ResponseHeader;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufWriter, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::app::Apps;
+use super::gather::Gathered;
 use super::quiet::Quiet;
 use super::request::Origin;
 use super::settings::ListenerKind;
@@ -36,11 +37,6 @@ const HEADER_TIME: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_mins(1);
 /// A client that takes nothing of what is sent for this long is given up.
 const WRITE_IDLE: Duration = Duration::from_mins(1);
-/// Bytes gathered for writing: Pingora's own default would cost 64 KiB a connection. Nothing is read
-/// ahead: whoever reads here has a buffer of its own.
-const WRITE_BUFFER: usize = 4 * 1024;
-/// Over HTTP/2 the answers of several streams go out together, up to a whole record of TLS.
-const H2_WRITE_BUFFER: usize = 16 * 1024;
 /// Read at most while a header block is awaited: the largest block that is taken, and what may
 /// have been read ahead of it. Larger blocks up to here are answered with 431.
 const MAX_HEADER_READ: usize = 128 * 1024;
@@ -152,7 +148,8 @@ impl Connection {
 
 /// The byte stream of a connection.
 pub(super) struct ClientStream<S> {
-    io: BufWriter<S>,
+    /// Nothing is read ahead: whoever reads here has a buffer of its own.
+    io: Gathered<S>,
     fd: i32,
     h2: bool,
     connection: Arc<Connection>,
@@ -183,9 +180,8 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
         // Pingora hands this digest to every request; it is the one place that holds own data.
         let response = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
         let data = Box::new(Arc::clone(&connection));
-        let write_buffer = if h2 { H2_WRITE_BUFFER } else { WRITE_BUFFER };
         Ok(Self {
-            io: BufWriter::with_capacity(write_buffer, io),
+            io: Gathered::new(io),
             fd,
             h2,
             connection,

@@ -15,6 +15,7 @@ mod entry;
 mod foreign_origin;
 mod forward;
 mod gateway;
+mod gather;
 mod handshake;
 mod hygiene;
 mod in_dialect;
