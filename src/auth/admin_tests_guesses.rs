@@ -30,7 +30,13 @@ impl Guesses for Memory {
     async fn factor_guess_was_right(&self, _: AccountId, _: Factor) -> Stored<()> {
         down()
     }
-    async fn take_back_factor_guess(&self, _: AccountId, _: Factor, _: &Ladder) -> Stored<()> {
+    async fn take_back_factor_guess(
+        &self,
+        _: AccountId,
+        _: Factor,
+        _: &Ladder,
+        _: u32,
+    ) -> Stored<()> {
         down()
     }
     async fn suspend_factor(&self, _: AccountId, _: Factor, _: u32, _: Timestamp) -> Stored<bool> {

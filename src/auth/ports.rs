@@ -219,12 +219,14 @@ pub trait Guesses: Send + Sync {
     /// A guess was right: the count starts afresh, unless the factor is suspended.
     async fn factor_guess_was_right(&self, account: AccountId, factor: Factor) -> Stored<()>;
     /// Takes back one guess that was counted and not compared, or was of a code that is used up, and
-    /// the wait that it brought, if it did; unless the factor is suspended.
+    /// the wait that it brought, if it did; unless the factor is suspended, or the count has been
+    /// started afresh since it was `counted` as so many.
     async fn take_back_factor_guess(
         &self,
         account: AccountId,
         factor: Factor,
         ladder: &Ladder,
+        counted: u32,
     ) -> Stored<()>;
     /// Suspends a factor that has had `most` wrong guesses in a row: true for exactly one caller.
     async fn suspend_factor(
@@ -370,7 +372,8 @@ pub trait PendingLogins: Send + Sync {
         now: Timestamp,
     ) -> Stored<Option<PendingLogin>>;
     /// Counts one guess: how many were made with this one, or `None` when the login is gone or
-    /// `limit` guesses were made. Whoever was counted may still finish the login.
+    /// `limit` guesses were made. The last one makes the login a spent one, which whoever was
+    /// counted may still finish.
     async fn count_guess(
         &self,
         id: &HashedToken<PendingToken>,

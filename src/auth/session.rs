@@ -62,6 +62,10 @@ pub struct PendingLogin {
     /// What the app gave out where it checked the password, sealed to this login.
     #[serde(default)]
     pub held: Option<String>,
+    /// All its guesses are made: it is over for everybody but whose guess was counted in time. Told
+    /// by the store.
+    #[serde(skip)]
+    pub spent: bool,
 }
 
 /// An authenticator offered but not yet confirmed.

@@ -90,7 +90,7 @@ impl CachedLogins {
     ) -> Stored<Option<Arc<KnownLogin>>> {
         let now = self.clock.now();
         let login = self.pending.load(token, now).await?;
-        let login = login.filter(|l| l.begun_with != BegunWith::RecoveryCode);
+        let login = login.filter(|l| l.begun_with != BegunWith::RecoveryCode && !l.spent);
         let Some(login) = login else {
             self.known.remove(token);
             return Ok(None);

@@ -272,6 +272,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
             }
             return Poll::Ready(result);
         }
+        if this.flush == Flush::Unasked && !this.h2 {
+            // Pingora asks for it at the end of an answer only, however slowly that comes.
+            this.flush_now(cx)?;
+        }
         this.register_reader(cx);
         this.connection.check_open()?;
         this.check_time(cx)
@@ -353,6 +357,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
             return Poll::Ready(Ok(()));
         }
         let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        if flushed.is_ready() {
+            self.flush = Flush::Nothing;
+        }
         self.or_over(cx, flushed)
     }
 

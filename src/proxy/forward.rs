@@ -1,5 +1,7 @@
 //! What the app is sent, and what it may send back.
 
+use std::mem::ManuallyDrop;
+
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -84,10 +86,16 @@ fn with_headers(request: &mut RequestHeader, change: impl FnOnce(&mut HeaderMap)
     let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
     let mut parts = http::request::Parts::from(std::mem::replace(request, empty));
     change(&mut parts.headers);
-    *request = RequestHeader::from(parts);
+    put(request, RequestHeader::from(parts));
     if let Some(ends) = ends {
         request.set_send_end_stream(ends);
     }
+}
+
+/// Puts a header back where an empty one was left, which owns no memory: to look for what there is to
+/// free in it would take longer than all else here.
+fn put<T>(place: &mut T, header: T) {
+    let _empty = ManuallyDrop::new(std::mem::replace(place, header));
 }
 
 /// How many headers [`identity`] sets.
@@ -212,7 +220,7 @@ fn with_answer_headers(answer: &mut ResponseHeader, change: impl FnOnce(&mut Hea
     let empty = ResponseHeader::from(http::Response::new(()).into_parts().0);
     let mut parts = http::response::Parts::from(std::mem::replace(answer, empty));
     change(&mut parts.headers);
-    *answer = ResponseHeader::from(parts);
+    put(answer, ResponseHeader::from(parts));
 }
 
 fn app_cookies_only(from_app: &mut ResponseHeader) -> Result<()> {

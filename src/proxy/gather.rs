@@ -1,6 +1,7 @@
 //! Gathers what is written in small pieces, so that it goes out with one call. The memory is lent
-//! by the thread while something waits in it: a connection that has nothing to say holds none, and
-//! a busy thread uses the same few buffers for all, which its cache knows.
+//! by the thread while something waits in it, which is as long as an answer is being written or its
+//! client does not take it: a connection that has nothing to send holds none, and a busy thread uses
+//! the same few buffers for all, which its cache knows.
 
 use std::cell::RefCell;
 use std::io;

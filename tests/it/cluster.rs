@@ -72,7 +72,7 @@ async fn of_fifty_posts_of_one_form_to_two_nodes_exactly_one_signs_in() {
         let mut browser = Browser::new(&cluster.one);
         visitor::prove_password(&mut browser, "alice").await;
         for _ in 0..wrong_before {
-            let wrong = browser.submit("/_auth/otp", &[("code", "not one")]).await;
+            let wrong = browser.submit("/_auth/otp", &[("code", "000000")]).await;
             assert_eq!(wrong.status, 401);
         }
         let step = Codes::settled_step(15).await.max(person.codes.used_step() + 1);

@@ -315,6 +315,25 @@ async fn a_slow_upload_to_an_app_over_http2_takes_as_long_as_it_takes() {
     assert_eq!(all_of(&mut answer.into_body()).await, b"drip".repeat(10));
 }
 
+/// Small pieces are gathered, but nobody waits for what has come.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_of_known_length_comes_through_as_it_comes() {
+    let (app, _gateway, browser) = set_up().await;
+    let mut wire = browser.connect().await;
+    let cookies = browser.cookie_line();
+    let request = format!("GET /app/trickle HTTP/1.1\r\nHost: gw.test\r\n{cookies}\r\n");
+    wire.send(request.as_bytes()).await.unwrap();
+    let head = within(PATIENCE, "the head", wire.answer_head()).await.unwrap();
+    assert_eq!(head.get("content-length"), Some("6"));
+    let mut body = Body::of(&head, "GET");
+    for expected in ["ab", "cd", "ef"] {
+        app.go_on();
+        let piece = within(PATIENCE, expected, wire.piece(&mut body)).await.unwrap();
+        assert_eq!(piece.as_deref(), Some(expected.as_bytes()));
+    }
+    app.go_on();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_http_1_0_client_is_served_without_chunks() {
     let (app, _gateway, browser) = set_up().await;

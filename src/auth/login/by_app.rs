@@ -131,6 +131,7 @@ impl LoginService {
                     return_to,
                     enrolment: None,
                     held: None,
+                    spent: false,
                 };
                 self.begin_by_app(policy, account, login, accepted, &caller).await
             }

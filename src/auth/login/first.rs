@@ -127,6 +127,7 @@ impl LoginService {
             return_to,
             enrolment: None,
             held: None,
+            spent: false,
         }
     }
 

@@ -65,18 +65,24 @@ impl LoginService {
                 return Ok(FirstFactor::Wait(wait));
             }
         };
-        let (account, used) = match self.check_forgotten(name.as_ref(), &attempt.code).await {
-            Ok(checked) => checked,
-            Err(error) => {
-                // No verdict was reached: this was no wrong guess.
-                self.deps.attempts.forgive(&tried.keys).await?;
-                return Err(error);
-            }
-        };
+        let (account, used, used_before) =
+            match self.check_forgotten(name.as_ref(), &attempt.code).await {
+                Ok(checked) => checked,
+                Err(error) => {
+                    // No verdict was reached: this was no wrong guess.
+                    self.deps.attempts.forgive(&tried.keys).await?;
+                    return Err(error);
+                }
+            };
         let Some((account, (proof, left))) = account.as_ref().zip(used) else {
             let known = account.as_ref().map(|a| &a.identity);
             self.record_wrong_recovery(&attempt.caller, known, digest.unwrap_or_default()).await?;
-            self.watch_for_spray(&tried, &attempt.caller).await?;
+            if used_before {
+                // No guess: a copy of the form that used it, for one.
+                self.deps.attempts.forgive(&tried.keys).await?;
+            } else {
+                self.watch_for_spray(&tried, &attempt.caller).await?;
+            }
             return Ok(FirstFactor::Wrong);
         };
         self.deps.attempts.forgive(&tried.keys).await?;
@@ -104,27 +110,30 @@ impl LoginService {
             return_to,
             enrolment: None,
             held: None,
+            spent: false,
         }
     }
 
-    /// The account of that name, and the proof where the code is one of its own. One without a
+    /// The account of that name, the proof where the code is one of its own, and whether it is one
+    /// that was used before. One without a
     /// password of ours has none to forget: it is refused like an unknown name, its codes untouched.
     async fn check_forgotten(
         &self,
         name: Option<&LoginName>,
         code: &RecoveryCode,
-    ) -> Result<(Option<Account>, Option<(RecoveryProof, u32)>), LoginError> {
+    ) -> Result<(Option<Account>, Option<(RecoveryProof, u32)>, bool), LoginError> {
         let account = match name {
             Some(name) => self.deps.accounts.by_name(name).await?,
             None => None,
         };
         let forgetful = |a: &&Account| !a.disabled && a.password.is_some();
         let able = account.as_ref().filter(forgetful).map(Account::id);
-        let proof = match (able, self.use_recovery_code(able, code).await?) {
-            (Some(id), UsedCode::Now { left }) => Some((RecoveryProof::used(id), left)),
+        let used = self.use_recovery_code(able, code).await?;
+        let proof = match (able, &used) {
+            (Some(id), UsedCode::Now { left }) => Some((RecoveryProof::used(id), *left)),
             _ => None,
         };
-        Ok((account, proof))
+        Ok((account, proof, matches!(used, UsedCode::Before)))
     }
 
     /// Uses up a recovery code of the account. Where there is no account, or it has no codes, the

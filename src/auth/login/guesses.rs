@@ -201,9 +201,10 @@ impl LoginService {
         &self,
         account: &Account,
         factor: Factor,
+        counted: u32,
     ) -> Result<(), LoginError> {
-        let ladder = self.ladder(factor);
-        Ok(self.deps.guesses.take_back_factor_guess(account.id(), factor, &ladder).await?)
+        let (id, ladder) = (account.id(), self.ladder(factor));
+        Ok(self.deps.guesses.take_back_factor_guess(id, factor, &ladder, counted).await?)
     }
 
     /// A counted guess was wrong: the last one suspends the factor.

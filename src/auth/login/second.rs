@@ -61,6 +61,9 @@ impl LoginService {
         let again = Ok(Admitted::No(SecondFactor::StartAgain));
         let Some(login) = self.pending(app, token).await? else { return again };
         let Some(account) = self.account_of(&login).await? else { return again };
+        if login.spent {
+            return again;
+        }
         let failures = match self.count_factor_guess(&account.identity, factor, caller).await? {
             Counted::Go { failures } => Some(failures),
             Counted::NoFactor => {
@@ -73,8 +76,9 @@ impl LoginService {
             Counted::Suspended { .. } => return Ok(Admitted::No(SecondFactor::Suspended)),
         };
         let Some(tries_left) = self.count_in_login(token).await? else {
-            if failures.is_some() {
-                self.take_back_guess(&account, factor).await?;
+            match failures {
+                Some(counted) => self.take_back_guess(&account, factor, counted).await?,
+                None => self.forgive_without_factor(&account).await?,
             }
             return again;
         };
@@ -96,10 +100,16 @@ impl LoginService {
         let again = Ok(Admitted::No(SecondFactor::StartAgain));
         let Some(login) = self.pending(app, token).await? else { return again };
         let Some(account) = self.account_of(&login).await? else { return again };
+        if login.spent {
+            return again;
+        }
         if let Some(wait) = self.count_without_factor(&account, caller).await? {
             return Ok(Admitted::No(SecondFactor::Wait(wait)));
         }
-        let Some(tries_left) = self.count_in_login(token).await? else { return again };
+        let Some(tries_left) = self.count_in_login(token).await? else {
+            self.forgive_without_factor(&account).await?;
+            return again;
+        };
         Ok(Admitted::Yes(Box::new(Guess { login, account, failures: 0, tries_left })))
     }
 
@@ -121,6 +131,11 @@ impl LoginService {
         Ok(Some(wait))
     }
 
+    async fn forgive_without_factor(&self, account: &Account) -> Result<(), LoginError> {
+        let key = AttemptKey::second_factor(account.id());
+        Ok(self.deps.attempts.forgive(&[key]).await?)
+    }
+
     /// Counts a guess in its login: how many are left, or nothing when the login is gone.
     async fn count_in_login(
         &self,
@@ -132,8 +147,9 @@ impl LoginService {
     }
 
     /// A wrong guess: the last one of a login ends it, the last one of a factor suspends it, and the
-    /// person is told at the next sign-in. A code that is `used_up` ends and counts for nothing
-    /// else: the same form, sent several times at once, would end the login that it opens.
+    /// person is told at the next sign-in. A code that is `used_up` counts among the tries of its
+    /// login and nowhere else: the same form, sent several times at once, would end the login that
+    /// it opens.
     pub(super) async fn wrong(
         &self,
         guess: &Guess,
@@ -152,11 +168,15 @@ impl LoginService {
             last_at: self.now(),
             address: caller.device.address,
         };
-        self.deps.guesses.note_wrong_code(who.account, &noted).await?;
         if used_up {
-            self.take_back_guess(&guess.account, factor).await?;
+            self.take_back_guess(&guess.account, factor, guess.failures).await?;
+            // Where the login is finished meanwhile, this was a copy of the form that did it.
+            if self.deps.pending.load(token.hashed(), self.now()).await?.is_some() {
+                self.deps.guesses.note_wrong_code(who.account, &noted).await?;
+            }
             return Ok(SecondFactor::Wrong { tries_left, clock });
         }
+        self.deps.guesses.note_wrong_code(who.account, &noted).await?;
         self.factor_was_wrong(who, factor, guess.failures, caller).await?;
         if tries_left == 0 {
             self.end_login(&guess.login, token.hashed()).await?;

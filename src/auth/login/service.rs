@@ -177,6 +177,9 @@ impl LoginService {
         {
             return Ok(Some(Owed::NewPassword { name }));
         }
+        if login.spent {
+            return Ok(None);
+        }
         Ok(Some(if self.may_enrol(&account, &login) {
             Owed::Enrolment { name }
         } else {

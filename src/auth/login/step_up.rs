@@ -218,12 +218,19 @@ impl LoginService {
             TypedCode::Recovery(code) => self.check_recovery(account, code, caller).await?,
             TypedCode::Neither => CodeCheck::Wrong,
         };
-        let CodeCheck::Right(proof) = checked else {
-            count_failure("second_factor");
-            let context = Context::person(caller, &session.identity);
-            self.record(Event::StepUpWrong { guess: Guess::SecondFactor }, &context).await?;
-            self.factor_was_wrong(who, factor, failures, caller).await?;
-            return Ok(Proved::Wrong);
+        let proof = match checked {
+            CodeCheck::Right(proof) => proof,
+            not @ (CodeCheck::UsedUp | CodeCheck::Wrong) => {
+                count_failure("second_factor");
+                let context = Context::person(caller, &session.identity);
+                self.record(Event::StepUpWrong { guess: Guess::SecondFactor }, &context).await?;
+                if matches!(not, CodeCheck::UsedUp) {
+                    self.take_back_guess(account, factor, failures).await?;
+                } else {
+                    self.factor_was_wrong(who, factor, failures, caller).await?;
+                }
+                return Ok(Proved::Wrong);
+            }
         };
         self.factor_was_right(account, factor).await?;
         Ok(Proved::Yes(proof))

@@ -44,9 +44,13 @@ impl PendingLogins for RedisStore {
     ) -> Stored<Option<PendingLogin>> {
         let mut call = self.call(|s| &s.load_pending);
         call.arg(id.to_hex()).arg(now.as_millis());
-        let found: Option<(String, Option<String>)> = self.run(&call).await?;
-        let login = found.map(|(record, enrolment)| login(&record, enrolment.as_deref()));
-        login.transpose().map_err(|_json| damaged(WHAT))
+        let found: Option<(String, Option<String>, Option<String>)> = self.run(&call).await?;
+        let login = found.map(|(record, enrolment, spent)| {
+            let mut login = login(&record, enrolment.as_deref())?;
+            login.spent = spent.is_some();
+            Ok(login)
+        });
+        login.transpose().map_err(|_json: serde_json::Error| damaged(WHAT))
     }
 
     async fn count_guess(

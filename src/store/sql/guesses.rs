@@ -53,7 +53,8 @@ macro_rules! statements {
                 $table,
                 " SET failures = failures - 1, \
                  wait_until = CASE WHEN failures % $2 = 0 THEN 0 ELSE wait_until END \
-                 WHERE account_id = $1 AND failures > 0 AND suspended_at IS NULL"
+                 WHERE account_id = $1 AND failures > 0 AND failures >= $3 \
+                 AND suspended_at IS NULL"
             ),
             suspend: concat!(
                 "UPDATE ",
@@ -131,9 +132,13 @@ impl Guesses for SqlStore {
         account: AccountId,
         factor: Factor,
         ladder: &Ladder,
+        counted: u32,
     ) -> Stored<()> {
         let Some(of) = of(factor) else { return Ok(()) };
-        let statement = query(of.take_back).bind(account.to_string()).bind(i64::from(ladder.every));
+        let statement = query(of.take_back)
+            .bind(account.to_string())
+            .bind(i64::from(ladder.every))
+            .bind(i64::from(counted));
         self.db.change(statement).await?;
         Ok(())
     }

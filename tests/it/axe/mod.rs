@@ -1,6 +1,7 @@
 //! No page has a barrier that axe-core can find, in light and dark, at rest and in error; and every
 //! page fits 320 pixels and a zoom of 200 %.
 
+mod at_app;
 mod outage;
 mod seldom;
 mod sweep;

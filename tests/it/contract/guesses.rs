@@ -104,9 +104,10 @@ async fn a_right_guess_starts_its_own_factor_afresh_and_no_other<S: DurablePorts
 
 async fn a_guess_that_is_taken_back_takes_its_wait_along<S: DurablePorts>(place: &Durable<S>) {
     let id = somebody(place, "judy").await;
-    let back = async || {
-        place.two.take_back_factor_guess(id, Factor::Totp, &ladder()).await.unwrap();
+    let back_of = async |counted| {
+        place.two.take_back_factor_guess(id, Factor::Totp, &ladder(), counted).await.unwrap();
     };
+    let back = async || back_of(1).await;
     back().await;
     for failures in 1..=10 {
         assert_eq!(guess(place, id, start()).await, Counted::Go { failures });
@@ -121,6 +122,11 @@ async fn a_guess_that_is_taken_back_takes_its_wait_along<S: DurablePorts>(place:
     back().await;
     assert_eq!(guess(place, id, start()).await, Counted::Wait(wait), "that was of another guess");
     assert_eq!(guess(place, id, later).await, Counted::Go { failures: 11 });
+    place.one.factor_guess_was_right(id, Factor::Totp).await.unwrap();
+    assert_eq!(guess(place, id, later).await, Counted::Go { failures: 1 });
+    back_of(11).await;
+    let next = guess(place, id, later).await;
+    assert_eq!(next, Counted::Go { failures: 2 }, "that was counted before the new start");
 }
 
 async fn wrong_codes_are_noted_by_login_until_they_are_told<S: DurablePorts>(place: &Durable<S>) {

@@ -105,6 +105,7 @@ pub(crate) fn login(account: AccountId, now: Timestamp) -> PendingLogin {
         return_to: "/experiments?open=7".to_owned(),
         enrolment: None,
         held: None,
+        spent: false,
     }
 }
 

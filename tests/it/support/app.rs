@@ -125,6 +125,7 @@ impl Peer {
         match head.last_segment() {
             "events" => return self.events(head).await,
             "big" => return self.big(head).await,
+            "trickle" => return self.trickle().await,
             "slow" => {
                 if let Ok(permit) = self.notes.go_on.acquire().await {
                     permit.forget();
@@ -177,6 +178,17 @@ impl Peer {
             }
         }
         self.wire.send(b"0\r\n\r\n").await
+    }
+
+    /// Six bytes, as announced; after every two, as after the headers, it waits.
+    async fn trickle(&mut self) -> io::Result<()> {
+        for piece in ["HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n", "ab", "cd", "ef"] {
+            self.wire.send(piece.as_bytes()).await?;
+            if let Ok(permit) = self.notes.go_on.acquire().await {
+                permit.forget();
+            }
+        }
+        Ok(())
     }
 
     async fn big(&mut self, head: &Head) -> io::Result<()> {

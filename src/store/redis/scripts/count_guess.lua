@@ -6,4 +6,8 @@ local key = P .. ':p:' .. hash
 if tonumber(redis.call('HGET', key, 'guesses')) >= tonumber(limit) then
   return false
 end
-return redis.call('HINCRBY', key, 'guesses', 1)
+local guesses = redis.call('HINCRBY', key, 'guesses', 1)
+if guesses >= tonumber(limit) then
+  redis.call('HSET', key, 'spent', 1)
+end
+return guesses

@@ -13,12 +13,15 @@ use super::super::values::{json, moment, number, optional_text};
 use super::EmbeddedStore;
 
 const RECORD: &str = "the record of a login in progress";
+/// Added to the number of guesses when the last one is made.
+const SPENT: u32 = 1_000_000;
 
 fn login(row: &AnyRow) -> sqlx::Result<PendingLogin> {
     let mut login: PendingLogin = json(row, "record")?;
     login.enrolment = optional_text(row, "enrolment")?
         .map(|_some| json::<ProvisionalTotp>(row, "enrolment"))
         .transpose()?;
+    login.spent = number::<u32>(row, "guesses")? >= SPENT;
     Ok(login)
 }
 
@@ -51,7 +54,7 @@ impl PendingLogins for EmbeddedStore {
         now: Timestamp,
     ) -> Stored<Option<PendingLogin>> {
         let statement =
-            query("SELECT record, enrolment FROM pending_logins WHERE id = $1 AND expires_at > $2")
+            query("SELECT record, enrolment, guesses FROM pending_logins WHERE id = $1 AND expires_at > $2")
                 .bind(id.to_hex())
                 .bind(moment(now));
         let found = self.db.fetch_one(statement).await?.map(|row| login(&row)).transpose();
@@ -65,14 +68,17 @@ impl PendingLogins for EmbeddedStore {
         now: Timestamp,
     ) -> Stored<Option<u32>> {
         let statement = query(
-            "UPDATE pending_logins SET guesses = guesses + 1 \
+            "UPDATE pending_logins SET guesses = guesses + 1 + \
+             CASE WHEN guesses + 1 >= $3 THEN $4 ELSE 0 END \
              WHERE id = $1 AND expires_at > $2 AND guesses < $3 RETURNING guesses",
         )
         .bind(id.to_hex())
         .bind(moment(now))
-        .bind(i64::from(limit));
+        .bind(i64::from(limit))
+        .bind(i64::from(SPENT));
         let Some(row) = self.db.change_returning(statement).await? else { return Ok(None) };
-        number(&row, "guesses").map(Some).map_err(|_values| self.db.damaged(RECORD))
+        let guesses = number::<u32>(&row, "guesses").map(|guesses| Some(guesses % SPENT));
+        guesses.map_err(|_values| self.db.damaged(RECORD))
     }
 
     async fn offer_enrolment(
