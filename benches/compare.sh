@@ -132,12 +132,10 @@ done = function(summary, latency)
 end
 LUA
 
-# ticks PID: processor time it has used, user and system, in clock ticks.
-ticks() {
-    local line fields
-    line="$(<"/proc/$1/stat")"
-    read -ra fields <<<"${line##*) }"
-    echo $((fields[11] + fields[12]))
+# used PID: processor time that its threads have used, in nanoseconds. None of those that work ends
+# meanwhile.
+used() {
+    cat "/proc/$1/task"/*/schedstat 2>/dev/null | awk '{ used += $1 } END { printf "%d\n", used }'
 }
 
 # load_h1 PORT, load_h2 PORT: one line with requests=, seconds= and failed=.
@@ -165,17 +163,18 @@ results="$work/results"
 # measure ROUND PROTOCOL NAME PID PORT: one line of what happened meanwhile.
 measure() {
     local before after line redis_before redis_after
-    before="$(ticks "$4")"
-    redis_before="$(ticks "$redis_pid")"
+    before="$(used "$4")"
+    redis_before="$(used "$redis_pid")"
     line="$("load_$2" "$5")" || fail "the load of $3 over $2 broke off"
-    after="$(ticks "$4")"
-    redis_after="$(ticks "$redis_pid")"
+    after="$(used "$4")"
+    redis_after="$(used "$redis_pid")"
+    [ "$(field requests <<<"$line")" -gt 0 ] || fail "$3 answered nothing over $2"
     [ "$(field failed <<<"$line")" -le 0 ] || fail "not every request to $3 was answered 200: $line"
     [ "$1" -gt 0 ] || return 0
     # Nobody but the gateway asks Redis.
     [ "$3" = vestibule ] || redis_after=$redis_before
-    echo "round=$1 protocol=$2 name=$3 ticks=$((after - before))" \
-        "redis_ticks=$((redis_after - redis_before)) $line" | tee -a "$results" >&2
+    echo "round=$1 protocol=$2 name=$3 used=$((after - before))" \
+        "redis_used=$((redis_after - redis_before)) $line" | tee -a "$results" >&2
 }
 
 # Round 0 warms up and does not count.
@@ -190,8 +189,10 @@ for ((round = 0; round <= ROUNDS; round++)); do
         (trap - EXIT; measure "$round" "$protocol" nginx "$nginx_pid" "${!nginx_port}") & under_way+=($!)
         (trap - EXIT; measure "$round" "$protocol" vestibule "$gateway_pid" "${gateway_at##*:}") &
         under_way+=($!)
-        for one in "${under_way[@]}"; do wait "$one"; done
+        status=0
+        for one in "${under_way[@]}"; do wait "$one" || status=1; done
+        [ "$status" = 0 ] || fail "round $round over $protocol did not come to its end"
     done
 done
 
-python3 "$root/benches/medians.py" "$(getconf CLK_TCK)" <"$results"
+python3 "$root/benches/medians.py" <"$results"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads the lines of benches/compare.sh and prints medians, and medians of the ratios by round.
 
-usage: medians.py CLOCK_TICKS_A_SECOND < LINES
+usage: medians.py < LINES
 """
 
 import sys
@@ -9,7 +9,6 @@ from statistics import median
 
 
 def main():
-    tick = 1e6 / int(sys.argv[1])  # microseconds
     runs = {}
     for line in sys.stdin:
         pairs = dict(pair.split("=", 1) for pair in line.split())
@@ -18,8 +17,8 @@ def main():
             sys.exit(f"no request was answered: {line.strip()}")
         runs[pairs["protocol"], pairs["name"], int(pairs["round"])] = (
             requests / float(pairs["seconds"]),
-            int(pairs["ticks"]) * tick / requests,
-            int(pairs["redis_ticks"]) * tick / requests,
+            int(pairs["used"]) / 1000 / requests,  # microseconds
+            int(pairs["redis_used"]) / 1000 / requests,
         )
     if not runs:
         sys.exit("no round was measured")
