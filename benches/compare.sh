@@ -2,23 +2,24 @@
 # Requests a second and processor time a request: bare Pingora, nginx, and the gateway with its
 # sessions in Redis, in front of the same app, over HTTP/1.1 and over TLS with HTTP/2.
 #
-# All three are under load at the same time, on core 0, each with a load of its own; the loads, the
-# app and Redis are on core 1. The kernel has them take turns every few milliseconds, so that whatever
-# else happens to the machine happens to all alike: on a shared machine the same proxy is a third
-# faster or slower from one second to the next, which rounds one after the other would measure. What
-# counts are the ratios within a round, and of those the median. Who is given less of the core than
-# its share (its thread sleeps more often) answers less: the ratio of requests for the same processor
-# time has that taken out.
+# The gateway is measured beside bare Pingora and then beside nginx: both under load at the same time,
+# on core 0, each with a load of its own; the loads, the app and Redis are on core 1. The kernel has
+# them take turns every few milliseconds, so that whatever else happens to the machine happens to both
+# alike: on a shared machine the same proxy is a third faster or slower from one second to the next,
+# which rounds one after the other would measure. What counts are the ratios within a round, and of
+# those the median. Who is given less of the core than its half answers less: the ratio of requests for
+# the same processor time has that taken out. What the gateway does by the clock and not by the request
+# (reading sessions again) weighs twice what it would with the core to itself.
 #
 # Bare Pingora runs on the gateway's kind of runtime; BARE= (empty) gives it one without work
 # stealing, which is cheaper on a single core.
 #
-#   benches/compare.sh            ROUNDS=15 SECONDS_EACH=3 SESSIONS=50 PROFILE=dist
+#   benches/compare.sh            ROUNDS=10 SECONDS_EACH=3 SESSIONS=50 PROFILE=dist
 set -euo pipefail
 # shellcheck source=benches/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-ROUNDS="${ROUNDS:-15}"
+ROUNDS="${ROUNDS:-10}"
 SECONDS_EACH="${SECONDS_EACH:-3}"
 SESSIONS="${SESSIONS:-50}"
 proxy_core=(taskset -c 0)
@@ -135,7 +136,7 @@ LUA
 # used PID: processor time that its threads have used, in nanoseconds. None of those that work ends
 # meanwhile.
 used() {
-    cat "/proc/$1/task"/*/schedstat 2>/dev/null | awk '{ used += $1 } END { printf "%d\n", used }'
+    cat "/proc/$1/task"/*/schedstat 2>/dev/null | awk '{ used += $1 } END { printf "%.0f\n", used }'
 }
 
 # load_h1 PORT, load_h2 PORT: one line with requests=, seconds= and failed=.
@@ -160,39 +161,43 @@ load_h2() {
 
 results="$work/results"
 : >"$results"
-# measure ROUND PROTOCOL NAME PID PORT: one line of what happened meanwhile.
+# measure ROUND PROTOCOL BESIDE NAME PID PORT: one line of what happened meanwhile. BESIDE names the
+# pair.
 measure() {
     local before after line redis_before redis_after
-    before="$(used "$4")"
+    before="$(used "$5")"
     redis_before="$(used "$redis_pid")"
-    line="$("load_$2" "$5")" || fail "the load of $3 over $2 broke off"
-    after="$(used "$4")"
+    line="$("load_$2" "$6")" || fail "the load of $4 over $2 broke off"
+    after="$(used "$5")"
     redis_after="$(used "$redis_pid")"
-    [ "$(field requests <<<"$line")" -gt 0 ] || fail "$3 answered nothing over $2"
-    [ "$(field failed <<<"$line")" -le 0 ] || fail "not every request to $3 was answered 200: $line"
+    [ "$(field requests <<<"$line")" -gt 0 ] || fail "$4 answered nothing over $2"
+    [ "$(field failed <<<"$line")" -le 0 ] || fail "not every request to $4 was answered 200: $line"
     [ "$1" -gt 0 ] || return 0
     # Nobody but the gateway asks Redis.
-    [ "$3" = vestibule ] || redis_after=$redis_before
-    echo "round=$1 protocol=$2 name=$3 used=$((after - before))" \
+    [ "$4" = vestibule ] || redis_after=$redis_before
+    echo "round=$1 protocol=$2 beside=$3 name=$4 used=$((after - before))" \
         "redis_used=$((redis_after - redis_before)) $line" | tee -a "$results" >&2
+}
+
+# side_by_side ROUND PROTOCOL NAME PID PORT: the gateway beside another.
+side_by_side() {
+    local one status=0 under_way=() gateway_at="$gateway_http"
+    [ "$2" = h1 ] || gateway_at="$gateway_https"
+    (trap - EXIT; measure "$1" "$2" "$3" "$3" "$4" "$5") &
+    under_way+=($!)
+    (trap - EXIT; measure "$1" "$2" "$3" vestibule "$gateway_pid" "${gateway_at##*:}") &
+    under_way+=($!)
+    for one in "${under_way[@]}"; do wait "$one" || status=1; done
+    [ "$status" = 0 ] || fail "round $1 beside $3 over $2 did not come to its end"
 }
 
 # Round 0 warms up and does not count.
 for ((round = 0; round <= ROUNDS; round++)); do
-    for protocol in h1 h2; do
-        turn=$round
-        bare_port="bare_$protocol" nginx_port="nginx_$protocol"
-        gateway_at="$gateway_http"
-        [ "$protocol" = h1 ] || gateway_at="$gateway_https"
-        under_way=()
-        (trap - EXIT; measure "$round" "$protocol" pingora "$bare_pid" "${!bare_port}") & under_way+=($!)
-        (trap - EXIT; measure "$round" "$protocol" nginx "$nginx_pid" "${!nginx_port}") & under_way+=($!)
-        (trap - EXIT; measure "$round" "$protocol" vestibule "$gateway_pid" "${gateway_at##*:}") &
-        under_way+=($!)
-        status=0
-        for one in "${under_way[@]}"; do wait "$one" || status=1; done
-        [ "$status" = 0 ] || fail "round $round over $protocol did not come to its end"
-    done
+    turn=$round
+    side_by_side "$round" h1 pingora "$bare_pid" "$bare_h1"
+    side_by_side "$round" h2 pingora "$bare_pid" "$bare_h2"
+    side_by_side "$round" h1 nginx "$nginx_pid" "$nginx_h1"
+    side_by_side "$round" h2 nginx "$nginx_pid" "$nginx_h2"
 done
 
 python3 "$root/benches/medians.py" <"$results"
