@@ -8,6 +8,7 @@
 //! reopens a used code.
 
 mod access_tokens;
+mod guesses;
 
 use std::time::Duration;
 
@@ -22,8 +23,7 @@ use super::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
 use super::refusals::RefusalRecord;
 use super::reset::PasswordReset;
 use super::session::{Offer, Offers, PendingLogin, ProvisionalTotp, Session};
-use super::stage::Factor;
-use super::throttle::{AttemptKey, Budget, Counted, Ladder, Pace, Verdict, WrongCodes};
+use super::throttle::{AttemptKey, Budget, Pace, Verdict};
 use super::ticket::{NewTicket, Ticket};
 use super::token::{AppToken, HashedToken, PendingToken, SessionToken, TicketToken};
 use super::totp::{NewTotpFactor, TimeStep, TotpFactor};
@@ -31,6 +31,7 @@ use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId, SessionId};
 
 pub use self::access_tokens::AccessTokens;
+pub use self::guesses::Guesses;
 
 /// A store did not do what it was asked to. Whoever meets this denies.
 #[derive(Debug, thiserror::Error)]
@@ -201,50 +202,6 @@ pub trait Factors: Send + Sync {
     ) -> Stored<Option<Timestamp>>;
     /// Notes that the person was told of the uses before `before`.
     async fn recovery_told(&self, account: AccountId, before: Timestamp) -> Stored<()>;
-}
-
-/// Wrong guesses at second factors. Durable: emptying the short-lived store buys nobody a guess.
-#[async_trait]
-pub trait Guesses: Send + Sync {
-    /// Counts one guess as wrong before it is compared, unless the factor is suspended, has had as
-    /// many as `ladder` allows, or has to wait. One step over all nodes: no more guesses than that
-    /// are ever let through.
-    async fn count_factor_guess(
-        &self,
-        account: AccountId,
-        factor: Factor,
-        ladder: &Ladder,
-        now: Timestamp,
-    ) -> Stored<Counted>;
-    /// A guess was right: the count starts afresh, unless the factor is suspended.
-    async fn factor_guess_was_right(&self, account: AccountId, factor: Factor) -> Stored<()>;
-    /// Takes back one guess that was counted and not compared, or was of a code that is used up, and
-    /// the wait that it brought, if it did; unless the factor is suspended, or the count has been
-    /// started afresh since it was `counted` as so many.
-    async fn take_back_factor_guess(
-        &self,
-        account: AccountId,
-        factor: Factor,
-        ladder: &Ladder,
-        counted: u32,
-    ) -> Stored<()>;
-    /// Suspends a factor that has had `most` wrong guesses in a row: true for exactly one caller.
-    async fn suspend_factor(
-        &self,
-        account: AccountId,
-        factor: Factor,
-        most: u32,
-        now: Timestamp,
-    ) -> Stored<bool>;
-    /// Forgets the wrong guesses at all factors of an account; none is suspended any more. Whether
-    /// there was anything to forget.
-    async fn lift_suspension(&self, account: AccountId) -> Stored<bool>;
-    /// Notes one wrong code after a right password, for the person to be told of.
-    async fn note_wrong_code(&self, account: AccountId, wrong: &WrongCodes) -> Stored<()>;
-    /// What there is to tell.
-    async fn wrong_codes(&self, account: AccountId) -> Stored<Vec<WrongCodes>>;
-    /// Forgets what was noted up to `until`: it was told.
-    async fn forget_wrong_codes(&self, account: AccountId, until: Timestamp) -> Stored<()>;
 }
 
 /// Which rows of the audit trail.
