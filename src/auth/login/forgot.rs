@@ -115,8 +115,8 @@ impl LoginService {
     }
 
     /// The account of that name, the proof where the code is one of its own, and whether it is one
-    /// that was used before. One without a
-    /// password of ours has none to forget: it is refused like an unknown name, its codes untouched.
+    /// that was used before. One without a password of ours has none to forget: it is refused like
+    /// an unknown name, its codes untouched.
     async fn check_forgotten(
         &self,
         name: Option<&LoginName>,
