@@ -5,8 +5,8 @@ use http::HeaderValue;
 use http::header::InvalidHeaderValue;
 
 /// Makes header values of `texts` that lie next to each other under one count of references: to
-/// send them all touches little memory. Fails when a text holds what no header value may (RFC 9110 §5.5:
-/// control characters); none is made then.
+/// send them all touches little memory. Fails when a text holds what no header value may (RFC 9110
+/// §5.5: control characters); none is made then.
 pub fn side_by_side<const N: usize>(
     texts: [&str; N],
 ) -> Result<[HeaderValue; N], InvalidHeaderValue> {
