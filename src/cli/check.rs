@@ -76,6 +76,9 @@ fn listeners(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
     line(out, "public_url", &settings.public_url)?;
     line(out, "trusted_proxies", &list(&proxy.network.trusted_proxies))?;
     line(out, "connections_per_address", &proxy.network.connections_per_address.to_string())?;
+    let body_idle = proxy.network.body_idle;
+    let (strangers, signed_in) = (time(body_idle.strangers), time(body_idle.signed_in));
+    line(out, "body_idle", &format!("{strangers}, signed in {signed_in}"))?;
     line(out, "server.workers", &proxy.workers.to_string())?;
     line(out, "server.drain", &time(proxy.drain))
 }
@@ -170,7 +173,12 @@ fn print_app(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
     let version = if upstream.http2 { "HTTP/2" } else { "HTTP/1.1" };
     let connect = time(upstream.connect_timeout);
     let read = time(upstream.read_timeout);
-    line(out, "  reached by", &format!("{version}, connect {connect}, read {read}"))?;
+    let idle = time(upstream.idle);
+    let reached = format!("{version}, connect {connect}, read {read}, idle {idle}");
+    line(out, "  reached by", &reached)?;
+    if upstream.retry_unanswered {
+        line(out, "  retry_unanswered", "any method")?;
+    }
     line(out, "  websocket", if app.websocket { "passed on" } else { "refused" })?;
     if !app.extra_methods.is_empty() {
         line(out, "  further methods", &list(&app.extra_methods))?;

@@ -31,6 +31,20 @@ fn expects_continue(session: &Session) -> bool {
     session.req_header().headers.contains_key(header::EXPECT)
 }
 
+/// Tells a client that waits for leave to send its body to go on.
+pub(super) async fn let_send(session: &mut Session) -> Result<()> {
+    // One of HTTP/1.0 asks for nothing by it, and an interim answer is not what it can read.
+    if session.req_header().version != Version::HTTP_11 || session.is_body_empty() {
+        return Ok(());
+    }
+    let client = session.as_downstream_mut();
+    // Pingora would take the interim answer for the last one, and close after it.
+    client.set_close_on_response_before_downstream_finish(false);
+    let told = client.write_continue_response().await;
+    client.set_close_on_response_before_downstream_finish(true);
+    told
+}
+
 /// A body of bounded length.
 pub(super) enum Form {
     Read(Vec<u8>),
@@ -44,7 +58,7 @@ pub(super) async fn read_form(session: &mut Session, most: usize, time: Duration
         return Ok(Form::Read(Vec::new()));
     }
     if expects_continue(session) {
-        session.as_downstream_mut().write_continue_response().await?;
+        let_send(session).await?;
     }
     let reading = async {
         let mut body = Vec::new();

@@ -25,10 +25,12 @@ use tokio::time::{Sleep, sleep};
 
 use super::app::Apps;
 use super::gather::Gathered;
+use super::linger::{Leaving, Left};
 use super::quiet::Quiet;
 use super::request::Origin;
 use super::settings::ListenerKind;
 use super::site::{NoSite, Site};
+use super::unreadable;
 use crate::base::clock::millis;
 
 /// For a whole header block, from its first byte (or from the handshake) to its end.
@@ -59,6 +61,8 @@ pub(super) struct Connection {
     /// 0 while it does not.
     silence_allowed: AtomicU64,
     app_silent: AtomicBool,
+    /// An answer was given while the client may still be sending its request.
+    unread: AtomicBool,
 }
 
 const BETWEEN_REQUESTS: u8 = 0;
@@ -77,6 +81,7 @@ impl Connection {
             site: ArcSwapOption::const_empty(),
             silence_allowed: AtomicU64::new(0),
             app_silent: AtomicBool::new(false),
+            unread: AtomicBool::new(false),
         }
     }
 
@@ -131,6 +136,11 @@ impl Connection {
         self.app_silent.load(Ordering::Relaxed)
     }
 
+    /// Notes that the connection ends with an answer to a request that was not read to its end.
+    pub(super) fn left_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
     /// Ends the connection from outside.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::Release);
@@ -148,8 +158,13 @@ impl Connection {
 
 /// The byte stream of a connection.
 pub(super) struct ClientStream<S> {
-    /// Nothing is read ahead: whoever reads here has a buffer of its own.
-    io: Gathered<S>,
+    /// Nothing is read ahead: whoever reads here has a buffer of its own. Gone only once dropped.
+    io: Option<Gathered<S>>,
+    leaving: Leaving<S>,
+    /// The client has ended its side, or cannot be reached.
+    ended: bool,
+    /// Something was written.
+    answered: bool,
     fd: i32,
     h2: bool,
     connection: Arc<Connection>,
@@ -176,12 +191,22 @@ enum Flush {
 
 impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
     /// Wraps `io`, whose socket is `fd`; `h2` when ALPN chose HTTP/2.
-    pub(super) fn new(io: S, fd: i32, h2: bool, connection: Arc<Connection>) -> io::Result<Self> {
+    /// Where it is to be found when it was dropped comes with it.
+    pub(super) fn new(
+        io: S,
+        fd: i32,
+        h2: bool,
+        connection: Arc<Connection>,
+    ) -> io::Result<(Self, Leaving<S>)> {
         // Pingora hands this digest to every request; it is the one place that holds own data.
         let response = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
         let data = Box::new(Arc::clone(&connection));
-        Ok(Self {
-            io: Gathered::new(io),
+        let leaving = Leaving::default();
+        let stream = Self {
+            io: Some(Gathered::new(io)),
+            leaving: Arc::clone(&leaving),
+            ended: false,
+            answered: false,
             fd,
             h2,
             connection,
@@ -193,7 +218,8 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
             registered: None,
             header_bytes: 0,
             flush: Flush::Nothing,
-        })
+        };
+        Ok((stream, leaving))
     }
 
     /// Counts what was read while a header block is awaited. More than can belong to one, and the
@@ -237,6 +263,26 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
     }
 }
 
+fn open<S>(io: &mut Option<Gathered<S>>) -> io::Result<&mut Gathered<S>> {
+    io.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
+}
+
+impl<S> Drop for ClientStream<S> {
+    /// Hands the connection back, so that it ends as an answer needs it to.
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        if self.ended || connection.closed.load(Ordering::Acquire) {
+            return;
+        }
+        // Past the header and dropped: Pingora refused it without asking us.
+        let in_request = connection.header.load(Ordering::Relaxed) != BETWEEN_REQUESTS;
+        let unread = in_request || connection.unread.load(Ordering::Relaxed);
+        if let Some(io) = self.io.take() {
+            *self.leaving.lock() = Some(Left { io, sending: self.answered && unread });
+        }
+    }
+}
+
 /// The connection behind a request's digest.
 pub(super) fn of_digest(digest: &ProxyDigest) -> Option<&Arc<Connection>> {
     digest.user_data.as_ref()?.downcast_ref()
@@ -260,13 +306,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
             this.flush_now(cx)?;
         }
         let before = buf.filled().len();
-        let read = Pin::new(&mut this.io).poll_read(cx, buf);
+        let read = Pin::new(open(&mut this.io)?).poll_read(cx, buf);
         if let Poll::Ready(result) = read {
             this.quiet.stir();
-            this.count_header(buf.filled().len().saturating_sub(before))?;
-            let began = buf.filled().len() > before
-                && this.connection.header.load(Ordering::Relaxed) == BETWEEN_REQUESTS;
-            if began {
+            let got = buf.filled().len().saturating_sub(before);
+            this.count_header(got)?;
+            if got == 0 {
+                this.ended = true;
+            } else if this.connection.header.load(Ordering::Relaxed) == BETWEEN_REQUESTS {
                 this.connection.header.store(IN_HEADER, Ordering::Relaxed);
                 this.deadline = None;
             }
@@ -321,12 +368,26 @@ impl<S> ClientStream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> ClientStream<S> {
     /// Sends what was put off. What the socket does not take now goes out when it does.
     fn flush_now(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        let flushed = Pin::new(open(&mut self.io)?).poll_flush(cx);
         if let Poll::Ready(result) = self.or_over(cx, flushed) {
             self.flush = Flush::Nothing;
             return result;
         }
         Ok(())
+    }
+}
+
+impl<S: AsyncWrite + Unpin> ClientStream<S> {
+    /// Pingora answers a request by itself when it cannot be read: those are not our words.
+    #[cold]
+    fn refuse_unread(&mut self, cx: &mut Context<'_>, theirs: &[u8]) -> Poll<io::Result<usize>> {
+        let ours = unreadable::answer(theirs);
+        let written = Pin::new(open(&mut self.io)?).poll_write(cx, &ours);
+        written.map_ok(|_all_of_it| {
+            self.flush = Flush::Unasked;
+            self.answered = true;
+            theirs.len()
+        })
     }
 }
 
@@ -338,9 +399,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     ) -> Poll<io::Result<usize>> {
         self.connection.check_open()?;
         if self.flush == Flush::Nothing {
+            if !self.h2 && self.connection.header.load(Ordering::Relaxed) == IN_HEADER {
+                return self.refuse_unread(cx, buf);
+            }
             self.flush = Flush::Unasked;
+            self.answered = true;
         }
-        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        let written = Pin::new(open(&mut self.io)?).poll_write(cx, buf);
         self.or_over(cx, written)
     }
 
@@ -356,7 +421,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
             }
             return Poll::Ready(Ok(()));
         }
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        let flushed = Pin::new(open(&mut self.io)?).poll_flush(cx);
         if flushed.is_ready() {
             self.flush = Flush::Nothing;
         }
@@ -366,7 +431,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection.check_open()?;
         // What was put off goes out here, within the same time as any write.
-        let shut = Pin::new(&mut self.io).poll_shutdown(cx);
+        let shut = Pin::new(open(&mut self.io)?).poll_shutdown(cx);
         self.or_over(cx, shut)
     }
 }
@@ -374,7 +439,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
 #[async_trait]
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Shutdown for ClientStream<S> {
     async fn shutdown(&mut self) {
-        if let Err(error) = AsyncWriteExt::shutdown(&mut self.io).await {
+        if let Err(error) = AsyncWriteExt::shutdown(self).await {
             tracing::trace!(%error, "a connection did not shut down cleanly");
         }
     }

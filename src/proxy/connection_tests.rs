@@ -19,7 +19,8 @@ fn connection() -> (ClientStream<DuplexStream>, DuplexStream) {
     let (ours, client) = duplex(64 * 1024);
     let peer = "192.0.2.1:1".parse().unwrap();
     let connection = Arc::new(Connection::new(peer, ListenerKind::Https));
-    (ClientStream::new(ours, -1, true, connection).unwrap(), client)
+    let (stream, _leaving) = ClientStream::new(ours, -1, true, connection).unwrap();
+    (stream, client)
 }
 
 #[tokio::test]

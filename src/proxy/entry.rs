@@ -21,6 +21,7 @@ use crate::auth::ports::Stored;
 use crate::gate::admission::{Decision, Visitor, decide};
 use crate::gate::dialect::Credentials;
 use crate::gate::policy::{First, Outcome, Ruling, Unwatched};
+use crate::gate::target::BadTarget;
 use crate::web::cookies::DuplicateCookie;
 
 /// Where a request goes.
@@ -127,7 +128,7 @@ impl Gateway {
         let request = session.req_header();
         let target = match app.policy.target_of(request.raw_path(), request.uri.path_and_query()) {
             Ok(target) => target,
-            Err(error) => return Malformed::from(error).into(),
+            Err(error) => return no_path(request, error),
         };
         if target.forwarded.is_own() {
             return Way::Own;
@@ -227,14 +228,19 @@ impl Gateway {
     }
 }
 
+/// A target that is no path; that of CONNECT never is one.
+#[cold]
+fn no_path(request: &RequestHeader, error: BadTarget) -> Way {
+    if request.method == Method::CONNECT {
+        return Refused::method(&request.method).into();
+    }
+    Malformed::from(error).into()
+}
+
 /// What the app is never asked, whoever asks.
 fn not_for(app: &App, request: &RequestHeader, state: &RequestState, path: &str) -> Option<Way> {
     if !app.takes(&request.method) {
-        return Some(refuse(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "This method is not allowed here.",
-        ));
+        return Some(Refused::method(&request.method).into());
     }
     let worker = state.marks.worker && !app.service_workers && workers::covers_our_pages(path);
     worker.then(|| {

@@ -44,6 +44,10 @@ pub(super) fn request(upstream: &mut RequestHeader, state: &RequestState) -> Res
         if state.marks.managed {
             hygiene::clean(headers);
         }
+        if state.marks.expects {
+            // We are who lets the client send.
+            headers.remove(header::EXPECT);
+        }
         if state.marks.session_alone {
             headers.remove(header::COOKIE);
         } else if state.marks.cookies {

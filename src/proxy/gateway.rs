@@ -21,10 +21,13 @@ use super::app_call::AppCalls;
 use super::connection;
 use super::forward;
 use super::handshake::{GatedConnect, ReadGate};
-use super::phase::{go_on, over, passed, phase};
+use super::linger::{self, Lingering};
+use super::phase::{Phase, go_on, over, passed, phase};
 use super::request::{RequestIds, RequestState};
+use super::settings::BodyIdle;
 use super::site::Site;
-use super::{log, refused, tunnel};
+use super::spent::Spent;
+use super::{again, bridge, log, refused, tunnel};
 use crate::auth::keys::KeyRing;
 use crate::auth::login::LoginService;
 use crate::base::clock::Clock;
@@ -34,8 +37,8 @@ use crate::gate::logins::CachedLogins;
 use crate::gate::machine::Machines;
 use crate::gate::sessions::CachedSessions;
 
-/// Between two reads of a request body, and two writes of a response.
-const BODY_IDLE: Duration = Duration::from_mins(1);
+/// Between two writes of a response over HTTP/2.
+const WRITE_IDLE: Duration = Duration::from_mins(1);
 
 /// The gateway, as Pingora calls it.
 pub(super) struct Gateway {
@@ -53,6 +56,9 @@ pub(super) struct Gateway {
     pub(super) ids: RequestIds,
     pub(super) trusted: Vec<IpNet>,
     pub(super) draining: Arc<AtomicBool>,
+    pub(super) lingering: Arc<Lingering>,
+    pub(super) body_idle: BodyIdle,
+    pub(super) spent: Spent,
 }
 
 fn connection_of(digest: Option<&Digest>) -> Option<Arc<connection::Connection>> {
@@ -79,11 +85,12 @@ impl ProxyHttp for Gateway {
             if let Some(connection) = &state.connection {
                 connection.header_done();
             }
-            // In HTTP/1.1 Pingora gives a body a minute between two reads by itself, and the
-            // connection notices a client that takes nothing.
-            if session.req_header().version == Version::HTTP_2 {
-                session.set_read_timeout(Some(BODY_IDLE));
-                session.set_write_timeout(Some(BODY_IDLE));
+            match session.req_header().version {
+                // The connection notices a client that takes nothing.
+                Version::HTTP_11 => {}
+                Version::HTTP_2 => session.set_write_timeout(Some(WRITE_IDLE)),
+                // An older client takes an interim answer for the answer.
+                _ => session.set_ignore_info_resp(true),
             }
             if self.draining.load(Ordering::Relaxed) {
                 session.set_keepalive(None);
@@ -127,19 +134,29 @@ impl ProxyHttp for Gateway {
             peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
         }
         let tunnel = app.websocket && state.marks.websocket;
-        let plain = session.req_header().version != Version::HTTP_2 && !state.marks.more;
+        let http2 = session.req_header().version == Version::HTTP_2;
         match &state.connection {
             // The header goes into the socket's buffer at once, and then all wait for the app.
-            Some(connection) if plain && !tunnel => connection.watch_app(app.upstream.patience()),
-            _ => app.upstream.time(&mut peer, !session.is_body_empty()),
+            Some(connection) if !http2 && !state.marks.more && !tunnel => {
+                connection.watch_app(app.upstream.patience());
+            }
+            _ => {
+                state.sending.has_body = !session.is_body_empty();
+                app.upstream.time(&mut peer, !http2, state.sending.has_body);
+                if state.sending.has_body {
+                    session.set_read_timeout(Some(self.body_idle.of(state.admission.as_ref())));
+                }
+            }
+        }
+        if tunnel || state.sending.afresh {
+            // A connection of its own: no other request shares this key.
+            peer.group_key ^= state.id.number();
         }
         if tunnel {
             let gate = Arc::new(ReadGate::default());
             peer.options.custom_l4 = Some(Arc::new(GatedConnect(Arc::clone(&gate))));
             // Over HTTP/2 Pingora knows no tunnels.
             peer.options.alpn = ALPN::H1;
-            // A connection of its own: no other request shares this key.
-            peer.group_key ^= state.id.number();
             state.handshake = Some(gate);
         }
         Ok(peer)
@@ -158,31 +175,49 @@ impl ProxyHttp for Gateway {
         error
     }
 
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        state: &mut Self::CTX,
+        reused: bool,
+    ) -> Box<Error> {
+        again::or_not(error, peer, session, state, reused)
+    }
+
     phase! {
         fn connected_to_upstream<'a, 'b, 'c, 'd, 'e>(
             self,
             _session: &'b mut Session,
-            _reused: bool,
+            reused: bool,
             _peer: &'c HttpPeer,
             _fd: RawFd,
-            _digest: Option<&'d Digest>,
-            _state: &'e mut Self::CTX,
+            digest: Option<&'d Digest>,
+            state: &'e mut Self::CTX,
         ) -> Result<()> {
-            passed(Ok(()))
+            if state.sending.has_body {
+                state.upstream_socket = digest.and_then(|digest| digest.socket_digest.clone());
+            }
+            passed(if reused { self.spent.check(digest) } else { Ok(()) })
         }
     }
 
     phase! {
         fn upstream_request_filter<'a, 'b, 'c, 'd>(
             self,
-            _session: &'b mut Session,
+            session: &'b mut Session,
             upstream: &'c mut RequestHeader,
             state: &'d mut Self::CTX,
         ) -> Result<()> {
             if let Some(gate) = &state.handshake {
                 gate.hold();
             }
-            passed(forward::request(upstream, state))
+            let done = forward::request(upstream, state);
+            if done.is_err() || !state.marks.expects {
+                return passed(done);
+            }
+            Box::pin(bridge::let_send(session))
         }
     }
 
@@ -233,13 +268,18 @@ impl ProxyHttp for Gateway {
     phase! {
         fn request_body_filter<'a, 'b, 'c, 'd>(
             self,
-            _session: &'b mut Session,
+            session: &'b mut Session,
             _body: &'c mut Option<Bytes>,
             end: bool,
             state: &'d mut Self::CTX,
         ) -> Result<()> {
-            if end && let Some(gate) = &state.handshake {
-                gate.hand_over();
+            state.sending.body_begun = true;
+            if end {
+                if let Some(gate) = &state.handshake {
+                    gate.hand_over();
+                } else if state.sending.has_body {
+                    self.body_over(session, state);
+                }
             }
             if let Some(tunnel) = &state.tunnel {
                 tunnel.used.store(true, Ordering::Relaxed);
@@ -284,7 +324,49 @@ impl ProxyHttp for Gateway {
                 app.rules.count(state.ruling, &state.reports);
             }
             log::request(session, error, state, &*self.clock);
+            if (state.sending.has_body || state.admission.is_none())
+                && !session.as_downstream_mut().is_body_done()
+            {
+                // An answer that broke off is over at once.
+                let whole = error.is_none() || state.refusal.is_some();
+                return self.answered_early(session, state, whole);
+            }
             over()
         }
+    }
+}
+
+impl Gateway {
+    /// The client has sent all: from now on the app is waited for, unless it has answered already.
+    fn body_over(&self, session: &Session, state: &RequestState) {
+        let answered = session.response_written().is_some_and(|a| !a.status.is_informational());
+        if answered && let Some(socket) = &state.upstream_socket {
+            self.spent.add(socket);
+        }
+        if session.req_header().version != Version::HTTP_2
+            && let (Some(connection), Some(site)) = (&state.connection, &state.site)
+        {
+            connection.watch_app(site.app.upstream.patience());
+        }
+    }
+
+    /// The request was answered before its body was read: it is not cut off while the client may
+    /// still be sending.
+    fn answered_early<'f>(
+        &'f self,
+        session: &'f mut Session,
+        state: &RequestState,
+        whole: bool,
+    ) -> Phase<'f, ()> {
+        let Some(connection) = &state.connection else { return over() };
+        if session.req_header().version != Version::HTTP_2 {
+            connection.left_unread();
+            return over();
+        }
+        if !whole {
+            return over();
+        }
+        let place = self.lingering.enter(connection.peer.ip());
+        Box::pin(linger::stream(session, place))
     }
 }

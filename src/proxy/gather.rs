@@ -34,6 +34,11 @@ impl<S> Gathered<S> {
         Self { io, waiting: Vec::new(), gone: 0 }
     }
 
+    /// The stream beneath.
+    pub(super) fn get_mut(&mut self) -> &mut S {
+        &mut self.io
+    }
+
     fn borrow_memory(&mut self) {
         if self.waiting.capacity() == 0 {
             let spare = SPARE.with_borrow_mut(Vec::pop);

@@ -13,12 +13,14 @@ use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
 use pingora_proxy::HttpProxy;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{ClientStream, Connection};
 use super::gateway::Gateway;
+use super::linger::{self, Lingering, OverTcp};
 use super::settings::{ListenerKind, ListenerSettings, NetworkSettings};
 use super::socket::ClientSocket;
 use crate::base::address::ClientIp;
@@ -92,6 +94,7 @@ pub(super) struct Acceptor {
     pub(super) tls: Option<TlsAcceptor>,
     pub(super) network: Arc<NetworkSettings>,
     pub(super) open: Arc<Open>,
+    pub(super) lingering: Arc<Lingering>,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) draining: Arc<AtomicBool>,
 }
@@ -162,21 +165,39 @@ impl Acceptor {
         stream.set_nodelay(true)?;
         let fd = stream.as_raw_fd();
         let connection = Arc::new(Connection::new(peer, kind));
-        let stream: Stream = match (kind, &self.tls) {
+        match (kind, &self.tls) {
             (ListenerKind::Https, Some(tls)) => {
                 let shake = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(ClientSocket(stream)));
                 let tls = shake.await.map_err(|_elapsed| io::ErrorKind::TimedOut)??;
                 let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-                Box::new(ClientStream::new(tls, fd, h2, connection)?)
+                self.requests(tls, fd, h2, connection).await
             }
-            (ListenerKind::Https, None) => {
-                return Err(io::Error::other("no certificate is configured"));
-            }
+            (ListenerKind::Https, None) => Err(io::Error::other("no certificate is configured")),
             (ListenerKind::Http | ListenerKind::Redirect, _) => {
-                Box::new(ClientStream::new(stream, fd, false, connection)?)
+                self.requests(stream, fd, false, connection).await
             }
-        };
+        }
+    }
+
+    /// Serves the requests on a connection, and ends it.
+    async fn requests<S>(
+        &self,
+        io: S,
+        fd: i32,
+        h2: bool,
+        connection: Arc<Connection>,
+    ) -> io::Result<()>
+    where
+        S: OverTcp + AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static,
+    {
+        let peer = connection.peer.ip();
+        let (stream, leaving) = ClientStream::new(io, fd, h2, connection)?;
+        let stream: Stream = Box::new(stream);
         ServerApp::process_new(&self.proxy, stream, &self.stopping).await;
+        let left = leaving.lock().take();
+        if let Some(left) = left {
+            linger::end(left, peer, &self.lingering).await;
+        }
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The Pingora proxy: listeners, limits, header hygiene, upstreams, and the bridge to our own
 //! pages. The only module that names Pingora.
 
+mod again;
 mod answers;
 mod app;
 mod app_call;
@@ -19,6 +20,7 @@ mod gather;
 mod handshake;
 mod hygiene;
 mod in_dialect;
+mod linger;
 mod listen;
 mod log;
 mod openings;
@@ -34,9 +36,11 @@ pub mod settings;
 mod sign_in;
 mod site;
 mod socket;
+mod spent;
 mod tls;
 mod trial;
 mod tunnel;
+mod unreadable;
 mod upstream;
 mod vet;
 mod who;

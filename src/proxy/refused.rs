@@ -55,6 +55,14 @@ impl Refused {
         Self { retry_after, ..new }
     }
 
+    /// A method that the app is never sent.
+    pub(super) fn method(method: &Method) -> Self {
+        let sentence = "This method is not allowed here.";
+        let new = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", sentence);
+        // What follows CONNECT may be anything.
+        Self { close: *method == Method::CONNECT, ..new }
+    }
+
     /// Too many tries.
     pub(super) fn too_many(wait: Duration) -> Self {
         let sentence = "Too many tries. Please wait and try again.";
@@ -148,7 +156,8 @@ pub(super) async fn answer_failure(
                 | ErrorType::ConnectionClosed
                 | ErrorType::H2Error
         );
-    if gone || session.response_written().is_some() {
+    let answered = session.response_written().is_some_and(|a| !a.status.is_informational());
+    if gone || answered {
         return 0;
     }
     let source = if silent { &ErrorSource::Upstream } else { error.esource() };

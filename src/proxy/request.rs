@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use data_encoding::HEXLOWER;
 use http::HeaderValue;
+use pingora_core::protocols::SocketDigest;
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 
 use super::connection::Connection;
@@ -55,6 +56,17 @@ impl Origin {
     }
 }
 
+/// How far the app has been sent a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sending {
+    /// There is a body.
+    pub(super) has_body: bool,
+    /// The header block went out, and what there is of a body follows it.
+    pub(super) body_begun: bool,
+    /// This is the second try, on a connection of its own.
+    pub(super) afresh: bool,
+}
+
 /// The context of one request.
 pub(super) struct RequestState {
     pub(super) id: RequestId,
@@ -78,6 +90,10 @@ pub(super) struct RequestState {
     /// What the header block tells.
     pub(super) marks: Marks,
     pub(super) failed: Vec<PeerAddr>,
+    /// The connection to the app, where there is a body to send.
+    pub(super) upstream_socket: Option<Arc<SocketDigest>>,
+    /// How far the app has been sent the request.
+    pub(super) sending: Sending,
     /// Set for a WebSocket handshake.
     pub(super) handshake: Option<Arc<ReadGate>>,
     pub(super) tunnel: Option<Arc<Tunnel>>,
@@ -114,6 +130,8 @@ impl RequestState {
             rewritten: None,
             marks: Marks::default(),
             failed: Vec::new(),
+            upstream_socket: None,
+            sending: Sending::default(),
             handshake: None,
             tunnel: None,
             refusal: None,

@@ -20,9 +20,11 @@ use tokio_rustls::TlsAcceptor;
 use super::app::{Apps, CurrentApps};
 use super::app_call::AppCalls;
 use super::gateway::Gateway;
+use super::linger::Lingering;
 use super::listen::{Acceptor, Open, bind};
 use super::request::RequestIds;
 use super::settings::{ListenerKind, ProxySettings};
+use super::spent::Spent;
 use super::tls::{BadCertificate, Certificates};
 use super::upstream::BadUpstream;
 use crate::auth::keys::KeyRing;
@@ -198,9 +200,13 @@ impl Proxy {
             ids: RequestIds::new(&*deps.random)?,
             trusted: settings.network.trusted_proxies.clone(),
             draining: Arc::clone(&draining),
+            lingering: Lingering::new(settings.network.trusted_proxies.clone()),
+            body_idle: settings.network.body_idle,
+            spent: Spent::default(),
         };
         let (stop, stopping) = watch::channel(false);
         let acceptor = Acceptor {
+            lingering: Arc::clone(&gateway.lingering),
             proxy: Arc::new(http_proxy(gateway, &settings)),
             tls,
             network: Arc::new(settings.network),
@@ -287,6 +293,8 @@ fn http_proxy(gateway: Gateway, settings: &ProxySettings) -> HttpProxy<Gateway> 
     let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(H2_IDLE);
+    // Refused by us, in our words.
+    options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
     proxy.h2_options = Some(h2_options());
     proxy.handle_init_modules();

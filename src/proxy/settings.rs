@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 pub use super::answers::{AnswerSettings, Preflight};
 use crate::auth::app_sign_in::AppPolicy;
+use crate::gate::admission::{Admission, Visitor};
 use crate::gate::dialect::Dialect;
 pub use crate::gate::host::HostPattern;
 use crate::gate::machine::TokenRule;
@@ -52,6 +53,27 @@ pub struct NetworkSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Open connections from one address; trusted proxies are not counted.
     pub connections_per_address: usize,
+    /// How long a client may pause while it sends a body.
+    pub body_idle: BodyIdle,
+}
+
+/// The longest pause between two reads of a request body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyIdle {
+    /// On public paths.
+    pub strangers: Duration,
+    /// Of people who are signed in, and of tokens.
+    pub signed_in: Duration,
+}
+
+impl BodyIdle {
+    /// The pause that is allowed where this `admission` was given.
+    pub(super) fn of(self, admission: Option<&Admission>) -> Duration {
+        match admission.map(Admission::visitor) {
+            None | Some(Visitor::Anonymous) => self.strangers,
+            Some(_) => self.signed_in,
+        }
+    }
 }
 
 /// One address of the app behind.
@@ -108,6 +130,10 @@ pub struct UpstreamSettings {
     pub connect_timeout: Duration,
     /// Between two reads of a response. There is no limit in all.
     pub read_timeout: Duration,
+    /// How long a connection without a request is kept.
+    pub idle: Duration,
+    /// Whether a request that was not answered may be sent again, whatever its method.
+    pub retry_unanswered: bool,
 }
 
 impl UpstreamSettings {

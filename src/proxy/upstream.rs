@@ -27,8 +27,7 @@ use super::settings::{AppSettings, UpstreamAddress, UpstreamSettings};
 const HEALTH_EVERY: Duration = Duration::from_secs(5);
 /// Every how many health rounds names are resolved again.
 const RESOLVE_EVERY: u32 = 6;
-/// How a connection to the app that nothing goes through is kept alive, and found dead. A timer of
-/// ours for each kept connection would cost every request one.
+/// How a connection to the app that nothing comes through is found dead while it is in use.
 const KEEP_ALIVE: TcpKeepalive = TcpKeepalive {
     idle: Duration::from_secs(30),
     interval: Duration::from_secs(10),
@@ -192,11 +191,17 @@ impl Upstream {
         self.settings.read_timeout
     }
 
-    /// Has Pingora watch the time of every read and write. Over HTTP/2 it would count from the first
-    /// byte of a body to the answer, however steadily the body flows: there only the client's side is
-    /// watched while it may send.
-    pub(super) fn time(&self, peer: &mut HttpPeer, has_body: bool) {
-        let steady = self.settings.http2 && has_body;
+    /// Whether a request may be sent again that the app did not answer, whatever its method.
+    pub(super) fn retries_unanswered(&self) -> bool {
+        self.settings.retry_unanswered
+    }
+
+    /// Has Pingora watch the time of every read and write. A client that `watches` over the app
+    /// itself does so once its body has been sent; until then the app has nothing to say. Over
+    /// HTTP/2 Pingora would count from the first byte of a body to the answer, however steadily the
+    /// body flows.
+    pub(super) fn time(&self, peer: &mut HttpPeer, watches: bool, has_body: bool) {
+        let steady = (watches || self.settings.http2) && has_body;
         peer.options.read_timeout = (!steady).then_some(self.settings.read_timeout);
         peer.options.write_timeout = Some(self.settings.read_timeout);
     }
@@ -224,6 +229,7 @@ impl Upstream {
         peer.options.ca.clone_from(&self.ca);
         peer.options.connection_timeout = Some(self.settings.connect_timeout);
         peer.options.total_connection_timeout = Some(self.settings.connect_timeout);
+        peer.options.idle_timeout = Some(self.settings.idle);
         // The kernel finds out when the other end of a kept connection is gone.
         peer.options.tcp_keepalive = Some(KEEP_ALIVE);
         peer.options.http_upstream_request_policy.h1_upgrade =

@@ -75,6 +75,8 @@ pub(super) struct Marks {
     pub(super) token: bool,
     /// There is a header that is about this connection only (RFC 9110 §7.6.1).
     pub(super) hop_by_hop: bool,
+    /// The client waits for leave to send its body (RFC 9110 §10.1.1).
+    pub(super) expects: bool,
 }
 
 /// Checks everything but the target, the host and the method.
@@ -160,6 +162,7 @@ impl<'a> Heads<'a> {
                 if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
                     return Err(bad("The Expect header is not understood."));
                 }
+                self.marks.expects = true;
             }
             _ => {
                 self.marks.hop_by_hop |= is_about_connection(name.as_str());
@@ -202,6 +205,13 @@ impl<'a> Heads<'a> {
             }
             if version != Version::HTTP_11 {
                 return Err(bad("Transfer-Encoding belongs to HTTP/1.1 only."));
+            }
+        }
+        if self.marks.websocket {
+            // Its bytes would be the first of the tunnel for whoever reads past the header.
+            let length = self.length.is_some_and(|length| length.as_bytes() != b"0");
+            if length || self.encoding.is_some() {
+                return Err(bad("A WebSocket handshake has no body."));
             }
         }
         Ok(())

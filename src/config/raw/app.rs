@@ -38,6 +38,15 @@ pub(in crate::config) struct RawApp {
     /// How long it may be silent between two reads of a response. There is no limit in all.
     #[schemars(extend("default" = "60s"))]
     pub(in crate::config) read_timeout: Option<String>,
+    /// How long a connection to it without a request is kept. Stay below the app's own limit, so
+    /// that no request meets a connection that the app is closing.
+    #[schemars(extend("default" = "4s"))]
+    pub(in crate::config) upstream_idle: Option<String>,
+    /// Whether a request with any method is sent again, once, when a kept connection ended without
+    /// a byte of an answer. Without it only idempotent methods are, and requests whose header did
+    /// not go out whole.
+    #[schemars(extend("default" = false))]
+    pub(in crate::config) retry_unanswered: Option<bool>,
     /// Whether WebSocket handshakes are passed on, from pages of the same host.
     #[schemars(extend("default" = true))]
     pub(in crate::config) websocket: Option<bool>,

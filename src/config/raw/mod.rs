@@ -120,6 +120,12 @@ pub(super) struct RawNetwork {
     /// Open connections from one address; trusted proxies are not counted.
     #[schemars(extend("default" = 100))]
     pub(super) connections_per_address: Option<usize>,
+    /// How long a client may pause while it sends a body to an app on a public path.
+    #[schemars(extend("default" = "60s"))]
+    pub(super) body_idle: Option<String>,
+    /// The same for people who are signed in and for tokens that are let through.
+    #[schemars(extend("default" = "10m"))]
+    pub(super) body_idle_signed_in: Option<String>,
 }
 
 /// The listener for health and metrics.

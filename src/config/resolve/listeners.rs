@@ -1,6 +1,7 @@
 //! Where Vestibule listens, and whom it believes.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -8,7 +9,7 @@ use super::addresses;
 use crate::config::key_path::KeyPath;
 use crate::config::raw::{RawAdmin, RawListener, RawNetwork};
 use crate::config::reader::Reader;
-use crate::proxy::settings::{ListenerKind, ListenerSettings, NetworkSettings};
+use crate::proxy::settings::{BodyIdle, ListenerKind, ListenerSettings, NetworkSettings};
 
 const CONNECTIONS_PER_ADDRESS: usize = 100;
 
@@ -106,7 +107,13 @@ pub(super) fn network(
         CONNECTIONS_PER_ADDRESS,
         &(1..=1_000_000),
     );
-    NetworkSettings { trusted_proxies, connections_per_address }
+    let strangers = raw.body_idle.as_deref();
+    let signed_in = raw.body_idle_signed_in.as_deref();
+    let body_idle = BodyIdle {
+        strangers: r.some_time(&at.key("body_idle"), strangers, Duration::from_mins(1)),
+        signed_in: r.some_time(&at.key("body_idle_signed_in"), signed_in, Duration::from_mins(10)),
+    };
+    NetworkSettings { trusted_proxies, connections_per_address, body_idle }
 }
 
 fn trusted(text: &str) -> Result<IpNet, String> {

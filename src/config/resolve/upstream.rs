@@ -60,6 +60,7 @@ pub(super) fn upstream(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> Upstre
     });
     let connect = raw.connect_timeout.as_deref();
     let read = raw.read_timeout.as_deref();
+    let idle = raw.upstream_idle.as_deref();
     let name = raw.upstream_host.as_deref();
     let name = name.and_then(|text| own_name(text, &addresses, &at.key("upstream_host"), r));
     UpstreamSettings {
@@ -70,6 +71,8 @@ pub(super) fn upstream(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> Upstre
         http2: raw.upstream_http2.unwrap_or(false),
         connect_timeout: r.some_time(&at.key("connect_timeout"), connect, Duration::from_secs(5)),
         read_timeout: r.some_time(&at.key("read_timeout"), read, Duration::from_mins(1)),
+        idle: r.some_time(&at.key("upstream_idle"), idle, Duration::from_secs(4)),
+        retry_unanswered: raw.retry_unanswered.unwrap_or(false),
     }
 }
 
