@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
-use http::Method;
+use http::{HeaderName, Method};
 use metrics::{Counter, counter};
 use tokio::task::JoinSet;
 
@@ -30,6 +30,7 @@ pub(super) struct App {
     pub(super) tokens: Vec<TokenRule>,
     pub(super) websocket: bool,
     pub(super) service_workers: bool,
+    pub(super) strip_headers: Vec<HeaderName>,
     pub(super) upstream: Arc<Upstream>,
     pub(super) own_name: Option<OwnName>,
     extra_methods: Vec<Method>,
@@ -73,6 +74,7 @@ impl App {
             tokens: settings.tokens.clone(),
             websocket: settings.websocket,
             service_workers: settings.service_workers,
+            strip_headers: settings.strip_headers.clone(),
             upstream: Arc::new(Upstream::new(settings)?),
             own_name: settings.upstream.name.as_ref().and_then(OwnName::new),
             extra_methods: settings.extra_methods.clone(),

@@ -24,6 +24,7 @@ const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
 const OURS: usize = 6;
 
 const A_YEAR: &str = "max-age=31536000";
+const A_YEAR_SECONDS: u64 = 31_536_000;
 
 /// A bug, not a client's fault: answered by 500 before any connection is made.
 #[cold]
@@ -47,6 +48,9 @@ pub(super) fn request(upstream: &mut RequestHeader, state: &RequestState) -> Res
         if state.marks.expects {
             // We are who lets the client send.
             headers.remove(header::EXPECT);
+        }
+        for name in &site.app.strip_headers {
+            headers.remove(name);
         }
         if state.marks.session_alone {
             headers.remove(header::COOKIE);
@@ -151,7 +155,28 @@ struct Found {
     transport_security: bool,
     connection: bool,
     worker: bool,
-    alternatives: bool,
+    /// There is one that acts on the whole host ([`acts_on_host`]).
+    on_host: bool,
+}
+
+/// Headers of an app that tell a browser something about every page of the host, ours among them:
+/// other ways to it, which would lead around the gateway (`Alt-Svc`), where to send reports that
+/// hold addresses of our pages (`NEL`, `Report-To`, `Expect-CT`), and which keys it must have
+/// (`Public-Key-Pins`). `Reporting-Endpoints` is about one page and stays.
+const ACT_ON_HOST: [HeaderName; 6] = [
+    header::ALT_SVC,
+    HeaderName::from_static("nel"),
+    HeaderName::from_static("report-to"),
+    HeaderName::from_static("expect-ct"),
+    header::PUBLIC_KEY_PINS,
+    header::PUBLIC_KEY_PINS_REPORT_ONLY,
+];
+
+fn acts_on_host(name: &str) -> bool {
+    matches!(
+        name,
+        "nel" | "report-to" | "expect-ct" | "public-key-pins" | "public-key-pins-report-only"
+    )
 }
 
 impl Found {
@@ -168,11 +193,12 @@ impl Found {
                 | header::VARY => {}
                 header::SET_COOKIE => found.cookies = true,
                 header::CONNECTION => found.connection = true,
-                header::ALT_SVC => found.alternatives = true,
+                header::ALT_SVC => found.on_host = true,
                 header::STRICT_TRANSPORT_SECURITY => found.transport_security = true,
                 _ => {
                     found.site_data |= *name == CLEAR_SITE_DATA;
                     found.worker |= *name == workers::ALLOWED;
+                    found.on_host |= acts_on_host(name.as_str());
                 }
             }
         }
@@ -192,16 +218,18 @@ pub(super) fn response(from_app: &mut ResponseHeader, client: Client) -> Result<
     if found.worker && !client.workers {
         from_app.remove_header(&workers::ALLOWED);
     }
-    if found.alternatives {
-        // They would be ways around the gateway.
-        from_app.remove_header(&header::ALT_SVC);
+    if found.on_host {
+        for name in &ACT_ON_HOST {
+            from_app.remove_header(name);
+        }
     }
     // Pingora would relay a chunked body to a client that cannot read one.
     if client.version == Version::HTTP_10 {
         from_app.remove_header(&header::TRANSFER_ENCODING);
     }
     let switching = from_app.status == StatusCode::SWITCHING_PROTOCOLS;
-    let secure = client.https && !switching && !found.transport_security;
+    let strong = found.transport_security && is_strong(&from_app.headers);
+    let secure = client.https && !switching && !strong;
     if client.version == Version::HTTP_2 {
         // It has no spelling of names, and no such header: Pingora would carry both along.
         with_answer_headers(from_app, |headers| {
@@ -217,6 +245,21 @@ pub(super) fn response(from_app: &mut ResponseHeader, client: Client) -> Result<
         from_app.insert_header("Strict-Transport-Security", HeaderValue::from_static(A_YEAR))?;
     }
     Ok(())
+}
+
+/// Returns true if the app's own `Strict-Transport-Security` (RFC 6797 §6.1) asks for no less than
+/// ours: an app with `max-age=0` would let plain http back to our sign-in page.
+fn is_strong(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::STRICT_TRANSPORT_SECURITY).iter();
+    let (Some(line), None) = (lines.next(), lines.next()) else { return false };
+    let Ok(line) = line.to_str() else { return false };
+    let mut ages = line.split(';').filter_map(|directive| {
+        let (name, value) = directive.split_once('=')?;
+        let value = value.trim().trim_matches('"');
+        name.trim().eq_ignore_ascii_case("max-age").then(|| value.parse::<u64>().ok())
+    });
+    let a_year = ages.next().flatten().is_some_and(|seconds| seconds >= A_YEAR_SECONDS);
+    a_year && ages.next().is_none()
 }
 
 /// As [`with_headers`], for an answer.
@@ -241,6 +284,16 @@ fn app_cookies_only(from_app: &mut ResponseHeader) -> Result<()> {
     Ok(())
 }
 
+/// What an app may clear: everything that is known but `"cookies"`.
+const CLEARED: [&str; 6] = [
+    "\"cache\"",
+    "\"storage\"",
+    "\"executionContexts\"",
+    "\"clientHints\"",
+    "\"prefetchCache\"",
+    "\"prerenderCache\"",
+];
+
 /// `Clear-Site-Data: "cookies"` from the app would sign people out of the gateway too.
 fn clear_site_data(from_app: &mut ResponseHeader) -> Result<()> {
     let kept = kept_site_data(&from_app.headers);
@@ -259,11 +312,99 @@ fn kept_site_data(headers: &HeaderMap) -> String {
         .flat_map(|v| v.split(','))
         .map(|d| d.trim().to_owned())
         .flat_map(|d| match d.as_str() {
-            "\"cookies\"" => Vec::new(),
             // All, without the cookies.
             "\"*\"" => vec!["\"cache\"".to_owned(), "\"storage\"".to_owned()],
-            _ => vec![d],
+            other if CLEARED.contains(&other) => vec![d],
+            _ => Vec::new(),
         })
         .collect();
     directives.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(lines: &[(&'static str, &'static str)], version: Version) -> ResponseHeader {
+        let mut answer = ResponseHeader::build(200, None).unwrap();
+        for (name, value) in lines {
+            answer.append_header(*name, *value).unwrap();
+        }
+        response(&mut answer, Client { version, https: true, workers: false }).unwrap();
+        answer
+    }
+
+    #[test]
+    fn an_app_may_ask_for_more_transport_security_and_never_for_less() {
+        const NAME: &str = "strict-transport-security";
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let of = |values: &[&'static str]| {
+                let lines: Vec<_> = values.iter().map(|value| (NAME, *value)).collect();
+                let answer = answered(&lines, version);
+                let all = answer.headers.get_all(NAME).iter();
+                all.map(|v| v.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+            };
+            for weak in [
+                &[][..],
+                &["max-age=0"],
+                &["max-age=0; includeSubDomains"],
+                &["max-age=31535999"],
+                &["MAX-AGE=\"60\""],
+                &["includeSubDomains"],
+                &["max-age"],
+                &["max-age=x"],
+                &["max-age=-1"],
+                &["max-age=63072000; max-age=0"],
+                &["max-age=63072000", "max-age=0"],
+                &[""],
+            ] {
+                assert_eq!(of(weak), [A_YEAR], "{weak:?}");
+            }
+            for strong in ["max-age=31536000", "max-age=63072000; includeSubDomains; preload"] {
+                assert_eq!(of(&[strong]), [strong]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_acts_on_the_whole_host_stays_with_the_gateway() {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            let answer = answered(
+                &[
+                    ("NEL", "{\"report_to\":\"a\",\"max_age\":1}"),
+                    ("Report-To", "{}"),
+                    ("Expect-CT", "max-age=1"),
+                    ("Public-Key-Pins", "max-age=1"),
+                    ("Public-Key-Pins-Report-Only", "max-age=1"),
+                    ("Alt-Svc", "h3=\":443\""),
+                    ("Reporting-Endpoints", "a=\"/r\""),
+                    ("Content-Security-Policy", "default-src 'self'"),
+                ],
+                version,
+            );
+            for name in &ACT_ON_HOST {
+                assert!(!answer.headers.contains_key(name), "{name}");
+            }
+            for kept in ["reporting-endpoints", "content-security-policy"] {
+                assert!(answer.headers.contains_key(kept), "{kept}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_app_clears_everything_but_cookies() {
+        let of = |values: &[&'static str]| {
+            let lines: Vec<_> = values.iter().map(|value| ("Clear-Site-Data", *value)).collect();
+            let answer = answered(&lines, Version::HTTP_11);
+            let kept = answer.headers.get(CLEAR_SITE_DATA);
+            kept.map(|v| v.to_str().unwrap().to_owned())
+        };
+        assert_eq!(of(&["\"cookies\""]), None);
+        assert_eq!(of(&["\"*\""]).as_deref(), Some("\"cache\", \"storage\""));
+        assert_eq!(
+            of(&["\"cache\",\"cookies\"", "\"storage\""]).as_deref(),
+            Some("\"cache\", \"storage\"")
+        );
+        assert_eq!(of(&["\"cookies\" , \"Cookies\", cookies, \"new\""]), None);
+    }
 }

@@ -2,80 +2,14 @@
 //!
 //! Frameworks fold `-`, `_` and `.` into one, so a name that only resembles one of ours is as bad
 //! as ours: names with `_`, `.` or other odd characters are dropped whole, and of the rest
-//! everything that gateways and frameworks would trust.
+//! everything that gateways and frameworks would trust: addresses of clients, identities, and what
+//! overrides the address, the method or the scheme of a request.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, header};
 
-/// What goes, by the first letter: families are every name that starts so, and single names.
-struct Managed {
-    families: &'static [&'static str],
-    names: &'static [&'static str],
-}
+use super::untrusted_names::{HARMLESS, Managed, like};
 
-/// The names that share their first letter. Most that clients send share it with few.
-fn under(first: u8) -> Managed {
-    let (families, names): (&[&str], &[&str]) = match first {
-        b'a' => (&[], &["auth-user"]),
-        b'b' => (&[], &["base-url"]),
-        b'c' => (&["cf-access-", "cf-connecting-"], &[]),
-        b'f' => (&[], &["fastly-client-ip", "forwarded", "front-end-https"]),
-        b'h' => (&[], &["http2-settings"]),
-        b'p' => (&[], &["path-info", "proxy"]),
-        b'r' => (&["remote-"], &["request-uri"]),
-        b's' => (&["ssl-client-"], &["script-name"]),
-        b't' => (&["tailscale-user-"], &["true-client-ip"]),
-        b'v' => (&["vestibule-"], &[]),
-        b'x' => (
-            &[
-                "x-accel-",
-                "x-amzn-oidc-",
-                "x-auth-email",
-                "x-auth-group",
-                "x-auth-name",
-                "x-auth-request-",
-                "x-auth-role",
-                "x-auth-user",
-                "x-authenticated-",
-                "x-authentik-",
-                "x-client-",
-                "x-email",
-                "x-envoy-",
-                "x-forwarded-",
-                "x-goog-authenticated-",
-                "x-goog-iap-",
-                "x-groups",
-                "x-http-method",
-                "x-method-override",
-                "x-middleware-",
-                "x-ms-client-principal",
-                "x-original-",
-                "x-override-",
-                "x-pomerium-",
-                "x-proxy-",
-                "x-remote-",
-                "x-rewrite-",
-                "x-roles",
-                "x-sendfile",
-                "x-ssl-",
-                "x-user",
-                "x-vestibule-",
-                "x-webauth-",
-            ],
-            &[
-                "x-cluster-client-ip",
-                "x-forwarded",
-                "x-real-ip",
-                "x-request-id",
-                "x-url-scheme",
-                "x-wap-profile",
-            ],
-        ),
-        _ => (&[], &[]),
-    };
-    Managed { families, names }
-}
-
-/// Whether a client may not say this to the app.
+/// Returns true if a client may not say this to the app.
 pub(super) fn is_managed(name: &str) -> bool {
     let mut previous = b'a';
     for byte in name.bytes() {
@@ -85,8 +19,35 @@ pub(super) fn is_managed(name: &str) -> bool {
         }
         previous = byte;
     }
-    let Managed { families, names } = under(name.bytes().next().unwrap_or_default());
-    names.contains(&name) || families.iter().any(|family| name.starts_with(family))
+    let Managed { families, names } = like(name);
+    names.contains(&name)
+        || (families.iter().any(|family| name.starts_with(family)) && !HARMLESS.contains(&name))
+}
+
+/// Without these a request is another one, or none.
+const NEEDED: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::EXPECT,
+    header::HOST,
+    header::SEC_WEBSOCKET_KEY,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// The name of a header that is never taken from clients, as an operator writes it. Frameworks fold
+/// `_` and `.` into `-`, and clients get no other spelling past [`clean`]. Or why it is none.
+pub fn stripped(written: &str) -> Result<HeaderName, &'static str> {
+    let name = written.to_ascii_lowercase().replace(['_', '.'], "-");
+    let name = HeaderName::from_bytes(name.as_bytes())
+        .map_err(|_not_a_token| "is not the name of a header: write it like \"X-My-Proxy-User\"")?;
+    if NEEDED.contains(&name) {
+        return Err("cannot be left out of a request");
+    }
+    Ok(name)
 }
 
 /// Takes out of `headers` what a client may not say.
@@ -100,6 +61,7 @@ pub(super) fn clean(headers: &mut HeaderMap) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::untrusted_names::{under, under_x};
     use super::*;
 
     #[test]
@@ -116,6 +78,50 @@ mod tests {
             "content_length",
             "transfer_encoding",
             "proxy",
+            "client-ip",
+            "x-originating-ip",
+            "x-remote-ip",
+            "x-cluster-client-ip",
+            "fastly-client-ip",
+            "x-azure-clientip",
+            "x-appengine-user-ip",
+            "akamai-origin-hop",
+            "fly-client-ip",
+            "cloudfront-viewer-address",
+            "cf-connecting-ipv6",
+            "wl-proxy-client-ip",
+            "client-cert",
+            "client-cert-chain",
+            "x-role",
+            "sm-user",
+            "oidc-claim-sub",
+            "x-shib-eppn",
+            "shib-session-id",
+            "eppn",
+            "x-ms-client-principal-name",
+            "x-amzn-oidc-data",
+            "x-proxyuser-ip",
+            "x-proxiedentitieschain",
+            "x-sso-user",
+            "x-grafana-user",
+            "impersonate-user",
+            "x-remote-extra-scopes",
+            "es-security-runas-user",
+            "iv-user",
+            "x-consumer-username",
+            "ms-aspnetcore-clientcert",
+            "x-original-url",
+            "x-scheme",
+            "x-script-name",
+            "x-forwarded-path",
+            "x-url-scheme",
+            "unencoded-url",
+            "x-http-host-override",
+            "x-host",
+            "x-http-method",
+            "x-invoke-path",
+            "x-react-router-spa-mode",
+            "x-apigateway-event",
         ] {
             assert!(is_managed(bad), "{bad}");
         }
@@ -124,10 +130,26 @@ mod tests {
     #[test]
     fn every_name_stands_under_its_own_first_letter() {
         for letter in 0..=u8::MAX {
-            let Managed { families, names } = under(letter);
+            let (families, names) = under(letter);
             for name in families.iter().chain(names) {
                 assert_eq!(name.bytes().next(), Some(letter), "{name}");
+                assert!(!name.starts_with("x-") && is_managed(name), "{name}");
             }
+            let (families, names) = under_x(letter);
+            for name in families.iter().chain(names) {
+                let start = ["x-", char::from(letter).encode_utf8(&mut [0; 4])].concat();
+                assert!(name.starts_with(&start) && is_managed(name), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_of_the_operators_is_folded_as_frameworks_do() {
+        for written in ["X-My-Proxy-User", "x_my_proxy_user", "X.My.Proxy_USER"] {
+            assert_eq!(stripped(written).unwrap().as_str(), "x-my-proxy-user", "{written}");
+        }
+        for bad in ["", "a b", "a:", "Host", "transfer_encoding"] {
+            assert!(stripped(bad).is_err(), "{bad}");
         }
     }
 
@@ -144,6 +166,36 @@ mod tests {
             "accept",
             "if-none-match",
             "x-api-key",
+            "x-access-token",
+            "x-xsrf-token",
+            "x-amz-date",
+            "x-ms-version",
+            "x-goog-api-key",
+            "x-grafana-org-id",
+            "x-grpc-web",
+            "x-user-agent",
+            "x-client-version",
+            "x-correlation-id",
+            "x-session-id",
+            "x-b3-traceid",
+            "x-up-target",
+            "x-nextjs-data",
+            "x-inertia",
+            "traceparent",
+            "via",
+            "range",
+            "depth",
+            "destination",
+            "lock-token",
+            "hx-request",
+            "kbn-xsrf",
+            "client",
+            "uid",
+            "rsc",
+            "sec-fetch-site",
+            "origin",
+            "referer",
+            "upgrade-insecure-requests",
         ] {
             assert!(!is_managed(good), "{good}");
         }

@@ -41,6 +41,7 @@ mod tls;
 mod trial;
 mod tunnel;
 mod unreadable;
+mod untrusted_names;
 mod upstream;
 mod vet;
 mod who;

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 pub use super::answers::{AnswerSettings, Preflight};
+pub use super::hygiene::stripped;
 use crate::auth::app_sign_in::AppPolicy;
 use crate::gate::admission::{Admission, Visitor};
 use crate::gate::dialect::Dialect;
@@ -158,6 +159,8 @@ pub struct AppSettings {
     pub websocket: bool,
     /// Whether its service workers may have a scope that covers our pages.
     pub service_workers: bool,
+    /// Headers that are never taken from its clients, beside the built-in list.
+    pub strip_headers: Vec<HeaderName>,
     /// Methods beyond GET HEAD POST PUT PATCH DELETE OPTIONS.
     pub extra_methods: Vec<Method>,
     /// How it is signed in to by its own clients.

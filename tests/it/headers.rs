@@ -2,7 +2,7 @@
 //! ours; the target byte for byte.
 
 use super::support::client::Browser;
-use super::support::gateway::{Gateway, PUBLIC_RULE, Plan};
+use super::support::gateway::{Gateway, HOST, PUBLIC_RULE, Plan};
 use super::support::upstream::{Recorder, Seen};
 use super::support::visitor::{self, SESSION};
 
@@ -17,7 +17,10 @@ async fn seen_at(app: &Recorder, browser: &mut Browser, target: &str, lines: &st
 #[expect(clippy::too_many_lines, reason = "most of it is the list of forged names")]
 async fn the_app_is_told_who_asks_once_and_under_no_other_name() {
     let app = Recorder::start().await;
-    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let rules = format!("strip_headers = [\"X_My_Proxy_User\"]\n{PUBLIC_RULE}");
+    let plan = Plan { apps: String::new(), ..Plan::new(&app) };
+    let plan = plan.app("main", HOST, &app.url(), &rules);
+    let gateway = Gateway::start(&plan).await;
     let (mut browser, _person) = visitor::signed_in(&gateway, "alice").await;
     let forged = [
         "Remote-User",
@@ -47,6 +50,17 @@ async fn the_app_is_told_who_asks_once_and_under_no_other_name() {
         "Proxy",
         "X-User-Id",
         "X-Authenticated-User",
+        "X-My-Proxy-User",
+        "x-my-proxy_user",
+        "Client-IP",
+        "X-Originating-IP",
+        "Fastly-Client-IP",
+        "Client-Cert",
+        "SM_USER",
+        "OIDC-CLAIM-sub",
+        "Impersonate-User",
+        "X-Scheme",
+        "X-Script-Name",
     ]
     .iter()
     .fold(String::new(), |lines, name| lines + name + ": forged-value\r\n");

@@ -53,6 +53,9 @@ pub(in crate::config) struct RawApp {
     /// Whether its service workers may cover the whole host, our sign-in pages with it.
     #[schemars(extend("default" = false))]
     pub(in crate::config) service_workers: Option<bool>,
+    /// Names of headers that its clients may not send it, beside the built-in list: what a proxy of
+    /// yours tells it, say. "-", "_" and "." are the same in them. Default: none.
+    pub(in crate::config) strip_headers: Option<Vec<String>>,
     /// Methods it may be sent beyond GET HEAD POST PUT PATCH DELETE OPTIONS. Default: none.
     pub(in crate::config) methods: Option<Vec<String>>,
     /// Paths that only scripts ask for, as globs like those of rules: answers of ours there are

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use super::{answers, dialect, host, rules, tokens, upstream};
 use crate::config::key_path::KeyPath;
 use crate::config::raw::RawApp;
 use crate::config::reader::Reader;
-use crate::proxy::settings::{AppSettings, HostPattern};
+use crate::proxy::settings::{AppSettings, HostPattern, stripped};
 
 /// Most characters in the name of an app.
 const NAME_MAX: usize = 64;
@@ -80,11 +82,25 @@ fn app(
         upstream: upstream::upstream(raw, at, r),
         websocket: raw.websocket.unwrap_or(true),
         service_workers: raw.service_workers.unwrap_or(false),
+        strip_headers: strip_headers(raw.strip_headers.as_deref(), &at.key("strip_headers"), r),
         policy,
         extra_methods,
         name,
         title,
     }
+}
+
+/// The headers that are never taken from clients.
+fn strip_headers(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for (i, written) in raw.unwrap_or_default().iter().enumerate() {
+        match stripped(written) {
+            Ok(name) if names.contains(&name) => {}
+            Ok(name) => names.push(name),
+            Err(why) => r.fail(&at.index(i), format!("{written:?} {why}")),
+        }
+    }
+    names
 }
 
 fn name(raw: Option<&str>, key: &KeyPath, r: &mut Reader<'_>) -> String {
