@@ -62,7 +62,8 @@ fn waiting(running: &Settings, new: &Settings) -> Vec<&'static str> {
         source: _,
         data_dir: _,
         public_url: _,
-        proxy: ProxySettings { listeners, certificates: _, network, apps: _, workers, drain },
+        proxy:
+            ProxySettings { listeners, certificates: _, network, public: _, apps: _, workers, drain },
         admin,
         keys_file,
         keys_may_be_made: _,

@@ -1,47 +1,110 @@
 //! The address of a client, as far as it can be believed.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The address a request came from, after trusted proxies were taken into account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ClientIp(IpAddr);
+/// The text of an address that is unknown, as RFC 7239 §6.2 has it.
+const UNKNOWN: &str = "unknown";
+
+/// The address a request came from, after trusted proxies were taken into account: known, or
+/// "address unknown" where a trusted proxy named none that can be read.
+///
+/// An unknown address is in no network and has no address to take out: nothing that is granted to
+/// a network is granted to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientIp(Place);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Place {
+    Known(IpAddr),
+    UnknownBehind(IpAddr),
+}
+
+/// Clients that share counters and limits: a network that one customer usually holds, or all
+/// clients behind one proxy whose addresses are unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClientNetwork(Place);
 
 impl ClientIp {
     /// From a socket or a trusted header; an IPv4 address written as IPv6 is taken as IPv4.
     pub fn new(address: IpAddr) -> Self {
-        Self(address.to_canonical())
+        Self(Place::Known(address.to_canonical()))
     }
 
-    /// The address itself.
-    pub fn get(self) -> IpAddr {
-        self.0
+    /// Address unknown: `proxy` is trusted to name it, and did not.
+    pub fn unknown_behind(proxy: IpAddr) -> Self {
+        Self(Place::UnknownBehind(proxy.to_canonical()))
     }
 
-    /// The network that one customer usually holds: /32 for IPv4, /64 for IPv6.
-    pub fn network(self) -> IpAddr {
-        match self.0 {
-            IpAddr::V4(v4) => IpAddr::V4(v4),
-            IpAddr::V6(v6) => {
+    /// Returns true unless the address is unknown.
+    pub fn is_known(self) -> bool {
+        matches!(self.0, Place::Known(_))
+    }
+
+    /// The network that one customer usually holds: /32 for IPv4, /64 for IPv6. Clients of unknown
+    /// address share one for each proxy, which is none of an address.
+    pub fn network(self) -> ClientNetwork {
+        ClientNetwork(match self.0 {
+            Place::Known(IpAddr::V6(v6)) => {
                 let prefix = u128::from(v6) & (u128::MAX << 64);
-                IpAddr::V6(Ipv6Addr::from(prefix))
+                Place::Known(IpAddr::V6(Ipv6Addr::from(prefix)))
             }
-        }
+            other @ (Place::Known(IpAddr::V4(_)) | Place::UnknownBehind(_)) => other,
+        })
     }
 
-    /// Whether one of `networks` holds this address.
+    /// Returns true if one of `networks` holds this address. None holds an unknown one.
     pub fn is_in(self, networks: &[IpNet]) -> bool {
-        networks.iter().any(|n| n.contains(&self.0))
+        match self.0 {
+            Place::Known(address) => networks.iter().any(|n| n.contains(&address)),
+            Place::UnknownBehind(_) => false,
+        }
     }
 }
 
 impl fmt::Display for ClientIp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
+        match self.0 {
+            Place::Known(address) => fmt::Display::fmt(&address, f),
+            Place::UnknownBehind(_) => f.write_str(UNKNOWN),
+        }
+    }
+}
+
+impl fmt::Display for ClientNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Place::Known(address) => fmt::Display::fmt(&address, f),
+            Place::UnknownBehind(proxy) => write!(f, "{UNKNOWN}:{proxy}"),
+        }
+    }
+}
+
+impl FromStr for ClientIp {
+    type Err = AddrParseError;
+
+    /// Reads what [`Display`](fmt::Display) writes. The proxy of an unknown address is not kept.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == UNKNOWN {
+            return Ok(Self::unknown_behind(Ipv4Addr::UNSPECIFIED.into()));
+        }
+        text.parse().map(Self::new)
+    }
+}
+
+impl Serialize for ClientIp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClientIp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
@@ -59,5 +122,33 @@ mod tests {
     fn a_mapped_ipv4_address_is_ipv4() {
         let ip = ClientIp::new("::ffff:192.0.2.7".parse().unwrap());
         assert_eq!(ip.to_string(), "192.0.2.7");
+    }
+
+    #[test]
+    fn an_unknown_address_is_in_no_network_not_even_its_proxys() {
+        let proxy = "10.0.0.1".parse().unwrap();
+        let unknown = ClientIp::unknown_behind(proxy);
+        let networks = ["10.0.0.0/8", "0.0.0.0/0", "::/0"].map(|n| n.parse().unwrap());
+        assert!(!unknown.is_in(&networks));
+        assert_ne!(unknown.network(), ClientIp::new(proxy).network());
+        assert_eq!(unknown.network().to_string(), "unknown:10.0.0.1");
+        let other = ClientIp::unknown_behind("10.0.0.2".parse().unwrap());
+        assert_ne!(unknown.network(), other.network(), "each proxy has its own");
+    }
+
+    #[test]
+    fn an_unknown_address_is_written_and_read_as_unknown() {
+        let unknown = ClientIp::unknown_behind("10.0.0.1".parse().unwrap());
+        let json = serde_json::to_string(&unknown).unwrap();
+        assert_eq!(json, "\"unknown\"");
+        let read: ClientIp = serde_json::from_str(&json).unwrap();
+        assert!(!read.is_known());
+        let known = ClientIp::new([192, 0, 2, 7].into());
+        let json = serde_json::to_string(&known).unwrap();
+        assert_eq!(
+            (json.as_str(), serde_json::from_str(&json).ok()),
+            ("\"192.0.2.7\"", Some(known))
+        );
+        assert!("".parse::<ClientIp>().is_err());
     }
 }

@@ -1,13 +1,14 @@
 //! What can be typed.
 #![expect(clippy::doc_markdown, reason = "the comments are the help, shown as plain text")]
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::auth::app_sign_in::Subject;
+use crate::base::address::ClientIp;
 use crate::base::id::{SessionId, TokenId};
 
 /// A reverse-proxy authentication gateway: password, then a one-time code, then your application.
@@ -103,9 +104,9 @@ pub(super) struct ExplainArgs {
     /// By a token of ours or of the app's that allows the request, in the user's name
     #[arg(long, requires = "user", conflicts_with_all = ["password_only", "second_factor_age"])]
     pub(super) by_token: bool,
-    /// Where the request comes from
+    /// Where the request comes from: an IP address, or "unknown"
     #[arg(long, value_name = "IP", visible_alias = "network")]
-    pub(super) address: Option<IpAddr>,
+    pub(super) address: Option<ClientIp>,
 }
 
 #[derive(Debug, Args)]

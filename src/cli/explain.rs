@@ -153,7 +153,7 @@ fn sender(arguments: &ExplainArgs) -> Result<Sender, Failure> {
         by_password: arguments.password_only,
         by_token: arguments.by_token,
         age: arguments.second_factor_age.unwrap_or_default(),
-        client: arguments.address.map(ClientIp::new),
+        client: arguments.address,
     })
 }
 
@@ -253,6 +253,7 @@ fn miss(why: Miss) -> &'static str {
         Miss::Method => "another method",
         Miss::Host => "another host",
         Miss::Network => "another network",
+        Miss::AddressUnknown => "the address of the client is unknown",
         Miss::Path => "another path",
         Miss::User => "another person",
         Miss::Group => "the person is in none of its groups",

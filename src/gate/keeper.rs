@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::auth::ports::Refusals;
 use crate::auth::refusals::{KEPT_MOST, RefusalRecord};
-use crate::base::address::ClientIp;
+use crate::base::address::{ClientIp, ClientNetwork};
 
 /// Records that may wait to be written.
 const QUEUE: usize = 256;
@@ -29,12 +28,12 @@ const MINUTE: Duration = Duration::from_mins(1);
 struct Minute {
     began: Duration,
     all: u32,
-    by_network: HashMap<IpAddr, u32>,
+    by_network: HashMap<ClientNetwork, u32>,
 }
 
 impl Minute {
     /// Counts one more, if there may be one.
-    fn take(&mut self, at: Duration, network: Option<IpAddr>) -> bool {
+    fn take(&mut self, at: Duration, network: Option<ClientNetwork>) -> bool {
         if at.saturating_sub(self.began) >= MINUTE {
             *self = Self { began: at, ..Self::default() };
         }
@@ -108,7 +107,7 @@ mod tests {
     #[test]
     fn so_many_are_kept_in_a_minute_and_of_one_network_fewer() {
         let mut minute = Minute::default();
-        let network = |n: u8| Some(IpAddr::from([192, 0, 2, n]));
+        let network = |n: u8| Some(ClientIp::new([192, 0, 2, n].into()).network());
         let kept = |minute: &mut Minute, n, times: u32| {
             (0..times).filter(|_| minute.take(MINUTE, network(n))).count()
         };

@@ -4,6 +4,10 @@
 //! asked for. Whether a rule about certain people matches can only be told of a person who is
 //! known: before such a rule an unknown visitor is asked to sign in, and never reaches a rule
 //! behind it.
+//!
+//! A client whose address is unknown gets the least of what it could get: no rule opens anything to
+//! it by network, and of a rule that asks for two factors from some networks and of those behind it
+//! the stricter one decides.
 
 use std::ptr;
 
@@ -57,6 +61,18 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// How much is asked of one visitor.
+    fn strictness(self) -> u8 {
+        match self {
+            Self::Public => 0,
+            Self::Password => 1,
+            Self::TwoFactor => 2,
+            Self::SignIn => 3,
+            Self::StepUp => 4,
+            Self::Forbid => 5,
+        }
+    }
+
     /// Its name in logs, metrics and explanations.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -75,6 +91,16 @@ pub struct Ruling {
     pub rule: Option<usize>,
     /// What it says.
     pub outcome: Outcome,
+}
+
+impl Ruling {
+    /// This ruling, or that of a rule before it which is stricter.
+    fn or_stricter(self, before: Option<Self>) -> Self {
+        match before {
+            Some(before) if before.outcome.strictness() > self.outcome.strictness() => before,
+            Some(_) | None => self,
+        }
+    }
 }
 
 /// Looks on while the rules are asked.
@@ -226,7 +252,11 @@ impl Policy {
 
     /// Whether a request is refused whoever sends it.
     pub fn denies(&self, first: First, asked: &Asked<'_>) -> bool {
-        let First(at) = self.acting(first, asked);
+        let First(mut at) = self.acting(first, asked);
+        while self.rules.get(at).is_some_and(|rule| rule.may_be_about(asked)) {
+            let next = self.from(at + 1, asked, &mut Unwatched);
+            First(at) = self.acting(next, asked);
+        }
         let denies =
             |rule: &Rule| rule.access == Access::Deny && !rule.report_only && !rule.names_people();
         self.rules.get(at).is_some_and(denies)
@@ -256,6 +286,7 @@ impl Policy {
         watch: &mut impl Watch,
     ) -> Ruling {
         let First(mut at) = first;
+        let mut before = None;
         while let Some(rule) = self.rules.get(at) {
             let outcome = match of_rule(rule, who, clock) {
                 Ok(outcome) => outcome,
@@ -266,14 +297,20 @@ impl Policy {
                 }
             };
             let outcome = of_preflight(outcome, rule.access, asked);
-            if !rule.report_only {
-                return Ruling { rule: Some(at), outcome };
+            if rule.report_only {
+                watch.reported(at, outcome);
+            } else {
+                let ruling = Ruling { rule: Some(at), outcome }.or_stricter(before);
+                if !rule.may_be_about(asked) {
+                    return ruling;
+                }
+                before = Some(ruling);
             }
-            watch.reported(at, outcome);
             First(at) = self.from(at + 1, asked, watch);
         }
         let outcome = of_access(Access::TwoFactor, who);
-        Ruling { rule: None, outcome: of_preflight(outcome, Access::TwoFactor, asked) }
+        let outcome = of_preflight(outcome, Access::TwoFactor, asked);
+        Ruling { rule: None, outcome }.or_stricter(before)
     }
 }
 

@@ -6,7 +6,6 @@ use http::Method;
 
 use super::*;
 use crate::auth::session::testing::session;
-use crate::base::address::ClientIp;
 use crate::base::clock::ManualClock;
 use crate::gate::glob::PathGlob;
 
@@ -60,7 +59,7 @@ fn ask_at(
         method: &request.method,
         path: Some(request.path),
         host: request.host,
-        client: ClientIp::new(request.client.parse().unwrap()),
+        client: request.client.parse().unwrap(),
         preflight: false,
     };
     let clock = ManualClock::at(Timestamp::EPOCH.plus(age));
@@ -116,6 +115,40 @@ fn every_kind_of_condition_must_hold_and_one_entry_of_each_is_enough() {
     assert!(forbidden(&get("/a/b"), &person("bob", &["readers", "staff"])));
     assert!(!forbidden(&get("/a/b"), &person("carol", &["staff"])));
     assert!(!forbidden(&get("/a/b"), &person("alice", &["Staff"])));
+}
+
+#[test]
+fn an_unknown_address_gets_the_least_of_what_any_network_would_get() {
+    let office = |access| Rule {
+        networks: vec!["127.0.0.0/8".parse().unwrap()],
+        ..Rule::new("office", access)
+    };
+    let all = |access| Rule::new("all", access);
+    let unknown = Request { client: "unknown", ..get("/a") };
+    let alice = person("alice", &[]);
+    for (rules, nobody, signed_in) in [
+        (vec![office(Access::Public)], Outcome::SignIn, Outcome::TwoFactor),
+        (vec![office(Access::Password)], Outcome::SignIn, Outcome::TwoFactor),
+        (vec![office(Access::Public), all(Access::Deny)], Outcome::SignIn, Outcome::Forbid),
+        (vec![office(Access::Deny), all(Access::Public)], Outcome::SignIn, Outcome::Forbid),
+        (vec![office(Access::TwoFactor), all(Access::Public)], Outcome::SignIn, Outcome::TwoFactor),
+        (vec![office(Access::TwoFactor), all(Access::Deny)], Outcome::SignIn, Outcome::Forbid),
+        (vec![office(Access::TwoFactor)], Outcome::SignIn, Outcome::TwoFactor),
+        (vec![all(Access::Public)], Outcome::Public, Outcome::Public),
+    ] {
+        let policy = Policy::new(rules);
+        assert_eq!(ask(&policy, &unknown, Who::Nobody).1, nobody, "{policy:?}");
+        assert_eq!(ask(&policy, &unknown, full(&alice)).1, signed_in, "{policy:?}");
+        let asked = Asked {
+            method: &unknown.method,
+            path: Some(unknown.path),
+            host: unknown.host,
+            client: unknown.client.parse().unwrap(),
+            preflight: false,
+        };
+        let denied = policy.denies(policy.first(&asked, &mut Unwatched), &asked);
+        assert_eq!(denied, signed_in == Outcome::Forbid, "{policy:?}");
+    }
 }
 
 #[test]

@@ -85,6 +85,8 @@ pub enum Miss {
     Host,
     /// Another network.
     Network,
+    /// A network, and the address of the client is unknown.
+    AddressUnknown,
     /// Another path.
     Path,
     /// Another person.
@@ -132,11 +134,30 @@ impl Rule {
         if !self.hosts.is_empty() && !self.hosts.iter().any(|h| h.matches(asked.host)) {
             return Some(Miss::Host);
         }
-        if !self.networks.is_empty() && !asked.client.is_in(&self.networks) {
-            return Some(Miss::Network);
+        if let Some(why) = self.misses_network(asked.client) {
+            return Some(why);
         }
         let on_path = |glob: &PathGlob| asked.path.is_some_and(|path| self.matches(glob, path));
         (!self.path.as_ref().is_none_or(on_path)).then_some(Miss::Path)
+    }
+
+    /// Why it is not about clients from there. An unknown address is in no network: what opens
+    /// something to a network does not open it, and what closes something to one closes it.
+    fn misses_network(&self, client: ClientIp) -> Option<Miss> {
+        if self.networks.is_empty() || client.is_in(&self.networks) {
+            return None;
+        }
+        match self.access {
+            _ if client.is_known() => Some(Miss::Network),
+            Access::Public | Access::Password => Some(Miss::AddressUnknown),
+            Access::TwoFactor | Access::Deny => None,
+        }
+    }
+
+    /// Returns true if the rule both opens and closes, and it is unknown to whom: the client may or
+    /// may not be in its networks, so that the stricter of both counts.
+    pub(super) fn may_be_about(&self, asked: &Asked<'_>) -> bool {
+        self.access == Access::TwoFactor && !self.networks.is_empty() && !asked.client.is_known()
     }
 
     /// What opens a path opens that one spelling of it; what closes one closes all that an app may

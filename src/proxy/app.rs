@@ -10,6 +10,7 @@ use metrics::{Counter, counter};
 use tokio::task::JoinSet;
 
 use super::counts::RuleCounts;
+use super::front::Doors;
 use super::own_name::OwnName;
 use super::settings::{AnswerSettings, AppSettings, HostPattern, takes};
 use super::upstream::{BadUpstream, Upstream};
@@ -99,6 +100,7 @@ impl App {
 #[derive(Debug)]
 pub(super) struct Apps {
     generation: u64,
+    doors: Doors,
     exact: HashMap<String, Arc<App>>,
     wildcard: HashMap<String, Arc<App>>,
     watches: JoinSet<()>,
@@ -109,10 +111,12 @@ impl Apps {
     pub(super) async fn open(
         settings: &[AppSettings],
         issuer: Option<&str>,
+        doors: Doors,
     ) -> Result<Self, BadUpstream> {
         static GENERATIONS: AtomicU64 = AtomicU64::new(0);
         let mut apps = Self {
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
+            doors,
             exact: HashMap::new(),
             wildcard: HashMap::new(),
             watches: JoinSet::new(),
@@ -136,6 +140,11 @@ impl Apps {
     /// Tells this set of apps from those before and after a reload.
     pub(super) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// How people come to them.
+    pub(super) fn doors(&self) -> &Doors {
+        &self.doors
     }
 
     /// The app that answers to `host`, which is in lower case and without port.

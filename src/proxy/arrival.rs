@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode, Version, header};
 use pingora_proxy::Session;
 
-use super::client;
+use super::client::{self, Front};
 use super::connection::Connection;
 use super::entry::{Way, refuse};
 use super::gateway::Gateway;
@@ -31,12 +31,14 @@ impl Gateway {
             )
         })?;
         let (peer, kind) = (connection.peer, connection.kind);
-        let origin = Origin {
-            client: client::address(peer, &request.headers, &self.trusted),
-            https: client::is_https(peer, kind, &request.headers, &self.trusted),
-        };
+        let sender = client::sender(peer, kind, &request.headers, &self.trusted);
+        if let Some(doubt) = sender.doubt {
+            self.doubts.tell(doubt, peer.ip(), state.started);
+        }
+        let origin = Origin { client: sender.client, https: sender.https };
+        let front = sender.front.as_ref();
         state.origin = Some(origin);
-        let heads = match vet::vet(session.as_downstream()) {
+        let heads = match vet::vet(session.as_downstream(), connection.has_bad_line()) {
             Ok(heads) => heads,
             Err(why) => {
                 // Whose clients are answered so; nothing of it is forwarded.
@@ -46,7 +48,7 @@ impl Gateway {
                     None => request.uri.authority().map(http::uri::Authority::as_str),
                 };
                 state.site = host.and_then(|host| {
-                    Site::find(&self.apps.load(), host, origin).ok().map(Arc::new)
+                    Site::find(&self.apps.load(), host, origin, front).ok().map(Arc::new)
                 });
                 return Err(why.into());
             }
@@ -56,11 +58,12 @@ impl Gateway {
         state.marks.websocket &= request.version == Version::HTTP_11;
         let authority = request.uri.authority().map(http::uri::Authority::as_str);
         let generation = self.apps.generation();
-        let last =
-            heads.only_host(authority).and_then(|h| connection.last_site(generation, h, origin));
+        let last = heads
+            .only_host(authority)
+            .and_then(|h| connection.last_site(generation, h, origin, front));
         let site = match last {
             Some(site) => site,
-            None => self.find_site(connection, heads.host(authority)?, origin)?,
+            None => self.find_site(connection, heads.host(authority)?, origin, front)?,
         };
         state.site = Some(Arc::clone(&site));
         if kind == ListenerKind::Redirect {
@@ -78,8 +81,9 @@ impl Gateway {
         connection: &Connection,
         host: &str,
         origin: Origin,
+        front: Option<&Front<'_>>,
     ) -> Result<Arc<Site>, Way> {
-        connection.find_site(&self.apps.load(), host, origin).map_err(|none| match none {
+        connection.find_site(&self.apps.load(), host, origin, front).map_err(|none| match none {
             NoSite::Malformed(why) => why.into(),
             NoSite::Unknown => refuse(
                 StatusCode::MISDIRECTED_REQUEST,

@@ -24,10 +24,12 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::app::Apps;
+use super::client::Front;
 use super::gather::Gathered;
 use super::linger::{Leaving, Left};
 use super::quiet::Quiet;
 use super::request::Origin;
+use super::request_line::RequestLine;
 use super::settings::ListenerKind;
 use super::site::{NoSite, Site};
 use super::unreadable;
@@ -63,6 +65,10 @@ pub(super) struct Connection {
     app_silent: AtomicBool,
     /// An answer was given while the client may still be sending its request.
     unread: AtomicBool,
+    /// The request line is malformed.
+    bad_line: AtomicBool,
+    /// What is left of a body may come before the next request line.
+    body_left: AtomicBool,
 }
 
 const BETWEEN_REQUESTS: u8 = 0;
@@ -82,6 +88,8 @@ impl Connection {
             silence_allowed: AtomicU64::new(0),
             app_silent: AtomicBool::new(false),
             unread: AtomicBool::new(false),
+            bad_line: AtomicBool::new(false),
+            body_left: AtomicBool::new(false),
         }
     }
 
@@ -92,9 +100,10 @@ impl Connection {
         generation: u64,
         host: &[u8],
         origin: Origin,
+        front: Option<&Front<'_>>,
     ) -> Option<Arc<Site>> {
         let site = self.site.load();
-        site.as_ref().filter(|site| site.is(generation, host, origin)).cloned()
+        site.as_ref().filter(|site| site.is(generation, host, origin, front)).cloned()
     }
 
     /// What `host` leads to for a client of `origin`.
@@ -103,8 +112,9 @@ impl Connection {
         apps: &Apps,
         host: &str,
         origin: Origin,
+        front: Option<&Front<'_>>,
     ) -> Result<Arc<Site>, NoSite> {
-        let site = Arc::new(Site::find(apps, host, origin)?);
+        let site = Arc::new(Site::find(apps, host, origin, front)?);
         self.site.store(Some(Arc::clone(&site)));
         Ok(site)
     }
@@ -114,8 +124,14 @@ impl Connection {
         self.header.store(PAST_HEADER, Ordering::Relaxed);
     }
 
-    /// The request is over; the next byte begins another.
-    pub(super) fn request_done(&self) {
+    /// Returns true if the request line, as it came, is malformed (HTTP/1.1).
+    pub(super) fn has_bad_line(&self) -> bool {
+        self.bad_line.load(Ordering::Relaxed)
+    }
+
+    /// The request is over; the next byte begins another, unless its body was not read whole.
+    pub(super) fn request_done(&self, body_read: bool) {
+        self.body_left.store(!body_read, Ordering::Relaxed);
         self.header.store(BETWEEN_REQUESTS, Ordering::Relaxed);
         self.silence_allowed.store(0, Ordering::Relaxed);
     }
@@ -175,6 +191,7 @@ pub(super) struct ClientStream<S> {
     quiet: Quiet,
     registered: Option<Waker>,
     header_bytes: usize,
+    line: RequestLine,
     flush: Flush,
 }
 
@@ -217,6 +234,7 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
             quiet: Quiet::default(),
             registered: None,
             header_bytes: 0,
+            line: RequestLine::default(),
             flush: Flush::Nothing,
         };
         Ok((stream, leaving))
@@ -239,6 +257,25 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
             return Err(io::ErrorKind::InvalidData.into());
         }
         Ok(())
+    }
+
+    /// Reads the request line along, where these bytes belong to a header block.
+    fn read_line(&mut self, bytes: &[u8]) {
+        if self.h2 || bytes.is_empty() {
+            return;
+        }
+        match self.connection.header.load(Ordering::Relaxed) {
+            PAST_HEADER => return,
+            BETWEEN_REQUESTS => {
+                self.connection.bad_line.store(false, Ordering::Relaxed);
+                let unseen = self.connection.body_left.load(Ordering::Relaxed);
+                self.line = if unseen { RequestLine::unseen() } else { RequestLine::default() };
+            }
+            _ => {}
+        }
+        if self.line.read(bytes) == Some(true) {
+            self.connection.bad_line.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Makes a write that waits end when the connection is closed from outside, and when nothing
@@ -311,6 +348,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
             this.quiet.stir();
             let got = buf.filled().len().saturating_sub(before);
             this.count_header(got)?;
+            this.read_line(buf.filled().get(before..).unwrap_or_default());
             if got == 0 {
                 this.ended = true;
             } else if this.connection.header.load(Ordering::Relaxed) == BETWEEN_REQUESTS {

@@ -6,6 +6,7 @@ use pingora_proxy::Session;
 use super::entry::{Way, refuse};
 use super::request::RequestState;
 use crate::gate::admission::{Admission, Visitor};
+use crate::web::origin::Source;
 
 /// A WebSocket handshake from another origin, or from none, is no page of the app's (RFC 6455
 /// §10.2). A program with a token names none: browsers always do.
@@ -19,13 +20,10 @@ pub(super) fn foreign_websocket(
         return None;
     }
     let request = session.req_header();
-    let own = format!("{}://{}", site.origin.scheme(), site.host());
-    let mut origins = request.headers.get_all(header::ORIGIN).iter();
-    let same = match origins.next() {
-        Some(origin) => {
-            origin.as_bytes().eq_ignore_ascii_case(own.as_bytes()) && origins.next().is_none()
-        }
-        None => matches!(admission.visitor(), Visitor::Machine(_)),
+    let same = if request.headers.contains_key(header::ORIGIN) {
+        Source::of(&request.headers, &site.page) == Source::Here
+    } else {
+        matches!(admission.visitor(), Visitor::Machine(_))
     };
     (!same).then(|| {
         refuse(

@@ -19,6 +19,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use super::app::CurrentApps;
 use super::app_call::AppCalls;
 use super::connection;
+use super::doubts::Doubts;
 use super::forward;
 use super::handshake::{GatedConnect, ReadGate};
 use super::linger::{self, Lingering};
@@ -55,6 +56,7 @@ pub(super) struct Gateway {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: RequestIds,
     pub(super) trusted: Vec<IpNet>,
+    pub(super) doubts: Doubts,
     pub(super) draining: Arc<AtomicBool>,
     pub(super) lingering: Arc<Lingering>,
     pub(super) body_idle: BodyIdle,
@@ -313,7 +315,7 @@ impl ProxyHttp for Gateway {
             if let Some(connection) = &state.connection
                 && session.req_header().version != Version::HTTP_2
             {
-                connection.request_done();
+                connection.request_done(session.as_downstream_mut().is_body_done());
             }
             if let Some(Site { app, .. }) = state.site.as_deref() {
                 if state.admission.is_some() {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,7 +23,7 @@ use super::gateway::Gateway;
 use super::linger::{self, Lingering, OverTcp};
 use super::settings::{ListenerKind, ListenerSettings, NetworkSettings};
 use super::socket::ClientSocket;
-use crate::base::address::ClientIp;
+use crate::base::address::{ClientIp, ClientNetwork};
 
 /// For a TLS handshake.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug, Default)]
 pub(super) struct Open {
     all: AtomicUsize,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    by_address: Mutex<HashMap<ClientNetwork, usize>>,
     gone: Notify,
 }
 
@@ -68,7 +68,7 @@ impl Open {
 
 struct Entered {
     open: Arc<Open>,
-    counted: Option<IpAddr>,
+    counted: Option<ClientNetwork>,
 }
 
 impl Drop for Entered {

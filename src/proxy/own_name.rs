@@ -63,10 +63,7 @@ impl OwnName {
     /// Makes an answer one of the name that the browser knows. What it says of the transport it says
     /// of the other.
     pub(super) fn answer(&self, answer: &mut ResponseHeader, site: &Site) -> Result<()> {
-        let ours = |rest: &[u8]| {
-            let origin = format!("{}://{}", site.origin.scheme(), site.host());
-            joined(&origin, rest)
-        };
+        let ours = |rest: &[u8]| joined(&site.page_text, rest);
         answer.remove_header(&STRICT_TRANSPORT_SECURITY);
         for name in [LOCATION, CONTENT_LOCATION] {
             each_answered(answer, &name, |url| ours(self.after_own(url)?))?;
@@ -147,10 +144,7 @@ fn scheme(tls: bool) -> &'static str {
 
 /// What follows the origin that the browser asked for.
 fn of_site<'a>(url: &'a [u8], site: &Site) -> Option<&'a [u8]> {
-    let rest = url.strip_prefix(site.origin.scheme().as_bytes())?.strip_prefix(b"://")?;
-    let (host, after) = rest.split_at_checked(site.host().len())?;
-    let ends = after.first().is_none_or(|byte| AFTER_AUTHORITY.contains(byte));
-    (ends && host.eq_ignore_ascii_case(site.host().as_bytes())).then_some(after)
+    site.page.after(url)
 }
 
 /// Where the URL in a `Refresh` begins.

@@ -24,7 +24,8 @@ impl Gateway {
         let site = state.site.as_ref().ok_or_else(no_admission)?;
         let context = RequestContext {
             app: Arc::clone(&site.app.pages),
-            origin: format!("{}://{}", site.origin.scheme(), site.host()),
+            origin: site.page_text.clone(),
+            links: site.links.clone(),
             client: site.origin.client,
             request_id: state.id,
             openings: site.app.policy.knows_passwords().then(|| self.openings(site)),

@@ -10,8 +10,8 @@ use pingora_proxy::Session;
 
 use super::bridge;
 use super::gateway::Gateway;
-use super::request::{Origin, RequestState};
-use super::vet::{self, Malformed};
+use super::request::RequestState;
+use super::vet::Malformed;
 use crate::gate::target::CanonicalTarget;
 use crate::web::refusal::{Place, Refusal, Told, wants_page};
 use crate::web::return_to::ReturnTo;
@@ -118,9 +118,9 @@ impl Refused {
         {
             return preflight;
         }
-        let scheme = state.origin.map_or("http", Origin::scheme);
-        let origin = format!("{scheme}://{}", state.host());
-        let url = |code| own_page.filter(|_| self.code == code).map(|p| format!("{origin}{p}"));
+        let site = state.site.as_deref();
+        let links = site.map_or("", |site| &site.links);
+        let url = |code| own_page.filter(|_| self.code == code).map(|p| format!("{links}{p}"));
         let refusal = Refusal {
             status: self.status,
             code: self.code,
@@ -130,8 +130,8 @@ impl Refused {
             login_url: url("login_required"),
             step_up_url: url("step_up_required"),
         };
-        let title = state.site.as_ref().map(|site| &site.app.pages.title);
-        let place = title.map(|title| Place { title, origin: &origin });
+        let place =
+            site.map(|site| Place { title: &site.app.pages.title, origin: &site.page_text });
         let Some(answers) = answers else { return refusal.answer(page, place) };
         let mut response = refusal.answer_in(page, place, &answers.errors);
         answers.let_read(response.headers_mut(), &request.headers);
@@ -203,11 +203,12 @@ fn redirect(status: StatusCode, to: &str) -> Response<Bytes> {
     response
 }
 
-/// The same address by https, on the standard port: the host was checked to be one of ours.
+/// The same address by https: the host was checked to be one of ours.
 fn https_url(state: &RequestState, target: &str) -> String {
-    let host = vet::host_name(state.host()).unwrap_or_default();
+    let links = state.site.as_ref().map_or("", |site| &site.links);
+    let place = links.split_once("://").map_or("", |(_, place)| place);
     let path = if CanonicalTarget::verbatim(target.as_bytes()).is_ok() { target } else { "/" };
-    format!("https://{host}{path}")
+    format!("https://{place}{path}")
 }
 
 /// A page of ours, with the way back.

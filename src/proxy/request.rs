@@ -141,11 +141,6 @@ impl RequestState {
         }
     }
 
-    /// The host as the client wrote it; empty until it is known to be one of ours.
-    pub(super) fn host(&self) -> &str {
-        self.site.as_ref().map_or("", |site| site.host())
-    }
-
     /// Its id as a header value.
     pub(super) fn id_value(&self) -> HeaderValue {
         let mut text = [0; RequestId::TEXT_LEN];

@@ -19,6 +19,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::app::{Apps, CurrentApps};
 use super::app_call::AppCalls;
+use super::doubts::Doubts;
+use super::front::Doors;
 use super::gateway::Gateway;
 use super::linger::Lingering;
 use super::listen::{Acceptor, Open, bind};
@@ -126,6 +128,7 @@ pub struct ReloadHandle {
     apps: Arc<CurrentApps>,
     calls: Arc<AppCalls>,
     certificates: Option<Arc<Certificates>>,
+    https_port: Option<u16>,
 }
 
 impl fmt::Debug for ReloadHandle {
@@ -142,7 +145,8 @@ impl ReloadHandle {
         settings: &ProxySettings,
         issuer: Option<&str>,
     ) -> Result<(), ProxyError> {
-        let apps = Apps::open(&settings.apps, issuer).await?;
+        let doors = Doors { public: settings.public.clone(), https_port: self.https_port };
+        let apps = Apps::open(&settings.apps, issuer, doors).await?;
         let certificates = self.certificates.as_ref();
         let certificates =
             certificates.map(|shown| shown.replacement(&settings.certificates)).transpose()?;
@@ -167,13 +171,25 @@ fn h2_options() -> H2Options {
     options
 }
 
+/// The port of the first listener that speaks https.
+fn https_port(listeners: &[(TcpListener, ListenerKind)]) -> Option<u16> {
+    let mut https = listeners.iter().filter(|(_, kind)| *kind == ListenerKind::Https);
+    https.find_map(|(listener, _)| Some(listener.local_addr().ok()?.port()))
+}
+
 impl Proxy {
     /// Reads certificates, resolves upstreams and binds all listeners.
     pub async fn bind(settings: ProxySettings, deps: ProxyDeps) -> Result<Self, ProxyError> {
         // Pingora's own timers read the clock at every use and wake a thread every 10 ms; Tokio's
         // cost less where each request waits for one.
         pingora_timeout::fast_timeout::set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
-        let apps = Apps::open(&settings.apps, deps.issuer.as_deref()).await?;
+        let mut listeners = Vec::new();
+        for one in &settings.listeners {
+            let failed = |error| ProxyError::Listen { address: one.address, error };
+            listeners.push((bind(*one).map_err(failed)?, one.kind));
+        }
+        let doors = Doors { public: settings.public.clone(), https_port: https_port(&listeners) };
+        let apps = Apps::open(&settings.apps, deps.issuer.as_deref(), doors).await?;
         let apps = Arc::new(CurrentApps::new(apps));
         let mut tasks = JoinSet::new();
         let wants_tls = settings.listeners.iter().any(|l| l.kind == ListenerKind::Https);
@@ -199,6 +215,7 @@ impl Proxy {
             clock: deps.clock,
             ids: RequestIds::new(&*deps.random)?,
             trusted: settings.network.trusted_proxies.clone(),
+            doubts: Doubts::default(),
             draining: Arc::clone(&draining),
             lingering: Lingering::new(settings.network.trusted_proxies.clone()),
             body_idle: settings.network.body_idle,
@@ -214,11 +231,6 @@ impl Proxy {
             stopping,
             draining: Arc::clone(&draining),
         };
-        let mut listeners = Vec::new();
-        for one in settings.listeners {
-            let failed = |error| ProxyError::Listen { address: one.address, error };
-            listeners.push((bind(one).map_err(failed)?, one.kind));
-        }
         Ok(Self {
             acceptor,
             listeners,
@@ -244,6 +256,7 @@ impl Proxy {
             apps: Arc::clone(&self.apps),
             calls: Arc::clone(&self.calls),
             certificates: self.certificates.clone(),
+            https_port: https_port(&self.listeners),
         }
     }
 

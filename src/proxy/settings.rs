@@ -17,6 +17,7 @@ use crate::gate::dialect::Dialect;
 pub use crate::gate::host::HostPattern;
 use crate::gate::machine::TokenRule;
 use crate::gate::policy::Policy;
+pub use crate::web::origin::WebOrigin;
 
 /// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,6 +219,8 @@ pub struct ProxySettings {
     pub certificates: Vec<CertificateFiles>,
     /// Who is believed and how much is borne.
     pub network: NetworkSettings,
+    /// Where people find the gateway, where that is set.
+    pub public: Option<WebOrigin>,
     /// The apps behind.
     pub apps: Vec<AppSettings>,
     /// Worker threads.

@@ -28,6 +28,7 @@ use crate::auth::token::{PendingToken, PlainToken, SessionToken};
 use crate::base::secret::Secret;
 use crate::gate::dialect::{Dialect, MOST_BYTES, READ_TIME, SignInForm};
 use crate::web::cookies;
+use crate::web::origin::Source;
 use crate::web::refusal::{Refusal, Told};
 
 /// Most characters of a `User-Agent` that are kept.
@@ -161,10 +162,12 @@ async fn failed(
 
 /// A browser says that another site sends this: somebody would be signed in as somebody else.
 fn from_elsewhere(headers: &HeaderMap, site: &Site) -> bool {
-    let own = format!("{}://{}", site.origin.scheme(), site.host());
-    let foreign = |v: &HeaderValue| !v.as_bytes().eq_ignore_ascii_case(own.as_bytes());
-    let far = |v: &HeaderValue| !matches!(v.as_bytes(), b"same-origin" | b"none");
-    headers.get_all(ORIGIN).iter().any(foreign) || headers.get_all("sec-fetch-site").iter().any(far)
+    // An address that was typed in: no page sends it.
+    let typed = headers.get("sec-fetch-site").is_some_and(|site| site == "none");
+    if typed && !headers.contains_key(ORIGIN) {
+        return headers.get_all("sec-fetch-site").iter().count() > 1;
+    }
+    Source::of(headers, &site.page) == Source::Elsewhere
 }
 
 impl Attempt<'_> {
@@ -225,7 +228,7 @@ impl Attempt<'_> {
     ) -> std::result::Result<Option<Said>, LoginError> {
         let refuse = |code, sentence: String| Some(ours(StatusCode::FORBIDDEN, code, sentence));
         let title = &self.site.app.pages.title;
-        let login = format!("{}://{}/_auth/login", self.site.origin.scheme(), self.site.host());
+        let login = format!("{}/_auth/login", self.site.links);
         if enrol {
             return Ok(refuse(
                 "enrolment_required",

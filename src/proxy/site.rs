@@ -6,10 +6,13 @@ use std::sync::Arc;
 use http::{HeaderValue, Method, StatusCode};
 
 use super::app::{App, Apps};
+use super::client::Front;
+use super::front::{Asked as AskedFor, KnownFront};
 use super::request::Origin;
 use super::vet::{self, Malformed};
 use crate::gate::rule::Asked;
 use crate::gate::values::side_by_side;
+use crate::web::origin::WebOrigin;
 
 /// A host as one client sees it.
 #[derive(Debug)]
@@ -18,6 +21,13 @@ pub(super) struct Site {
     pub(super) app: Arc<App>,
     /// Where the requests come from.
     pub(super) origin: Origin,
+    /// What a trusted proxy says of the front.
+    front: Option<KnownFront>,
+    /// The origin that the browser asked for, and the same as text.
+    pub(super) page: WebOrigin,
+    pub(super) page_text: String,
+    /// What links to our pages start with, without a slash at the end.
+    pub(super) links: String,
     /// The host as the client wrote it: ASCII, checked.
     host: String,
     /// The same in lower case and without its port.
@@ -39,9 +49,18 @@ pub(super) enum NoSite {
 
 impl Site {
     /// The site under `host`, as a client wrote it.
-    pub(super) fn find(apps: &Apps, host: &str, origin: Origin) -> Result<Self, NoSite> {
+    pub(super) fn find(
+        apps: &Apps,
+        host: &str,
+        origin: Origin,
+        front: Option<&Front<'_>>,
+    ) -> Result<Self, NoSite> {
         let name = vet::host_name(host).map_err(NoSite::Malformed)?;
         let app = Arc::clone(apps.by_host(&name).ok_or(NoSite::Unknown)?);
+        let is_of_app =
+            |name: &str| apps.by_host(name).is_some_and(|other| Arc::ptr_eq(other, &app));
+        let asked = AskedFor { host, https: origin.https, front };
+        let (page, links) = asked.origins(apps.doors(), is_of_app);
         let client = origin.client.to_string();
         let quoted = if client.contains(':') { format!("\"[{client}]\"") } else { client.clone() };
         let forwarded = format!("for={quoted};host=\"{host}\";proto={}", origin.scheme());
@@ -53,6 +72,10 @@ impl Site {
         Ok(Self {
             app,
             origin,
+            front: front.map(KnownFront::of),
+            page_text: page.to_string(),
+            page,
+            links: links.to_string(),
             host: host.to_owned(),
             name,
             generation: apps.generation(),
@@ -67,9 +90,24 @@ impl Site {
         Asked { method, path, host: &self.name, client: self.origin.client, preflight: false }
     }
 
-    /// Whether this is what `host` leads to in the apps of `generation` for a client of this origin.
-    pub(super) fn is(&self, generation: u64, host: &[u8], origin: Origin) -> bool {
-        self.host.as_bytes() == host && self.origin == origin && self.generation == generation
+    /// Whether this is what `host` leads to in the apps of `generation` for a client of this origin,
+    /// by this front.
+    pub(super) fn is(
+        &self,
+        generation: u64,
+        host: &[u8],
+        origin: Origin,
+        front: Option<&Front<'_>>,
+    ) -> bool {
+        let same_front = match (&self.front, front) {
+            (None, None) => true,
+            (Some(known), Some(front)) => known.is(front),
+            (None, Some(_)) | (Some(_), None) => false,
+        };
+        same_front
+            && self.host.as_bytes() == host
+            && self.origin == origin
+            && self.generation == generation
     }
 
     /// The host in lower case and without its port.

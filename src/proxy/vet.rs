@@ -79,8 +79,12 @@ pub(super) struct Marks {
     pub(super) expects: bool,
 }
 
-/// Checks everything but the target, the host and the method.
-pub(super) fn vet(session: &ServerSession) -> Result<Heads<'_>, Malformed> {
+/// Checks everything but the target, the host and the method. `bad_line`: the request line was not one
+/// before Pingora mended it.
+pub(super) fn vet(session: &ServerSession, bad_line: bool) -> Result<Heads<'_>, Malformed> {
+    if bad_line {
+        return Err(bad("The request line is malformed."));
+    }
     let request = session.req_header();
     let heads = Heads::read(&request.headers)?;
     let raw = session
@@ -91,6 +95,10 @@ pub(super) fn vet(session: &ServerSession) -> Result<Heads<'_>, Malformed> {
     if let Some(raw) = &raw {
         line_ends(raw)?;
         no_fragment(raw)?;
+        // Pingora has left out the length beside it.
+        if heads.encoding.is_some() && names_length(raw) {
+            return Err(bad("The request body is framed in an ambiguous way."));
+        }
     }
     heads.framing(request.version)?;
     Ok(heads)
@@ -279,6 +287,14 @@ fn line_ends(raw: &[u8]) -> Result<(), Malformed> {
     Ok(())
 }
 
+/// Returns true if a line of the header block as it came is a `Content-Length`.
+fn names_length(raw: &[u8]) -> bool {
+    raw.split(|byte| *byte == b'\n').skip(1).any(|line| {
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(header::CONTENT_LENGTH.as_str().as_bytes())
+    })
+}
+
 /// A fragment never belongs on the wire; parsers disagree on what is before it.
 fn no_fragment(raw: &[u8]) -> Result<(), Malformed> {
     if memchr(b'#', raw).is_none() {
@@ -342,6 +358,19 @@ mod tests {
         }
         let chunked = headers(&[("transfer-encoding", "chunked")]);
         assert!(Heads::read(&chunked).unwrap().framing(Version::HTTP_10).is_err());
+    }
+
+    #[test]
+    fn a_length_is_found_in_the_block_as_it_came() {
+        let with = |line: &str| format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n");
+        for line in
+            ["Content-Length: 5", "CONTENT-LENGTH:5", "content-length:", "Content-Length : 5"]
+        {
+            assert!(names_length(with(line).as_bytes()), "{line}");
+        }
+        for line in ["X-Content-Length: 5", "X: content-length: 5", "Content-Lengths: 5"] {
+            assert!(!names_length(with(line).as_bytes()), "{line}");
+        }
     }
 
     #[test]

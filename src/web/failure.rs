@@ -44,7 +44,7 @@ impl Failure {
     /// Notes it in the log where the operator has to know, and makes the refusal.
     pub(super) fn into_refusal(self, context: &RequestContext) -> Refusal {
         let reference = context.request_id.reference();
-        let login_url = || Some(format!("{}/_auth/login", context.origin));
+        let login_url = || Some(format!("{}/_auth/login", context.links));
         let unavailable = |seconds, sentence: &'static str| Refusal {
             status: StatusCode::SERVICE_UNAVAILABLE,
             code: "unavailable",

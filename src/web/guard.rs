@@ -2,12 +2,12 @@
 //! `Origin`, `Referer`). Scripts of the app share our origin: they must not read our pages.
 //! It knows nothing of sessions or form tokens.
 
-use http::header::{HeaderMap, HeaderName, ORIGIN, REFERER};
+use http::header::{HeaderMap, HeaderName};
 use http::{Method, StatusCode};
 
 use super::failure::Failure;
+use super::origin::{SITE, Source, WebOrigin};
 
-const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const PURPOSES: [&str; 3] = ["sec-purpose", "purpose", "x-moz"];
@@ -78,20 +78,28 @@ fn navigation(headers: &HeaderMap) -> Result<(), Failure> {
 
 /// A form must come from a page of this origin.
 fn from_here(headers: &HeaderMap, origin: &str) -> Result<(), Failure> {
-    let foreign = || refused("This form was sent from another site, so nothing was done.");
-    let several = [SITE, ORIGIN, REFERER].iter().any(|n| headers.get_all(n).iter().count() > 1);
-    let here = if several {
-        false
-    } else if let Some(site) = text(headers, SITE) {
-        site == "same-origin" && text(headers, ORIGIN).is_none_or(|o| o == origin)
-    } else if let Some(claimed) = text(headers, ORIGIN) {
-        claimed == origin
-    } else if let Some(referer) = text(headers, REFERER) {
-        referer.strip_prefix(origin).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    } else {
-        true // No browser of our time is silent on all three; the form token still decides.
-    };
-    if here { Ok(()) } else { Err(foreign()) }
+    match WebOrigin::parse(origin).map(|here| Source::of(headers, &here)) {
+        // No browser of our time is silent on all three; the form token still decides.
+        Some(Source::Here | Source::Unsaid) => Ok(()),
+        Some(Source::Elsewhere) | None => {
+            Err(refused("This form was sent from another site, so nothing was done."))
+        }
+    }
+}
+
+/// Pages that sign in need https: over plain http a browser keeps none of our cookies, so that no
+/// form could ever be sent from them. It does on this very machine. `links` leads to them.
+pub(super) fn transport(origin: &str, links: &str) -> Result<(), Failure> {
+    let plain = |here: WebOrigin| !here.is_https() && !here.is_loopback();
+    if !WebOrigin::parse(origin).is_some_and(plain) {
+        return Ok(());
+    }
+    let sentence = format!(
+        "This page needs https, and it was asked for over plain http. Open {links}/_auth/login \
+         instead. If the address bar shows https already, the proxy in front does not say so: ask \
+         your administrator to have it send X-Forwarded-Proto."
+    );
+    Err(Failure::refused(StatusCode::FORBIDDEN, "https_required", sentence))
 }
 
 /// Whether a secret may be shown that is shown once: only when the person opened the page here,
@@ -142,11 +150,14 @@ mod tests {
         assert!(post(&[("sec-fetch-site", "same-origin"), ("origin", HERE)]));
         assert!(post(&[("origin", HERE)]));
         assert!(post(&[("referer", "https://gw.test/_auth/login")]));
+        assert!(post(&[("origin", "https://GW.test:443")]));
+        assert!(post(&[("sec-fetch-site", "same-origin"), ("origin", "null")]));
         for bad in [
             &[("sec-fetch-site", "same-site")][..],
             &[("sec-fetch-site", "cross-site"), ("origin", HERE)],
             &[("sec-fetch-site", "none")],
             &[("sec-fetch-site", "same-origin"), ("origin", "https://evil.example")],
+            &[("sec-fetch-site", "cross-site"), ("origin", "null")],
             &[("origin", "null")],
             &[("origin", "http://gw.test")],
             &[("origin", "https://gw.test:444")],
@@ -154,6 +165,18 @@ mod tests {
             &[("referer", "https://gw.test.evil.example/")],
         ] {
             assert!(!post(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn pages_need_https_but_for_this_very_machine() {
+        for good in
+            ["https://gw.test", "http://localhost:8080", "http://127.0.0.1", "http://[::1]:1"]
+        {
+            assert!(transport(good, "https://gw.test").is_ok(), "{good}");
+        }
+        for bad in ["http://gw.test", "http://10.0.0.1:8080"] {
+            assert!(transport(bad, "https://gw.test").is_err(), "{bad}");
         }
     }
 

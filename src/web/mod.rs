@@ -20,6 +20,7 @@ mod failure;
 mod form;
 mod guard;
 pub mod headers;
+pub mod origin;
 mod own_account;
 mod pages;
 mod recover;
@@ -73,6 +74,8 @@ pub struct RequestContext {
     pub app: Arc<AppPages>,
     /// Scheme and host as the browser used them: `https://host[:port]`, without a slash at the end.
     pub origin: String,
+    /// What links to our pages start with, for people elsewhere: `https://host[:port]`.
+    pub links: String,
     /// Where the request comes from.
     pub client: ClientIp,
     /// What names it in the log.

@@ -250,6 +250,9 @@ async fn serve(
         | Page::ForgotPassword
         | Page::SendForgotPassword
         | Page::Asset => {
+            if page.kind() == Kind::Page {
+                guard::transport(&context.origin, &context.links)?;
+            }
             guard::check(page.kind(), request.method(), request.headers(), &context.origin)?;
         }
     }

@@ -429,6 +429,7 @@ impl Browser {
         request.extensions_mut().insert(RequestContext {
             app: Arc::new(pages),
             origin: ORIGIN.to_owned(),
+            links: ORIGIN.to_owned(),
             client: ClientIp::new([192, 0, 2, 7].into()),
             request_id: RequestId::random(&OsRandom::new()).unwrap(),
             openings: None,

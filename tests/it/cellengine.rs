@@ -76,7 +76,8 @@ async fn a_code_is_asked_for_to_the_byte_and_counts_once() {
     let refused = post_sign_in(&mut script_of, &typed("alice")).await;
     assert_eq!(refused.status, 403, "not enrolled yet");
     let sentence = refused.json()["error"].as_str().unwrap().to_owned();
-    assert!(sentence.contains("https://localhost/_auth/login"), "{sentence}");
+    let page = format!("https://localhost:{}/_auth/login", lab.two.https.port());
+    assert!(sentence.contains(&page), "{sentence}");
 
     let (_browser, mut codes, recovery) = lab.join("alice").await;
     let asked = post_sign_in(&mut script_of, &typed("alice")).await;

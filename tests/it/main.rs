@@ -41,6 +41,7 @@ mod newcomer;
 mod notices;
 mod operation;
 mod own_name;
+mod proxies;
 mod redirects;
 mod rules;
 mod session_tokens;

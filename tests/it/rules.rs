@@ -268,7 +268,8 @@ async fn an_old_second_factor_is_proved_again_and_then_counts_on_every_node() {
     assert_eq!(refused.status, 401);
     let said: serde_json::Value = serde_json::from_slice(&refused.body).unwrap();
     assert_eq!(said["code"], "step_up_required");
-    assert_eq!(said["step_up_url"], "https://gw.test/_auth/step-up");
+    let port = cluster.two.https.port();
+    assert_eq!(said["step_up_url"], format!("https://gw.test:{port}/_auth/step-up"));
     assert!(said.get("login_url").is_none());
     assert_eq!(there.fetch("/sign/a").await.status, 200, "reading asks for no fresh factor");
     cluster.app.barrier().await;

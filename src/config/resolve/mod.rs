@@ -23,7 +23,9 @@ use super::raw::{RawConfig, RawLog, RawSecondFactor, RawServer};
 use super::reader::Reader;
 use super::settings::{LogFormat, LogSettings, Settings};
 use crate::auth::ticket::FirstEnrolment;
-use crate::proxy::settings::{AppSettings, HostPattern, ProxySettings};
+use crate::proxy::settings::{
+    AppSettings, HostPattern, ListenerKind, ListenerSettings, ProxySettings, WebOrigin,
+};
 
 /// Most worker threads.
 const WORKERS_MAX: usize = 1024;
@@ -37,7 +39,12 @@ pub(super) fn settings(raw: &RawConfig, r: &mut Reader<'_>) -> Settings {
     let certificates = certificates::certificates(&raw.certificates, &listeners, &apps, r);
     let stores = stores::stores(raw, r);
     let (workers, drain) = server(&raw.server.clone().unwrap_or_default(), r);
-    let public_url = public_url(raw.public_url.as_deref(), &apps, r);
+    let public = public(raw.public_url.as_deref(), r);
+    let public_url = match (&raw.public_url, &public) {
+        (Some(_), Some(set)) => set.to_string(),
+        (Some(_), None) => String::new(),
+        (None, _) => public_url(&apps, &listeners, r),
+    };
     let issuer = issuer(&raw.second_factor.clone().unwrap_or_default(), r);
     let service = issuer.clone().or_else(|| apps.first().map(|app| app.title.clone()));
     let service = service.unwrap_or_default();
@@ -46,7 +53,7 @@ pub(super) fn settings(raw: &RawConfig, r: &mut Reader<'_>) -> Settings {
         source: std::path::PathBuf::new(),
         data_dir: stores.data_dir,
         public_url,
-        proxy: ProxySettings { listeners, certificates, network, apps, workers, drain },
+        proxy: ProxySettings { listeners, certificates, network, public, apps, workers, drain },
         admin,
         keys_file: stores.keys_file,
         keys_may_be_made: stores.keys_may_be_made,
@@ -79,26 +86,33 @@ fn server(raw: &RawServer, r: &mut Reader<'_>) -> (usize, Duration) {
     (workers, drain)
 }
 
-fn public_url(raw: Option<&str>, apps: &[AppSettings], r: &mut Reader<'_>) -> String {
-    let key = KeyPath::of("public_url");
-    let Some(text) = raw else {
-        let hosts = apps.first().map(|a| a.hosts.as_slice()).unwrap_or_default();
-        let exact = hosts.iter().find_map(|host| match host {
-            HostPattern::Exact(name) => Some(format!("https://{name}")),
-            HostPattern::Wildcard(_) => None,
-        });
-        if exact.is_none() && !hosts.is_empty() {
-            r.fail(&key, "is needed, because the first app has no exact host name to take it from");
-        }
-        return exact.unwrap_or_default();
-    };
-    match upstream::origin(text) {
-        Ok(url) => url.origin().ascii_serialization(),
+/// `public_url` as it is set.
+fn public(raw: Option<&str>, r: &mut Reader<'_>) -> Option<WebOrigin> {
+    match upstream::origin(raw?) {
+        Ok(url) => WebOrigin::parse(&url.origin().ascii_serialization()),
         Err(why) => {
-            r.fail(&key, format!("{why}: write it like \"https://app.example.com\""));
-            String::new()
+            let why = format!("{why}: write it like \"https://app.example.com\"");
+            r.fail(&KeyPath::of("public_url"), why);
+            None
         }
     }
+}
+
+/// What links start with where that is not set: the first app's host at the port of the first
+/// listener that speaks https.
+fn public_url(apps: &[AppSettings], listeners: &[ListenerSettings], r: &mut Reader<'_>) -> String {
+    let mut https = listeners.iter().filter(|listener| listener.kind == ListenerKind::Https);
+    let port = https.next().map(|listener| listener.address.port()).filter(|port| *port != 0);
+    let hosts = apps.first().map(|a| a.hosts.as_slice()).unwrap_or_default();
+    let exact = hosts.iter().find_map(|host| match host {
+        HostPattern::Exact(name) => Some(WebOrigin::new(true, name, port).to_string()),
+        HostPattern::Wildcard(_) => None,
+    });
+    if exact.is_none() && !hosts.is_empty() {
+        let why = "is needed, because the first app has no exact host name to take it from";
+        r.fail(&KeyPath::of("public_url"), why);
+    }
+    exact.unwrap_or_default()
 }
 
 fn enrolment(raw: &RawSecondFactor, r: &mut Reader<'_>) -> FirstEnrolment {

@@ -1,8 +1,6 @@
 //! Wrong guesses at second factors in SQL: they outlast the short-lived store, so that emptying it
 //! buys nobody a guess.
 
-use std::net::IpAddr;
-
 use async_trait::async_trait;
 use sqlx::query;
 
@@ -187,7 +185,7 @@ impl Guesses for SqlStore {
                 login: text(row, "login")?,
                 tries: number(row, "tries")?,
                 last_at: at(row, "last_at")?,
-                address: ClientIp::new(parsed::<IpAddr>(row, "address")?),
+                address: parsed::<ClientIp>(row, "address")?,
             })
         };
         let found = rows.iter().map(read).collect::<sqlx::Result<Vec<_>>>();

@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use super::second_factor::to_login;
 use crate::auth::notice::Notice;
+use crate::base::address::ClientIp;
 use crate::web::failure::Failure;
 use crate::web::return_to::ReturnTo;
 use crate::web::view::{Answer, Frame};
@@ -33,6 +34,11 @@ struct Page<'a> {
 const SOMEBODY_KNOWS: &str = "If that was not you, somebody knows your password: change it now, and \
                               tell your administrator.";
 
+/// An address to be told, where it is known.
+fn shown(address: Option<ClientIp>) -> Option<String> {
+    address.filter(|address| address.is_known()).map(|address| address.to_string())
+}
+
 fn told(notice: &Notice) -> Told {
     match notice {
         Notice::WrongCodes { tries, last_at, address } => Told {
@@ -42,14 +48,14 @@ fn told(notice: &Notice) -> Told {
             },
             text: "The sign-in was refused.",
             at: Some(Moment::new(*last_at)),
-            address: Some(address.to_string()),
+            address: shown(Some(*address)),
             advice: SOMEBODY_KNOWS,
         },
         Notice::RecoveryCodeUsed { at, address } => Told {
             title: "A recovery code of yours was used".to_owned(),
             text: "Each of them works once.",
             at: Some(Moment::new(*at)),
-            address: address.map(|a| a.to_string()),
+            address: shown(*address),
             advice: "If that was not you, somebody holds your recovery codes: make new ones now, \
                      change your password, and tell your administrator.",
         },

@@ -54,7 +54,7 @@ fn nobody(visit: &Visit) -> Response {
         sentence: "Nobody is signed in.".into(),
         reference: context.request_id.reference(),
         retry_after: None,
-        login_url: Some(format!("{}/_auth/login", context.origin)),
+        login_url: Some(format!("{}/_auth/login", context.links)),
         step_up_url: None,
     };
     let place = Place { title: &context.app.title, origin: &context.origin };

@@ -175,6 +175,7 @@ impl Lab {
         let keys = dir.path().join("keys.toml");
         gateway::make_keys(&keys);
         let plan = Plan {
+            first: String::new(),
             apps: String::new(),
             extra: format!(
                 "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n\

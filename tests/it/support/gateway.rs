@@ -24,6 +24,8 @@ pub(crate) const PASSWORD: &str = "seven-owls-paint-the-fence";
 /// What to write into the configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    /// Keys before all tables.
+    pub(crate) first: String,
     /// The `[[apps]]` tables.
     pub(crate) apps: String,
     /// Top-level keys and tables of a test's own.
@@ -40,6 +42,7 @@ impl Plan {
     /// One app on [`HOST`] with `/public/**` public and everything else under two factors.
     pub(crate) fn new(app: &Recorder) -> Self {
         let plan = Self {
+            first: String::new(),
             apps: String::new(),
             extra: String::new(),
             level: "info",
@@ -71,13 +74,14 @@ impl Plan {
         let keys = self.keys.as_ref();
         let keys = keys.map(|k| format!("[keys]\nfile = \"{}\"\n", k.display()));
         format!(
-            "data_dir = \"data\"\n\
+            "{}data_dir = \"data\"\n\
              [[listeners]]\naddress = \"127.0.0.1:0\"\nkind = \"https\"\n\
              [[listeners]]\naddress = \"127.0.0.1:0\"\nkind = \"http\"\n\
              [[listeners]]\naddress = \"127.0.0.1:0\"\nkind = \"redirect\"\n\
              [[certificates]]\ncert = \"{}\"\nkey = \"{}\"\n\
              [admin]\naddress = \"127.0.0.1:0\"\n\
              [log]\nformat = \"json\"\nlevel = \"{}\"\n{}{}\n{}",
+            self.first,
             certificates.cert.display(),
             certificates.key.display(),
             self.level,
