@@ -38,7 +38,7 @@ impl Gateway {
         let origin = Origin { client: sender.client, https: sender.https };
         let front = sender.front.as_ref();
         state.origin = Some(origin);
-        let heads = match vet::vet(session.as_downstream(), connection.has_bad_line()) {
+        let heads = match vet::vet(session.as_downstream(), connection.line.is_bad()) {
             Ok(heads) => heads,
             Err(why) => {
                 // Whose clients are answered so; nothing of it is forwarded.

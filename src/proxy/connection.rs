@@ -29,7 +29,7 @@ use super::gather::Gathered;
 use super::linger::{Leaving, Left};
 use super::quiet::Quiet;
 use super::request::Origin;
-use super::request_line::RequestLine;
+use super::request_line::{LineVerdict, RequestLine};
 use super::settings::ListenerKind;
 use super::site::{NoSite, Site};
 use super::unreadable;
@@ -65,10 +65,8 @@ pub(super) struct Connection {
     app_silent: AtomicBool,
     /// An answer was given while the client may still be sending its request.
     unread: AtomicBool,
-    /// The request line is malformed.
-    bad_line: AtomicBool,
-    /// What is left of a body may come before the next request line.
-    body_left: AtomicBool,
+    /// What is to be said of the request line.
+    pub(super) line: LineVerdict,
 }
 
 const BETWEEN_REQUESTS: u8 = 0;
@@ -88,8 +86,7 @@ impl Connection {
             silence_allowed: AtomicU64::new(0),
             app_silent: AtomicBool::new(false),
             unread: AtomicBool::new(false),
-            bad_line: AtomicBool::new(false),
-            body_left: AtomicBool::new(false),
+            line: LineVerdict::default(),
         }
     }
 
@@ -124,14 +121,9 @@ impl Connection {
         self.header.store(PAST_HEADER, Ordering::Relaxed);
     }
 
-    /// Returns true if the request line, as it came, is malformed (HTTP/1.1).
-    pub(super) fn has_bad_line(&self) -> bool {
-        self.bad_line.load(Ordering::Relaxed)
-    }
-
     /// The request is over; the next byte begins another, unless its body was not read whole.
     pub(super) fn request_done(&self, body_read: bool) {
-        self.body_left.store(!body_read, Ordering::Relaxed);
+        self.line.request_done(body_read);
         self.header.store(BETWEEN_REQUESTS, Ordering::Relaxed);
         self.silence_allowed.store(0, Ordering::Relaxed);
     }
@@ -261,20 +253,9 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
 
     /// Reads the request line along, where these bytes belong to a header block.
     fn read_line(&mut self, bytes: &[u8]) {
-        if self.h2 || bytes.is_empty() {
-            return;
-        }
-        match self.connection.header.load(Ordering::Relaxed) {
-            PAST_HEADER => return,
-            BETWEEN_REQUESTS => {
-                self.connection.bad_line.store(false, Ordering::Relaxed);
-                let unseen = self.connection.body_left.load(Ordering::Relaxed);
-                self.line = if unseen { RequestLine::unseen() } else { RequestLine::default() };
-            }
-            _ => {}
-        }
-        if self.line.read(bytes) == Some(true) {
-            self.connection.bad_line.store(true, Ordering::Relaxed);
+        let at = self.connection.header.load(Ordering::Relaxed);
+        if !self.h2 && at != PAST_HEADER {
+            self.connection.line.read(&mut self.line, at == BETWEEN_REQUESTS, bytes);
         }
     }
 

@@ -2,6 +2,8 @@
 //! characters in the middle of it and reads the result, so that afterwards nobody can tell. RFC 9112
 //! §3 lets a server refuse it, since two servers mend it in two ways.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 /// Where in a header block its bytes are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum At {
@@ -48,6 +50,38 @@ impl RequestLine {
             };
         }
         None
+    }
+}
+
+/// What is to be said of a connection's request lines.
+#[derive(Debug, Default)]
+pub(super) struct LineVerdict {
+    bad: AtomicBool,
+    /// What is left of a body may come before the next line.
+    body_left: AtomicBool,
+}
+
+impl LineVerdict {
+    /// Returns true if the last line was malformed.
+    pub(super) fn is_bad(&self) -> bool {
+        self.bad.load(Ordering::Relaxed)
+    }
+
+    /// The request is over; where its body was not read whole, its rest may come first.
+    pub(super) fn request_done(&self, body_read: bool) {
+        self.body_left.store(!body_read, Ordering::Relaxed);
+    }
+
+    /// Reads `line` on; `begins`: these are the first bytes since the last request.
+    pub(super) fn read(&self, line: &mut RequestLine, begins: bool, bytes: &[u8]) {
+        if begins && !bytes.is_empty() {
+            self.bad.store(false, Ordering::Relaxed);
+            let unseen = self.body_left.load(Ordering::Relaxed);
+            *line = if unseen { RequestLine::unseen() } else { RequestLine::default() };
+        }
+        if line.read(bytes) == Some(true) {
+            self.bad.store(true, Ordering::Relaxed);
+        }
     }
 }
 
