@@ -232,14 +232,15 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
         Ok((stream, leaving))
     }
 
-    /// Counts what was read while a header block is awaited. More than can belong to one, and the
+    /// Counts what was read while a header block is awaited, and reads its first line. More than can belong to one, and the
     /// connection is over before Pingora has it all in memory. An HTTP/2 connection has said enough
     /// with its preface and first settings: from there its own limits hold.
-    fn count_header(&mut self, read: usize) -> io::Result<()> {
-        match self.connection.header.load(Ordering::Relaxed) {
+    fn count_header(&mut self, read: &[u8]) -> io::Result<()> {
+        let at = self.connection.header.load(Ordering::Relaxed);
+        match at {
             PAST_HEADER => return Ok(()),
-            BETWEEN_REQUESTS => self.header_bytes = read,
-            _ => self.header_bytes += read,
+            BETWEEN_REQUESTS => self.header_bytes = read.len(),
+            _ => self.header_bytes += read.len(),
         }
         if self.h2 {
             if self.header_bytes >= H2_OPENING {
@@ -247,16 +248,10 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
             }
         } else if self.header_bytes > MAX_HEADER_READ {
             return Err(io::ErrorKind::InvalidData.into());
+        } else {
+            self.connection.line.read(&mut self.line, at == BETWEEN_REQUESTS, read);
         }
         Ok(())
-    }
-
-    /// Reads the request line along, where these bytes belong to a header block.
-    fn read_line(&mut self, bytes: &[u8]) {
-        let at = self.connection.header.load(Ordering::Relaxed);
-        if !self.h2 && at != PAST_HEADER {
-            self.connection.line.read(&mut self.line, at == BETWEEN_REQUESTS, bytes);
-        }
     }
 
     /// Makes a write that waits end when the connection is closed from outside, and when nothing
@@ -327,10 +322,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
         let read = Pin::new(open(&mut this.io)?).poll_read(cx, buf);
         if let Poll::Ready(result) = read {
             this.quiet.stir();
-            let got = buf.filled().len().saturating_sub(before);
+            let got = buf.filled().get(before..).unwrap_or_default();
             this.count_header(got)?;
-            this.read_line(buf.filled().get(before..).unwrap_or_default());
-            if got == 0 {
+            if got.is_empty() {
                 this.ended = true;
             } else if this.connection.header.load(Ordering::Relaxed) == BETWEEN_REQUESTS {
                 this.connection.header.store(IN_HEADER, Ordering::Relaxed);

@@ -27,7 +27,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::gather::Gathered;
 use super::socket::ClientSocket;
-use crate::base::address::ClientIp;
+use crate::base::address::{ClientIp, ClientNetwork};
 
 /// Total time a connection or stream lingers.
 const TIME: Duration = Duration::from_secs(30);
@@ -46,7 +46,7 @@ const ROOM: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Lingering {
     all: AtomicUsize,
-    by_network: Mutex<HashMap<IpAddr, usize>>,
+    by_network: Mutex<HashMap<ClientNetwork, usize>>,
     /// Many clients share the address of a trusted proxy: only the total bounds them.
     trusted: Vec<IpNet>,
 }
@@ -55,7 +55,7 @@ pub(super) struct Lingering {
 #[derive(Debug)]
 pub(super) struct Place {
     of: Arc<Lingering>,
-    network: Option<IpAddr>,
+    network: Option<ClientNetwork>,
 }
 
 impl Lingering {
