@@ -25,7 +25,7 @@ use super::gateway::Gateway;
 use super::linger::Lingering;
 use super::listen::{Acceptor, Open, bind};
 use super::request::RequestIds;
-use super::settings::{ListenerKind, ProxySettings};
+use super::settings::{ListenerKind, ListenerSettings, ProxySettings};
 use super::spent::Spent;
 use super::tls::{BadCertificate, Certificates};
 use super::upstream::BadUpstream;
@@ -171,6 +171,14 @@ fn h2_options() -> H2Options {
     options
 }
 
+fn bind_all(settings: &[ListenerSettings]) -> Result<Vec<(TcpListener, ListenerKind)>, ProxyError> {
+    let bound = settings.iter().map(|one| {
+        let failed = |error| ProxyError::Listen { address: one.address, error };
+        Ok((bind(*one).map_err(failed)?, one.kind))
+    });
+    bound.collect()
+}
+
 /// The port of the first listener that speaks https.
 fn https_port(listeners: &[(TcpListener, ListenerKind)]) -> Option<u16> {
     let mut https = listeners.iter().filter(|(_, kind)| *kind == ListenerKind::Https);
@@ -183,11 +191,7 @@ impl Proxy {
         // Pingora's own timers read the clock at every use and wake a thread every 10 ms; Tokio's
         // cost less where each request waits for one.
         pingora_timeout::fast_timeout::set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
-        let mut listeners = Vec::new();
-        for one in &settings.listeners {
-            let failed = |error| ProxyError::Listen { address: one.address, error };
-            listeners.push((bind(*one).map_err(failed)?, one.kind));
-        }
+        let listeners = bind_all(&settings.listeners)?;
         let doors = Doors { public: settings.public.clone(), https_port: https_port(&listeners) };
         let apps = Apps::open(&settings.apps, deps.issuer.as_deref(), doors).await?;
         let apps = Arc::new(CurrentApps::new(apps));
