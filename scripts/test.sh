@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 need_to_build
 need redis-server redis-server
 need psql postgresql
+need pgbouncer pgbouncer
 need chromium chromium
 need chromedriver chromium-driver
 need oathtool oathtool

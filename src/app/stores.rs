@@ -41,8 +41,8 @@ pub(super) async fn look_at_sessions(settings: &Settings) -> Result<Option<Strin
             Ok(in_words("the session store", found))
         }
         SessionStore::Redis { url, ca, key_prefix } => {
-            Sessions::ping(&redis(url, ca.as_deref(), key_prefix)?).await?;
-            Ok(None)
+            let note = redis(url, ca.as_deref(), key_prefix)?.try_rights().await?;
+            Ok(note.map(|note| format!("the session store (Redis): {note}")))
         }
     }
 }

@@ -3,19 +3,25 @@
 //!
 //! Where an account loses its sessions, the durable record is changed first: from then on the
 //! sessions are refused, even if the session store cannot be reached to forget them.
+//!
+//! An act that opens something is not begun while the audit trail takes no rows, and undone where
+//! its own row cannot be written. An act that takes something away is done all the same, and says
+//! that its row is missing. `docs/audit.md` lists them all; a test walks that list.
 
 mod access_tokens;
+mod error;
 mod links;
 mod tickets;
 
 use std::sync::Arc;
 
 pub use self::access_tokens::AccessWish;
+pub use self::error::AdminError;
 pub use self::tickets::SecondFactorReset;
 use super::account::{Account, Identity, LoginName, NewAccount};
 use super::app_sign_in::Subject;
 use super::audit::{Context, Ended, Event, Trail};
-use super::password::{HashError, NotTaken, PasswordPool, PasswordRefused};
+use super::password::PasswordPool;
 use super::ports::{
     AccessTokens, Accounts, Added, AppAccounts, Factors, Guesses, Sessions, StoreError, Tickets,
 };
@@ -24,109 +30,12 @@ use super::session::Session;
 use super::ticket::{FirstEnrolment, Link, Ticket, TicketPrinter};
 use super::totp::TotpFactor;
 use crate::base::clock::Clock;
-use crate::base::id::{AccountId, SessionId, TokenId};
-use crate::base::random::{NoRandomness, Random};
+use crate::base::id::{AccountId, SessionId};
+use crate::base::random::Random;
 use crate::base::secret::Secret;
 
 /// Most characters in a display name, an address or a group.
 const FIELD_MAX: usize = 256;
-
-/// Why nothing, or not everything, was done.
-#[derive(Debug, thiserror::Error)]
-pub enum AdminError {
-    /// A store did not answer; nothing was changed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The account was changed, but its sessions are still in the session store.
-    #[error(
-        "{name} was {done} and its sessions are refused from now on, but they could not be removed: \
-         {source}"
-    )]
-    SessionsLeft {
-        /// Whose sessions.
-        name: LoginName,
-        /// "disabled", "removed", "given a new password" and the like.
-        done: &'static str,
-        /// What the session store said.
-        source: StoreError,
-    },
-    /// It was done, but the audit trail does not tell.
-    #[error("it was done, but could not be written to the audit trail: {0}")]
-    NotRecorded(StoreError),
-    /// There is no such account.
-    #[error("there is no user {0}")]
-    NoSuchUser(LoginName),
-    /// The account is disabled.
-    #[error("{0} is disabled, so that would open nothing")]
-    Disabled(LoginName),
-    /// The name is taken.
-    #[error("there is a user {0} already")]
-    NameTaken(LoginName),
-    /// The account is another person of the app already.
-    #[error("{name} is linked to another person of {app}: unlink that first")]
-    LinkedAlready {
-        /// Whose account.
-        name: LoginName,
-        /// Which app.
-        app: String,
-    },
-    /// The person of the app is another account already.
-    #[error("{subject} is the user {by} already: unlink that first")]
-    SubjectTaken {
-        /// The app's id of the person.
-        subject: Subject,
-        /// Whose account it is.
-        by: LoginName,
-    },
-    /// The account is nobody of the app.
-    #[error("{name} is not linked to anybody of {app}")]
-    NotLinked {
-        /// Whose account.
-        name: LoginName,
-        /// Which app.
-        app: String,
-    },
-    /// The app keeps the password of the account, which has none of ours to set anew.
-    #[error("{name} has no password here: {app} keeps it, and no link sets one")]
-    PasswordKept {
-        /// Whose account.
-        name: LoginName,
-        /// Which app.
-        app: String,
-    },
-    /// There is no such token.
-    #[error("there is no token {0}")]
-    NoSuchToken(TokenId),
-    /// There is no such session.
-    #[error("there is no session {0}")]
-    NoSuchSession(SessionId),
-    /// A field of the account holds what an identity header cannot carry.
-    #[error("the {field} does not fit: {rule}")]
-    BadField {
-        /// "display name", "email address" or "group".
-        field: &'static str,
-        /// What would fit.
-        rule: &'static str,
-    },
-    /// The new password is not taken.
-    #[error(transparent)]
-    Password(#[from] PasswordRefused),
-    /// The new password could not be hashed.
-    #[error(transparent)]
-    Hash(#[from] HashError),
-    /// No random bytes for an id.
-    #[error(transparent)]
-    NoRandomness(#[from] NoRandomness),
-}
-
-impl From<NotTaken> for AdminError {
-    fn from(error: NotTaken) -> Self {
-        match error {
-            NotTaken::Refused(refused) => Self::Password(refused),
-            NotTaken::Hash(error) => Self::Hash(error),
-        }
-    }
-}
 
 /// An account to be added.
 #[derive(Clone, Debug)]
@@ -225,6 +134,26 @@ impl AccountAdmin {
         self.deps.trail.record(event, &context).await.map_err(AdminError::NotRecorded)
     }
 
+    /// Seen to before something is opened to somebody: the audit trail takes rows.
+    async fn may_open(&self) -> Result<(), AdminError> {
+        Ok(self.deps.accounts.ping().await?)
+    }
+
+    /// Writes what was opened to the audit trail. Where that fails, `close` takes it back.
+    async fn record_opened(
+        &self,
+        event: Event,
+        who: &Identity,
+        close: impl Future<Output = Result<bool, StoreError>> + Send,
+    ) -> Result<(), AdminError> {
+        let context = Context::operator(&self.deps.operator, Some(who));
+        let Err(unwritten) = self.deps.trail.record(event, &context).await else { return Ok(()) };
+        match close.await {
+            Ok(_closed) => Err(AdminError::Undone(unwritten)),
+            Err(_open) => Err(AdminError::NotRecorded(unwritten)),
+        }
+    }
+
     /// The use cases over these stores.
     pub fn new(deps: AdminDeps) -> Self {
         Self { deps }
@@ -247,10 +176,12 @@ impl AccountAdmin {
         };
         let account =
             NewAccount { identity: identity.clone(), password, created_at: self.deps.clock.now() };
+        self.may_open().await?;
         if self.deps.accounts.add(&account).await? == Added::NameTaken {
             return Err(AdminError::NameTaken(identity.name));
         }
-        self.record(Event::AccountAdded, Some(&identity)).await?;
+        let close = self.deps.accounts.remove(identity.account);
+        self.record_opened(Event::AccountAdded, &identity, close).await?;
         let link = self.first_link(&identity, account.password.is_some()).await?;
         Ok(AddedUser { identity, link })
     }
@@ -286,10 +217,13 @@ impl AccountAdmin {
     /// Lets the account sign in again.
     pub async fn enable(&self, name: &LoginName) -> Result<(), AdminError> {
         let who = self.find(name).await?.identity;
-        if !self.deps.accounts.set_disabled(who.account, false, self.deps.clock.now()).await? {
+        self.may_open().await?;
+        let now = self.deps.clock.now();
+        if !self.deps.accounts.set_disabled(who.account, false, now).await? {
             return Err(AdminError::NoSuchUser(name.clone()));
         }
-        self.record(Event::AccountEnabled, Some(&who)).await
+        let close = self.deps.accounts.set_disabled(who.account, true, now);
+        self.record_opened(Event::AccountEnabled, &who, close).await
     }
 
     /// Removes the account with its factors and recovery codes, and ends its sessions. How many
@@ -309,6 +243,7 @@ impl AccountAdmin {
     ) -> Result<u64, AdminError> {
         let who = self.find(name).await?.identity;
         let record = self.deps.passwords.hash_new(password, &who).await?;
+        self.may_open().await?;
         let now = self.deps.clock.now();
         let changed = self.deps.accounts.set_password(who.account, &record, Some(now)).await?;
         let event = |sessions| Event::PasswordSet { sessions };
@@ -342,6 +277,7 @@ impl AccountAdmin {
     /// was anything to forget.
     pub async fn lift_suspension(&self, name: &LoginName) -> Result<bool, AdminError> {
         let who = self.find(name).await?.identity;
+        self.may_open().await?;
         let lifted = self.deps.guesses.lift_suspension(who.account).await?;
         if lifted {
             self.record(Event::SuspensionLifted, Some(&who)).await?;
@@ -353,12 +289,31 @@ impl AccountAdmin {
     /// How many sessions.
     pub async fn end_sessions_of(&self, name: &LoginName) -> Result<u64, AdminError> {
         let who = self.find(name).await?.identity;
-        self.deps.accounts.forget_devices(who.account, self.deps.clock.now()).await?;
-        self.record(Event::DevicesRevoked, Some(&who)).await?;
-        let sessions = self.deps.sessions.end_account(who.account).await?;
-        let event = Event::SessionsEnded { sessions, why: Ended::ByOperator };
-        self.record(event, Some(&who)).await?;
-        Ok(sessions)
+        // Neither waits for the other, nor for the trail: a thief may be signed in.
+        let strangers = self.deps.accounts.forget_devices(who.account, self.deps.clock.now()).await;
+        let ended = self.deps.sessions.end_account(who.account).await;
+        let mut rows = match strangers {
+            Ok(_) => self.record(Event::DevicesRevoked, Some(&who)).await,
+            Err(_) => Ok(()),
+        };
+        if let Ok(sessions) = ended {
+            let event = Event::SessionsEnded { sessions, why: Ended::ByOperator };
+            rows = rows.and(self.record(event, Some(&who)).await);
+        }
+        match (ended, strangers) {
+            (Ok(sessions), Ok(_)) => rows.map(|()| sessions),
+            (Ok(_), Err(source)) => Err(AdminError::Partly {
+                done: "the sessions were ended",
+                left: "the browsers that the account knows are known still",
+                source,
+            }),
+            (Err(source), Ok(_)) => Err(AdminError::Partly {
+                done: "the browsers that the account knew are strangers again",
+                left: "its sessions could not be ended",
+                source,
+            }),
+            (Err(source), Err(_)) => Err(AdminError::Store(source)),
+        }
     }
 
     /// Ends all sessions and logins there are. How many sessions.
@@ -385,8 +340,14 @@ impl AccountAdmin {
             return Err(AdminError::NoSuchUser(who.name.clone()));
         }
         let ended = self.deps.sessions.end_account(who.account).await;
-        self.record(event(*ended.as_ref().unwrap_or(&0)), Some(who)).await?;
-        ended.map_err(|source| AdminError::SessionsLeft { name: who.name.clone(), done, source })
+        let row = self.record(event(*ended.as_ref().unwrap_or(&0)), Some(who)).await;
+        match ended {
+            Ok(ended) => row.map(|()| ended),
+            Err(source) => {
+                let (name, recorded) = (who.name.clone(), row.is_ok());
+                Err(AdminError::SessionsLeft { name, done, recorded, source })
+            }
+        }
     }
 }
 

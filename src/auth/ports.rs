@@ -34,7 +34,7 @@ pub use self::access_tokens::AccessTokens;
 pub use self::guesses::Guesses;
 
 /// A store did not do what it was asked to. Whoever meets this denies.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{store} is not available: {reason}")]
 pub struct StoreError {
     /// Which store, in words for the operator: "the session store (Redis)".
@@ -106,7 +106,8 @@ pub trait Accounts: Send + Sync {
     async fn forget_devices(&self, id: AccountId, now: Timestamp) -> Stored<bool>;
     /// Removes the account with its factors, recovery codes and ticket. Whether it existed.
     async fn remove(&self, id: AccountId) -> Stored<bool>;
-    /// Whether the store answers.
+    /// Tries whether the store answers and takes what signing in writes; not more than once a second,
+    /// however often it is asked.
     async fn ping(&self) -> Stored<()>;
 }
 
@@ -407,7 +408,8 @@ pub trait Sessions: Send + Sync {
     async fn end_all(&self) -> Stored<u64>;
     /// The sessions of one account or of all, newest first.
     async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>>;
-    /// Whether the store answers, and can be written to.
+    /// Tries whether the store answers and can be written to; not more than once a second, however
+    /// often it is asked.
     async fn ping(&self) -> Stored<()>;
 }
 

@@ -98,7 +98,7 @@ impl From<KeyFileError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let hint = "`vestibule check --online` tells what does not answer";
+        let hint = "`vestibule check --online` tells what is wrong";
         Self::failed(error, Some(hint))
     }
 }
@@ -112,51 +112,50 @@ impl From<NotAName> for Failure {
 impl From<AdminError> for Failure {
     fn from(error: AdminError) -> Self {
         let message = error.to_string();
-        match error {
-            AdminError::BadField { .. } => Self::Usage { message, hint: None },
-            AdminError::Store(_) => Self::failed(
-                message,
-                Some("nothing was changed; `vestibule check --online` tells what does not answer"),
-            ),
-            AdminError::NotRecorded(_) => Self::failed(
-                message,
-                Some("note down who did it and when; see to it that the account database answers"),
-            ),
-            AdminError::SessionsLeft { .. } => {
-                Self::failed(message, Some("nothing more is needed: they end by themselves"))
-            }
-            AdminError::NoSuchUser(_) => {
-                Self::failed(message, Some("`vestibule user list` shows who there is"))
-            }
-            AdminError::Disabled(_) => {
-                Self::failed(message, Some("enable the user first, with `vestibule user enable`"))
-            }
-            AdminError::NoSuchToken(_) => {
-                Self::failed(message, Some("`vestibule token list` shows which there are"))
-            }
-            AdminError::NoSuchSession(_) => {
-                Self::failed(message, Some("`vestibule session list` shows which there are"))
-            }
-            AdminError::LinkedAlready { .. } | AdminError::SubjectTaken { .. } => {
-                Self::failed(message, Some("`vestibule user unlink` takes a link back"))
-            }
-            AdminError::NotLinked { .. } => {
-                Self::failed(message, Some("`vestibule user show` tells who a user is at apps"))
-            }
-            AdminError::PasswordKept { .. } => Self::failed(
-                message,
-                Some(
-                    "leave out --password for a link that enrols; `vestibule user set-password` gives \
-                     a password of Vestibule's on purpose",
-                ),
-            ),
-            AdminError::NameTaken(_) => Self::failed(
-                message,
-                Some("choose another name, or change it with `vestibule user set-password`"),
-            ),
-            AdminError::Hash(_) | AdminError::NoRandomness(_) | AdminError::Password(_) => {
-                Self::failed(message, None)
-            }
+        if matches!(error, AdminError::BadField { .. }) {
+            return Self::Usage { message, hint: None };
         }
+        Self::Failed { message, hint: next_step(&error) }
     }
+}
+
+/// What to do about an act that was not done, or not in full.
+fn next_step(error: &AdminError) -> Option<&'static str> {
+    Some(match error {
+        AdminError::Store(_) => {
+            "nothing was changed; `vestibule check --online` tells what is wrong"
+        }
+        AdminError::Undone(_) => {
+            "nothing was changed; try again once the account database takes writes"
+        }
+        AdminError::LinkWithheld(_) => {
+            "`vestibule user ticket` makes another, once the account database takes writes"
+        }
+        AdminError::Partly { .. } => {
+            "`vestibule check --online` tells what is wrong with the store; then try again"
+        }
+        AdminError::NotRecorded(_) => {
+            "note down who did it and when; see to it that the account database answers"
+        }
+        AdminError::SessionsLeft { .. } => "nothing more is needed: they end by themselves",
+        AdminError::NoSuchUser(_) => "`vestibule user list` shows who there is",
+        AdminError::Disabled(_) => "enable the user first, with `vestibule user enable`",
+        AdminError::NoSuchToken(_) => "`vestibule token list` shows which there are",
+        AdminError::NoSuchSession(_) => "`vestibule session list` shows which there are",
+        AdminError::LinkedAlready { .. } | AdminError::SubjectTaken { .. } => {
+            "`vestibule user unlink` takes a link back"
+        }
+        AdminError::NotLinked { .. } => "`vestibule user show` tells who a user is at apps",
+        AdminError::PasswordKept { .. } => {
+            "leave out --password for a link that enrols; `vestibule user set-password` gives a \
+             password of Vestibule's on purpose"
+        }
+        AdminError::NameTaken(_) => {
+            "choose another name, or change it with `vestibule user set-password`"
+        }
+        AdminError::BadField { .. }
+        | AdminError::Hash(_)
+        | AdminError::NoRandomness(_)
+        | AdminError::Password(_) => return None,
+    })
 }

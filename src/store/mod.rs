@@ -12,6 +12,7 @@
 
 use std::time::Duration;
 
+mod heartbeat;
 pub mod redis;
 pub mod sql;
 

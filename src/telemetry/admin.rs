@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use http::{StatusCode, header};
+use axum::{Json, Router};
+use http::{StatusCode, Uri, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
+use tokio::time::error::Elapsed;
 
-use crate::auth::ports::{Accounts, Sessions};
+use crate::auth::ports::{Accounts, Sessions, Stored};
 
 /// A store that does not answer within this time is down.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -45,6 +46,10 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
         "Rows of the audit trail written by this node, by event and outcome."
     );
     metrics::describe_counter!(
+        "vestibule_audit_rows_missing_total",
+        "What was done although its row of the audit trail could not be written, by event."
+    );
+    metrics::describe_counter!(
         "vestibule_audit_lines_lost_total",
         "Rows of the audit trail that are in SQL but could not be written as JSON lines."
     );
@@ -52,7 +57,10 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
         "vestibule_notices_total",
         "Notices by mail by result: sent, put_off (to be tried again), failed, lost."
     );
-    metrics::describe_gauge!("vestibule_ready", "1 while every store answers, else 0.");
+    metrics::describe_gauge!(
+        "vestibule_ready",
+        "1 while every store answers and takes writes, else 0."
+    );
     Ok(handle)
 }
 
@@ -75,24 +83,36 @@ impl fmt::Debug for Health {
     }
 }
 
+/// The outcome of one thing that readiness depends on.
+struct Check {
+    name: &'static str,
+    /// Why it fails.
+    problem: Option<String>,
+}
+
 impl Health {
-    /// Why the gateway is not ready; empty when it is.
-    async fn problems(&self) -> Vec<String> {
-        if self.draining.load(Ordering::Acquire) {
-            return vec!["draining: this node is shutting down".to_owned()];
-        }
+    /// What readiness depends on. A store is tried by a write, and keeps its answer for a second, so
+    /// it does not matter how often this is asked.
+    async fn checks(&self) -> Vec<Check> {
+        let draining = self.draining.load(Ordering::Acquire);
+        let draining = draining.then(|| "draining: this node is shutting down".to_owned());
         let (accounts, sessions) = tokio::join!(
             tokio::time::timeout(PATIENCE, self.accounts.ping()),
             tokio::time::timeout(PATIENCE, self.sessions.ping()),
         );
-        [("accounts", accounts), ("sessions", sessions)]
-            .into_iter()
-            .filter_map(|(what, answer)| match answer {
+        let store = |name, answer: Result<Stored<()>, Elapsed>| {
+            let problem = match answer {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(error.to_string()),
-                Err(_elapsed) => Some(format!("the store of {what} does not answer")),
-            })
-            .collect()
+                Err(_elapsed) => Some(format!("the store of {name} does not answer")),
+            };
+            Check { name, problem }
+        };
+        vec![
+            Check { name: "serving", problem: draining },
+            store("accounts", accounts),
+            store("sessions", sessions),
+        ]
     }
 }
 
@@ -100,14 +120,28 @@ async fn livez() -> &'static str {
     "alive\n"
 }
 
-async fn readyz(State(health): State<Health>) -> Response {
-    let problems = health.problems().await;
-    metrics::gauge!("vestibule_ready").set(if problems.is_empty() { 1.0 } else { 0.0 });
-    if problems.is_empty() {
-        return "ready\n".into_response();
+async fn readyz(State(health): State<Health>, uri: Uri) -> Response {
+    let checks = health.checks().await;
+    let problems: Vec<&str> = checks.iter().filter_map(|c| c.problem.as_deref()).collect();
+    let ready = problems.is_empty();
+    metrics::gauge!("vestibule_ready").set(if ready { 1.0 } else { 0.0 });
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let later = (!ready).then_some([(header::RETRY_AFTER, "5")]);
+    let verbose = uri.query().is_some_and(|query| {
+        form_urlencoded::parse(query.as_bytes()).any(|(name, _value)| name == "verbose")
+    });
+    if verbose {
+        let line = |check: &Check| {
+            let (ok, reason) = (check.problem.is_none(), check.problem.as_deref());
+            serde_json::json!({ "name": check.name, "ok": ok, "reason": reason })
+        };
+        let lines: Vec<_> = checks.iter().map(line).collect();
+        return (status, later, Json(serde_json::json!({ "ready": ready, "checks": lines })))
+            .into_response();
     }
-    let body = format!("not ready\n{}\n", problems.join("\n"));
-    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], body).into_response()
+    let body =
+        if ready { "ready\n".to_owned() } else { format!("not ready\n{}\n", problems.join("\n")) };
+    (status, later, body).into_response()
 }
 
 async fn metrics_page(State(health): State<Health>) -> impl IntoResponse {

@@ -5,14 +5,14 @@ use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use vestibule::base::secret::Secret;
 use vestibule::store::sql::{SqlStore, SqlTarget};
 
 use crate::support::certs::Certificates;
 use crate::support::gateway::{Gateway, Plan, done, make_keys};
 use crate::support::program::{Run, Site, run};
-use crate::support::servers::PostgresServer;
+use crate::support::servers::{PostgresServer, RedisServer};
 use crate::support::upstream::Recorder;
 
 const LISTENER: &str = "[[listeners]]\naddress = \"127.0.0.1:0\"\nkind = \"http\"\n";
@@ -197,4 +197,87 @@ async fn a_certificate_of_ours_that_is_out_of_date_is_told() {
         let expected = said.unwrap_or("");
         assert!(checked.stderr.contains(expected), "{expected}: {}", checked.stderr);
     }
+}
+
+/// A configuration with stores on servers.
+fn on_servers(site: &Site, upstream: &str, redis: &str, postgres: &str) -> String {
+    let keys = site.path().join("keys.toml");
+    if !keys.exists() {
+        make_keys(&keys);
+    }
+    format!(
+        "data_dir = \"data\"\n{LISTENER}[keys]\nfile = \"keys.toml\"\n\
+         [sessions]\nstore = \"redis\"\n[redis]\nurl = \"{redis}\"\n\
+         [accounts]\ndatabase = \"{postgres}\"\n{}",
+        app(upstream, "")
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_store_refuses_is_told_with_the_line_to_write() {
+    let upstream = Recorder::start().await;
+    let (redis, postgres) = (RedisServer::start(), PostgresServer::shared());
+    let url = postgres.database().await;
+    let site = Site::new();
+    let all = ["ACL", "SETUSER", "app", "on", ">secret", "~vestibule:*", "+@all"];
+    redis.command::<()>(&all).await;
+    let address = redis.url().replace("redis://", "redis://app:secret@");
+    let toml = on_servers(&site, &upstream.url(), &address, &url);
+    let checked = check(&site, &toml);
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+
+    redis.command::<()>(&["ACL", "SETUSER", "app", "-info"]).await;
+    let checked = check(&site, &toml);
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    assert!(checked.stdout.contains("ACL SETUSER app +info"), "{}", checked.stdout);
+
+    redis.command::<()>(&["ACL", "SETUSER", "app", "-zadd", "-evalsha"]).await;
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let database = url.rsplit('/').next().unwrap().split('?').next().unwrap();
+    let read_only = format!("ALTER DATABASE {database} SET default_transaction_read_only = on");
+    connection.execute(AssertSqlSafe(read_only)).await.unwrap();
+    let checked = check(&site, &toml);
+    assert_eq!(checked.code, 1);
+    for expected in ["ACL SETUSER app +zadd +evalsha", "it is read-only"] {
+        assert!(checked.stderr.contains(expected), "{expected}: {}", checked.stderr);
+    }
+    assert!(!checked.stderr.contains("secret"), "{}", checked.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_serving_refuses_is_refused_by_the_check() {
+    let site = Site::new();
+    let (redis, postgres) = ("redis://127.0.0.1:1/0", "postgres://app@127.0.0.1:1/db");
+    for (redis, postgres, key, expected) in [
+        ("redis://app:12/3@127.0.0.1/0", postgres, "redis.url", "percent-encoded (%2F"),
+        ("redis://app:hunter/2@127.0.0.1/0", postgres, "redis.url", "percent-encoded (%2F"),
+        ("redis://app:a#b@127.0.0.1/0", postgres, "redis.url", "percent-encoded (%2F"),
+        ("redis://127.0.0.1/first", postgres, "redis.url", "the number of the database"),
+        (redis, "postgres://app:12/3@127.0.0.1/db", "accounts.database", "percent-encoded (%2F"),
+        (redis, "postgres://app:a?b@127.0.0.1/db", "accounts.database", "percent-encoded (%2F"),
+        (
+            redis,
+            "postgres://127.0.0.1/db?sslmode=verfy-full",
+            "accounts.database",
+            "sslmode is one",
+        ),
+    ] {
+        let toml = on_servers(&site, "http://127.0.0.1:9", redis, postgres);
+        let file = site.write("vestibule.toml", &toml);
+        let checked = run(&["check", "--config", file.to_str().unwrap()]);
+        assert_eq!(checked.code, 2, "{redis} {postgres}: {}", checked.stdout);
+        let told =
+            checked.stderr.contains(&format!(" {key}: ")) && checked.stderr.contains(expected);
+        assert!(told, "{redis} {postgres}: {}", checked.stderr);
+        assert!(!checked.stderr.contains("hunter"), "{}", checked.stderr);
+    }
+    let toml = on_servers(
+        &site,
+        "http://127.0.0.1:9",
+        "redis://app:hunter%2F2@127.0.0.1/0",
+        "postgres://app:hunter%2F2@127.0.0.1/db?sslmode=disable",
+    );
+    let file = site.write("vestibule.toml", &toml);
+    let checked = run(&["check", "--config", file.to_str().unwrap()]);
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
 }

@@ -60,6 +60,7 @@ impl AccountAdmin {
             last_used_at: None,
         };
         let new = NewAccess { hash: *token.hashed(), record };
+        self.may_open().await?;
         if !self.deps.access_tokens.file_token(&new).await? {
             let account = self.find(name).await?;
             return Err(AdminError::Disabled(account.identity.name));
@@ -67,7 +68,9 @@ impl AccountAdmin {
         let NewAccess { record, hash: _ } = new;
         let (app, expires_at) = (record.app.clone(), record.expires_at);
         let event = TokenEvent::Made { token: record.id, app, expires_at };
-        self.record(Event::Token(event), Some(&who)).await?;
+        let revoke = self.deps.access_tokens.revoke_token(record.id, None);
+        let close = async { revoke.await.map(|revoked| revoked.is_some()) };
+        self.record_opened(Event::Token(event), &who, close).await?;
         Ok((record, text(&token)))
     }
 
@@ -93,7 +96,8 @@ impl AccountAdmin {
     pub async fn revoke_token(&self, id: TokenId) -> Result<AccessRecord, AdminError> {
         let revoked = self.deps.access_tokens.revoke_token(id, None).await?;
         let record = revoked.ok_or(AdminError::NoSuchToken(id))?;
-        let account = self.deps.accounts.by_id(record.account).await?;
+        // It is revoked, whether or not it can be told whose it was.
+        let account = self.deps.accounts.by_id(record.account).await.ok().flatten();
         let who: Option<Identity> = account.map(|account| account.identity);
         let event = TokenEvent::Revoked { token: id, app: record.app.clone() };
         self.record(Event::Token(event), who.as_ref()).await?;

@@ -14,6 +14,8 @@ impl AccountAdmin {
         subject: &Subject,
     ) -> Result<(), AdminError> {
         let who = self.find(name).await?.identity;
+        self.may_open().await?;
+        let linked_before = self.apps_of(name).await?.iter().any(|known| known == app);
         let now = self.deps.clock.now();
         match self.deps.app_accounts.link(who.account, app, subject, now).await? {
             Linked::Yes => {}
@@ -28,7 +30,13 @@ impl AccountAdmin {
             }
         }
         let event = Event::AppUserLinked { app: app.to_owned(), subject: subject.to_string() };
-        self.record(event, Some(&who)).await
+        let close = async {
+            if linked_before {
+                return Ok(false);
+            }
+            self.deps.app_accounts.unlink(who.account, app, now).await
+        };
+        self.record_opened(event, &who, close).await
     }
 
     /// The apps that know an account as somebody of theirs.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{AccountAdmin, AdminError};
 use crate::auth::account::{Account, Identity, LoginName};
-use crate::auth::audit::Event;
+use crate::auth::audit::{Context, Event};
 use crate::auth::ticket::{FirstEnrolment, LONGEST, Link, NewTicket, Rights};
 use crate::base::id::AccountId;
 
@@ -60,13 +60,11 @@ impl AccountAdmin {
         let who = account.identity;
         let (new, link) = self.print(who.account, &purpose, lifetime)?;
         let done = self.deps.tickets.reset_second_factor(&new).await?;
-        if done {
-            let (asked, expires_at) = (link.rights.asked(), link.expires_at);
-            self.record(Event::TicketMade { asked, expires_at }, Some(&who)).await?;
-        }
+        // The sessions first: a row that cannot be written keeps nobody in, only the link back.
         let event = |_ended| Event::SecondFactorReset { reason: reason.to_owned() };
         let sessions_ended =
             self.end_after(done, &who, "left without a second factor", event).await?;
+        self.record_link(&link, &who).await?;
         Ok(SecondFactorReset { link, sessions_ended })
     }
 
@@ -91,13 +89,20 @@ impl AccountAdmin {
         lifetime: Option<Duration>,
     ) -> Result<Link, AdminError> {
         let (new, link) = self.print(who.account, &purpose, lifetime)?;
+        self.may_open().await?;
         if !self.deps.tickets.issue(&new).await? {
             let account = self.find(&who.name).await?;
             return Err(AdminError::Disabled(account.identity.name));
         }
-        let event = Event::TicketMade { asked: link.rights.asked(), expires_at: link.expires_at };
-        self.record(event, Some(who)).await?;
+        self.record_link(&link, who).await?;
         Ok(link)
+    }
+
+    /// A link that the audit trail does not tell of is not shown to anybody.
+    async fn record_link(&self, link: &Link, who: &Identity) -> Result<(), AdminError> {
+        let event = Event::TicketMade { asked: link.rights.asked(), expires_at: link.expires_at };
+        let context = Context::operator(&self.deps.operator, Some(who));
+        self.deps.trail.record(event, &context).await.map_err(AdminError::LinkWithheld)
     }
 
     fn print(

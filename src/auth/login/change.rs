@@ -63,13 +63,14 @@ impl LoginService {
             Err(NotTaken::Refused(refused)) => return Ok(PasswordChanged::Refused(refused)),
             Err(NotTaken::Hash(error)) => return Err(error.into()),
         };
+        self.may_record().await?;
         let (account, since) = (session.identity.account, session.started_at);
         let now = self.now().max(since);
         let changed = self.deps.accounts.change_password(account, &record, since, now).await?;
         let Some(link) = changed else { return Ok(PasswordChanged::Ended) };
         let context = Context::person(&change.caller, &session.identity);
-        self.record(Event::PasswordChanged { by: "password" }, &context).await?;
-        self.record_ended_link(link, Asked::Password, &context).await?;
+        self.record_done(Event::PasswordChanged { by: "password" }, &context).await;
+        self.record_ended_link(link, Asked::Password, &context).await;
         let next = Session { password_at: now, ..session.clone() };
         let Some(renewed) = self.renew(token, &next, None, now).await? else {
             return Ok(PasswordChanged::Ended);
@@ -93,7 +94,7 @@ impl LoginService {
             return Ok(false);
         }
         let event = Event::SessionEnded { session: id, why: Ended::ByPerson };
-        self.record(event, &Context::person(caller, identity)).await?;
+        self.record_done(event, &Context::person(caller, identity)).await;
         Ok(true)
     }
 
@@ -107,7 +108,7 @@ impl LoginService {
         let identity = &fresh.session().identity;
         let ended = self.deps.sessions.end_others(identity.account, token.hashed()).await?;
         let event = Event::SessionsEnded { sessions: ended, why: Ended::ByPerson };
-        self.record(event, &Context::person(caller, identity)).await?;
+        self.record_done(event, &Context::person(caller, identity)).await;
         Ok(ended)
     }
 }

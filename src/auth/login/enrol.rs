@@ -78,6 +78,7 @@ impl LoginService {
             confirmed_step: step,
             confirmed_at: now,
         };
+        self.may_record().await?;
         if !self.file_factor(&guess.login, &factor).await? {
             return Ok(SecondFactor::StartAgain);
         }
@@ -142,10 +143,12 @@ impl LoginService {
         let account = session.identity.account;
         let codes = self.generate_codes(account).await?;
         let set = self.hashed_set(account, &codes, None).await?;
+        self.may_record().await?;
         if !self.deps.factors.replace_recovery(&set, session.started_at).await? {
             return Ok(None);
         }
-        self.record(Event::RecoveryCodesMade, &Context::person(caller, &session.identity)).await?;
+        let context = Context::person(caller, &session.identity);
+        self.record_done(Event::RecoveryCodesMade, &context).await;
         Ok(Some(codes))
     }
 
@@ -161,7 +164,8 @@ impl LoginService {
         let account = session.identity.account;
         self.deps.factors.confirm_recovery(account, self.now()).await?;
         self.deps.sessions.recovery_codes_done(token.hashed()).await?;
-        self.record(Event::RecoveryCodesKept, &Context::person(caller, &session.identity)).await?;
+        let context = Context::person(caller, &session.identity);
+        self.record_done(Event::RecoveryCodesKept, &context).await;
         Ok(Some(next.clone()))
     }
 }

@@ -19,6 +19,30 @@ impl LoginService {
         Ok(self.deps.trail.record(event, context).await?)
     }
 
+    /// Seen to before something is opened or changed: the audit trail takes rows. Otherwise it is
+    /// not begun.
+    pub(super) async fn may_record(&self) -> Result<(), LoginError> {
+        Ok(self.deps.accounts.ping().await?)
+    }
+
+    /// Writes what is done already and stays done: where the row cannot be written, the log and the
+    /// counter tell that it is missing.
+    pub(super) async fn record_done(&self, event: Event, context: &Context) {
+        let name = event.name();
+        if let Err(error) = self.deps.trail.record(event, context).await {
+            let account = context.account.map(|account| account.to_string());
+            let reference = context.reference.map(|reference| reference.to_string());
+            tracing::error!(
+                event = name,
+                account = account.as_deref().unwrap_or("-"),
+                reference = reference.as_deref().unwrap_or("-"),
+                %error,
+                "security event is missing from the audit trail"
+            );
+            metrics::counter!("vestibule_audit_rows_missing_total", "event" => name).increment(1);
+        }
+    }
+
     /// A wrong password; `known` is the account whose name was typed. Known and unknown names cost
     /// one row each, until so many were written that the rest is only counted.
     pub(super) async fn record_wrong_password(
@@ -61,11 +85,10 @@ impl LoginService {
         LinkEnded(ended): LinkEnded,
         asked: Asked,
         context: &Context,
-    ) -> Result<(), LoginError> {
-        if !ended {
-            return Ok(());
+    ) {
+        if ended {
+            self.record_done(Event::TicketEnded { asked }, context).await;
         }
-        self.record(Event::TicketEnded { asked }, context).await
     }
 
     async fn record_guess(

@@ -199,12 +199,13 @@ impl LoginService {
             Err(NotTaken::Refused(why)) => return Ok(NewPasswordSet::Unfit(why)),
             Err(NotTaken::Hash(error)) => return Err(error.into()),
         };
+        self.may_record().await?;
         let now = self.now();
         let used = self.deps.resets.reset_password(token.hashed(), &record, now).await?;
         let Some((reset, link)) = used else { return again };
         let context = Context::person(caller, &account.identity);
-        self.record(Event::PasswordChanged { by: "recovery_code" }, &context).await?;
-        self.record_ended_link(link, Asked::Password, &context).await?;
+        self.record_done(Event::PasswordChanged { by: "recovery_code" }, &context).await;
+        self.record_ended_link(link, Asked::Password, &context).await;
         let second = SecondFactorProof::verified(reset.account, reset.method);
         let finished = waits
             .complete(second, NewPassword::set(reset.account))

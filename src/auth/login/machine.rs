@@ -64,7 +64,7 @@ impl LoginService {
         let revoked = self.deps.access_tokens.revoke_token(id, Some(who.account)).await?;
         let Some(record) = revoked else { return Ok(false) };
         let event = TokenEvent::Revoked { token: id, app: record.app };
-        self.record(Event::Token(event), &Context::person(caller, who)).await?;
+        self.record_done(Event::Token(event), &Context::person(caller, who)).await;
         Ok(true)
     }
 

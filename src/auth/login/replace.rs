@@ -129,12 +129,13 @@ impl LoginService {
             confirmed_step: step,
             confirmed_at: now,
         };
+        self.may_record().await?;
         let replaced = self.deps.factors.replace_totp(&factor, &set, since).await?;
         let Some(link) = replaced else { return Ok(Replaced::Ended) };
         let context = Context::person(caller, &session.identity);
-        self.record(Event::SecondFactorReplaced { factor: factor.id }, &context).await?;
-        self.record(Event::RecoveryCodesMade, &context).await?;
-        self.record_ended_link(link, Asked::SecondFactor, &context).await?;
+        self.record_done(Event::SecondFactorReplaced { factor: factor.id }, &context).await;
+        self.record_done(Event::RecoveryCodesMade, &context).await;
+        self.record_ended_link(link, Asked::SecondFactor, &context).await;
         let offers = Offers {
             authenticator: None,
             recovery_codes: Some(self.seal_codes(account, &codes, true)?),
@@ -199,6 +200,7 @@ impl LoginService {
         } else {
             Some(self.hashed_set(account, &codes, Some(self.now())).await?)
         };
+        self.may_record().await?;
         // Whoever takes the offer back brings it into force: a code used meanwhile never comes back.
         if !self.deps.sessions.withdraw(token.hashed(), Offer::RecoveryCodes).await? {
             return Ok(KeptCodes::NothingOffered);
@@ -209,7 +211,7 @@ impl LoginService {
                 let since = fresh.session().started_at;
                 let replaced = self.deps.factors.replace_recovery(&set, since).await?;
                 if replaced {
-                    self.record(Event::RecoveryCodesMade, &context).await?;
+                    self.record_done(Event::RecoveryCodesMade, &context).await;
                 }
                 replaced
             }
@@ -219,7 +221,7 @@ impl LoginService {
             (None, None) => false,
         };
         if kept {
-            self.record(Event::RecoveryCodesKept, &context).await?;
+            self.record_done(Event::RecoveryCodesKept, &context).await;
         }
         Ok(if kept { KeptCodes::Done } else { KeptCodes::NothingOffered })
     }

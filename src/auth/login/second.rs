@@ -273,6 +273,8 @@ impl LoginService {
         caller: &Caller,
     ) -> Result<CodeCheck, LoginError> {
         let id = account.id();
+        // A code that is used up without a row would be lost.
+        self.may_record().await?;
         Ok(match self.use_recovery_code(Some(id), code).await? {
             UsedCode::Now { left } => {
                 let event = Event::RecoveryCodeUsed { left, instead_of: Guessed::SecondFactor };

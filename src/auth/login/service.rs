@@ -158,9 +158,10 @@ impl LoginService {
         Ok(account.filter(|a| !a.disabled && login.started_at >= a.sessions_valid_from))
     }
 
-    /// Whether signing in is possible at all: the store of logins and sessions answers.
+    /// Whether signing in is possible at all: both stores answer, and take writes.
     pub async fn is_open(&self) -> Result<(), LoginError> {
-        Ok(self.deps.sessions.ping().await?)
+        self.deps.sessions.ping().await?;
+        Ok(self.deps.accounts.ping().await?)
     }
 
     /// What the login under `token` waits for; `None` when it is gone.
@@ -394,7 +395,8 @@ impl LoginService {
         // Of several who end it at once, one did.
         let Some(session) = session.filter(|_| ended) else { return Ok(()) };
         let event = Event::SessionEnded { session: session.id, why };
-        self.record(event, &Context::person(caller, &session.identity)).await
+        self.record_done(event, &Context::person(caller, &session.identity)).await;
+        Ok(())
     }
 
     /// Ends a session that is known, in which somebody has signed out.
@@ -407,7 +409,8 @@ impl LoginService {
     ) -> Result<(), LoginError> {
         self.deps.sessions.end(id).await?;
         let event = Event::SessionEnded { session: session.id, why };
-        self.record(event, &Context::person(caller, &session.identity)).await
+        self.record_done(event, &Context::person(caller, &session.identity)).await;
+        Ok(())
     }
 
     /// Ends a login in progress, and the session at the app that it began with.

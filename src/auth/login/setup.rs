@@ -270,12 +270,13 @@ impl LoginService {
             }
             Err(NotTaken::Hash(error)) => return Err(error.into()),
         };
+        self.may_record().await?;
         let now = self.now();
         let used = self.deps.tickets.redeem_password(token.hashed(), &record, now).await?;
         let Some(id) = used else { return Ok(Err(Redeemed::Worthless)) };
         let context = Context::person(caller, &account.identity);
-        self.record(Event::TicketUsed { asked: Asked::Password }, &context).await?;
-        self.record(Event::PasswordChanged { by: "ticket" }, &context).await?;
+        self.record_done(Event::TicketUsed { asked: Asked::Password }, &context).await;
+        self.record_done(Event::PasswordChanged { by: "ticket" }, &context).await;
         self.forget_others(id, None).await;
         let proof = PasswordProof::set_by_ticket(id);
         Ok(Ok(self.begin(app, &proof, "/".to_owned(), now)))

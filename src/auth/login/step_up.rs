@@ -97,12 +97,13 @@ impl LoginService {
             Proved::Wait(wait) => return Ok(StepUp::Wait(wait)),
             Proved::Ended => return Ok(StepUp::Ended),
         }
+        // Written before the session has a new token, which would be lost with a failure.
+        let context = Context::person(caller, &account.identity);
+        self.record(Event::SteppedUp { guess }, &context).await?;
         let next = Session { second_factor_at: asked_at, password_at, ..session.clone() };
         let Some(renewed) = self.renew(token, &next, None, asked_at).await? else {
             return Ok(StepUp::Ended);
         };
-        let context = Context::person(caller, &account.identity);
-        self.record(Event::SteppedUp { guess }, &context).await?;
         Ok(StepUp::Done(renewed.token))
     }
 

@@ -13,6 +13,8 @@ use crate::config::raw::RawConfig;
 use crate::config::reader::Reader;
 use crate::config::secret_ref::SecretRef;
 use crate::config::settings::{Database, SessionStore};
+use crate::store::redis::RedisStore;
+use crate::store::sql::SqlStore;
 
 /// Most characters in what every key in Redis starts with.
 const PREFIX_MAX: usize = 64;
@@ -118,6 +120,11 @@ fn sessions(raw: &RawConfig, dir: &Path, r: &mut Reader<'_>) -> SessionStore {
             if parsed.scheme() == "redis" && !is_loopback(parsed.host_str().unwrap_or_default()) {
                 r.warn(&url_key, "plain redis:// off loopback: use rediss:// for TLS");
             }
+            if RedisStore::open(&url, &key_prefix).is_err() {
+                let why = "is not understood: write it like \"redis://user:password@host:6379/0\", \
+                           with the number of the database at the end";
+                r.fail(&url_key, why);
+            }
             SessionStore::Redis { url, ca, key_prefix }
         }
         // The wish counts for the other checks, although the URL is bad.
@@ -144,6 +151,11 @@ fn database(raw: &RawConfig, dir: &Path, r: &mut Reader<'_>) -> Database {
                 let why = "PostgreSQL off loopback without verified TLS: add ?sslmode=verify-full";
                 r.warn(&key, why);
             }
+            if !SqlStore::takes_address(&url) {
+                let why = "has parameters that are not understood: sslmode is one of disable, \
+                           allow, prefer, require, verify-ca and verify-full, port a number";
+                r.fail(&key, why);
+            }
             Database::Postgres(url)
         }
         Err(why) => {
@@ -158,13 +170,29 @@ fn secret_or_default(key: &KeyPath, reference: &SecretRef, r: &mut Reader<'_>) -
     r.secret(key, reference).filter(|url| url.reveal() != "embedded")
 }
 
+/// What is wrong with a URL whose user name or password holds a character that ends the part they
+/// are in: what comes before the host is behind its end then.
+fn cut_short(url: &str) -> Option<&'static str> {
+    let (_scheme, rest) = url.split_once("://")?;
+    let (_authority, behind) = rest.split_at(rest.find(['/', '?', '#'])?);
+    behind.contains('@').then_some(
+        "a `/`, `?` or `#` in the user name or the password must be percent-encoded (%2F, %3F, \
+         %23), and an `@` or `%` as well (%40, %25)",
+    )
+}
+
 /// A URL with a host under one of `schemes`. The error quotes nothing of it.
 fn store_url(url: &Secret, schemes: &[&str], example: &str) -> Result<Url, String> {
-    let parsed = Url::parse(url.reveal())
-        .map_err(|e| format!("not a URL ({e}): write it like \"{example}\""))?;
+    let parsed = Url::parse(url.reveal()).map_err(|e| match cut_short(url.reveal()) {
+        Some(why) => format!("not a URL: {why}, as in \"{example}\""),
+        None => format!("not a URL ({e}): write it like \"{example}\""),
+    })?;
     if !schemes.contains(&parsed.scheme()) {
         let schemes = schemes.join(":// or ");
         return Err(format!("the scheme must be {schemes}://, as in \"{example}\""));
+    }
+    if let Some(why) = cut_short(url.reveal()) {
+        return Err(format!("{why}, as in \"{example}\""));
     }
     if parsed.host_str().unwrap_or_default().is_empty() {
         return Err(format!("it names no host: write it like \"{example}\""));

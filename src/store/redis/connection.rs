@@ -6,16 +6,14 @@ use std::future::Future;
 use parking_lot::Mutex;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
-use redis::{
-    Client, ErrorKind, IntoConnectionInfo, ProtocolVersion, RedisError, RedisResult,
-    TlsCertificates,
-};
+use redis::{Client, IntoConnectionInfo, ProtocolVersion, RedisResult, TlsCertificates};
 
 use crate::auth::ports::{StoreError, Stored};
 use crate::base::secret::Secret;
 use crate::store::{PATIENCE, TOO_SLOW};
 
 use super::STORE;
+use super::reason::reason;
 
 pub(super) struct Connection {
     client: Client,
@@ -46,11 +44,18 @@ fn client(url: &Secret, ca: Option<&[u8]>) -> RedisResult<Client> {
 }
 
 impl Connection {
+    /// The user that an address names.
+    pub(super) fn user(&self) -> String {
+        let settings = self.client.get_connection_info().redis_settings();
+        settings.username().unwrap_or("default").to_owned()
+    }
+
     pub(super) fn new(url: &Secret, ca: Option<&[u8]>) -> Stored<Self> {
         let client = client(url, ca).map_err(|_may_hold_the_address| {
             error(
                 "its address or CA is not valid; write redis://user:password@host:port/db, or \
-                 rediss:// for TLS",
+                 rediss:// for TLS, with `/`, `?`, `#` and `@` in a password written as %2F, %3F, \
+                 %23 and %40",
             )
         })?;
         Ok(Self { client, manager: Mutex::new(None) })
@@ -97,31 +102,5 @@ impl Connection {
             }
             Err(_elapsed) => Err(error(TOO_SLOW)),
         }
-    }
-}
-
-/// Whether TLS broke off over the server's certificate. The crate says so in words only.
-fn is_about_certificate(failed: &RedisError) -> bool {
-    failed.to_string().contains("certificate")
-}
-
-/// What an error says to the operator. What could quote an address or a record is left out.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open: what is new is kept quiet")]
-fn reason(failed: &RedisError) -> String {
-    match failed.kind() {
-        ErrorKind::Io if failed.is_timeout() => TOO_SLOW.to_owned(),
-        ErrorKind::Io if is_about_certificate(failed) => {
-            "its certificate is not trusted; give the one of its CA as redis.ca".to_owned()
-        }
-        ErrorKind::Io => "it cannot be reached; check that it runs at the address given".to_owned(),
-        ErrorKind::AuthenticationFailed => {
-            "it refused the user name or the password in its address".to_owned()
-        }
-        ErrorKind::Server(_) | ErrorKind::Extension => {
-            let (code, detail) = (failed.code().unwrap_or("ERR"), failed.detail().unwrap_or(""));
-            format!("it said: {code} {detail}")
-        }
-        ErrorKind::RESP3NotSupported => "it is too old; use Redis 6.0 or newer".to_owned(),
-        _ => "it answered in a way that is not understood; is it a Redis server?".to_owned(),
     }
 }

@@ -21,7 +21,9 @@ mod app_tokens;
 mod attempts;
 mod connection;
 mod pending;
+mod reason;
 mod refusals;
+mod rights;
 mod scripts;
 mod sessions;
 
@@ -34,6 +36,7 @@ use redis::{FromRedisValue, Script, ScriptInvocation};
 use crate::auth::ports::{StoreError, Stored};
 use crate::base::clock::millis;
 use crate::base::secret::Secret;
+use crate::store::heartbeat::Heartbeat;
 
 use connection::Connection;
 use scripts::Scripts;
@@ -53,6 +56,8 @@ struct Inner {
     connection: Connection,
     scripts: Scripts,
     prefix: String,
+    user: String,
+    heartbeat: Heartbeat,
 }
 
 impl fmt::Debug for RedisStore {
@@ -73,7 +78,13 @@ impl RedisStore {
     /// (PEM) alone.
     pub fn open_with_ca(url: &Secret, prefix: &str, ca: Option<&[u8]>) -> Stored<Self> {
         let connection = Connection::new(url, ca)?;
-        let inner = Inner { connection, scripts: Scripts::new(), prefix: prefix.to_owned() };
+        let inner = Inner {
+            user: connection.user(),
+            connection,
+            scripts: Scripts::new(),
+            prefix: prefix.to_owned(),
+            heartbeat: Heartbeat::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 

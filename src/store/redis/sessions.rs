@@ -224,17 +224,34 @@ impl Sessions for RedisStore {
     }
 
     async fn ping(&self) -> Stored<()> {
+        self.inner.heartbeat.beat(async { self.try_writing().await.map(drop) }).await
+    }
+}
+
+impl RedisStore {
+    /// Tries whether the server takes writes and keeps what it took. Whether it may be asked the
+    /// latter: a user without the right to INFO is trusted to know.
+    pub(super) async fn try_writing(&self) -> Stored<bool> {
+        let mut write = redis::cmd("SET");
+        write.arg(self.guard()).arg(1).arg("PX").arg(1000);
         let mut ask = redis::pipe();
-        ask.cmd("SET").arg(self.guard()).arg(1).arg("PX").arg(1000).ignore();
         ask.cmd("INFO").arg("memory").cmd("INFO").arg("replication");
-        let ask = &ask;
-        let (memory, replication): (String, String) = self
+        let (write, ask) = (&write, &ask);
+        let told: Option<(String, String)> = self
             .inner
             .connection
-            .run(|mut manager| async move { ask.query_async(&mut manager).await })
+            .run(|mut manager| async move {
+                write.query_async::<()>(&mut manager).await?;
+                match ask.query_async(&mut manager).await {
+                    Err(refused) if refused.code() == Some("NOPERM") => Ok(None),
+                    told => told.map(Some),
+                }
+            })
             .await?;
+        let Some((memory, replication)) = told else { return Ok(false) };
         health(&memory, &replication)
-            .map_err(|reason| StoreError { store: STORE, reason: reason.to_owned() })
+            .map_err(|reason| StoreError { store: STORE, reason: reason.to_owned() })?;
+        Ok(true)
     }
 }
 

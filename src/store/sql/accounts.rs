@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
+use sqlx::query;
 use sqlx::query::Query;
-use sqlx::{Any, Transaction, query};
 
 use crate::auth::account::{Account, AccountStatus, Identity, LoginName, NewAccount};
 use crate::auth::password::PasswordRecord;
@@ -11,6 +11,8 @@ use crate::auth::ports::{Accounts, Added, LinkEnded, Stored};
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
+use super::audit::TAKE_HEAD;
+use super::loan::Transaction;
 use super::values::{at, flag, json, moment, optional_at, optional_text, parsed, text};
 use super::{SqlStore, tickets};
 
@@ -42,7 +44,7 @@ fn account(row: &AnyRow) -> sqlx::Result<Account> {
 /// no such account, when it is disabled, and when it is somebody of an app and has no password of
 /// ours: that one's is the app's to check.
 pub(super) async fn renew_password(
-    t: &mut Transaction<'static, Any>,
+    t: &mut Transaction,
     id: AccountId,
     password: &PasswordRecord,
     now: Timestamp,
@@ -83,7 +85,7 @@ pub(super) fn insert(account: &NewAccount) -> Insert {
     .bind(password.map(|_set| moment(account.created_at)))
 }
 
-type Insert = Query<'static, Any, sqlx::any::AnyArguments>;
+type Insert = Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
 
 impl SqlStore {
     pub(super) fn account(&self, row: &AnyRow) -> Stored<Account> {
@@ -172,7 +174,7 @@ impl Accounts for SqlStore {
                 .execute(&mut *t)
                 .await?;
                 if done.rows_affected() != 1 {
-                    return Ok(None);
+                    return t.rolled_back(None).await;
                 }
                 t.commit().await?;
                 Ok(Some(link))
@@ -239,7 +241,7 @@ impl Accounts for SqlStore {
     }
 
     async fn ping(&self) -> Stored<()> {
-        self.db.fetch(query("SELECT id FROM accounts LIMIT 1")).await?;
-        Ok(())
+        // What signing in begins with, too: a row of the audit trail is appended.
+        self.db.ping(query(TAKE_HEAD)).await
     }
 }

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction, query};
+use sqlx::query;
 
 use crate::auth::account::{Account, NewAccount};
 use crate::auth::app_sign_in::{Linked, Subject};
@@ -12,11 +12,12 @@ use crate::base::id::AccountId;
 
 use super::SqlStore;
 use super::accounts::insert;
+use super::loan::Transaction;
 use super::values::{moment, parsed, text};
 
 const RECORD: &str = "the link of an account to an app";
 
-type Change = query::Query<'static, Any, sqlx::any::AnyArguments>;
+type Change = query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
 
 fn find(app: &str, subject: &Subject) -> Change {
     query(
@@ -29,7 +30,7 @@ fn find(app: &str, subject: &Subject) -> Change {
 
 /// Whether a row was added: the account is there, and neither it nor the person is linked.
 async fn insert_link(
-    t: &mut Transaction<'static, Any>,
+    t: &mut Transaction,
     account: AccountId,
     app: &str,
     subject: &Subject,
@@ -73,15 +74,16 @@ impl AppAccounts for SqlStore {
             }
             let there = query("SELECT id FROM accounts WHERE id = $1").bind(account.to_string());
             if there.fetch_optional(&mut *t).await?.is_none() {
-                return Ok(Linked::NoAccount);
+                return t.rolled_back(Linked::NoAccount).await;
             }
             let held = query("SELECT account_id FROM app_accounts WHERE app = $1 AND subject = $2");
             let held = held.bind(app.to_owned()).bind(subject.as_str().to_owned());
-            Ok(match held.fetch_optional(&mut *t).await? {
+            let verdict = match held.fetch_optional(&mut *t).await? {
                 None => Linked::AccountTaken,
                 Some(row) if parsed::<AccountId>(&row, "account_id")? == account => Linked::Yes,
                 Some(_other) => Linked::SubjectTaken,
-            })
+            };
+            t.rolled_back(verdict).await
         });
         linked.await
     }
@@ -103,9 +105,9 @@ impl AppAccounts for SqlStore {
                 if insert(new).execute(&mut *t).await?.rows_affected() == 1
                     && insert_link(&mut t, id, app, subject, new.created_at).await?
                 {
-                    t.commit().await?;
+                    return t.commit().await;
                 }
-                Ok(())
+                t.rolled_back(()).await
             })
             .await?;
         // Another may have been faster: the one that is there counts.
@@ -119,7 +121,7 @@ impl AppAccounts for SqlStore {
                 let gone = query("DELETE FROM app_accounts WHERE account_id = $1 AND app = $2");
                 let gone = gone.bind(account.to_string()).bind(app.to_owned());
                 if gone.execute(&mut *t).await?.rows_affected() != 1 {
-                    return Ok(false);
+                    return t.rolled_back(false).await;
                 }
                 query(
                     "UPDATE accounts SET sessions_valid_from = CASE WHEN sessions_valid_from < $2 \

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, AssertSqlSafe, query};
+use sqlx::{AssertSqlSafe, query};
 
 use crate::auth::account::LoginName;
 use crate::auth::audit::{Checkpoint, Head, Link, NewRecord, Record, chain};
@@ -12,13 +12,14 @@ use crate::auth::ports::{Audit, AuditQuery, Pruned, Stored};
 use crate::base::clock::Timestamp;
 
 use super::SqlStore;
+use super::loan::Loan;
 use super::values::{at, moment, number, optional_text, text};
 
 /// Checkpoints up to which rows are removed at once.
 const PRUNE_STEPS: i64 = 16;
 
 /// Takes the head, and with it the lock.
-const TAKE_HEAD: &str = "UPDATE audit_head SET seq = seq WHERE id = 1 RETURNING *";
+pub(super) const TAKE_HEAD: &str = "UPDATE audit_head SET seq = seq WHERE id = 1 RETURNING *";
 
 fn stored(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
@@ -70,7 +71,7 @@ fn checkpoint(row: &AnyRow) -> sqlx::Result<Checkpoint> {
 }
 
 /// Files a row; the head names it already.
-async fn insert(t: &mut AnyConnection, row: &Record) -> sqlx::Result<()> {
+async fn insert(t: &mut Loan, row: &Record) -> sqlx::Result<()> {
     let new = &row.content;
     query(
         "INSERT INTO audit (seq, at, event, outcome, factor, account_id, name, actor, operator, \
@@ -100,7 +101,7 @@ async fn insert(t: &mut AnyConnection, row: &Record) -> sqlx::Result<()> {
 }
 
 /// Notes a checkpoint.
-async fn mark(t: &mut AnyConnection, point: &Checkpoint) -> sqlx::Result<()> {
+async fn mark(t: &mut Loan, point: &Checkpoint) -> sqlx::Result<()> {
     query("INSERT INTO audit_checkpoints (seq, hash, at, signature) VALUES ($1, $2, $3, $4)")
         .bind(stored(point.seq))
         .bind(point.hash.as_str())
@@ -208,7 +209,9 @@ impl Audit for SqlStore {
                 .bind(PRUNE_STEPS)
                 .fetch_all(&mut *t)
                 .await?;
-                let Some(to) = points.last().map(checkpoint).transpose()? else { return Ok(None) };
+                let Some(to) = points.last().map(checkpoint).transpose()? else {
+                    return t.rolled_back(None).await;
+                };
                 query("UPDATE audit_head SET pruned = $1, pruned_signature = $2 WHERE id = 1")
                     .bind(stored(to.seq))
                     .bind(chain::sign_pruned(keys, &to))

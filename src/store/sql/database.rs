@@ -1,4 +1,4 @@
-//! One database: its connections, its limits in time, its errors. Knows no table.
+//! One database: its connections and its limits in time. Knows no table.
 //!
 //! SQLite takes one writer at a time. Writers of this process queue for a single connection, in
 //! order of arrival; those of other processes are waited for by SQLite itself. A transaction takes
@@ -6,45 +6,35 @@
 
 use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyQueryResult, AnyRow};
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::query::Query;
-use sqlx::{
-    Any, AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions, Connection, Executor, SqlSafeStr,
-    Transaction,
-};
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection as _, Executor as _};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::auth::ports::{StoreError, Stored};
 use crate::base::secret::Secret;
+use crate::store::heartbeat::Heartbeat;
 use crate::store::{PATIENCE, TOO_SLOW};
 
 use super::file;
+use super::loan::{Loan, Transaction};
+use super::opening::{OPENING, Step, Way, options, postgres_options, prepare_postgres};
+use super::opening::{prepare_sqlite, way};
+use super::reason::failure;
 
 /// A statement with its values.
 pub(super) type Statement<'q> = Query<'q, Any, sqlx::any::AnyArguments>;
 
-/// Opening may wait for another process that is opening.
-pub(super) const OPENING: Duration = Duration::from_secs(15);
 /// A local file is not hung, only busy: one honest wait for the connection and one for the lock.
 const BUSY: Duration = Duration::from_secs(5);
-
-/// One step in the making of the tables; steps are added, never changed.
-#[derive(Debug)]
-pub(super) struct Step {
-    pub(super) version: i64,
-    pub(super) name: &'static str,
-    pub(super) sql: &'static str,
-}
-
-pub(super) fn migrator(steps: &[Step]) -> Migrator {
-    let step = |step: &Step| {
-        let sql = step.sql.into_sql_str();
-        Migration::new(step.version, step.name.into(), MigrationType::Simple, sql, false)
-    };
-    Migrator::with_migrations(steps.iter().map(step).collect())
-}
+/// Part of the patience is left to find out why a server gives no connection.
+const CONNECTING: Duration = Duration::from_millis(1500);
+const ASKING_WHY: Duration = Duration::from_millis(500);
+const POSTGRES_CONNECTIONS: u32 = 10;
 
 /// Connections to one database. Clones share them.
 #[derive(Clone, Debug)]
@@ -52,8 +42,11 @@ pub(super) struct Database {
     store: &'static str,
     begin: &'static str,
     limit: Duration,
+    pooled: bool,
     readers: AnyPool,
     writers: AnyPool,
+    why: Arc<Why>,
+    heartbeat: Arc<Heartbeat>,
 }
 
 impl Database {
@@ -71,19 +64,33 @@ impl Database {
         let path = file::prepare(path).map_err(io)?;
         let options = options(&file::url(&path)).map_err(|e| failure(store, &e))?;
         let preparing = file::lock(&path).await.map_err(io)?;
-        within(store, OPENING, prepare(&options, "PRAGMA journal_mode = WAL", schema)).await?;
+        within(store, OPENING, prepare_sqlite(&options, schema)).await?;
         drop(preparing);
         let setup = format!(
             "PRAGMA busy_timeout = {}; PRAGMA foreign_keys = ON; PRAGMA synchronous = {synchronous}",
             PATIENCE.as_millis()
         );
-        let pool = |size| pool(size, setup.clone()).connect_lazy_with(options.clone());
+        let pool = |size| {
+            let setup = setup.clone();
+            let pool = AnyPoolOptions::new().max_connections(size).acquire_timeout(PATIENCE);
+            let pool = pool.after_connect(move |connection, _meta| {
+                let setup = setup.clone();
+                Box::pin(async move {
+                    connection.execute(AssertSqlSafe(setup)).await?;
+                    Ok(())
+                })
+            });
+            pool.connect_lazy_with(options.clone())
+        };
         Ok(Self {
             store,
             begin: "BEGIN IMMEDIATE",
             limit: BUSY,
+            pooled: false,
             readers: pool(4),
             writers: pool(1),
+            why: Arc::new(Why { server: None, latest: Mutex::new(None) }),
+            heartbeat: Arc::default(),
         })
     }
 
@@ -93,16 +100,26 @@ impl Database {
         url: &Secret,
         schema: &[Step],
     ) -> Stored<Self> {
-        let options = postgres_options(store, url)?;
-        within(store, OPENING, prepare(&options, "SELECT 1", schema)).await?;
-        let setup = format!("SET statement_timeout = {}", PATIENCE.as_millis());
-        let pool = pool(10, setup).connect_lazy_with(options);
-        Ok(Self { store, begin: "BEGIN", limit: PATIENCE, readers: pool.clone(), writers: pool })
+        let plain = postgres_options(store, url)?;
+        let Way { options, pooled } = within(store, OPENING, way(&plain)).await?;
+        within(store, OPENING, prepare_postgres(&plain, schema)).await?;
+        let pool = AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS);
+        let pool = pool.acquire_timeout(CONNECTING).connect_lazy_with(options.clone());
+        Ok(Self {
+            store,
+            begin: if pooled { "BEGIN; SET LOCAL statement_timeout = 2000" } else { "BEGIN" },
+            limit: PATIENCE,
+            pooled,
+            readers: pool.clone(),
+            writers: pool,
+            why: Arc::new(Why { server: Some(options), latest: Mutex::new(None) }),
+            heartbeat: Arc::default(),
+        })
     }
 
     /// The rows that a reading statement finds.
     pub(super) async fn fetch(&self, statement: Statement<'_>) -> Stored<Vec<AnyRow>> {
-        within(self.store, self.limit, statement.fetch_all(&self.readers)).await
+        self.timed(self.rows(&self.readers, statement)).await
     }
 
     /// The one row that a reading statement finds.
@@ -112,8 +129,21 @@ impl Database {
 
     /// Changes rows by one statement: how many.
     pub(super) async fn change(&self, statement: Statement<'_>) -> Stored<u64> {
-        let done = within(self.store, self.limit, statement.execute(&self.writers)).await?;
-        Ok(AnyQueryResult::rows_affected(&done))
+        self.timed(async {
+            let done = if self.pooled {
+                let mut t = self.begin().await?;
+                let done = statement.execute(&mut *t).await?;
+                t.commit().await?;
+                done
+            } else {
+                let mut loan = Loan::of(&self.writers, true).await?;
+                let done = statement.execute(&mut loan).await?;
+                loan.give_back();
+                done
+            };
+            Ok(AnyQueryResult::rows_affected(&done))
+        })
+        .await
     }
 
     /// The row that one changing statement (`RETURNING`) gives back.
@@ -121,13 +151,27 @@ impl Database {
         &self,
         statement: Statement<'_>,
     ) -> Stored<Option<AnyRow>> {
-        Ok(within(self.store, self.limit, statement.fetch_all(&self.writers)).await?.pop())
+        Ok(self.timed(self.rows(&self.writers, statement)).await?.pop())
     }
 
-    /// Begins a transaction that holds the write lock of SQLite from the start. Dropped, it is
-    /// rolled back. To be used within [`Self::timed`].
-    pub(super) async fn begin(&self) -> sqlx::Result<Transaction<'static, Any>> {
-        self.writers.begin_with(self.begin).await
+    async fn rows(&self, pool: &AnyPool, statement: Statement<'_>) -> sqlx::Result<Vec<AnyRow>> {
+        if self.pooled {
+            let mut t = self.begin().await?;
+            let rows = statement.fetch_all(&mut *t).await?;
+            t.commit().await?;
+            return Ok(rows);
+        }
+        let mut loan = Loan::of(pool, true).await?;
+        let rows = statement.fetch_all(&mut loan).await?;
+        loan.give_back();
+        Ok(rows)
+    }
+
+    /// Begins a transaction that holds the write lock of SQLite from the start. To be used within
+    /// [`Self::timed`].
+    pub(super) async fn begin(&self) -> sqlx::Result<Transaction> {
+        let loan = Loan::of(&self.writers, !self.pooled).await?;
+        Transaction::begin(loan, self.begin).await
     }
 
     /// Runs several statements within the limit in time of one operation.
@@ -135,7 +179,17 @@ impl Database {
         &self,
         work: impl Future<Output = sqlx::Result<T>> + Send,
     ) -> Stored<T> {
-        within(self.store, self.limit, work).await
+        let done = tokio::time::timeout(self.limit, work).await;
+        match done {
+            Ok(Err(sqlx::Error::PoolTimedOut)) => Err(self.why.told(self.store).await),
+            Ok(done) => done.map_err(|error| failure(self.store, &error)),
+            Err(_elapsed) => Err(StoreError { store: self.store, reason: TOO_SLOW.to_owned() }),
+        }
+    }
+
+    /// Tries by `write` whether the database can be written to, once a second at most.
+    pub(super) async fn ping(&self, write: Statement<'_>) -> Stored<()> {
+        self.heartbeat.beat(async { self.change(write).await.map(drop) }).await
     }
 
     /// What to say of a record that does not read.
@@ -152,57 +206,41 @@ impl Database {
     }
 }
 
-/// How to connect to the database at `url`.
-pub(super) fn options(url: &str) -> sqlx::Result<AnyConnectOptions> {
-    sqlx::any::install_default_drivers();
-    Ok(url.parse::<AnyConnectOptions>()?.disable_statement_logging())
+/// Finds out why there is no connection. A pool tries again while a server refuses, and keeps to
+/// itself what it said.
+#[derive(Debug)]
+struct Why {
+    /// The server to ask; a file gives a connection or an error at once.
+    server: Option<AnyConnectOptions>,
+    latest: Mutex<Option<(Instant, String)>>,
 }
 
-/// How to connect to a PostgreSQL server.
-pub(super) fn postgres_options(store: &'static str, url: &Secret) -> Stored<AnyConnectOptions> {
-    let invalid = || StoreError {
-        store,
-        reason: "its address is not valid; write postgres://user:password@host:port/database"
-            .to_owned(),
-    };
-    if !["postgres://", "postgresql://"].iter().any(|scheme| url.reveal().starts_with(scheme)) {
-        return Err(invalid());
+impl Why {
+    /// Of several who ask at once, one connects.
+    async fn told(&self, store: &'static str) -> StoreError {
+        let reason = tokio::time::timeout(ASKING_WHY, self.reason(store)).await;
+        StoreError { store, reason: reason.unwrap_or_else(|_elapsed| TOO_SLOW.to_owned()) }
     }
-    options(url.reveal()).map_err(|_may_hold_the_address| invalid())
-}
 
-fn pool(size: u32, setup: String) -> AnyPoolOptions {
-    AnyPoolOptions::new().max_connections(size).acquire_timeout(PATIENCE).after_connect(
-        move |connection, _meta| {
-            let setup = setup.clone();
-            Box::pin(async move {
-                connection.execute(AssertSqlSafe(setup)).await?;
-                Ok(())
-            })
-        },
-    )
-}
-
-/// What made a migration fail.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open; the rest is passed on")]
-pub(super) fn migration_failure(error: MigrateError) -> sqlx::Error {
-    match error {
-        MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) => inner,
-        other => sqlx::Error::from(other),
+    async fn reason(&self, store: &'static str) -> String {
+        let Some(server) = &self.server else { return TOO_SLOW.to_owned() };
+        let mut latest = self.latest.lock().await;
+        if let Some((at, reason)) = latest.as_ref()
+            && at.elapsed() < ASKING_WHY
+        {
+            return reason.clone();
+        }
+        let reason = match AnyConnection::connect_with(server).await {
+            Ok(connection) => {
+                // Whether it closes in good order says nothing about the pool.
+                drop(connection.close().await);
+                format!("all {POSTGRES_CONNECTIONS} connections to it stayed busy for too long")
+            }
+            Err(error) => failure(store, &error).reason,
+        };
+        *latest = Some((Instant::now(), reason.clone()));
+        reason
     }
-}
-
-/// Brings the tables up to date over a connection of its own, without the limits of the pools.
-async fn prepare(
-    options: &AnyConnectOptions,
-    first: &'static str,
-    schema: &[Step],
-) -> sqlx::Result<()> {
-    let mut connection = AnyConnection::connect_with(options).await?;
-    connection.execute(first).await?;
-    let migrated = migrator(schema).run_direct(None, &mut connection, false).await;
-    migrated.map_err(migration_failure)?;
-    connection.close().await
 }
 
 /// Does `work` within `limit`.
@@ -215,34 +253,4 @@ pub(super) async fn within<T>(
         Ok(done) => done.map_err(|error| failure(store, &error)),
         Err(_elapsed) => Err(StoreError { store, reason: TOO_SLOW.to_owned() }),
     }
-}
-
-/// What an error says to the operator. Messages of the driver that could quote an address or a
-/// record are replaced.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open: what is new is kept quiet")]
-pub(super) fn failure(store: &'static str, error: &sqlx::Error) -> StoreError {
-    let reason = match error {
-        sqlx::Error::PoolTimedOut => TOO_SLOW.to_owned(),
-        sqlx::Error::PoolClosed => "it was closed because the program is stopping".to_owned(),
-        sqlx::Error::Io(io) => {
-            format!("it cannot be reached ({}); check that it runs", io.kind())
-        }
-        sqlx::Error::Tls(_) => {
-            "its TLS certificate is not trusted; set sslrootcert in its address".to_owned()
-        }
-        sqlx::Error::Database(said) => format!("it said: {}", said.message()),
-        sqlx::Error::Migrate(why) => match why.as_ref() {
-            MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
-                "its tables were made by another version; run that version or a newer one"
-                    .to_owned()
-            }
-            _ => "its tables cannot be brought up to date; see its own log".to_owned(),
-        },
-        sqlx::Error::ColumnDecode { index, .. } => {
-            format!("column {index} holds something unexpected; restore it from a backup")
-        }
-        sqlx::Error::Protocol(_) => "it broke off or answered out of turn".to_owned(),
-        _ => "its driver failed; check the address and the version of the server".to_owned(),
-    };
-    StoreError { store, reason }
 }

@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction, query};
+use sqlx::query;
 
 use crate::auth::ports::{Factors, LinkEnded, Stored};
 use crate::auth::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
@@ -13,6 +13,7 @@ use crate::auth::totp::{NewTotpFactor, TimeStep, TotpFactor};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId};
 
+use super::loan::Transaction;
 use super::values::{at, moment, number, optional_at, parsed, text};
 use super::{SqlStore, tickets};
 
@@ -42,10 +43,7 @@ fn stored_step(step: TimeStep) -> i64 {
 }
 
 /// Files an authenticator with its confirming step used. The account has none.
-pub(super) async fn insert_factor(
-    t: &mut Transaction<'static, Any>,
-    new: &NewTotpFactor,
-) -> sqlx::Result<()> {
+pub(super) async fn insert_factor(t: &mut Transaction, new: &NewTotpFactor) -> sqlx::Result<()> {
     query(
         "INSERT INTO totp_factors (id, account_id, sealed, last_step, confirmed_at, \
          last_used_at) VALUES ($1, $2, $3, $4, $5, $5)",
@@ -60,10 +58,7 @@ pub(super) async fn insert_factor(
     Ok(())
 }
 
-async fn replace_codes(
-    t: &mut Transaction<'static, Any>,
-    new: &NewRecoverySet,
-) -> sqlx::Result<()> {
+async fn replace_codes(t: &mut Transaction, new: &NewRecoverySet) -> sqlx::Result<()> {
     let account = new.account.to_string();
     // The set's row is the lock: everything about an account's codes takes it first.
     query(
@@ -111,7 +106,7 @@ impl Factors for SqlStore {
                 );
                 let marked = mark.bind(account.as_str()).execute(&mut *t).await?;
                 if marked.rows_affected() != 1 {
-                    return Ok(false);
+                    return t.rolled_back(false).await;
                 }
                 insert_factor(&mut t, new).await?;
                 t.commit().await?;
@@ -161,7 +156,7 @@ impl Factors for SqlStore {
                 );
                 let claim = claim.bind(new.account.to_string()).bind(moment(since));
                 if claim.execute(&mut *t).await?.rows_affected() != 1 {
-                    return Ok(false);
+                    return t.rolled_back(false).await;
                 }
                 replace_codes(&mut t, new).await?;
                 t.commit().await?;
@@ -191,7 +186,7 @@ impl Factors for SqlStore {
                 .execute(&mut *t)
                 .await?;
                 if claim.rows_affected() != 1 {
-                    return Ok(None);
+                    return t.rolled_back(None).await;
                 }
                 let forget = query("DELETE FROM totp_factors WHERE account_id = $1");
                 forget.bind(account.as_str()).execute(&mut *t).await?;
@@ -256,7 +251,7 @@ impl Factors for SqlStore {
                 .execute(&mut *t)
                 .await?;
                 if used.rows_affected() != 1 {
-                    return Ok(None);
+                    return t.rolled_back(None).await;
                 }
                 let row = query(
                     "SELECT COUNT(*) AS remaining FROM recovery_codes \

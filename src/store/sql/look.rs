@@ -10,10 +10,11 @@ use sqlx::{AnyConnection, Connection as _, Executor as _};
 use crate::auth::ports::{StoreError, Stored};
 use crate::base::secret::Secret;
 
-use super::database::{
-    OPENING, Step, failure, migration_failure, migrator, options, postgres_options, within,
-};
+use super::audit::TAKE_HEAD;
+use super::database::within;
 use super::file;
+use super::opening::{FORGET_STATEMENTS, OPENING, Step, migrator, options, postgres_options};
+use super::reason::{failure, migration_failure};
 
 /// Where the driver notes which steps were made.
 const MADE: &str = "_sqlx_migrations";
@@ -21,6 +22,8 @@ const MADE: &str = "_sqlx_migrations";
 const IN_SQLITE: &str =
     "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
 const IN_POSTGRES: &str = "SELECT 1 FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')";
+/// The first start begins with the like of this. It is rolled back.
+const MAKE_TABLE: &str = "CREATE TABLE vestibule_trial (id BIGINT)";
 
 /// What a look found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,20 +47,23 @@ pub(super) async fn sqlite(store: &'static str, path: &Path, schema: &[Step]) ->
     }
     let path = path.canonicalize().map_err(io)?;
     fs::File::open(&path).map_err(io)?;
+    fs::OpenOptions::new().append(true).open(&path).map_err(|error| StoreError {
+        store,
+        reason: format!("{} cannot be written to: {error}", path.display()),
+    })?;
     // While nobody has the file open there is nothing beside it, and a reader would make what it
     // needs there: it is told that nothing changes.
     let alone = !beside(&path, "-shm").exists();
     let how = if alone { "mode=ro&immutable=true" } else { "mode=ro" };
     let options = options(&format!("{}?{how}", file::url(&path)));
     let options = options.map_err(|e| failure(store, &e))?;
-    within(store, OPENING, look(&options, "PRAGMA query_only = ON", IN_SQLITE, schema)).await
+    within(store, OPENING, look_at_file(&options, schema)).await
 }
 
-/// Looks at a database on a PostgreSQL server.
+/// Looks at a database on a PostgreSQL server, and tries whether it takes what signing in writes.
 pub(super) async fn postgres(store: &'static str, url: &Secret, schema: &[Step]) -> Stored<Found> {
     let options = postgres_options(store, url)?;
-    let read_only = "SET default_transaction_read_only = on";
-    within(store, OPENING, look(&options, read_only, IN_POSTGRES, schema)).await
+    within(store, OPENING, look_at_server(&options, schema)).await
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -66,20 +72,37 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
+async fn look_at_file(options: &AnyConnectOptions, schema: &[Step]) -> sqlx::Result<Found> {
+    let mut connection = AnyConnection::connect_with(options).await?;
+    connection.execute("PRAGMA query_only = ON").await?;
+    let found = look(&mut connection, IN_SQLITE, schema).await?;
+    connection.close().await?;
+    Ok(found)
+}
+
+/// All of it is one transaction that is rolled back, so that a pooler leads it to one connection.
+async fn look_at_server(options: &AnyConnectOptions, schema: &[Step]) -> sqlx::Result<Found> {
+    let mut connection = AnyConnection::connect_with(options).await?;
+    let mut t = connection.begin().await?;
+    t.execute(FORGET_STATEMENTS).await?;
+    let found = look(&mut t, IN_POSTGRES, schema).await?;
+    t.execute(FORGET_STATEMENTS).await?;
+    t.execute(if found == Found::UpToDate { TAKE_HEAD } else { MAKE_TABLE }).await?;
+    t.rollback().await?;
+    connection.close().await?;
+    Ok(found)
+}
+
 async fn look(
-    options: &AnyConnectOptions,
-    read_only: &'static str,
+    connection: &mut AnyConnection,
     has_tables: &'static str,
     schema: &[Step],
 ) -> sqlx::Result<Found> {
-    let mut connection = AnyConnection::connect_with(options).await?;
-    connection.execute(read_only).await?;
     let missing = if connection.fetch_optional(has_tables).await?.is_some() {
-        missing(&mut connection, schema).await.map_err(migration_failure)?
+        missing(connection, schema).await.map_err(migration_failure)?
     } else {
         schema.len()
     };
-    connection.close().await?;
     Ok(if missing == 0 { Found::UpToDate } else { Found::Behind(missing) })
 }
 

@@ -10,7 +10,10 @@ pub mod ephemeral;
 mod factors;
 mod file;
 mod guesses;
+mod loan;
 mod look;
+mod opening;
+mod reason;
 mod resets;
 mod tickets;
 mod values;
@@ -20,8 +23,9 @@ use std::path::PathBuf;
 use crate::auth::ports::Stored;
 use crate::base::secret::Secret;
 
-use database::{Database, Step};
+use database::Database;
 pub use look::Found;
+use opening::Step;
 
 const SQLITE: &str = "the account database (SQLite)";
 const POSTGRES: &str = "the account database (PostgreSQL)";
@@ -102,6 +106,11 @@ impl SqlStore {
             }
         };
         Ok(Self { db })
+    }
+
+    /// Returns true if `url` is an address that [`Self::open`] takes for that of a PostgreSQL server.
+    pub fn takes_address(url: &Secret) -> bool {
+        opening::postgres_options(POSTGRES, url).is_ok_and(|options| opening::is_complete(&options))
     }
 
     /// Looks at the database without changing anything. Fails as [`Self::open`] would.

@@ -75,7 +75,7 @@ impl PasswordResets for SqlStore {
                 .bind(moment(now))
                 .fetch_optional(&mut *t)
                 .await?;
-                let Some(row) = used else { return Ok(None) };
+                let Some(row) = used else { return t.rolled_back(None).await };
                 let reset = reset(&row, *login)?;
                 let link = tickets::password_was_set(&mut t, reset.account, now).await?;
                 let set = query(
@@ -96,7 +96,7 @@ impl PasswordResets for SqlStore {
                 // will not come to honour what is older than it allows, and one without a password
                 // gets none this way.
                 if set.rows_affected() != 1 {
-                    return Ok(None);
+                    return t.rolled_back(None).await;
                 }
                 t.commit().await?;
                 Ok(Some((reset, link)))

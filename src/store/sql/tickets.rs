@@ -5,7 +5,7 @@
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction, query};
+use sqlx::query;
 
 use crate::auth::password::PasswordRecord;
 use crate::auth::ports::{LinkEnded, Stored, Tickets};
@@ -17,6 +17,7 @@ use crate::base::id::AccountId;
 
 use super::SqlStore;
 use super::factors::insert_factor;
+use super::loan::Transaction;
 use super::values::{at, flag, moment, parsed};
 
 const RECORD: &str = "the record of a ticket";
@@ -33,7 +34,7 @@ fn ticket(row: &AnyRow) -> sqlx::Result<Ticket> {
     })
 }
 
-type Change = query::Query<'static, Any, sqlx::any::AnyArguments>;
+type Change = query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
 
 /// Files a ticket in place of any other of the account, if there is the account and it is not
 /// disabled, or may be.
@@ -57,10 +58,7 @@ fn file(new: &NewTicket, also_disabled: bool) -> Change {
 }
 
 /// Removes authenticator and recovery codes.
-pub(super) async fn forget_factors(
-    t: &mut Transaction<'static, Any>,
-    account: &str,
-) -> sqlx::Result<()> {
+pub(super) async fn forget_factors(t: &mut Transaction, account: &str) -> sqlx::Result<()> {
     for forget in [
         "DELETE FROM totp_factors WHERE account_id = $1",
         "DELETE FROM recovery_sets WHERE account_id = $1",
@@ -72,7 +70,7 @@ pub(super) async fn forget_factors(
 
 /// Takes the right to set a password from the ticket of an account: that was done.
 pub(super) async fn password_was_set(
-    t: &mut Transaction<'static, Any>,
+    t: &mut Transaction,
     account: AccountId,
     now: Timestamp,
 ) -> sqlx::Result<LinkEnded> {
@@ -83,7 +81,7 @@ pub(super) async fn password_was_set(
 
 /// Takes the right to enrol from the ticket of an account: that was done.
 pub(super) async fn factor_was_set(
-    t: &mut Transaction<'static, Any>,
+    t: &mut Transaction,
     account: AccountId,
     now: Timestamp,
 ) -> sqlx::Result<LinkEnded> {
@@ -94,7 +92,7 @@ pub(super) async fn factor_was_set(
 
 async fn took(
     end: Change,
-    t: &mut Transaction<'static, Any>,
+    t: &mut Transaction,
     account: AccountId,
     now: Timestamp,
 ) -> sqlx::Result<LinkEnded> {
@@ -153,10 +151,10 @@ impl Tickets for SqlStore {
                 .bind(moment(now))
                 .fetch_optional(&mut *t)
                 .await?;
-                let Some(row) = used else { return Ok(None) };
+                let Some(row) = used else { return t.rolled_back(None).await };
                 let account: AccountId = parsed(&row, "account_id")?;
                 if !super::accounts::renew_password(&mut t, account, password, now).await? {
-                    return Ok(None);
+                    return t.rolled_back(None).await;
                 }
                 t.commit().await?;
                 Ok(Some(account))
@@ -183,7 +181,7 @@ impl Tickets for SqlStore {
                 .execute(&mut *t)
                 .await?;
                 if used.rows_affected() != 1 {
-                    return Ok(false);
+                    return t.rolled_back(false).await;
                 }
                 let marked = query(
                     "UPDATE accounts SET ever_enrolled = 1, sessions_valid_from = CASE WHEN \
@@ -195,7 +193,7 @@ impl Tickets for SqlStore {
                 .execute(&mut *t)
                 .await?;
                 if marked.rows_affected() != 1 {
-                    return Ok(false);
+                    return t.rolled_back(false).await;
                 }
                 forget_factors(&mut t, &account).await?;
                 insert_factor(&mut t, factor).await?;
@@ -211,7 +209,7 @@ impl Tickets for SqlStore {
             .timed(async {
                 let mut t = self.db.begin().await?;
                 if file(new, true).execute(&mut *t).await?.rows_affected() != 1 {
-                    return Ok(false);
+                    return t.rolled_back(false).await;
                 }
                 query(
                     "UPDATE accounts SET sessions_valid_from = CASE WHEN sessions_valid_from < $2 \

@@ -1,5 +1,5 @@
-//! What every store must do, shown on each of them: accounts and factors on SQLite and PostgreSQL,
-//! sessions, logins in progress and counters on SQLite and Redis. Always through two stores opened
+//! What every store must do, shown on each of them: accounts and factors on SQLite, on PostgreSQL
+//! and behind `PgBouncer`, sessions, logins in progress and counters on SQLite and Redis. Always through two stores opened
 //! apart, as two processes or two nodes would.
 
 mod access_tokens;
@@ -8,12 +8,14 @@ mod app_accounts;
 mod app_tokens;
 mod attempts;
 mod audit;
+mod cancelled;
 mod factors;
 mod guesses;
 mod outages;
 mod pending;
 mod places;
 mod refusals;
+mod refused;
 mod resets;
 pub(crate) mod samples;
 mod sessions;
@@ -32,6 +34,12 @@ macro_rules! on_both_databases {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 super::$name(&crate::contract::places::Durable::postgresql().await).await;
+            })+
+        }
+        mod behind_pgbouncer {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(&crate::contract::places::Durable::pooled().await).await;
             })+
         }
     };

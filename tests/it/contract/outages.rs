@@ -111,15 +111,15 @@ async fn a_redis_that_is_full_or_evicts_is_an_error() {
     assert!(full.contains("OOM"), "{full}");
     let keys = [(AttemptKey::second_factor(account_id()), ENROLMENT_GUESSES)];
     assert!(Attempts::count(&store, &keys, start()).await.is_err());
-    assert!(Sessions::ping(&store).await.is_err());
+    assert!(Sessions::ping(&self::store(&server)).await.is_err());
     Sessions::end(&store, &id).await.expect("a full server can still end a session");
     server.command::<()>(&["CONFIG", "SET", "maxmemory", "1gb"]).await;
     assert_eq!(Sessions::load(&store, &id).await.unwrap(), None);
     let waits = PendingLogins::load(&store, &next, start()).await.unwrap();
     assert!(waits.is_some(), "a promotion that did not fit left the login as it was");
-    Sessions::ping(&store).await.unwrap();
+    Sessions::ping(&self::store(&server)).await.unwrap();
     server.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
-    let evicts = Sessions::ping(&store).await.unwrap_err().to_string();
+    let evicts = Sessions::ping(&self::store(&server)).await.unwrap_err().to_string();
     assert!(evicts.contains("noeviction"), "{evicts}");
 }
 

@@ -18,7 +18,7 @@ use vestibule::store::sql::ephemeral::EmbeddedStore;
 use vestibule::store::sql::{SqlStore, SqlTarget};
 
 use super::samples::START;
-use crate::support::servers::{PostgresServer, RedisServer};
+use crate::support::servers::{Pooler, PostgresServer, RedisServer};
 
 /// What a durable store does.
 pub(crate) trait DurablePorts:
@@ -113,6 +113,15 @@ impl Durable<SqlStore> {
         let file = dir.path().join("data dir/accounts.db");
         let url = format!("sqlite:{}", file.display());
         Self::opened(SqlTarget::Embedded(file), url, Box::new(dir)).await
+    }
+
+    /// PostgreSQL behind `PgBouncer`, which gives each transaction another of its connections.
+    pub(crate) async fn pooled() -> Self {
+        let server = tokio::task::spawn_blocking(PostgresServer::shared).await.unwrap();
+        let direct = server.database().await;
+        let (pooler, url) = Pooler::start(&server, &direct);
+        let target = SqlTarget::Postgres(Secret::new(url));
+        Self::opened(target, direct, Box::new((pooler, server))).await
     }
 
     pub(crate) async fn postgresql() -> Self {

@@ -185,6 +185,7 @@ impl Lab {
             level: "info",
             names: vec!["localhost"],
             keys: Some(keys),
+            disk: None,
         };
         let other = more.contains("dialect = ");
         let dialect = if other { "" } else { "dialect = \"cellengine\"\n" };

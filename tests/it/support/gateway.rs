@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::certs::Certificates;
+use super::disk::SmallDisk;
 use super::log::Log;
 use super::upstream::Recorder;
 use super::within;
@@ -36,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) names: Vec<&'static str>,
     /// The key file; by default the one made in the data directory.
     pub(crate) keys: Option<PathBuf>,
+    /// The size of a disk of its own for the data directory.
+    pub(crate) disk: Option<&'static str>,
 }
 
 impl Plan {
@@ -48,6 +51,7 @@ impl Plan {
             level: "info",
             names: vec![HOST, "plain.test", "other.test", "localhost"],
             keys: None,
+            disk: None,
         };
         plan.app("main", HOST, &app.url(), &format!("websocket = true\n{PUBLIC_RULE}"))
     }
@@ -114,6 +118,8 @@ pub(crate) struct Gateway {
     pub(crate) config: PathBuf,
     child: Arc<Mutex<Child>>,
     pid: u32,
+    /// The one that its embedded stores are on, where they have one of their own.
+    pub(crate) disk: Option<SmallDisk>,
     _dir: TempDir,
 }
 
@@ -165,6 +171,8 @@ impl Gateway {
         let certificates = Certificates::make(dir.path(), &plan.names);
         let config = dir.path().join("vestibule.toml");
         std::fs::write(&config, plan.toml(&certificates)).unwrap();
+        let data = dir.path().join("data");
+        let disk = plan.disk.map(|size| SmallDisk::mount(&data, size));
         let mut child = program()
             .args(["serve", "--config"])
             .arg(&config)
@@ -188,6 +196,7 @@ impl Gateway {
             config,
             child,
             pid,
+            disk,
             _dir: dir,
         };
         starting.disarm();

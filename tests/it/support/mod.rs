@@ -7,6 +7,7 @@ pub(crate) mod certs;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod codes;
+pub(crate) mod disk;
 pub(crate) mod frames;
 pub(crate) mod gateway;
 pub(crate) mod grpc;

@@ -33,6 +33,7 @@ fn find(program: &str) -> PathBuf {
     if let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") {
         dirs.extend(versions.flatten().map(|version| version.path().join("bin")));
     }
+    dirs.push("/usr/sbin".into());
     let found = dirs.into_iter().map(|dir| dir.join(program)).find(|file| file.is_file());
     found.unwrap_or_else(|| panic!("these tests need {program}: install it or add it to PATH"))
 }
@@ -354,6 +355,49 @@ impl PostgresServer {
     /// Makes it hang: new connections are not answered any more.
     pub(crate) fn hang(&self) {
         self.process.signal("-STOP");
+    }
+}
+
+/// `PgBouncer` in transaction mode before a PostgreSQL server.
+pub(crate) struct Pooler {
+    _process: Process,
+    _dir: TempDir,
+}
+
+impl Pooler {
+    /// Starts one on a free port: it, and the address of the database at `direct` through it.
+    pub(crate) fn start(server: &PostgresServer, direct: &str) -> (Self, String) {
+        Self::ignoring(server, direct, "extra_float_digits")
+    }
+
+    /// The same with these start-up parameters ignored.
+    pub(crate) fn ignoring(server: &PostgresServer, direct: &str, ignored: &str) -> (Self, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let user = unprivileged(dir.path());
+        for _ in 0..STARTS {
+            let port = free_port();
+            let file = dir.path().join("pgbouncer.ini");
+            // Fewer connections than a store has, so that each transaction gets what is free.
+            let config = format!(
+                "[databases]\n* = host=127.0.0.1 port={} user=vestibule\n[pgbouncer]\n\
+                 listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+                 auth_type = any\npool_mode = transaction\ndefault_pool_size = 3\n\
+                 ignore_startup_parameters = {ignored}\n",
+                server.port
+            );
+            std::fs::write(&file, config).unwrap();
+            if let Some((uid, gid)) = user {
+                chown(dir.path(), Some(uid), Some(gid)).unwrap();
+                chown(&file, Some(uid), Some(gid)).unwrap();
+            }
+            let mut pooler = command(&find("pgbouncer"), user);
+            pooler.arg(&file).current_dir(dir.path());
+            if let Some(process) = Process::start(pooler, "process up", true) {
+                let through = direct.replace(&format!(":{}/", server.port), &format!(":{port}/"));
+                return (Self { _process: process, _dir: dir }, through);
+            }
+        }
+        panic!("pgbouncer did not start on any of {STARTS} ports");
     }
 }
 

@@ -40,7 +40,7 @@ impl AppTokens for EmbeddedStore {
                 .execute(&mut *t)
                 .await?;
                 if bound.rows_affected() != 1 {
-                    return Ok(false);
+                    return t.rolled_back(false).await;
                 }
                 query(
                     "DELETE FROM app_tokens WHERE session_id = $1 AND id NOT IN \

@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::{Any, Transaction, query};
+use sqlx::query;
 
 use crate::auth::ports::{Attempts, Stored};
 use crate::auth::throttle::{AttemptKey, Budget, Pace, Verdict};
 use crate::base::clock::Timestamp;
 
+use super::super::loan::Transaction;
 use super::super::values::{at, moment, number};
 use super::EmbeddedStore;
 
 /// How long a key is exhausted: zero when it is not.
 async fn wait(
-    t: &mut Transaction<'static, Any>,
+    t: &mut Transaction,
     key: &AttemptKey,
     budget: Budget,
     now: Timestamp,
@@ -32,7 +33,7 @@ async fn wait(
 }
 
 async fn count_one(
-    t: &mut Transaction<'static, Any>,
+    t: &mut Transaction,
     key: &AttemptKey,
     budget: Budget,
     now: Timestamp,
@@ -60,7 +61,7 @@ fn mark_key(key: &AttemptKey) -> Option<String> {
 }
 
 /// Takes back one try, and the wait that it brought.
-async fn forgive_one(t: &mut Transaction<'static, Any>, key: &AttemptKey) -> sqlx::Result<()> {
+async fn forgive_one(t: &mut Transaction, key: &AttemptKey) -> sqlx::Result<()> {
     query("UPDATE attempts SET tries = tries - 1 WHERE key = $1")
         .bind(key.as_str())
         .execute(&mut **t)
@@ -80,7 +81,7 @@ async fn forgive_one(t: &mut Transaction<'static, Any>, key: &AttemptKey) -> sql
 
 /// Counts one paced try, and sets the wait after it.
 async fn pace_one(
-    t: &mut Transaction<'static, Any>,
+    t: &mut Transaction,
     key: &AttemptKey,
     pace: &Pace,
     now: Timestamp,
@@ -126,7 +127,7 @@ impl Attempts for EmbeddedStore {
                     longest = longest.max(wait(&mut t, key, *budget, now).await?);
                 }
                 if !longest.is_zero() {
-                    return Ok(Verdict::Wait(longest));
+                    return t.rolled_back(Verdict::Wait(longest)).await;
                 }
                 for (key, budget) in keys {
                     count_one(&mut t, key, *budget, now).await?;
@@ -156,7 +157,7 @@ impl Attempts for EmbeddedStore {
                     }
                 }
                 if !longest.is_zero() {
-                    return Ok(Verdict::Wait(longest));
+                    return t.rolled_back(Verdict::Wait(longest)).await;
                 }
                 for (key, pace) in keys {
                     pace_one(&mut t, key, pace, now).await?;

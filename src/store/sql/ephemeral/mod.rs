@@ -16,8 +16,9 @@ use sqlx::query;
 use crate::auth::ports::Stored;
 use crate::base::clock::Timestamp;
 
-use super::database::{Database, Step};
+use super::database::Database;
 use super::look::{self, Found};
+use super::opening::Step;
 use super::values::moment;
 
 /// The tables, in the order they came to be.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use sqlx::{Any, Transaction, query};
+use sqlx::query;
 
 use crate::auth::ports::{Sessions, Stored};
 use crate::auth::session::{Offer, Offers, Session};
@@ -13,6 +13,7 @@ use crate::auth::token::{HashedToken, PendingToken, SessionToken};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, SessionId};
 
+use super::super::loan::Transaction;
 use super::super::values::{at, json, moment, optional_text, text};
 use super::EmbeddedStore;
 
@@ -34,7 +35,7 @@ fn offered(row: &AnyRow) -> sqlx::Result<Offers> {
 }
 
 async fn file(
-    t: &mut Transaction<'static, Any>,
+    t: &mut Transaction,
     id: &HashedToken<SessionToken>,
     session: &Session,
     offers: &Offers,
@@ -101,7 +102,7 @@ impl Sessions for EmbeddedStore {
                     .execute(&mut *t)
                     .await?;
                 if ended.rows_affected() != 1 {
-                    return Ok(false);
+                    return t.rolled_back(false).await;
                 }
                 file(&mut t, id, session, &session.offers, ttl).await?;
                 t.commit().await?;
@@ -126,7 +127,9 @@ impl Sessions for EmbeddedStore {
                      RETURNING offered_authenticator, offered_recovery_codes",
                 );
                 let end = end.bind(old.to_hex()).bind(moment(session.last_seen_at));
-                let Some(ended) = end.fetch_optional(&mut *t).await? else { return Ok(false) };
+                let Some(ended) = end.fetch_optional(&mut *t).await? else {
+                    return t.rolled_back(false).await;
+                };
                 let offers = match offers {
                     Some(offers) => offers.clone(),
                     None => offered(&ended)?,
@@ -254,8 +257,11 @@ impl Sessions for EmbeddedStore {
     }
 
     async fn ping(&self) -> Stored<()> {
-        // A write that changes nothing is refused where no real one would pass.
-        self.db.change(query("DELETE FROM attempts WHERE key = ''")).await?;
-        Ok(())
+        // A row that is written anew each time, and that no key of a counter meets.
+        let write = query(
+            "INSERT INTO attempts (key, tries, expires_at) VALUES ('', 1, 0) \
+             ON CONFLICT (key) DO UPDATE SET expires_at = 0",
+        );
+        self.db.ping(write).await
     }
 }

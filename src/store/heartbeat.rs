@@ -1,0 +1,61 @@
+//! A store's own answer to "can you be written to?", asked for by anybody as often as they like.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::auth::ports::Stored;
+
+/// An answer counts for this long.
+const COUNTS_FOR: Duration = Duration::from_secs(1);
+
+/// The latest answer.
+#[derive(Debug, Default)]
+pub(super) struct Heartbeat(Mutex<Option<(Instant, Stored<()>)>>);
+
+impl Heartbeat {
+    /// The answer of `attempt`, or one that is not older than a second. Of several who ask at once,
+    /// one tries and all wait for it.
+    pub(super) async fn beat(
+        &self,
+        attempt: impl Future<Output = Stored<()>> + Send,
+    ) -> Stored<()> {
+        let mut latest = self.0.lock().await;
+        if let Some((at, answer)) = latest.as_ref()
+            && at.elapsed() < COUNTS_FOR
+        {
+            return answer.clone();
+        }
+        let answer = attempt.await;
+        *latest = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::auth::ports::StoreError;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_store_is_tried_once_a_second_however_many_ask() {
+        let (heartbeat, tries) = (Heartbeat::default(), AtomicU32::new(0));
+        let down = || StoreError { store: "the store", reason: "it is full".to_owned() };
+        let attempt = || async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            tries.fetch_add(1, Ordering::Relaxed);
+            Err(down())
+        };
+        let all = futures_util::future::join_all((0..100).map(|_| heartbeat.beat(attempt()))).await;
+        assert!(all.iter().all(|answer| answer.as_ref().unwrap_err().reason == "it is full"));
+        assert_eq!(tries.load(Ordering::Relaxed), 1);
+        tokio::time::advance(COUNTS_FOR).await;
+        heartbeat.beat(async { Ok(()) }).await.unwrap();
+        heartbeat.beat(attempt()).await.unwrap();
+        assert_eq!(tries.load(Ordering::Relaxed), 1);
+    }
+}

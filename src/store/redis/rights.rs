@@ -1,0 +1,152 @@
+//! The commands that a user of Redis must be allowed, in one place, and a trial of each.
+
+use redis::{Cmd, RedisResult, Value};
+
+use crate::auth::ports::{StoreError, Stored};
+
+use super::reason::is_no_permission;
+use super::{RedisStore, STORE};
+
+/// Calls that change nothing, each with the name of its right before it. `KEY` holds a string for a
+/// second: a command for hashes, lists or sorted sets is refused for its type, after the rights of
+/// the user were looked at.
+const TRIALS: &[(&str, &[&str])] = &[
+    ("set", &["SET", "KEY", "1", "PX", "1000"]),
+    ("get", &["GET", "KEY"]),
+    ("incr", &["INCR", "KEY"]),
+    ("decr", &["DECR", "KEY"]),
+    ("exists", &["EXISTS", "KEY"]),
+    ("pttl", &["PTTL", "KEY"]),
+    ("pexpire", &["PEXPIRE", "KEY", "1000"]),
+    ("rename", &["RENAME", "KEY", "KEY"]),
+    ("hget", &["HGET", "KEY", "field"]),
+    ("hmget", &["HMGET", "KEY", "field"]),
+    ("hset", &["HSET", "KEY", "field", "1"]),
+    ("hsetnx", &["HSETNX", "KEY", "field", "1"]),
+    ("hdel", &["HDEL", "KEY", "field"]),
+    ("hincrby", &["HINCRBY", "KEY", "field", "1"]),
+    ("llen", &["LLEN", "KEY"]),
+    ("lpop", &["LPOP", "KEY"]),
+    ("lrange", &["LRANGE", "KEY", "0", "1"]),
+    ("lrem", &["LREM", "KEY", "0", "none"]),
+    ("rpush", &["RPUSH", "KEY", "1"]),
+    ("zadd", &["ZADD", "KEY", "1", "member"]),
+    ("zcard", &["ZCARD", "KEY"]),
+    ("zrange", &["ZRANGE", "KEY", "0", "1"]),
+    ("zrangebyscore", &["ZRANGEBYSCORE", "KEY", "0", "1"]),
+    ("zrem", &["ZREM", "KEY", "member"]),
+    ("zremrangebyscore", &["ZREMRANGEBYSCORE", "KEY", "0", "1"]),
+    ("zscore", &["ZSCORE", "KEY", "member"]),
+    ("scan", &["SCAN", "0", "MATCH", "none", "COUNT", "1"]),
+    ("time", &["TIME"]),
+    ("evalsha", &["EVALSHA", "0000000000000000000000000000000000000000", "0"]),
+    ("script|load", &["SCRIPT", "LOAD", "return 1"]),
+    ("del", &["DEL", "KEY"]),
+];
+/// Tells how full the server may become and whether it is a primary; not needed for anything else.
+pub(super) const OPTIONAL: &str = "info";
+
+impl RedisStore {
+    /// Tries whether the server answers, takes writes and allows its user every command there is
+    /// use for. Nothing is changed but a key that lasts for a second. There may be something to be
+    /// known besides.
+    pub async fn try_rights(&self) -> Stored<Option<String>> {
+        let (mut missing, mut keys) = (Vec::new(), false);
+        for (right, words) in TRIALS {
+            let mut call = Cmd::new();
+            for word in *words {
+                if *word == "KEY" {
+                    call.arg(self.guard())
+                } else {
+                    call.arg(*word)
+                };
+            }
+            let call = &call;
+            let refused = self.inner.connection.run(|mut manager| async move {
+                let done: RedisResult<Value> = call.query_async(&mut manager).await;
+                Ok(done.err().map(|e| {
+                    (e.code().unwrap_or("").to_owned(), e.detail().unwrap_or("").to_owned())
+                }))
+            });
+            let Some((code, detail)) = refused.await? else { continue };
+            if !is_no_permission(&code, &detail) {
+                continue;
+            }
+            // A command is named in quotes; keys are not.
+            if detail.contains("key") && !detail.contains('\'') {
+                keys = true;
+            } else {
+                missing.push(*right);
+            }
+        }
+        if keys || !missing.is_empty() {
+            return Err(StoreError { store: STORE, reason: self.rights_to_give(&missing, keys) });
+        }
+        let seen = self.try_writing().await?;
+        let note = format!(
+            "its user may not ask for INFO, so nobody sees whether it evicts sessions: {}",
+            self.acl_line(&[OPTIONAL], false)
+        );
+        Ok((!seen).then_some(note))
+    }
+
+    fn rights_to_give(&self, missing: &[&str], keys: bool) -> String {
+        let what = match (missing, keys) {
+            ([], _) => "its keys".to_owned(),
+            (missing, false) => missing.join(", "),
+            (missing, true) => format!("its keys and {}", missing.join(", ")),
+        };
+        format!(
+            "it does not allow its user {}: {what}; write: {}",
+            self.inner.user,
+            self.acl_line(missing, keys)
+        )
+    }
+
+    fn acl_line(&self, rights: &[&str], keys: bool) -> String {
+        use std::fmt::Write as _;
+        let mut line = format!("ACL SETUSER {}", self.inner.user);
+        if keys {
+            // A string takes whatever is written to it.
+            write!(line, " ~{}:*", self.inner.prefix).unwrap_or_default();
+        }
+        for right in rights {
+            write!(line, " +{right}").unwrap_or_default();
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    fn called(text: &str) -> impl Iterator<Item = String> {
+        text.split("redis.call('")
+            .skip(1)
+            .map(|rest| rest.split('\'').next().unwrap_or_default().to_lowercase())
+    }
+
+    #[test]
+    fn each_command_of_a_script_is_tried_and_documented_and_no_other() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut used: BTreeSet<String> =
+            ["scan", "evalsha", "script|load"].map(str::to_owned).into();
+        used.extend(called(include_str!("scripts.rs")));
+        for file in std::fs::read_dir(root.join("src/store/redis/scripts")).unwrap() {
+            used.extend(called(&std::fs::read_to_string(file.unwrap().path()).unwrap()));
+        }
+        let tried: BTreeSet<String> = TRIALS.iter().map(|(right, _)| (*right).to_owned()).collect();
+        assert_eq!(used, tried);
+        let docs = std::fs::read_to_string(root.join("docs/operation.md")).unwrap();
+        let line = docs.lines().find(|line| line.starts_with("ACL SETUSER vestibule ")).unwrap();
+        let documented: BTreeSet<String> =
+            line.split(" +").skip(1).map(|right| right.trim().to_owned()).collect();
+        let mut all = tried;
+        all.insert(OPTIONAL.to_owned());
+        assert_eq!(documented, all, "docs/operation.md");
+    }
+}

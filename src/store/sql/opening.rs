@@ -1,0 +1,134 @@
+//! The way to a database: addresses, the making of tables, and what stands in between.
+//!
+//! A pooler such as `PgBouncer` in transaction mode gives each transaction another connection of the
+//! server. Nothing may be kept with a connection then: no setting, no lock, no prepared statement.
+//! Whether there is one is found out when the database is opened. A direct connection takes
+//! parameters at its start, among them one of ours; a pooler refuses those, or leaves them out.
+
+use std::time::Duration;
+
+use sqlx::any::AnyConnectOptions;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, ConnectOptions, Connection, Executor, Row as _, SqlSafeStr};
+
+use crate::auth::ports::{StoreError, Stored};
+use crate::base::secret::Secret;
+
+use super::reason::migration_failure;
+
+/// Opening may wait for another process that is opening.
+pub(super) const OPENING: Duration = Duration::from_secs(15);
+
+/// Given at the start of a direct connection: a statement of ours is not run for longer than we
+/// wait for it, and the parameter that shows that no pooler stands in between.
+const PARAMETERS: &str = "-c statement_timeout=2000 -c vestibule.direct=on";
+const IS_DIRECT: &str = "SELECT current_setting('vestibule.direct', true) AS direct";
+/// What a pooler says that takes no parameters: a violation of the protocol, or not supported.
+const TAKES_NO_PARAMETERS: [&str; 2] = ["08P01", "0A000"];
+
+/// Begins a transaction in which tables are made, one process at a time. Statements that another
+/// user of a pooled connection left behind are forgotten.
+const MAKING: [&str; 3] = [
+    "SET LOCAL statement_timeout = 0",
+    // The number means nothing beyond being ours.
+    "SELECT pg_advisory_xact_lock(7378697629)",
+    FORGET_STATEMENTS,
+];
+pub(super) const FORGET_STATEMENTS: &str = "DEALLOCATE ALL";
+
+/// One step in the making of the tables; steps are added, never changed.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) version: i64,
+    pub(super) name: &'static str,
+    pub(super) sql: &'static str,
+}
+
+pub(super) fn migrator(steps: &[Step]) -> Migrator {
+    let step = |step: &Step| {
+        let sql = step.sql.into_sql_str();
+        Migration::new(step.version, step.name.into(), MigrationType::Simple, sql, false)
+    };
+    Migrator::with_migrations(steps.iter().map(step).collect())
+}
+
+/// How to connect to the database at `url`.
+pub(super) fn options(url: &str) -> sqlx::Result<AnyConnectOptions> {
+    sqlx::any::install_default_drivers();
+    Ok(url.parse::<AnyConnectOptions>()?.disable_statement_logging())
+}
+
+/// How to connect to a PostgreSQL server.
+pub(super) fn postgres_options(store: &'static str, url: &Secret) -> Stored<AnyConnectOptions> {
+    let invalid = || StoreError {
+        store,
+        reason: "its address is not valid; write postgres://user:password@host:port/database"
+            .to_owned(),
+    };
+    if !["postgres://", "postgresql://"].iter().any(|scheme| url.reveal().starts_with(scheme)) {
+        return Err(invalid());
+    }
+    options(url.reveal()).map_err(|_may_hold_the_address| invalid())
+}
+
+/// Returns true if the driver takes each part of an address.
+pub(super) fn is_complete(options: &AnyConnectOptions) -> bool {
+    sqlx::postgres::PgConnectOptions::from_url(&options.database_url).is_ok()
+}
+
+/// Brings the tables of a SQLite file up to date over a connection of its own.
+pub(super) async fn prepare_sqlite(
+    options: &AnyConnectOptions,
+    schema: &[Step],
+) -> sqlx::Result<()> {
+    let mut connection = AnyConnection::connect_with(options).await?;
+    connection.execute("PRAGMA journal_mode = WAL").await?;
+    let migrated = migrator(schema).run_direct(None, &mut connection, false).await;
+    migrated.map_err(migration_failure)?;
+    connection.close().await
+}
+
+/// Brings the tables of a PostgreSQL database up to date, all in one transaction.
+pub(super) async fn prepare_postgres(
+    options: &AnyConnectOptions,
+    schema: &[Step],
+) -> sqlx::Result<()> {
+    let mut connection = AnyConnection::connect_with(options).await?;
+    let mut t = connection.begin().await?;
+    for statement in MAKING {
+        t.execute(statement).await?;
+    }
+    let migrated = migrator(schema).set_locking(false).run_direct(None, &mut *t, false).await;
+    migrated.map_err(migration_failure)?;
+    t.execute(FORGET_STATEMENTS).await?;
+    t.commit().await?;
+    connection.close().await
+}
+
+/// How connections to a PostgreSQL server are made and used.
+#[derive(Debug)]
+pub(super) struct Way {
+    pub(super) options: AnyConnectOptions,
+    /// A pooler stands in between.
+    pub(super) pooled: bool,
+}
+
+/// Finds out whether a pooler stands between us and the server.
+pub(super) async fn way(plain: &AnyConnectOptions) -> sqlx::Result<Way> {
+    let mut direct = plain.clone();
+    direct.database_url.query_pairs_mut().append_pair("options", PARAMETERS);
+    let pooled = Way { options: plain.clone(), pooled: true };
+    let mut connection = match AnyConnection::connect_with(&direct).await {
+        Ok(connection) => connection,
+        Err(sqlx::Error::Database(said))
+            if said.code().is_some_and(|code| TAKES_NO_PARAMETERS.contains(&&*code)) =>
+        {
+            return Ok(pooled);
+        }
+        Err(error) => return Err(error),
+    };
+    let row = connection.fetch_one(IS_DIRECT).await?;
+    let known: Option<String> = row.try_get("direct")?;
+    connection.close().await?;
+    Ok(if known.as_deref() == Some("on") { Way { options: direct, pooled: false } } else { pooled })
+}

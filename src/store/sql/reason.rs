@@ -1,0 +1,112 @@
+//! Errors of the driver in words for the operator: what is wrong, what to do, and what the server
+//! said. Messages of the driver that could quote an address or a record are replaced.
+
+use sqlx::error::DatabaseError;
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::PgDatabaseError;
+use sqlx::sqlite::SqliteError;
+
+use crate::auth::ports::StoreError;
+use crate::store::TOO_SLOW;
+
+/// The driver sends this parameter at the start of each connection, and `PgBouncer` takes no
+/// parameter that it does not know.
+const UNSUPPORTED: &str = "unsupported startup parameter: extra_float_digits";
+const LINE_FOR_POOLER: &str = "the pooler before it refuses a start-up parameter: write \
+    ignore_startup_parameters = extra_float_digits into pgbouncer.ini";
+
+/// What an error says to the operator.
+pub(super) fn failure(store: &'static str, error: &sqlx::Error) -> StoreError {
+    StoreError { store, reason: reason(error) }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open: what is new is kept quiet")]
+fn reason(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::PoolTimedOut => TOO_SLOW.to_owned(),
+        sqlx::Error::PoolClosed => "it was closed because the program is stopping".to_owned(),
+        sqlx::Error::Io(io) => {
+            format!("it cannot be reached ({}); check that it runs", io.kind())
+        }
+        sqlx::Error::Tls(_) => {
+            "its TLS certificate is not trusted; set sslrootcert in its address".to_owned()
+        }
+        sqlx::Error::Database(said) => refusal(said.as_ref()),
+        sqlx::Error::Migrate(why) => match why.as_ref() {
+            MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
+                "its tables were made by another version; run that version or a newer one"
+                    .to_owned()
+            }
+            _ => "its tables cannot be brought up to date; see its own log".to_owned(),
+        },
+        sqlx::Error::ColumnDecode { index, .. } => {
+            format!("column {index} holds something unexpected; restore it from a backup")
+        }
+        sqlx::Error::Protocol(_) => "it broke off or answered out of turn".to_owned(),
+        _ => "its driver failed; check the address and the version of the server".to_owned(),
+    }
+}
+
+/// What a database refused, and why, as far as its code tells.
+fn refusal(said: &dyn DatabaseError) -> String {
+    let code = said.code().unwrap_or_default();
+    let why = if said.try_downcast_ref::<PgDatabaseError>().is_some() {
+        postgres(&code)
+    } else if said.try_downcast_ref::<SqliteError>().is_some() {
+        sqlite(code.parse().unwrap_or_default())
+    } else {
+        None
+    };
+    let message = said.message();
+    let why = if message.contains(UNSUPPORTED) { Some(LINE_FOR_POOLER) } else { why };
+    match why {
+        Some(why) => format!("{why}; it said: {message}"),
+        None => format!("it said: {message}"),
+    }
+}
+
+/// By the code in the appendix of PostgreSQL's manual.
+fn postgres(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "53100" => "its disk is full: free space on the database server",
+        "53200" => "it is out of memory",
+        "53300" => {
+            "it refuses more connections: raise max_connections, or the limit of the role or of \
+             the database"
+        }
+        "57P01" | "57P02" => "it is shutting down",
+        "57P03" => "it is starting up or recovering",
+        "57014" => "it cancelled a statement that took longer than 2 seconds",
+        "25006" => {
+            "it is read-only, so nobody can sign in: give the address of the primary, or switch \
+             off default_transaction_read_only"
+        }
+        "28P01" | "28000" => "it refused the user name or the password in its address",
+        "3D000" => "it has no such database: create the one in its address",
+        "42501" => "its user lacks a right: make it the owner of the database or its tables",
+        "08P01" => "it or a connection pooler before it refused the way it was asked",
+        _ => return None,
+    })
+}
+
+/// By the primary code of `sqlite3.h`.
+fn sqlite(code: i32) -> Option<&'static str> {
+    Some(match code & 0xff {
+        5 | 6 => "another process holds its lock for too long",
+        8 => "it is read-only: check the owner and the mode of its file and its directory",
+        10 => "its file cannot be read or written: check the disk, and that it is not full",
+        11 | 26 => "its file is damaged: restore it from a backup",
+        13 => "its disk is full: free space where data_dir is",
+        14 => "its file cannot be opened: check data_dir, its owner and free space",
+        _ => return None,
+    })
+}
+
+/// What made a migration fail.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open; the rest is passed on")]
+pub(super) fn migration_failure(error: MigrateError) -> sqlx::Error {
+    match error {
+        MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) => inner,
+        other => sqlx::Error::from(other),
+    }
+}
