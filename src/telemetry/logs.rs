@@ -1,12 +1,17 @@
-//! Structured logs on standard error: text for people, JSON for machines.
+//! Structured logs on standard error: text for people, JSON for machines. Lines of one kind are
+//! capped ([`super::caps`]).
 
 use std::io;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use super::caps::Caps;
+use crate::base::clock::SystemClock;
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +37,8 @@ impl Default for LogSettings {
     }
 }
 
-/// Sends everything that is traced, and what libraries log, to standard error. A second call
-/// changes nothing.
+/// Sends everything that is traced, and what libraries log, to standard error, and tells what is left
+/// out of a flood. A second call changes nothing. To be called within the runtime.
 pub fn init(settings: LogSettings) {
     // Pingora logs every client that goes away as an error; what matters of it we log ourselves.
     let filter = format!(
@@ -41,7 +46,8 @@ pub fn init(settings: LogSettings) {
         settings.level
     );
     let filter = EnvFilter::from_str(&filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let registry = tracing_subscriber::registry().with(filter);
+    let caps = Caps::new(Arc::new(SystemClock::new()));
+    let registry = tracing_subscriber::registry().with(filter).with(caps.clone());
     let result = match settings.format {
         LogFormat::Text => registry
             .with(fmt::layer().with_writer(io::stderr).with_target(false).with_ansi(false))
@@ -52,7 +58,8 @@ pub fn init(settings: LogSettings) {
             )
             .try_init(),
     };
-    if result.is_err() {
-        tracing::debug!("logging was set up before");
+    match result {
+        Ok(()) => drop(tokio::spawn(caps.tell_for_ever())),
+        Err(_again) => tracing::debug!("logging was set up before"),
     }
 }

@@ -2,5 +2,6 @@
 //! readiness, but no adapter.
 
 pub mod admin;
+mod caps;
 pub mod lines;
 pub mod logs;
