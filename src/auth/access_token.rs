@@ -28,13 +28,20 @@ pub struct Limits {
     pub paths: Vec<String>,
     /// Networks it may come from.
     pub networks: Vec<String>,
+    /// It may open `WebSocket`s although its methods are limited: what goes through one is no longer
+    /// a question of methods.
+    #[serde(default)]
+    pub websocket: bool,
 }
 
 impl Limits {
     /// What it allows, in one line; nothing where it allows all.
     pub fn in_words(&self) -> Option<String> {
         let all = [&self.methods, &self.paths, &self.networks];
-        let words: Vec<_> = all.into_iter().flatten().map(String::as_str).collect();
+        let mut words: Vec<_> = all.into_iter().flatten().map(String::as_str).collect();
+        if self.websocket && !self.methods.is_empty() {
+            words.insert(self.methods.len(), "WebSocket");
+        }
         (!words.is_empty()).then(|| words.join(" "))
     }
 }

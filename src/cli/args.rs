@@ -153,6 +153,9 @@ pub(super) struct TokenCreateArgs {
     /// Only with this method, such as GET; may be repeated
     #[arg(long = "method", value_name = "METHOD")]
     pub(super) methods: Vec<String>,
+    /// May open WebSockets, too, where --method limits it; without --method it may anyway
+    #[arg(long)]
+    pub(super) websocket: bool,
     /// Only with paths that match, such as /data/**; may be repeated
     #[arg(long = "path", value_name = "GLOB")]
     pub(super) paths: Vec<String>,

@@ -219,8 +219,11 @@ fn signing_in(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
         if !token.networks.is_empty() {
             about.push(format!("network {}", list(&token.networks)));
         }
-        if !token.methods.is_empty() {
-            about.push(format!("method {}", list(&token.methods)));
+        if !token.methods.named.is_empty() {
+            about.push(format!("method {}", list(&token.methods.named)));
+        }
+        if token.methods.websocket && !token.methods.named.is_empty() {
+            about.push("WebSockets".to_owned());
         }
         if let Some(end) = token.expires {
             about.push(format!("until {}", end.rfc3339()));

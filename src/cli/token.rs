@@ -43,6 +43,7 @@ fn create(
         methods: wanted.methods.clone(),
         paths: wanted.paths.clone(),
         networks: wanted.networks.clone(),
+        websocket: wanted.websocket,
     };
     let hint = "`vestibule token create --help` shows how limits are written";
     Limited::parse(&limits).map_err(|bad| Failure::usage(bad, hint))?;
@@ -110,6 +111,7 @@ fn token_json(user: &LoginName, token: &AccessRecord) -> Value {
         "app": token.app,
         "description": token.description,
         "methods": token.limits.methods,
+        "websocket": token.limits.websocket,
         "paths": token.limits.paths,
         "networks": token.limits.networks,
         "made_at": token.made_at.rfc3339(),

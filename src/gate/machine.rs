@@ -13,7 +13,7 @@ use quick_cache::sync::Cache;
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq;
 
-pub use self::access::{BadLimit, KnownAccess, Limited};
+pub use self::access::{AskedFor, BadLimit, KnownAccess, Limited};
 use super::identity::IdentityHeaders;
 use crate::auth::account::{Identity, LoginName};
 use crate::auth::ports::{AccessTokens, Accounts, Stored};
@@ -28,6 +28,31 @@ const TOLD_AGAIN: Duration = Duration::from_mins(5);
 /// Accounts kept at most.
 const CAPACITY: usize = 10_000;
 
+/// The methods that a token may be used with; none named allows all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Methods {
+    /// Those named.
+    pub named: Vec<Method>,
+    /// A `WebSocket` may be opened beside them.
+    pub websocket: bool,
+}
+
+impl Methods {
+    /// A WebSocket is opened by a GET and then carries anything either way: a token whose methods are
+    /// limited needs the right to one by itself.
+    fn check(&self, method: &Method, websocket: bool) -> Result<(), NotLet> {
+        if websocket && !self.allow_websockets() {
+            return Err(NotLet::WebSocket);
+        }
+        let named = self.named.is_empty() || self.named.contains(method) || websocket;
+        if named { Ok(()) } else { Err(NotLet::Method) }
+    }
+
+    fn allow_websockets(&self) -> bool {
+        self.websocket || self.named.is_empty()
+    }
+}
+
 /// One token that is let through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRule {
@@ -39,8 +64,8 @@ pub struct TokenRule {
     pub user: LoginName,
     /// Where it may come from; empty for everywhere.
     pub networks: Vec<IpNet>,
-    /// What it may be used with; empty for all methods.
-    pub methods: Vec<Method>,
+    /// What it may be used with.
+    pub methods: Methods,
     /// Until when.
     pub expires: Option<Timestamp>,
 }
@@ -52,6 +77,8 @@ pub enum NotLet {
     Unknown,
     /// It may not be used with this method.
     Method,
+    /// It may not open a `WebSocket`.
+    WebSocket,
     /// It may not come from there.
     Network,
     /// Its time is over.
@@ -68,6 +95,7 @@ impl NotLet {
         match self {
             Self::Unknown => "unknown",
             Self::Method => "method",
+            Self::WebSocket => "websocket",
             Self::Network => "network",
             Self::Expired => "expired",
             Self::App => "app",
@@ -80,7 +108,7 @@ impl NotLet {
 pub fn admits<'a>(
     rules: &'a [TokenRule],
     token: &[u8],
-    method: &Method,
+    (method, websocket): (&Method, bool),
     client: ClientIp,
     now: Timestamp,
 ) -> Result<&'a TokenRule, NotLet> {
@@ -93,9 +121,7 @@ pub fn admits<'a>(
     if !rule.networks.is_empty() && !client.is_in(&rule.networks) {
         return Err(NotLet::Network);
     }
-    if !rule.methods.is_empty() && !rule.methods.contains(method) {
-        return Err(NotLet::Method);
-    }
+    rule.methods.check(method, websocket)?;
     Ok(rule)
 }
 
@@ -129,14 +155,17 @@ impl KnownMachine {
         &self.headers
     }
 
-    /// Whether these rules still let it through; of a token of ours they do not speak.
+    /// Whether these rules still let it keep a WebSocket open; of a token of ours they do not speak.
     pub fn stands(&self, rules: &[TokenRule], now: Timestamp) -> bool {
         match self.by {
             By::Own(_) => true,
             By::App(sha256) => {
                 let in_time = |rule: &TokenRule| rule.expires.is_none_or(|end| now < end);
                 rules.iter().any(|rule| {
-                    rule.sha256 == sha256 && rule.user == self.identity.name && in_time(rule)
+                    rule.sha256 == sha256
+                        && rule.user == self.identity.name
+                        && rule.methods.allow_websockets()
+                        && in_time(rule)
                 })
             }
         }
@@ -149,6 +178,9 @@ pub struct Machines {
     known: Cache<[u8; 32], Arc<KnownMachine>>,
     tokens: Arc<dyn AccessTokens>,
     own: Cache<HashedToken<AccessToken>, Arc<KnownAccess>>,
+    /// When a token with one of our tags was last not found, in monotonic time: a revoked one asks
+    /// the database no more often than one that works.
+    missing: Cache<HashedToken<AccessToken>, Duration>,
     /// When the use of an app's token from an address was told last, in monotonic time.
     told: Cache<([u8; 32], ClientIp), Duration>,
 }
@@ -167,6 +199,7 @@ impl Machines {
             known: Cache::new(CAPACITY),
             tokens,
             own: Cache::new(CAPACITY),
+            missing: Cache::new(CAPACITY),
             told: Cache::new(CAPACITY),
         }
     }
@@ -245,13 +278,13 @@ mod tests {
             sha256,
             user: LoginName::parse("alice").unwrap(),
             networks: vec!["10.0.0.0/8".parse().unwrap()],
-            methods: vec![Method::GET],
+            methods: Methods { named: vec![Method::GET], websocket: false },
             expires: Some(Timestamp::from_millis(1000)),
         };
         let rules = [rule];
         let at = |ip: &str, method: &Method, token: &[u8], now| {
             let client = ClientIp::new(ip.parse().unwrap());
-            admits(&rules, token, method, client, Timestamp::from_millis(now))
+            admits(&rules, token, (method, false), client, Timestamp::from_millis(now))
                 .map(|r| r.name.as_str())
         };
         assert_eq!(at("10.1.2.3", &Method::GET, token, 999), Ok("nightly"));
@@ -259,5 +292,18 @@ mod tests {
         assert_eq!(at("192.0.2.1", &Method::GET, token, 0), Err(NotLet::Network));
         assert_eq!(at("10.1.2.3", &Method::DELETE, token, 0), Err(NotLet::Method));
         assert_eq!(at("10.1.2.3", &Method::GET, b"cep_alice_full", 0), Err(NotLet::Unknown));
+    }
+
+    #[test]
+    fn a_websocket_needs_a_right_of_its_own_where_methods_are_limited() {
+        let check = |named: &[Method], websocket, method: Method| {
+            Methods { named: named.to_vec(), websocket }.check(&method, true)
+        };
+        assert_eq!(check(&[Method::GET], false, Method::GET), Err(NotLet::WebSocket));
+        assert_eq!(check(&[Method::GET], true, Method::GET), Ok(()));
+        assert_eq!(check(&[Method::POST], true, Method::GET), Ok(()));
+        assert_eq!(check(&[], false, Method::GET), Ok(()));
+        let plain = Methods { named: vec![Method::POST], websocket: true };
+        assert_eq!(plain.check(&Method::GET, false), Err(NotLet::Method));
     }
 }

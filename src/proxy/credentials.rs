@@ -176,7 +176,8 @@ impl Gateway {
         };
         let rules: &[TokenRule] = &site.app.tokens;
         let client = site.origin.client;
-        let let_through = machine::admits(rules, token, &request.method, client, self.clock.now());
+        let asked = (&request.method, state.marks.websocket);
+        let let_through = machine::admits(rules, token, asked, client, self.clock.now());
         let (rule, known) = match let_through {
             // A token of ours lets the program in; what else it is to the app, the app judges.
             Err(NotLet::Unknown) if matches!(beside, (Visitor::Machine(_), Owner::None)) => {

@@ -17,6 +17,7 @@ use crate::auth::audit::Caller;
 use crate::auth::login::LoginError;
 use crate::auth::ports::StoreError;
 use crate::gate::admission::Visitor;
+use crate::gate::machine::AskedFor;
 use crate::web::cookies;
 
 /// The header's name. `Authorization` is the app's.
@@ -79,7 +80,12 @@ impl Gateway {
         let Some(known) = self.machines.find_own(token.hashed(), state.started).await? else {
             return self.token_not_let(app, "unknown", &caller).await;
         };
-        let (now, asked) = (self.clock.now(), (&request.method, request.raw_path()));
+        let now = self.clock.now();
+        let asked = AskedFor {
+            method: &request.method,
+            raw: request.raw_path(),
+            websocket: state.marks.websocket,
+        };
         let machine = match known.admits(app, asked, site.origin.client, now) {
             Ok(machine) => machine,
             Err(why) => return self.token_not_let(app, why.as_str(), &caller).await,

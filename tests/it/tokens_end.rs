@@ -82,6 +82,36 @@ async fn tunnel(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_whose_methods_are_limited_opens_a_websocket_by_a_right_of_its_own_only() {
+    let cluster = Cluster::start().await;
+    cluster.one.add_user("alice");
+    let (_, reading) = made(&cluster.one, &["--method", "GET"]);
+    let (_, allowed) = made(&cluster.one, &["--method", "POST", "--websocket"]);
+    let upgrade = |token: &str| {
+        format!(
+            "Vestibule-Token: {token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        )
+    };
+    assert_eq!(ask(&cluster.one, "GET", "/app/ws", &reading).await.status, 200, "a plain GET");
+    let mark = cluster.app.mark();
+    for path in ["/app/ws", "/app/data"] {
+        let refused = Browser::new(&cluster.one).ask("GET", path, &upgrade(&reading), b"").await;
+        assert_eq!((refused.status, code(&refused).as_str()), (401, "token_refused"), "{path}");
+    }
+    assert!(cluster.app.requests(mark).is_empty());
+    let mut tunnel = tunnel(&cluster.one, &allowed).await;
+    tunnel.send(Message::text("hello")).await.unwrap();
+    let echo = within(PATIENCE, "the echo", tunnel.next()).await.unwrap().unwrap();
+    assert_eq!(echo, Message::text("hello"));
+    assert_eq!(ask(&cluster.one, "GET", "/app/data", &allowed).await.status, 401, "no plain GET");
+    let listed = cluster.one.command(&["token", "list", "--json"], "");
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let rights: Vec<_> = listed.as_array().unwrap().iter().map(|t| &t["websocket"]).collect();
+    assert_eq!(rights, [&serde_json::json!(true), &serde_json::json!(false)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_token_opened_ends_with_it_and_with_its_time() {
     let cluster = Cluster::start().await;
     cluster.one.add_user("alice");

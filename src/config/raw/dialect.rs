@@ -39,6 +39,8 @@ pub(in crate::config) struct RawAppToken {
     pub(in crate::config) networks: Option<Vec<String>>,
     /// The methods it may be used with. Default: all.
     pub(in crate::config) methods: Option<Vec<String>>,
+    /// Whether it may open WebSockets although `methods` limits it. Default: false.
+    pub(in crate::config) websocket: Option<bool>,
     /// Until when, such as "2027-01-31". Default: as long as the app says.
     pub(in crate::config) expires: Option<String>,
 }

@@ -11,7 +11,7 @@ use crate::config::key_path::KeyPath;
 use crate::config::raw::{RawApp, RawAppToken};
 use crate::config::reader::Reader;
 use crate::gate::dialect::Dialect;
-use crate::gate::machine::TokenRule;
+use crate::gate::machine::{Methods, TokenRule};
 
 pub(super) fn tokens(
     raw: &RawApp,
@@ -68,8 +68,8 @@ fn token(
         }
     };
     let networks = rules::networks(raw.networks.as_deref(), &at.key("networks"), r);
-    let methods =
-        rules::rule_methods(raw.methods.as_deref(), within.methods, &at.key("methods"), r);
+    let named = rules::rule_methods(raw.methods.as_deref(), within.methods, &at.key("methods"), r);
+    let methods = Methods { named, websocket: raw.websocket.unwrap_or(false) };
     let expires = match raw.expires.as_deref().map(day) {
         Some(None) => {
             r.fail(&at.key("expires"), "is not a date: write \"2027-01-31\"");

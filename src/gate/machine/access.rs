@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Method;
 use ipnet::IpNet;
 
-use super::{By, FRESH, KnownMachine, Machines, NotLet};
+use super::{By, FRESH, KnownMachine, Machines, Methods, NotLet};
 use crate::auth::access_token::{AccessRecord, Limits, NOTED_EVERY};
 use crate::auth::ports::Stored;
 use crate::auth::token::{AccessToken, HashedToken};
@@ -31,10 +31,21 @@ pub enum BadLimit {
     Network(String),
 }
 
+/// What is asked for with a token.
+#[derive(Clone, Copy, Debug)]
+pub struct AskedFor<'r> {
+    /// The method.
+    pub method: &'r Method,
+    /// The target as it came.
+    pub raw: &'r [u8],
+    /// A WebSocket is to be opened.
+    pub websocket: bool,
+}
+
 /// The limits of a token, ready to be compared with; an empty list allows all.
 #[derive(Clone, Debug)]
 pub struct Limited {
-    methods: Vec<Method>,
+    methods: Methods,
     paths: Vec<PathGlob>,
     networks: Vec<IpNet>,
 }
@@ -51,25 +62,26 @@ impl Limited {
         let network =
             |text: &String| text.parse().map_err(|_no_net| BadLimit::Network(text.clone()));
         Ok(Self {
-            methods: limits.methods.iter().map(method).collect::<Result<_, _>>()?,
+            methods: Methods {
+                named: limits.methods.iter().map(method).collect::<Result<_, _>>()?,
+                websocket: limits.websocket,
+            },
             paths: limits.paths.iter().map(path).collect::<Result<_, _>>()?,
             networks: limits.networks.iter().map(network).collect::<Result<_, _>>()?,
         })
     }
 
-    /// `raw` is the target as it came: where the token names paths it must be canonical already, so
-    /// that the app is asked for what was judged.
-    fn check(&self, method: &Method, raw: &[u8], client: ClientIp) -> Result<(), NotLet> {
+    /// Where the token names paths the target must be canonical already, so that the app is asked for
+    /// what was judged.
+    fn check(&self, asked: AskedFor<'_>, client: ClientIp) -> Result<(), NotLet> {
         if !self.networks.is_empty() && !client.is_in(&self.networks) {
             return Err(NotLet::Network);
         }
-        if !self.methods.is_empty() && !self.methods.contains(method) {
-            return Err(NotLet::Method);
-        }
+        self.methods.check(asked.method, asked.websocket)?;
         if self.paths.is_empty() {
             return Ok(());
         }
-        let target = CanonicalTarget::canonical(raw).map_err(|_none| NotLet::Path)?;
+        let target = CanonicalTarget::canonical(asked.raw).map_err(|_none| NotLet::Path)?;
         let named = self.paths.iter().any(|glob| glob.matches(target.path()));
         if named && target.rewritten().is_none() { Ok(()) } else { Err(NotLet::Path) }
     }
@@ -89,7 +101,7 @@ impl KnownAccess {
     pub fn admits(
         &self,
         app: &str,
-        (method, raw): (&Method, &[u8]),
+        asked: AskedFor<'_>,
         client: ClientIp,
         now: Timestamp,
     ) -> Result<&Arc<KnownMachine>, NotLet> {
@@ -99,7 +111,7 @@ impl KnownAccess {
         if now >= self.record.expires_at {
             return Err(NotLet::Expired);
         }
-        self.limited.check(method, raw, client)?;
+        self.limited.check(asked, client)?;
         Ok(&self.machine)
     }
 
@@ -128,6 +140,9 @@ impl Machines {
         {
             return Ok(Some(known));
         }
+        if self.missing.get(hash).is_some_and(|then| at.saturating_sub(then) < FRESH) {
+            return Ok(None);
+        }
         self.fetch_own(hash, at).await
     }
 
@@ -137,9 +152,11 @@ impl Machines {
         at: Duration,
     ) -> Stored<Option<Arc<KnownAccess>>> {
         let found = self.read_own(hash, at).await?;
-        match &found {
-            Some(known) => self.own.insert(*hash, Arc::clone(known)),
-            None => drop(self.own.remove(hash)),
+        if let Some(known) = &found {
+            self.own.insert(*hash, Arc::clone(known));
+        } else {
+            self.own.remove(hash);
+            self.missing.insert(*hash, at);
         }
         Ok(found)
     }
@@ -182,10 +199,12 @@ mod tests {
             methods: texts(&["GET"]),
             paths: texts(&["/data/**"]),
             networks: texts(&["10.0.0.0/8"]),
+            websocket: false,
         };
         let limited = Limited::parse(&limits).unwrap();
         let check = |method: &Method, raw: &[u8], ip: &str| {
-            limited.check(method, raw, ClientIp::new(ip.parse().unwrap()))
+            let asked = AskedFor { method, raw, websocket: false };
+            limited.check(asked, ClientIp::new(ip.parse().unwrap()))
         };
         assert_eq!(check(&Method::GET, b"/data/a?b=c", "10.1.2.3"), Ok(()));
         assert_eq!(check(&Method::PUT, b"/data/a", "10.1.2.3"), Err(NotLet::Method));

@@ -25,6 +25,7 @@ fn new(account: AccountId) -> NewAccess {
         methods: vec!["GET".to_owned()],
         paths: vec!["/data/**".to_owned()],
         networks: vec!["2001:db8::/32".to_owned()],
+        websocket: true,
     };
     let record = AccessRecord {
         id: TokenId::random(&OsRandom::new()).unwrap(),
