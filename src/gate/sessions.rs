@@ -206,20 +206,34 @@ impl CachedSessions {
         good
     }
 
-    /// Whether the session behind a tunnel is still alive; `used` when something went through it
-    /// since the last time, which counts as use of the session.
-    pub async fn still_lives(
-        self: &Arc<Self>,
-        app: &str,
-        known: &KnownSession,
-        used: bool,
-    ) -> Stored<bool> {
+    /// Returns true if the session behind a tunnel is still alive. Asking is no use of it.
+    pub async fn still_lives(&self, known: &KnownSession) -> Stored<bool> {
         let at = self.clock.monotonic();
-        if used {
-            return Ok(self.find_hashed(app, &known.token, at).await?.is_some());
-        }
-        let found = self.fetch(&known.token, at).await?;
+        let fresh = |k: &Arc<KnownSession>| {
+            at.saturating_sub(k.read_at) < FRESH && !k.ended.load(Ordering::Acquire)
+        };
+        let found = match self.known.get(&known.token).filter(fresh) {
+            Some(known) => Some(known),
+            None => self.fetch(&known.token, at).await?,
+        };
         Ok(found.is_some_and(|k| at < k.alive_until))
+    }
+
+    /// Bytes of a request of this session passed at the monotonic time `at`, which is use of it.
+    pub fn bytes_passed(self: &Arc<Self>, known: &Arc<KnownSession>, at: Duration) {
+        self.note_use(known, at);
+    }
+
+    /// A request is over that began at `began` and whose last byte passed at `at`. The idle clock
+    /// starts there where the request took long enough for it to matter.
+    pub fn request_over(
+        self: &Arc<Self>,
+        known: &Arc<KnownSession>,
+        (began, at): (Duration, Duration),
+    ) {
+        if at.saturating_sub(began) >= self.limits.touch_interval() {
+            self.touch_later(known, at);
+        }
     }
 
     async fn fetch(
@@ -297,15 +311,22 @@ impl CachedSessions {
             .compare_exchange(due, next, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok();
         if ours {
-            let (this, known) = (Arc::clone(self), Arc::clone(known));
-            tokio::spawn(async move {
-                let now = this.clock.now();
-                let ttl = this.limits.time_to_live(&known.session, now);
-                if let Err(error) = this.store.touch(&known.token, now, ttl).await {
-                    tracing::warn!(%error, "the use of a session was not noted");
-                }
-            });
+            self.touch_later(known, at);
         }
+    }
+
+    /// Writes down, off the path, that a session was used at the monotonic time `at`.
+    fn touch_later(self: &Arc<Self>, known: &Arc<KnownSession>, at: Duration) {
+        let (this, known) = (Arc::clone(self), Arc::clone(known));
+        tokio::spawn(async move {
+            let ago = this.clock.monotonic().saturating_sub(at);
+            let now = this.clock.now().as_millis().saturating_sub(millis(ago));
+            let now = Timestamp::from_millis(now);
+            let ttl = this.limits.time_to_live(&known.session, now);
+            if let Err(error) = this.store.touch(&known.token, now, ttl).await {
+                tracing::warn!(%error, "the use of a session was not noted");
+            }
+        });
     }
 
     fn forget(&self, id: &HashedToken<SessionToken>) {

@@ -32,6 +32,7 @@ use super::{again, bridge, log, refused, tunnel};
 use crate::auth::keys::KeyRing;
 use crate::auth::login::LoginService;
 use crate::base::clock::Clock;
+use crate::gate::admission::{Admission, Visitor};
 use crate::gate::app_tokens::BoundTokens;
 use crate::gate::keeper::RefusalKeeper;
 use crate::gate::logins::CachedLogins;
@@ -61,6 +62,25 @@ pub(super) struct Gateway {
     pub(super) lingering: Arc<Lingering>,
     pub(super) body_idle: BodyIdle,
     pub(super) spent: Spent,
+}
+
+impl Gateway {
+    /// Bytes of a body passed: the session of the request is in use.
+    fn bytes_passed(&self, body: Option<&Bytes>, state: &mut RequestState) {
+        if body.is_none_or(Bytes::is_empty) {
+            return;
+        }
+        if let Some(Visitor::Full(known)) = state.admission.as_ref().map(Admission::visitor) {
+            state.bytes_at = self.clock.monotonic();
+            self.sessions.bytes_passed(known, state.bytes_at);
+        }
+    }
+
+    fn request_over(&self, state: &RequestState) {
+        if let Some(Visitor::Full(known)) = state.admission.as_ref().map(Admission::visitor) {
+            self.sessions.request_over(known, (state.started, state.bytes_at));
+        }
+    }
 }
 
 fn connection_of(digest: Option<&Digest>) -> Option<Arc<connection::Connection>> {
@@ -271,7 +291,7 @@ impl ProxyHttp for Gateway {
         fn request_body_filter<'a, 'b, 'c, 'd>(
             self,
             session: &'b mut Session,
-            _body: &'c mut Option<Bytes>,
+            body: &'c mut Option<Bytes>,
             end: bool,
             state: &'d mut Self::CTX,
         ) -> Result<()> {
@@ -283,11 +303,20 @@ impl ProxyHttp for Gateway {
                     self.body_over(session, state);
                 }
             }
-            if let Some(tunnel) = &state.tunnel {
-                tunnel.used.store(true, Ordering::Relaxed);
-            }
+            self.bytes_passed(body.as_ref(), state);
             passed(Ok(()))
         }
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end: bool,
+        state: &mut Self::CTX,
+    ) -> Result<Option<Duration>> {
+        self.bytes_passed(body.as_ref(), state);
+        Ok(None)
     }
 
     async fn fail_to_proxy(
@@ -325,6 +354,7 @@ impl ProxyHttp for Gateway {
                 }
                 app.rules.count(state.ruling, &state.reports);
             }
+            self.request_over(state);
             log::request(session, error, state, &*self.clock);
             if (state.sending.has_body || state.admission.is_none())
                 && !session.as_downstream_mut().is_body_done()

@@ -71,6 +71,8 @@ pub(super) struct Sending {
 pub(super) struct RequestState {
     pub(super) id: RequestId,
     pub(super) started: Duration,
+    /// When the last byte of a body passed within a session, in monotonic time.
+    pub(super) bytes_at: Duration,
     pub(super) connection: Option<Arc<Connection>>,
     pub(super) origin: Option<Origin>,
     /// What the host leads to.
@@ -119,6 +121,7 @@ impl RequestState {
         Self {
             id,
             started,
+            bytes_at: started,
             connection: None,
             origin: None,
             site: None,

@@ -18,7 +18,6 @@ const TUNNEL_WATCH: Duration = Duration::from_secs(2);
 /// A tunnel's side of the watch over its session.
 #[derive(Debug, Default)]
 pub(super) struct Tunnel {
-    pub(super) used: AtomicBool,
     pub(super) over: AtomicBool,
 }
 
@@ -51,9 +50,8 @@ pub(super) fn watch(gateway: &Gateway, state: &mut RequestState) {
             if tunnel.over.load(Ordering::Acquire) {
                 return;
             }
-            let used = tunnel.used.swap(false, Ordering::Relaxed);
             let lives = match &visitor {
-                Visitor::Full(known) => sessions.still_lives(site.app.name(), known, used).await,
+                Visitor::Full(known) => sessions.still_lives(known).await,
                 Visitor::Machine(known) if !stands(&apps, &site, known, clock.now()) => Ok(false),
                 Visitor::Machine(known) => machines.still_lives(known, clock.now()).await,
                 Visitor::Password(known) => logins.still_lives(known).await,

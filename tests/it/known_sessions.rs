@@ -64,6 +64,11 @@ impl Gate {
     /// Is let in, and waits until the use is noted.
     async fn is_used(&self, app: &str, token: &PlainToken<SessionToken>) {
         assert!(self.found(app, token).await, "at {:?}", self.clock.now());
+        self.noted(token).await;
+    }
+
+    /// Waits until the session is noted to be used at this moment.
+    async fn noted(&self, token: &PlainToken<SessionToken>) {
         let noted = async {
             while Sessions::load(&*self.store, token.hashed()).await.unwrap().unwrap().last_seen_at
                 != self.clock.now()
@@ -103,7 +108,7 @@ async fn an_end_on_this_node_holds_at_once_whatever_was_read_since() {
     let (token, session) = gate.signed_in("alice").await;
     let known = gate.known.find(&session.app, &token, gate.clock.monotonic()).await.unwrap();
     // As the watch over a tunnel does.
-    assert!(gate.known.still_lives(&session.app, &known.unwrap(), false).await.unwrap());
+    assert!(gate.known.still_lives(&known.unwrap()).await.unwrap());
     assert!(gate.seen(&session.app, &token));
     gate.known.end(token.hashed()).await.unwrap();
     assert!(!gate.seen(&session.app, &token));
@@ -126,6 +131,46 @@ async fn a_session_that_began_before_its_account_was_disabled_is_refused_when_fi
     let filed = Session { id, ..session.clone() };
     assert!(gate.store.promote(&from, late.hashed(), &filed, IDLE).await.unwrap());
     assert!(!gate.found(&session.app, &late).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_is_in_use_while_bytes_of_its_request_pass() {
+    let gate = Gate::open().await;
+    let (token, session) = gate.signed_in("alice").await;
+    let at = gate.clock.monotonic();
+    let upload = gate.known.find(&session.app, &token, at).await.unwrap().unwrap();
+    // An upload of three hours, and nobody asks for anything else.
+    for _ in 0..9 {
+        gate.clock.advance(Duration::from_mins(20));
+        gate.known.bytes_passed(&upload, gate.clock.monotonic());
+        gate.noted(&token).await;
+    }
+    // It stands still from here on; its last byte was the last use.
+    gate.clock.advance(Duration::from_mins(29));
+    assert!(gate.found(&session.app, &token).await);
+    gate.noted(&token).await;
+    gate.clock.advance(IDLE);
+    assert!(!gate.found(&session.app, &token).await, "a stream without bytes keeps nothing alive");
+    gate.known.bytes_passed(&upload, gate.clock.monotonic());
+    gate.known.request_over(&upload, (at, gate.clock.monotonic()));
+    assert!(!gate.found(&session.app, &token).await, "nor does it bring a session back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_idle_clock_starts_at_the_last_byte_of_a_long_request() {
+    let gate = Gate::open().await;
+    let (token, session) = gate.signed_in("alice").await;
+    let began = gate.clock.monotonic();
+    let long = gate.known.find(&session.app, &token, began).await.unwrap().unwrap();
+    gate.clock.advance(Duration::from_mins(2));
+    gate.known.bytes_passed(&long, gate.clock.monotonic());
+    gate.noted(&token).await;
+    // Less than a minute later, when no further touch is due.
+    gate.clock.advance(Duration::from_secs(50));
+    let last = gate.clock.monotonic();
+    gate.known.bytes_passed(&long, last);
+    gate.known.request_over(&long, (began, last));
+    gate.noted(&token).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -36,6 +36,7 @@ mod evidence;
 mod forgot;
 mod full_disk;
 mod headers;
+mod in_use;
 mod known_sessions;
 mod layers;
 mod life;
