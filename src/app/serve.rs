@@ -153,6 +153,7 @@ fn login_service(
         apps,
         reserved,
         attempts: Arc::clone(&stores.attempts),
+        networks: Arc::clone(&stores.networks),
         trail,
         passwords: Arc::clone(&base.passwords),
         keys: Arc::clone(&base.keys),

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::auth::ports::{
     AccessTokens, Accounts, AppAccounts, AppTokens, Attempts, Audit, Factors, Guesses,
-    PasswordResets, PendingLogins, Refusals, Sessions, StoreError, Tickets,
+    PasswordResets, PendingLogins, Refusals, SeenNetworks, Sessions, StoreError, Tickets,
 };
+use crate::auth::waits::RememberedWaits;
 use crate::base::secret::Secret;
 use crate::config::settings::{Database, SessionStore, Settings};
 use crate::store::redis::RedisStore;
@@ -83,6 +84,7 @@ pub(super) struct Stores {
     pub(super) sessions: Arc<dyn Sessions>,
     pub(super) app_tokens: Arc<dyn AppTokens>,
     pub(super) attempts: Arc<dyn Attempts>,
+    pub(super) networks: Arc<dyn SeenNetworks>,
     pub(super) refusals: Arc<dyn Refusals>,
 }
 
@@ -115,7 +117,8 @@ impl Stores {
                     sessions: Arc::<EmbeddedStore>::clone(&store),
                     app_tokens: Arc::<EmbeddedStore>::clone(&store),
                     refusals: Arc::<EmbeddedStore>::clone(&store),
-                    attempts: store,
+                    networks: Arc::<EmbeddedStore>::clone(&store),
+                    attempts: Arc::new(RememberedWaits::new(store)),
                 })
             }
             SessionStore::Redis { url, ca, key_prefix } => {
@@ -133,7 +136,8 @@ impl Stores {
                     sessions: Arc::<RedisStore>::clone(&store),
                     app_tokens: Arc::<RedisStore>::clone(&store),
                     refusals: Arc::<RedisStore>::clone(&store),
-                    attempts: store,
+                    networks: Arc::<RedisStore>::clone(&store),
+                    attempts: Arc::new(RememberedWaits::new(store)),
                 })
             }
         }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
@@ -49,6 +50,53 @@ impl fmt::Display for LoginName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A name as it was typed at a sign-in, whether or not it is a login name of ours.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TypedName {
+    folded: String,
+    login: Option<LoginName>,
+}
+
+impl fmt::Debug for TypedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TypedName(…)")
+    }
+}
+
+impl TypedName {
+    /// Reads what was typed.
+    pub fn new(typed: &str) -> Self {
+        Self { folded: folded(typed), login: LoginName::parse(typed).ok() }
+    }
+
+    /// The login name it is, if it is one.
+    pub fn login(&self) -> Option<&LoginName> {
+        self.login.as_ref()
+    }
+
+    /// The text that guesses are counted under. All spellings that an app might take for one name
+    /// have one text: case, accents, width, white space, control and format characters are folded.
+    pub fn folded(&self) -> &str {
+        &self.folded
+    }
+}
+
+/// Folds a name; whatever was typed has a folded form.
+pub fn folded(typed: &str) -> String {
+    let cased = typed.nfkc().collect::<String>().to_uppercase().to_lowercase();
+    cased.nfkd().filter(|c| !is_ignorable(*c)).collect()
+}
+
+fn is_ignorable(c: char) -> bool {
+    let format = matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}'
+    );
+    format || c.is_whitespace() || c.is_control() || is_combining_mark(c)
 }
 
 /// What an app may be told of a person.
@@ -143,6 +191,25 @@ mod tests {
         for typed in ["J\u{30C}an", "\u{1E96}", "H\u{331}", "Straße", "İ"] {
             let once = LoginName::parse(typed).unwrap();
             assert_eq!(LoginName::parse(once.as_str()).unwrap(), once, "{typed}");
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_name_are_counted_together() {
+        let folded = |typed: &str| TypedName::new(typed).folded().to_owned();
+        for typed in [
+            "Stra\u{df}e 1",
+            "STRASSE 1",
+            " strasse\u{a0}1\t",
+            "\u{ff53}tra\u{200b}sse1",
+            "stra\u{301}sse1\0",
+        ] {
+            assert_eq!(folded(typed), "strasse1", "{typed:?}");
+        }
+        assert_ne!(folded("a,b"), folded("ab"), "other signs tell names apart");
+        for typed in ["J\u{30C}an", "H\u{331}", "\u{3a3}\u{3a3}", "\u{130}stanbul"] {
+            let name = LoginName::parse(typed).unwrap();
+            assert_eq!(super::folded(name.as_str()), folded(typed), "{typed}");
         }
     }
 

@@ -14,6 +14,7 @@ use zeroize::Zeroize;
 
 use super::account::LoginName;
 use super::audit::Caller;
+use super::turns::Asker;
 use crate::base::secret::Secret;
 
 /// Most characters in the name an app has for a person.
@@ -198,7 +199,13 @@ pub trait AppSignIn: Send + Sync {
     /// How the people of `app` are taken up; nothing where their passwords are ours to check.
     fn policy(&self, app: &str) -> Option<AppPolicy>;
     /// Asks the app.
-    async fn ask(&self, app: &str, typed: &Typed, caller: &Caller) -> Result<AppAnswer, NoAnswer>;
+    async fn ask(
+        &self,
+        app: &str,
+        typed: &Typed,
+        caller: &Caller,
+        asker: Asker,
+    ) -> Result<AppAnswer, NoAnswer>;
     /// Takes back what an app gave out, off the path: nobody will use it.
     fn give_up(&self, app: &str, held: Held);
 }
@@ -218,6 +225,7 @@ impl AppSignIn for NoAppSignIn {
         app: &str,
         _typed: &Typed,
         _caller: &Caller,
+        _asker: Asker,
     ) -> Result<AppAnswer, NoAnswer> {
         let reason = "it does not check passwords".to_owned();
         Err(NoAnswer::Silent { app: app.to_owned(), reason })

@@ -25,3 +25,5 @@ pub mod throttle;
 pub mod ticket;
 pub mod token;
 pub mod totp;
+pub mod turns;
+pub mod waits;

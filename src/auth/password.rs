@@ -1,17 +1,16 @@
 //! Passwords: argon2id (RFC 9106) with a pepper as its secret input, in a bounded pool.
 //!
-//! Hashing is the dearest thing the gateway does: at most `threads` run at once, each with a
-//! memory kept for reuse, and at most `queue` wait; whoever comes beyond is told to come back.
+//! Hashing is the most expensive thing the gateway does: at most `threads` run at once, each with a
+//! memory kept for reuse. At most `queue` strangers wait, and as many places are kept for known
+//! callers ([`super::turns`]); a caller beyond that is told to come back.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use data_encoding::BASE64_NOPAD;
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq;
-use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
@@ -19,6 +18,7 @@ use super::account::Identity;
 use super::keys::{Key, KeyRing};
 pub use super::password_policy::{MAX_LENGTH, PasswordPolicy, PasswordRefused};
 use super::recovery::{RecoveryCode, RecoveryHash};
+use super::turns::{Asker, TurnLimits, Turns};
 use crate::base::random::{NoRandomness, Random, bytes};
 use crate::base::secret::Secret;
 
@@ -69,7 +69,7 @@ pub struct PasswordSettings {
     pub min_length: usize,
     /// Hashes computed at once.
     pub threads: usize,
-    /// Hashes that may wait for a turn.
+    /// Strangers' hashes that may wait for a turn; as many places are kept for known callers.
     pub queue: usize,
 }
 
@@ -117,8 +117,7 @@ pub struct PasswordPool {
     policy: Arc<PasswordPolicy>,
     keys: Arc<KeyRing>,
     random: Arc<dyn Random>,
-    turns: Arc<Semaphore>,
-    inside: Arc<AtomicUsize>,
+    turns: Arc<Turns>,
     memories: Arc<Mutex<Vec<Vec<Block>>>>,
 }
 
@@ -184,8 +183,11 @@ impl PasswordPool {
             policy: Arc::new(PasswordPolicy::new(settings.min_length, [])),
             keys,
             random,
-            turns: Arc::new(Semaphore::new(settings.threads.max(1))),
-            inside: Arc::new(AtomicUsize::new(0)),
+            turns: Turns::new(TurnLimits {
+                at_once: settings.threads.max(1),
+                at_once_strangers: settings.threads.max(1),
+                queue: settings.queue,
+            }),
             memories: Arc::new(Mutex::new(Vec::new())),
         }
     }
@@ -195,6 +197,12 @@ impl PasswordPool {
     pub fn refusing(mut self, service_names: impl IntoIterator<Item = String>) -> Self {
         self.policy = Arc::new(PasswordPolicy::new(self.settings.min_length, service_names));
         self
+    }
+
+    /// Returns true if the hash of a stranger would be turned away at this moment, before anything
+    /// is counted for it. Known and unknown names are turned away alike.
+    pub fn sheds_strangers(&self) -> bool {
+        self.turns.is_full(Asker::Stranger)
     }
 
     /// What is asked of a new password.
@@ -207,7 +215,8 @@ impl PasswordPool {
     pub async fn accepts(&self, password: &Secret, whose: &Identity) -> Result<(), NotTaken> {
         let (policy, whose) = (Arc::clone(&self.policy), whose.clone());
         let input = normalised(password);
-        let verdict = self.run(move |_memory| Ok(policy.check(&input, &whose))).await?;
+        let check = move |_memory: &mut _| Ok(policy.check(&input, &whose));
+        let verdict = self.run(Asker::Known, check).await?;
         Ok(verdict?)
     }
 
@@ -228,7 +237,8 @@ impl PasswordPool {
         let pepper = self.keys.pepper().cloned().ok_or(HashError::Broken("no pepper"))?;
         let pepper_id = pepper.id.clone();
         let input = normalised(password);
-        let tag = self.run(move |m| compute(m, cost, &pepper, input.as_bytes(), &salt)).await?;
+        let work = move |m: &mut _| compute(m, cost, &pepper, input.as_bytes(), &salt);
+        let tag = self.run(Asker::Known, work).await?;
         let Cost { memory_kib, passes, lanes } = cost;
         let phc = format!(
             "$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${}${}",
@@ -244,6 +254,7 @@ impl PasswordPool {
         &self,
         password: &Secret,
         stored: Option<&PasswordRecord>,
+        asker: Asker,
     ) -> Result<PasswordVerdict, HashError> {
         let current = self.keys.pepper().ok_or(HashError::Broken("no pepper"))?;
         let pepper = stored.map(|r| self.pepper_of(&r.pepper_id)).transpose()?;
@@ -257,8 +268,8 @@ impl PasswordPool {
         let outdated = cost != self.settings.cost || pepper.id != current.id;
         let input = normalised(password);
         let too_long = input.chars().count() > MAX_LENGTH;
-        let computed =
-            self.run(move |m| compute(m, cost, &pepper, input.as_bytes(), &salt)).await?;
+        let work = move |m: &mut _| compute(m, cost, &pepper, input.as_bytes(), &salt);
+        let computed = self.run(asker, work).await?;
         let equal = bool::from(computed.as_slice().ct_eq(&tag));
         if real && equal && !too_long {
             Ok(PasswordVerdict::Right { outdated })
@@ -290,7 +301,7 @@ impl PasswordPool {
         let pepper_id = pepper.id.clone();
         let codes = codes.to_vec();
         let hashes = self
-            .run(move |m| {
+            .run(Asker::Known, move |m| {
                 codes
                     .iter()
                     .map(|c| recovery_hash(m, &pepper, c, &salt))
@@ -306,6 +317,7 @@ impl PasswordPool {
         &self,
         code: &RecoveryCode,
         set: Option<(&str, &str)>,
+        asker: Asker,
     ) -> Result<Option<RecoveryHash>, HashError> {
         let pepper = set.map(|(_, pepper_id)| self.pepper_of(pepper_id)).transpose()?;
         let known = set.zip(pepper).and_then(|((salt, _), pepper)| {
@@ -320,24 +332,21 @@ impl PasswordPool {
             ),
         };
         let code = code.clone();
-        let hash = self.run(move |m| recovery_hash(m, &pepper, &code, &salt)).await?;
+        let hash = self.run(asker, move |m| recovery_hash(m, &pepper, &code, &salt)).await?;
         Ok(real.then_some(hash))
     }
 
     /// Runs `job` with a memory of its own when its turn comes.
     async fn run<T: Send + 'static>(
         &self,
+        asker: Asker,
         job: impl FnOnce(&mut Vec<Block>) -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, HashError> {
-        let place = Place::take(&self.inside, self.settings.threads + self.settings.queue)?;
-        let turn = Arc::clone(&self.turns)
-            .acquire_owned()
-            .await
-            .map_err(|_closed| HashError::Broken("the pool is closed"))?;
+        let turn = self.turns.take(asker).await.map_err(|_full| HashError::Busy)?;
         let memories = Arc::clone(&self.memories);
-        // The blocking thread owns place and turn: a client that goes away frees neither early.
+        // The blocking thread owns the turn: a client that goes away does not free it early.
         tokio::task::spawn_blocking(move || {
-            let _held = (place, turn);
+            let _held = turn;
             let mut memory = memories.lock().pop().unwrap_or_default();
             let result = job(&mut memory);
             memories.lock().push(memory);
@@ -357,25 +366,6 @@ fn recovery_hash(
 ) -> Result<RecoveryHash, HashError> {
     let tag = compute(memory, Cost::FLOOR, pepper, code.reveal().as_bytes(), salt)?;
     Ok(RecoveryHash(data_encoding::HEXLOWER.encode(tag.as_slice())))
-}
-
-/// A place in the pool, computing or waiting.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(inside: &Arc<AtomicUsize>, most: usize) -> Result<Self, HashError> {
-        if inside.fetch_add(1, Ordering::AcqRel) >= most {
-            inside.fetch_sub(1, Ordering::AcqRel);
-            return Err(HashError::Busy);
-        }
-        Ok(Self(Arc::clone(inside)))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 #[cfg(test)]
@@ -402,7 +392,7 @@ mod tests {
         assert!(record.phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
         let verify = |p: &'static str| {
             let (pool, record) = (&pool, &record);
-            async move { pool.verify(&secret(p), Some(record)).await.unwrap() }
+            async move { pool.verify(&secret(p), Some(record), Asker::Known).await.unwrap() }
         };
         assert_eq!(verify("correct horse").await, PasswordVerdict::Right { outdated: false });
         assert_eq!(verify("correct horse ").await, PasswordVerdict::Wrong);
@@ -412,7 +402,10 @@ mod tests {
     #[tokio::test]
     async fn nothing_matches_where_no_password_is_stored() {
         let pool = pool(Cost::FLOOR, 4, &material());
-        assert_eq!(pool.verify(&secret("x"), None).await.unwrap(), PasswordVerdict::Wrong);
+        assert_eq!(
+            pool.verify(&secret("x"), None, Asker::Known).await.unwrap(),
+            PasswordVerdict::Wrong
+        );
     }
 
     #[tokio::test]
@@ -421,8 +414,9 @@ mod tests {
             pool(Cost::FLOOR, 4, &material()).hash(&secret("correct horse")).await.unwrap();
         let mut other = material();
         other.pepper[0].bytes = Zeroizing::new([7; 32]);
-        let verdict =
-            pool(Cost::FLOOR, 4, &other).verify(&secret("correct horse"), Some(&record)).await;
+        let verdict = pool(Cost::FLOOR, 4, &other)
+            .verify(&secret("correct horse"), Some(&record), Asker::Known)
+            .await;
         assert_eq!(verdict.unwrap(), PasswordVerdict::Wrong);
     }
 
@@ -431,8 +425,9 @@ mod tests {
         let mut record =
             pool(Cost::FLOOR, 4, &material()).hash(&secret("correct horse")).await.unwrap();
         "another".clone_into(&mut record.pepper_id);
-        let verdict =
-            pool(Cost::FLOOR, 4, &material()).verify(&secret("correct horse"), Some(&record)).await;
+        let verdict = pool(Cost::FLOOR, 4, &material())
+            .verify(&secret("correct horse"), Some(&record), Asker::Known)
+            .await;
         assert!(matches!(verdict, Err(HashError::Broken(_))), "{verdict:?}");
     }
 
@@ -441,7 +436,8 @@ mod tests {
         let record =
             pool(Cost::FLOOR, 4, &material()).hash(&secret("correct horse")).await.unwrap();
         let dearer = pool(Cost { passes: 3, ..Cost::FLOOR }, 4, &material());
-        let verdict = dearer.verify(&secret("correct horse"), Some(&record)).await.unwrap();
+        let verdict =
+            dearer.verify(&secret("correct horse"), Some(&record), Asker::Known).await.unwrap();
         assert_eq!(verdict, PasswordVerdict::Right { outdated: true });
     }
 
@@ -449,7 +445,8 @@ mod tests {
     async fn composed_and_decomposed_letters_are_one_password() {
         let pool = pool(Cost::FLOOR, 4, &material());
         let record = pool.hash(&secret("caf\u{e9} au lait")).await.unwrap();
-        let verdict = pool.verify(&secret("cafe\u{301} au lait"), Some(&record)).await.unwrap();
+        let verdict =
+            pool.verify(&secret("cafe\u{301} au lait"), Some(&record), Asker::Known).await.unwrap();
         assert_eq!(verdict, PasswordVerdict::Right { outdated: false });
     }
 
@@ -459,7 +456,9 @@ mod tests {
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..8 {
             let pool = Arc::clone(&pool);
-            tasks.spawn(async move { pool.verify(&secret("x"), None).await.is_ok() });
+            tasks.spawn(
+                async move { pool.verify(&secret("x"), None, Asker::Stranger).await.is_ok() },
+            );
         }
         let done = tasks.join_all().await;
         assert!(done.contains(&true), "those within the bounds are served");

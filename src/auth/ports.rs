@@ -3,12 +3,14 @@
 //!
 //! Durable (`Accounts`, `Factors`, `Guesses`, `Tickets`, `PasswordResets`, `Audit`,
 //! `AccessTokens`) lives in SQL.
-//! Short-lived (`PendingLogins`, `Sessions`, `Attempts`, `Refusals`) lives in Redis, or in the embedded store on
+//! Short-lived (`PendingLogins`, `Sessions`, `Attempts`, `SeenNetworks`, `Refusals`)
+//! lives in Redis, or in the embedded store on
 //! one machine. Losing the short-lived store signs people out; it never loses a factor and never
 //! reopens a used code.
 
 mod access_tokens;
 mod guesses;
+mod networks;
 
 use std::time::Duration;
 
@@ -32,6 +34,7 @@ use crate::base::id::{AccountId, FactorId, SessionId};
 
 pub use self::access_tokens::AccessTokens;
 pub use self::guesses::Guesses;
+pub use self::networks::SeenNetworks;
 
 /// A store did not do what it was asked to. Whoever meets this denies.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -453,6 +456,8 @@ pub trait Attempts: Send + Sync {
     /// Counts one try under each key in one step, unless one of them still has to wait: then none
     /// is counted, and the longest wait is returned.
     async fn pace(&self, keys: &[(AttemptKey, Pace)], now: Timestamp) -> Stored<Verdict>;
+    /// Time that each paced key still has to wait, zero where it need not. Counts nothing.
+    async fn waits(&self, keys: &[AttemptKey], now: Timestamp) -> Stored<Vec<Duration>>;
     /// Takes back one counted try: it was no wrong guess. Where the key names the request whose try
     /// it is, the wait which that very try brought goes with it, in one step; any other wait stays.
     async fn forgive(&self, keys: &[AttemptKey]) -> Stored<()>;

@@ -59,6 +59,10 @@ pub struct PendingLogin {
     pub return_to: String,
     /// The authenticator offered for enrolment, where the account has none yet.
     pub enrolment: Option<ProvisionalTotp>,
+    /// Stands for the name that was typed, where the app checked the password: it need not be that of
+    /// the account.
+    #[serde(default)]
+    pub typed_name: Option<String>,
     /// What the app gave out where it checked the password, sealed to this login.
     #[serde(default)]
     pub held: Option<String>,

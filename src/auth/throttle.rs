@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use super::account::LoginName;
 use super::keys::KeyRing;
 use super::token::{HashedToken, TicketToken};
 use super::totp::TimeStep;
@@ -27,9 +26,21 @@ pub const RECOVERY_SETS: Budget = Budget { tries: 10, window: Duration::from_min
 /// and addresses, before the rest is only counted: a flood of guesses must not fill the disk.
 pub const GUESS_ROWS: Budget = Budget { tries: 300, window: Duration::from_mins(10) };
 
+/// The same within a day: the window above begins anew 144 times.
+pub const GUESS_ROWS_A_DAY: Budget = Budget { tries: 3000, window: Duration::from_hours(24) };
+
 /// Rows of the audit trail about right passwords of one account: each costs its sender a hash and
 /// nothing else.
 pub const RIGHT_ROWS: Budget = Budget { tries: 20, window: Duration::from_mins(10) };
+
+/// The same within a day.
+pub const RIGHT_ROWS_A_DAY: Budget = Budget { tries: 200, window: Duration::from_hours(24) };
+
+/// Time for which a network stays known to an account that passed both factors from there.
+pub const NETWORK_LIVES: Duration = Duration::from_hours(30 * 24);
+
+/// Networks known to one name; the oldest go first.
+pub const NETWORKS_MOST: u32 = 16;
 
 /// Guesses at the secret of an enrolment in progress, which the browser has been shown: they give
 /// nothing away, and are bounded all the same.
@@ -166,27 +177,77 @@ impl Default for Budgets {
     }
 }
 
+/// A name and a network, as far as a store knows them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NetworkDigest {
+    /// Stands for the name.
+    pub name: String,
+    /// Stands for the network.
+    pub network: String,
+}
+
+impl NetworkDigest {
+    /// Of a folded name and the network of `ip`.
+    pub fn new(keys: &KeyRing, folded: &str, ip: ClientIp) -> Self {
+        let network = keys.name_digest(&format!("network {}", ip.network()));
+        Self { name: keys.name_digest(folded), network }
+    }
+}
+
+/// An account that passed both factors from a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenNetwork {
+    /// The account.
+    pub account: AccountId,
+    /// When it last did.
+    pub at: Timestamp,
+}
+
 /// What a counter is kept under.
+///
+/// Keys of strangers' tries stand for one of about a million groups of names or networks: a flood of
+/// new names and addresses fills no store. Two of them share a counter by chance only, as the groups
+/// are made with a key of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AttemptKey {
     text: String,
+    /// Anyone can have it counted, as often as they like.
+    of_strangers: bool,
     /// The request whose try it is, where the wait that it brings may have to be taken back.
     by: Option<RequestId>,
 }
 
 impl AttemptKey {
     fn new(text: String) -> Self {
-        Self { text, by: None }
+        Self { text, of_strangers: false, by: None }
+    }
+
+    fn of_strangers(text: String) -> Self {
+        Self { text, of_strangers: true, by: None }
+    }
+
+    fn group(kind: &str, keys: &KeyRing, of: &str) -> Self {
+        let digest = keys.name_digest(of);
+        Self::of_strangers(format!("{kind}:{}", digest.get(..5).unwrap_or_default()))
+    }
+
+    fn network(kind: &str, keys: &KeyRing, ip: ClientIp) -> Self {
+        Self::group(kind, keys, &ip.network().to_string())
     }
 
     /// Wrong passwords from the network of `ip`.
-    pub fn address(ip: ClientIp) -> Self {
-        Self::new(format!("address:{}", ip.network()))
+    pub fn address(keys: &KeyRing, ip: ClientIp) -> Self {
+        Self::network("address", keys, ip)
     }
 
-    /// Wrong passwords for `name`, known or not.
-    pub fn name(keys: &KeyRing, name: &LoginName) -> Self {
-        Self::new(format!("name:{}", keys.name_digest(name.as_str())))
+    /// Wrong passwords for a folded name ([`super::account::TypedName`]), known or not.
+    pub fn name(keys: &KeyRing, folded: &str) -> Self {
+        Self::group("name", keys, folded)
+    }
+
+    /// Wrong passwords for `account` from a network where it has signed in.
+    pub fn from_network(account: AccountId, network: &NetworkDigest) -> Self {
+        Self::new(format!("from_network:{account}:{}", network.network))
     }
 
     /// Wrong passwords for `account` from a browser that it knows.
@@ -201,7 +262,7 @@ impl AttemptKey {
 
     /// Wrong passwords from unknown browsers, over all names.
     pub fn spray() -> Self {
-        Self::new("spray".to_owned())
+        Self::of_strangers("spray".to_owned())
     }
 
     /// Wrong second factors of `account`, for which nothing durable counts.
@@ -220,8 +281,8 @@ impl AttemptKey {
     }
 
     /// Links that do not work, opened from the network of `ip`.
-    pub fn ticket(ip: ClientIp) -> Self {
-        Self::new(format!("ticket:{}", ip.network()))
+    pub fn ticket(keys: &KeyRing, ip: ClientIp) -> Self {
+        Self::network("ticket", keys, ip)
     }
 
     /// Wrong passwords typed behind one ticket.
@@ -250,13 +311,18 @@ impl AttemptKey {
     }
 
     /// Long-lived tokens from the network of `ip` that were not let through.
-    pub fn wrong_app_tokens(ip: ClientIp) -> Self {
-        Self::new(format!("app_tokens:{}", ip.network()))
+    pub fn wrong_app_tokens(keys: &KeyRing, ip: ClientIp) -> Self {
+        Self::network("app_tokens", keys, ip)
     }
 
     /// Rows of one event in the audit trail.
     pub fn rows(event: &'static str) -> Self {
-        Self::new(format!("audit_rows:{event}"))
+        Self::of_strangers(format!("audit_rows:{event}"))
+    }
+
+    /// The same within a day.
+    pub fn rows_a_day(event: &'static str) -> Self {
+        Self::of_strangers(format!("audit_rows_a_day:{event}"))
     }
 
     /// Rows of one event about `account` in the audit trail.
@@ -264,10 +330,15 @@ impl AttemptKey {
         Self::new(format!("audit_rows:{event}:{account}"))
     }
 
+    /// The same within a day.
+    pub fn rows_about_a_day(event: &'static str, account: AccountId) -> Self {
+        Self::new(format!("audit_rows_a_day:{event}:{account}"))
+    }
+
     /// Whether the trail tells already that this key's tries are refused.
     #[must_use]
     pub fn refused(&self) -> Self {
-        Self::new(format!("refused:{}", self.text))
+        Self { text: format!("refused:{}", self.text), of_strangers: self.of_strangers, by: None }
     }
 
     /// The same for the try of one request: the wait that this very try brings can be taken back
@@ -280,12 +351,18 @@ impl AttemptKey {
     /// The same for no try in particular.
     #[must_use]
     pub fn by_any(&self) -> Self {
-        Self { text: self.text.clone(), by: None }
+        Self { by: None, ..self.clone() }
     }
 
     /// Whose try it is.
     pub fn request(&self) -> Option<RequestId> {
         self.by
+    }
+
+    /// Returns true if anyone can have it counted, as often as they like: such counters never delay
+    /// what people with a proof wait for.
+    pub fn is_of_strangers(&self) -> bool {
+        self.of_strangers
     }
 
     /// Its text.

@@ -15,7 +15,6 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_rustls::TlsConnector;
 
 use super::client_tls::client_config;
@@ -24,12 +23,17 @@ use super::settings::{AppSettings, HostPattern, UpstreamAddress, UpstreamName, U
 use super::upstream::BadUpstream;
 use crate::auth::app_sign_in::{AppAnswer, AppPolicy, AppSignIn, Held, NoAnswer, Relayed, Typed};
 use crate::auth::audit::Caller;
+use crate::auth::turns::{Asker, Turn, TurnLimits, Turns};
 use crate::gate::dialect::{Dialect, MOST_BYTES, Verdict};
 
 /// The longest that an app may take to answer to a sign-in.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// Sign-ins that one app is asked about at once: each has a connection of its own.
 const MOST_AT_ONCE: usize = 64;
+/// Those of strangers: the others are kept for callers who have signed in here before.
+const STRANGERS_AT_ONCE: usize = 48;
+/// Strangers that may wait for their turn.
+const MOST_WAITING: usize = 256;
 /// The longest that one more waits for its turn.
 const TURN_TIME: Duration = Duration::from_secs(2);
 /// For a sign-out that nobody waits for.
@@ -51,7 +55,7 @@ struct Callable {
     tls: Option<TlsConnector>,
     next: AtomicUsize,
     /// It stays the same from one configuration to the next.
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
 }
 
 impl std::fmt::Debug for Callable {
@@ -116,11 +120,19 @@ fn callables(
                 own_name: app.upstream.name.as_ref().and_then(OwnName::new),
                 tls,
                 next: AtomicUsize::new(0),
-                turns: turns.unwrap_or_else(|| Arc::new(Semaphore::new(MOST_AT_ONCE))),
+                turns: turns.unwrap_or_else(new_turns),
             };
             Ok((app.name.clone(), Arc::new(callable)))
         })
         .collect()
+}
+
+fn new_turns() -> Arc<Turns> {
+    Turns::new(TurnLimits {
+        at_once: MOST_AT_ONCE,
+        at_once_strangers: STRANGERS_AT_ONCE,
+        queue: MOST_WAITING,
+    })
 }
 
 fn connector(upstream: &UpstreamSettings) -> Result<TlsConnector, String> {
@@ -129,8 +141,8 @@ fn connector(upstream: &UpstreamSettings) -> Result<TlsConnector, String> {
 
 impl Callable {
     /// A turn to ask the app; nothing where too many have theirs.
-    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
-        let turn = tokio::time::timeout(TURN_TIME, self.turns.acquire()).await;
+    async fn turn(&self, asker: Asker) -> Option<Turn> {
+        let turn = tokio::time::timeout(TURN_TIME, self.turns.take(asker)).await;
         turn.ok()?.ok()
     }
 
@@ -268,12 +280,18 @@ impl AppSignIn for AppCalls {
         self.get(app)?.policy
     }
 
-    async fn ask(&self, app: &str, typed: &Typed, caller: &Caller) -> Result<AppAnswer, NoAnswer> {
+    async fn ask(
+        &self,
+        app: &str,
+        typed: &Typed,
+        caller: &Caller,
+        asker: Asker,
+    ) -> Result<AppAnswer, NoAnswer> {
         let silent = |reason: String| NoAnswer::Silent { app: app.to_owned(), reason };
         let Some(callable) = self.get(app) else {
             return Err(silent("it is not configured any more".to_owned()));
         };
-        let turn = callable.turn().await.ok_or(NoAnswer::Busy)?;
+        let turn = callable.turn(asker).await.ok_or(NoAnswer::Busy)?;
         let answer = callable.sign_in(typed, caller).await.map_err(silent)?;
         drop(turn);
         match callable.dialect.verdict(&answer) {

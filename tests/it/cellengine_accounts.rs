@@ -249,3 +249,31 @@ async fn an_operator_is_told_that_removing_somebody_of_an_app_keeps_nobody_out()
     assert_eq!(kept.status, 403, "{}", kept.text());
     assert_eq!(out.fetch(LIST).await.status, 401);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guesses_at_a_name_that_is_none_of_ours_are_counted_like_any_other() {
+    let site = Site::start().await;
+    let asked = async || {
+        let all = site.app.requests().await;
+        all.iter().filter(|r| r["target"] == "/api/v1/signin").count()
+    };
+    for names in [
+        ["ada lovelace", " Ada Lovelace ", "ADA  LOVELACE", "ada\u{a0}lovelace"],
+        ["lovelace,ada", "Lovelace,Ada", "LOVELACE,ADA ", "lovelace\u{ff0c}ada"],
+        ["lab:ada", "Lab:Ada", "LAB:ADA", "lab:\u{200b}ada"],
+        ["ada;x", "Ada;X", "\u{e1}da;x", " ada;x"],
+    ] {
+        let before = asked().await;
+        let mut refused = 0;
+        for guess in 0..12 {
+            let mut browser = site.at("localhost");
+            browser.from = [127, 0, 7, guess].into();
+            let name = names[usize::from(guess) % names.len()];
+            let form = [("username", name), ("password", "not the right one")];
+            refused += u32::from(browser.submit("/_auth/login", &form).await.status == 429);
+        }
+        let reached = asked().await - before;
+        assert!(reached <= 5, "{names:?}: {reached} of 12 reached the app");
+        assert!(refused >= 7, "{names:?}: {refused}");
+    }
+}

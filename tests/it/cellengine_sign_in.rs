@@ -45,10 +45,16 @@ async fn a_toolkit_gets_in_with_its_two_posts_right_after_a_stranger_guessed() {
         script(&mut toolkit, "alice", &codes.next().await).await;
         toolkit.jar.clear();
     }
-    // The stranger is where they were: one more guess, and then a wait for everybody, right or not.
+    // The stranger is where they were: one more guess, and then a wait for everybody from a network
+    // where alice never signed in, right or not.
     assert_eq!(guess(&lab, 11).await, 401);
     assert_eq!(guess(&lab, 12).await, 429);
-    assert_eq!(post_sign_in(&mut toolkit, &typed("alice")).await.status, 429);
+    let mut elsewhere = client(&lab.two, "localhost", 101);
+    assert_eq!(post_sign_in(&mut elsewhere, &typed("alice")).await.status, 429);
+    for _ in 0..12 {
+        let asked = post_sign_in(&mut toolkit, &typed("alice")).await;
+        assert_eq!(asked.status, 400, "a code is asked for: {}", asked.text());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

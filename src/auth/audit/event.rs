@@ -140,10 +140,12 @@ pub enum Event {
     },
     /// So many rows of one event were written that the next are left out, and only counted.
     RowsLeftOut {
-        /// Of which event.
+        /// The event.
         event: &'static str,
-        /// For how many seconds.
+        /// Seconds until rows may be written again; 0 in the row that tells how many there were.
         seconds: u64,
+        /// Rows left out by this process since the last such row; 0 in the row that begins it.
+        rows: u64,
     },
     /// Both proofs were given; a session began.
     SignedIn {
@@ -419,7 +421,7 @@ impl Event {
             Self::PasswordSpray { wrong, seconds } => {
                 json!({ "wrong": wrong, "seconds": seconds })
             }
-            Self::RowsLeftOut { event, seconds } => json!({ "event": event, "seconds": seconds }),
+            Self::RowsLeftOut { event, seconds, rows } => left_out(event, *seconds, *rows),
             Self::SignedIn { session, factor: _, app, new_browser } => {
                 json!({ "session": session, "app": app, "new_browser": new_browser })
             }
@@ -481,4 +483,8 @@ fn members(fields: Value) -> Map<String, Value> {
             Map::new()
         }
     }
+}
+
+fn left_out(event: &str, seconds: u64, rows: u64) -> Value {
+    json!({ "event": event, "seconds": seconds, "rows": rows })
 }

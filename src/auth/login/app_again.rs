@@ -6,6 +6,7 @@ use super::{LoginError, LoginService};
 use crate::auth::app_sign_in::{AppAnswer, Typed};
 use crate::auth::audit::Caller;
 use crate::auth::stage::PasswordProof;
+use crate::auth::turns::Asker;
 use crate::base::id::AccountId;
 
 /// What comes of a password, whoever checks it.
@@ -33,7 +34,7 @@ impl LoginService {
         typed: Typed,
         caller: &Caller,
     ) -> Result<Checked, LoginError> {
-        let (answer, _code_taken) = self.ask_app(app, typed, caller).await;
+        let (answer, _code_taken) = self.ask_app(app, typed, caller, Asker::Known).await;
         match answer? {
             AppAnswer::Accepted { subject, held, .. } => {
                 self.deps.apps.give_up(app, held);

@@ -1,18 +1,18 @@
 //! The first factor where the app itself checks it: what it says is believed for its own people, and
 //! whose account it is goes by the id the app has for them, never by what was typed.
 
-use super::events::throttled;
+use super::events::{rows, throttled};
 use super::guesses::{MayTry, Tried};
 use super::{
     AppRef, FirstFactor, FirstFactorAttempt, LoginError, LoginService, SecondFactor, SignedIn,
 };
-use crate::auth::account::{Account, Identity, LoginName, NewAccount};
+use crate::auth::account::{Account, Identity, LoginName, NewAccount, TypedName};
 use crate::auth::app_sign_in::{AppAnswer, AppPolicy, Held, NoAnswer, Relayed, Subject, Typed};
 use crate::auth::audit::{Caller, Context, Event, Guess};
 use crate::auth::session::{BegunWith, PendingLogin, Session};
 use crate::auth::stage::{Factor, Login, PasswordProof, PasswordVerified, SecondFactorProof};
-use crate::auth::throttle::{AttemptKey, GUESS_ROWS};
 use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
+use crate::auth::turns::Asker;
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
@@ -89,26 +89,25 @@ impl LoginService {
         attempt: AppAttempt,
     ) -> Result<ByApp, LoginError> {
         let AppAttempt { typed, caller, return_to, by_client } = attempt;
-        let name = LoginName::parse(&typed.name).ok();
-        let digest = name.as_ref().map(|name| self.deps.keys.name_digest(name.as_str()));
-        let tried = match self.may_try_password(&caller, name.as_ref()).await? {
+        let name = TypedName::new(&typed.name);
+        let digest = self.deps.keys.name_digest(name.folded());
+        let tried = match self.may_try_at_app(&caller, &name).await? {
             MayTry::Yes(tried) => tried,
             MayTry::Wait { wait, keys } => {
-                let event = throttled(Guess::Password, wait, digest);
+                let event = throttled(Guess::Password, wait, Some(digest));
                 self.record_throttled(&keys, event, wait, &Context::unknown(&caller)).await?;
                 return Ok(ByApp::Wait(wait));
             }
         };
         // Before the app is asked: what ends sessions meanwhile ends this login too.
         let asked_at = self.now();
-        let (asked, code_taken) = self.ask_app(app.name, typed, &caller).await;
+        let (asked, code_taken) = self.ask_app(app.name, typed, &caller, tried.asker).await;
         self.take_back(&tried, &asked).await?;
         match asked {
             Err(none) => Err(none.into()),
             Ok(AppAnswer::CodeWanted(answer)) => Ok(ByApp::CodeWanted(answer)),
             Ok(AppAnswer::Undecided(answer)) => Ok(ByApp::Undecided(answer)),
             Ok(AppAnswer::Refused(answer)) => {
-                let digest = digest.unwrap_or_default();
                 self.record_wrong_password(&caller, None, digest).await?;
                 self.watch_for_spray(&tried, &caller).await?;
                 Ok(ByApp::Refused(answer))
@@ -116,7 +115,7 @@ impl LoginService {
             Ok(AppAnswer::Accepted { subject, held, answer }) => {
                 let accepted = Accepted { subject, code_taken, held, answer };
                 let Some(account) =
-                    self.account_at(app, policy, &accepted.subject, name, &caller).await?
+                    self.account_at(app, policy, &accepted.subject, name.login(), &caller).await?
                 else {
                     self.deps.apps.give_up(app.name, accepted.held);
                     return Ok(ByApp::Stranger);
@@ -130,6 +129,7 @@ impl LoginService {
                     expires_at: self.now().plus(self.pending_lives()),
                     return_to,
                     enrolment: None,
+                    typed_name: Some(digest),
                     held: None,
                     spent: false,
                 };
@@ -163,13 +163,14 @@ impl LoginService {
         app: &str,
         mut typed: Typed,
         caller: &Caller,
+        asker: Asker,
     ) -> (Result<AppAnswer, NoAnswer>, bool) {
         let code = typed.code.take();
-        let first = self.deps.apps.ask(app, &typed, caller).await;
+        let first = self.deps.apps.ask(app, &typed, caller, asker).await;
         match (first, code) {
             (Ok(AppAnswer::CodeWanted(_)), Some(code)) => {
                 typed.code = Some(code);
-                let second = self.deps.apps.ask(app, &typed, caller).await;
+                let second = self.deps.apps.ask(app, &typed, caller, asker).await;
                 let taken = matches!(second, Ok(AppAnswer::Accepted { .. }));
                 // Asked for again, it was wrong: a guess like any other, and counted as one.
                 let second = match second {
@@ -224,7 +225,7 @@ impl LoginService {
         app: AppRef<'_>,
         policy: AppPolicy,
         subject: &Subject,
-        typed: Option<LoginName>,
+        typed: Option<&LoginName>,
         caller: &Caller,
     ) -> Result<Option<Account>, LoginError> {
         let known = self.deps.app_accounts.by_subject(app.name, subject).await?;
@@ -234,15 +235,15 @@ impl LoginService {
         if !policy.provision {
             let event =
                 Event::AppUserUnknown { app: app.name.to_owned(), subject: subject.to_string() };
-            let key = AttemptKey::rows(event.name());
-            self.record_within(&[(key, GUESS_ROWS)], event, &Context::unknown(caller)).await?;
+            let budgets = rows(event.name());
+            self.record_within(&budgets, event, &Context::unknown(caller)).await?;
             return Ok(None);
         }
         let at_app = format!("{subject}@{}", app.name);
         let derived = [subject.as_str(), &at_app];
         let derived = derived.into_iter().filter_map(|name| LoginName::parse(name).ok());
         let free = |name: &LoginName| !self.deps.reserved.contains(name);
-        for name in typed.into_iter().chain(derived).filter(free) {
+        for name in typed.cloned().into_iter().chain(derived).filter(free) {
             let identity = Identity {
                 account: AccountId::random(self.random())?,
                 display_name: name.to_string(),

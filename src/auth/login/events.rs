@@ -1,13 +1,18 @@
 //! What the use cases write to the audit trail, and what keeps a flood of guesses from filling it.
 
+use std::collections::HashMap;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::service::count_failure;
 use super::{LoginError, LoginService};
 use crate::auth::account::Identity;
 use crate::auth::audit::{Asked, Caller, Context, Event, Guess};
 use crate::auth::ports::LinkEnded;
-use crate::auth::throttle::{AttemptKey, Budget, GUESS_ROWS, RIGHT_ROWS, Verdict};
+use crate::auth::throttle::{
+    AttemptKey, Budget, GUESS_ROWS, GUESS_ROWS_A_DAY, RIGHT_ROWS, RIGHT_ROWS_A_DAY, Verdict,
+};
 
 /// Rows about guesses refused for one name, network or account are no nearer to each other than this,
 /// however short the waits.
@@ -74,9 +79,13 @@ impl LoginService {
         who: &Identity,
     ) -> Result<(), LoginError> {
         let event = Event::PasswordRight;
-        let key = AttemptKey::rows_about(event.name(), who.account);
+        let (name, account) = (event.name(), who.account);
+        let budgets = [
+            (AttemptKey::rows_about(name, account), RIGHT_ROWS),
+            (AttemptKey::rows_about_a_day(name, account), RIGHT_ROWS_A_DAY),
+        ];
         let context = Context::person(caller, who);
-        self.record_capped(key, RIGHT_ROWS, event, &context, &context).await
+        self.record_capped(budgets, event, &context, &context).await
     }
 
     /// What a person did without the one-time link that was for it ended that link.
@@ -100,27 +109,41 @@ impl LoginService {
         let unknown = Context::unknown(caller);
         let context = known.map(|who| Context::person(caller, who));
         let context = context.as_ref().unwrap_or(&unknown);
-        let key = AttemptKey::rows(event.name());
-        self.record_capped(key, GUESS_ROWS, event, context, &unknown).await
+        self.record_capped(rows(event.name()), event, context, &unknown).await
     }
 
-    /// Writes `event` within `budget`, and beyond it one row in the context `beyond`.
+    /// Writes `event` within `budgets`, and beyond them one row in the context `beyond`.
     async fn record_capped(
         &self,
-        key: AttemptKey,
-        budget: Budget,
+        budgets: [(AttemptKey, Budget); 2],
         event: Event,
         context: &Context,
         beyond: &Context,
     ) -> Result<(), LoginError> {
+        let [(key, _), _] = &budgets;
         let refused = key.refused();
-        match self.deps.attempts.count(&[(key, budget)], self.now()).await? {
-            Verdict::Go => self.record(event, context).await,
+        match self.deps.attempts.count(&budgets, self.now()).await? {
+            Verdict::Go => {
+                self.tell_left_out(event.name()).await?;
+                self.record(event, context).await
+            }
             Verdict::Wait(wait) => {
-                let left_out = Event::RowsLeftOut { event: event.name(), seconds: wait.as_secs() };
+                self.left_out.one(event.name());
+                let (name, seconds) = (event.name(), wait.as_secs());
+                let left_out = Event::RowsLeftOut { event: name, seconds, rows: 0 };
                 self.record_within(&[(refused, once(wait))], left_out, beyond).await
             }
         }
+    }
+
+    /// Writes how many rows of this event were left out in this process since the last one, if any.
+    async fn tell_left_out(&self, event: &'static str) -> Result<(), LoginError> {
+        let rows = self.left_out.take(event);
+        if rows == 0 {
+            return Ok(());
+        }
+        let event = Event::RowsLeftOut { event, seconds: 0, rows };
+        self.record(event, &Context::system()).await
     }
 
     /// Guesses that are refused unseen: one row until they may go on, the rest is counted.
@@ -135,7 +158,7 @@ impl LoginService {
         count_failure("throttled");
         let apart = wait.max(THROTTLED_ROWS_APART);
         let mut keys: Vec<_> = counted.iter().map(|key| (key.refused(), once(apart))).collect();
-        keys.push((AttemptKey::rows(event.name()), GUESS_ROWS));
+        keys.extend(rows(event.name()));
         self.record_within(&keys, event, context).await
     }
 
@@ -150,6 +173,25 @@ impl LoginService {
             Verdict::Go => self.record(event, context).await,
             Verdict::Wait(_) => Ok(()),
         }
+    }
+}
+
+/// The budgets of rows about guesses without a right password.
+pub(super) fn rows(event: &'static str) -> [(AttemptKey, Budget); 2] {
+    [(AttemptKey::rows(event), GUESS_ROWS), (AttemptKey::rows_a_day(event), GUESS_ROWS_A_DAY)]
+}
+
+/// Rows left out in this process, by event.
+#[derive(Debug, Default)]
+pub(super) struct LeftOut(Mutex<HashMap<&'static str, u64>>);
+
+impl LeftOut {
+    fn one(&self, event: &'static str) {
+        *self.0.lock().entry(event).or_default() += 1;
+    }
+
+    fn take(&self, event: &'static str) -> u64 {
+        self.0.lock().remove(event).unwrap_or_default()
     }
 }
 

@@ -3,13 +3,14 @@
 use super::events::throttled;
 use super::guesses::MayTry;
 use super::{AppRef, FirstFactor, LoginError, LoginService};
-use crate::auth::account::{Account, LoginName};
+use crate::auth::account::{Account, LoginName, TypedName};
 use crate::auth::audit::{Caller, Context, Guess};
 use crate::auth::password::PasswordVerdict;
 use crate::auth::session::{BegunWith, PendingLogin};
 use crate::auth::stage::{Login, PasswordProof};
 use crate::auth::ticket::FirstEnrolment;
 use crate::auth::token::{PendingToken, PlainToken};
+use crate::auth::turns::Asker;
 use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
 
@@ -39,12 +40,12 @@ impl LoginService {
         if let Some(policy) = self.app_policy(app.name) {
             return self.first_factor_of_page(app, policy, attempt).await;
         }
-        let name = LoginName::parse(&attempt.name).ok();
-        let digest = |name: &LoginName| self.deps.keys.name_digest(name.as_str());
-        let tried = match self.may_try_password(&attempt.caller, name.as_ref()).await? {
+        let name = TypedName::new(&attempt.name);
+        let digest = || self.deps.keys.name_digest(name.folded());
+        let tried = match self.may_try_password(&attempt.caller, &name).await? {
             MayTry::Yes(tried) => tried,
             MayTry::Wait { wait, keys } => {
-                let event = throttled(Guess::Password, wait, name.as_ref().map(digest));
+                let event = throttled(Guess::Password, wait, Some(digest()));
                 let context = Context::unknown(&attempt.caller);
                 self.record_throttled(&keys, event, wait, &context).await?;
                 return Ok(FirstFactor::Wait(wait));
@@ -52,7 +53,7 @@ impl LoginService {
         };
         // Before the account is read: a password changed while this one is hashed ends this login.
         let asked_at = self.now();
-        let checked = self.check_password(name.as_ref(), &attempt.password).await;
+        let checked = self.check_password(name.login(), &attempt.password, tried.asker).await;
         match checked {
             Ok((Some(account), Some(proof))) => {
                 self.deps.attempts.forgive(&tried.keys).await?;
@@ -65,8 +66,7 @@ impl LoginService {
             }
             Ok((account, _)) => {
                 let known = account.as_ref().map(|a| &a.identity);
-                let digest = name.as_ref().map(digest).unwrap_or_default();
-                self.record_wrong_password(&attempt.caller, known, digest).await?;
+                self.record_wrong_password(&attempt.caller, known, digest()).await?;
                 self.watch_for_spray(&tried, &attempt.caller).await?;
                 Ok(FirstFactor::Wrong)
             }
@@ -83,13 +83,14 @@ impl LoginService {
         &self,
         name: Option<&LoginName>,
         password: &Secret,
+        asker: Asker,
     ) -> Result<(Option<Account>, Option<PasswordProof>), LoginError> {
         let account = match name {
             Some(name) => self.deps.accounts.by_name(name).await?,
             None => None,
         };
         let stored = account.as_ref().and_then(|a| a.password.as_ref());
-        let verdict = self.deps.passwords.verify(password, stored).await?;
+        let verdict = self.deps.passwords.verify(password, stored, asker).await?;
         let (Some(known), PasswordVerdict::Right { outdated }) = (&account, verdict) else {
             return Ok((account, None));
         };
@@ -126,6 +127,7 @@ impl LoginService {
             expires_at: self.now().plus(self.pending_lives()),
             return_to,
             enrolment: None,
+            typed_name: None,
             held: None,
             spent: false,
         }

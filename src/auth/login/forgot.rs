@@ -7,7 +7,7 @@ use super::events::throttled;
 use super::guesses::MayTry;
 use super::second::UsedCode;
 use super::{AppRef, FirstFactor, LoginError, LoginService, SecondFactor};
-use crate::auth::account::{Account, LoginName};
+use crate::auth::account::{Account, LoginName, TypedName};
 use crate::auth::audit::{Asked, Caller, Context, Event, Guess as Guessed};
 use crate::auth::password::{NotTaken, PasswordRefused};
 use crate::auth::recovery::{RecoveryCode, RecoveryHash};
@@ -15,6 +15,7 @@ use crate::auth::reset::PasswordReset;
 use crate::auth::session::{BegunWith, PendingLogin};
 use crate::auth::stage::{Login, NewPassword, PasswordForgotten, RecoveryProof, SecondFactorProof};
 use crate::auth::token::{PendingToken, PlainToken};
+use crate::auth::turns::Asker;
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 use crate::base::secret::Secret;
@@ -53,20 +54,20 @@ impl LoginService {
         if self.app_policy(app.name).is_some() {
             return Ok(FirstFactor::Wrong);
         }
-        let name = LoginName::parse(&attempt.name).ok();
+        let name = TypedName::new(&attempt.name);
         let asked_at = self.now();
-        let digest = name.as_ref().map(|name| self.deps.keys.name_digest(name.as_str()));
-        let tried = match self.may_try_forgotten(&attempt.caller, name.as_ref()).await? {
+        let digest = self.deps.keys.name_digest(name.folded());
+        let tried = match self.may_try_forgotten(&attempt.caller, &name).await? {
             MayTry::Yes(tried) => tried,
             MayTry::Wait { wait, keys } => {
-                let event = throttled(Guessed::Recovery, wait, digest);
+                let event = throttled(Guessed::Recovery, wait, Some(digest));
                 let context = Context::unknown(&attempt.caller);
                 self.record_throttled(&keys, event, wait, &context).await?;
                 return Ok(FirstFactor::Wait(wait));
             }
         };
         let (account, used, used_before) =
-            match self.check_forgotten(name.as_ref(), &attempt.code).await {
+            match self.check_forgotten(name.login(), &attempt.code, tried.asker).await {
                 Ok(checked) => checked,
                 Err(error) => {
                     // No verdict was reached: this was no wrong guess.
@@ -76,7 +77,7 @@ impl LoginService {
             };
         let Some((account, (proof, left))) = account.as_ref().zip(used) else {
             let known = account.as_ref().map(|a| &a.identity);
-            self.record_wrong_recovery(&attempt.caller, known, digest.unwrap_or_default()).await?;
+            self.record_wrong_recovery(&attempt.caller, known, digest).await?;
             if used_before {
                 // No guess: a copy of the form that used it, for one.
                 self.deps.attempts.forgive(&tried.keys).await?;
@@ -109,6 +110,7 @@ impl LoginService {
             expires_at: self.now().plus(self.pending_lives()),
             return_to,
             enrolment: None,
+            typed_name: None,
             held: None,
             spent: false,
         }
@@ -121,6 +123,7 @@ impl LoginService {
         &self,
         name: Option<&LoginName>,
         code: &RecoveryCode,
+        asker: Asker,
     ) -> Result<(Option<Account>, Option<(RecoveryProof, u32)>, bool), LoginError> {
         let account = match name {
             Some(name) => self.deps.accounts.by_name(name).await?,
@@ -128,7 +131,7 @@ impl LoginService {
         };
         let forgetful = |a: &&Account| !a.disabled && a.password.is_some();
         let able = account.as_ref().filter(forgetful).map(Account::id);
-        let used = self.use_recovery_code(able, code).await?;
+        let used = self.use_recovery_code(able, code, asker).await?;
         let proof = match (able, &used) {
             (Some(id), UsedCode::Now { left }) => Some((RecoveryProof::used(id), *left)),
             _ => None,
@@ -142,12 +145,13 @@ impl LoginService {
         &self,
         account: Option<AccountId>,
         code: &RecoveryCode,
+        asker: Asker,
     ) -> Result<UsedCode, LoginError> {
         let nobody = AccountId::random(self.random())?;
         let id = account.unwrap_or(nobody);
         let set = self.deps.factors.recovery_set(id).await?;
         let salted = set.as_ref().map(|s| (s.salt.as_str(), s.pepper_id.as_str()));
-        let hash = self.deps.passwords.hash_recovery_code(code, salted).await?;
+        let hash = self.deps.passwords.hash_recovery_code(code, salted, asker).await?;
         let hash = hash.unwrap_or_else(RecoveryHash::of_nothing);
         if let Some(left) = self.deps.factors.consume_recovery(id, &hash, self.now()).await? {
             return Ok(UsedCode::Now { left });

@@ -1,7 +1,8 @@
 //! Guesses at passwords and second factors: who has to wait, what a wrong one leads to.
 //!
-//! A browser that the account knows has a budget of its own. All others share budgets, per network
-//! and per name: so a stranger slows strangers, never the owner. Second factors are counted per
+//! A browser that the account knows has a budget of its own, and so has a network from which the
+//! account has signed in. All others share budgets, per network and per name: so a stranger slows
+//! strangers, never the owner. Second factors are counted per
 //! account in the durable store, whatever the browser, the session or the node.
 
 use std::time::Duration;
@@ -9,15 +10,16 @@ use std::time::Duration;
 use super::events::{once, throttled};
 use super::service::count_failure;
 use super::{ClockOff, LoginError, LoginService};
-use crate::auth::account::{Account, Identity, LoginName};
+use crate::auth::account::{Account, Identity, LoginName, TypedName};
 use crate::auth::audit::{Caller, Context, Event, Guess as Guessed};
 use crate::auth::browser::KnownBrowser;
 use crate::auth::stage::Factor;
 use crate::auth::throttle::{
-    AttemptKey, Budget, CLOCK_ANSWERS, Counted, Ladder, Pace, RECOVERY_MOST, Verdict,
+    AttemptKey, Budget, CLOCK_ANSWERS, Counted, Ladder, NetworkDigest, Pace, RECOVERY_MOST, Verdict,
 };
 use crate::auth::token::{HashedToken, TicketToken};
 use crate::auth::totp::{Code, PERIOD, TimeStep, TotpSecret};
+use crate::auth::turns::Asker;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId};
 
@@ -33,8 +35,8 @@ pub(super) enum MayTry {
 pub(super) struct Tried {
     /// For this try alone: what is taken back under these takes its wait along.
     pub(super) keys: Vec<AttemptKey>,
-    /// The account does not know this browser.
-    stranger: bool,
+    /// On whose behalf the password is compared.
+    pub(super) asker: Asker,
 }
 
 impl Tried {
@@ -51,11 +53,22 @@ impl LoginService {
     pub(super) async fn may_try_password(
         &self,
         caller: &Caller,
-        name: Option<&LoginName>,
+        name: &TypedName,
     ) -> Result<MayTry, LoginError> {
         let pace = self.deps.budgets.name;
-        let of_name = name.map(|name| (AttemptKey::name(&self.deps.keys, name), pace));
-        self.may_try(caller, name, of_name).await
+        let of_name = (AttemptKey::name(&self.deps.keys, name.folded()), pace);
+        let sheds = self.deps.passwords.sheds_strangers();
+        self.may_try(caller, name, (Some(of_name), sheds)).await
+    }
+
+    /// Counts a password that an app checks: the hashing pool has no part in it.
+    pub(super) async fn may_try_at_app(
+        &self,
+        caller: &Caller,
+        name: &TypedName,
+    ) -> Result<MayTry, LoginError> {
+        let of_name = (AttemptKey::name(&self.deps.keys, name.folded()), self.deps.budgets.name);
+        self.may_try(caller, name, (Some(of_name), false)).await
     }
 
     /// Counts a recovery code in place of the password. It is far too long to be guessed, so a name
@@ -63,9 +76,9 @@ impl LoginService {
     pub(super) async fn may_try_forgotten(
         &self,
         caller: &Caller,
-        name: Option<&LoginName>,
+        name: &TypedName,
     ) -> Result<MayTry, LoginError> {
-        self.may_try(caller, name, None).await
+        self.may_try(caller, name, (None, self.deps.passwords.sheds_strangers())).await
     }
 
     /// Counts a password that is typed behind a ticket: whoever holds that is no stranger, and has a
@@ -77,7 +90,7 @@ impl LoginService {
         let key = AttemptKey::behind_ticket(ticket);
         let own = [(key.clone(), self.deps.budgets.device)];
         Ok(match self.deps.attempts.count(&own, self.now()).await? {
-            Verdict::Go => MayTry::Yes(Tried { keys: vec![key], stranger: false }),
+            Verdict::Go => MayTry::Yes(Tried { keys: vec![key], asker: Asker::Known }),
             Verdict::Wait(wait) => MayTry::Wait { wait, keys: vec![key] },
         })
     }
@@ -85,31 +98,40 @@ impl LoginService {
     async fn may_try(
         &self,
         caller: &Caller,
-        name: Option<&LoginName>,
-        of_name: Option<(AttemptKey, Pace)>,
+        name: &TypedName,
+        (of_name, sheds): (Option<(AttemptKey, Pace)>, bool),
     ) -> Result<MayTry, LoginError> {
         let (budgets, now) = (self.deps.budgets, self.now());
-        if let Some(key) = self.own_budget(caller, name).await? {
+        let own = match self.budget_of_browser(caller, name.login()).await? {
+            Some(key) => Some(key),
+            None => self.budget_of_network(caller, name).await?,
+        };
+        if let Some(key) = own {
             let own = [(key.clone(), budgets.device)];
             if self.deps.attempts.count(&own, now).await? == Verdict::Go {
-                return Ok(MayTry::Yes(Tried { keys: vec![key], stranger: false }));
+                return Ok(MayTry::Yes(Tried { keys: vec![key], asker: Asker::Known }));
             }
         }
-        let mut paces = vec![(AttemptKey::address(caller.device.address), budgets.address)];
+        // Nothing is counted for a stranger whose guess will not be compared anyway.
+        if sheds {
+            return Err(LoginError::Busy);
+        }
+        let address = AttemptKey::address(&self.deps.keys, caller.device.address);
+        let mut paces = vec![(address, budgets.address)];
         paces.extend(of_name);
         let paces: Vec<_> =
             paces.into_iter().map(|(key, pace)| (key.by(caller.reference), pace)).collect();
         let verdict = self.deps.attempts.pace(&paces, now).await?;
         let keys = paces.into_iter().map(|(key, _)| key).collect();
         Ok(match verdict {
-            Verdict::Go => MayTry::Yes(Tried { keys, stranger: true }),
+            Verdict::Go => MayTry::Yes(Tried { keys, asker: Asker::Stranger }),
             Verdict::Wait(wait) => MayTry::Wait { wait, keys },
         })
     }
 
     /// The counter of this browser for the account of that name, if the account knows it. The
     /// account is looked up only where the cookie holds its name already.
-    async fn own_budget(
+    async fn budget_of_browser(
         &self,
         caller: &Caller,
         name: Option<&LoginName>,
@@ -121,6 +143,25 @@ impl LoginService {
         let account = self.deps.accounts.by_name(name).await?;
         let knows = account.filter(|account| self.knows_browser(account, caller));
         Ok(knows.map(|account| AttemptKey::device(account.id(), browser.id())))
+    }
+
+    /// The counter of this network for the account that signs in by that name from there, if one
+    /// does. Known and unknown names cost the same question.
+    async fn budget_of_network(
+        &self,
+        caller: &Caller,
+        name: &TypedName,
+    ) -> Result<Option<AttemptKey>, LoginError> {
+        // Clients of unknown address share a network: that one is nobody's.
+        if !caller.device.address.is_known() {
+            return Ok(None);
+        }
+        let network = NetworkDigest::new(&self.deps.keys, name.folded(), caller.device.address);
+        let seen = self.deps.networks.seen_network(&network, self.now()).await?;
+        let Some(seen) = seen else { return Ok(None) };
+        let account = self.deps.accounts.by_id(seen.account).await?;
+        let knows = account.is_some_and(|a| !a.disabled && a.knows_browsers_since(seen.at));
+        Ok(knows.then(|| AttemptKey::from_network(seen.account, &network)))
     }
 
     /// Which account of that name knows the browser, and since when, as its cookie says.
@@ -146,7 +187,7 @@ impl LoginService {
         tried: &Tried,
         caller: &Caller,
     ) -> Result<(), LoginError> {
-        if !tried.stranger {
+        if tried.asker == Asker::Known {
             return Ok(());
         }
         let budget = self.deps.budgets.spray;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::events::once;
+use super::events::{once, rows};
 use super::service::count_failure;
 use super::{LoginError, LoginService};
 use crate::auth::access_token::AccessRecord;
 use crate::auth::account::Identity;
 use crate::auth::audit::{Caller, Context, Event, TokenEvent};
 use crate::auth::fresh::FreshSecondFactor;
-use crate::auth::throttle::{AttemptKey, GUESS_ROWS, Verdict};
+use crate::auth::throttle::{AttemptKey, Verdict};
 use crate::base::id::TokenId;
 
 /// One row an hour tells that a token is in use.
@@ -87,12 +87,12 @@ impl LoginService {
         caller: &Caller,
     ) -> Result<Option<Duration>, LoginError> {
         count_failure("token");
-        let key = AttemptKey::wrong_app_tokens(caller.device.address);
+        let key = AttemptKey::wrong_app_tokens(&self.deps.keys, caller.device.address);
         let pace = [(key.clone(), self.deps.budgets.address)];
         let verdict = self.deps.attempts.pace(&pace, self.now()).await?;
-        let rows =
-            [(key.refused(), once(TOLD_EVERY)), (AttemptKey::rows(event.name()), GUESS_ROWS)];
-        self.record_within(&rows, event, &Context::unknown(caller)).await?;
+        let mut budgets = vec![(key.refused(), once(TOLD_EVERY))];
+        budgets.extend(rows(event.name()));
+        self.record_within(&budgets, event, &Context::unknown(caller)).await?;
         Ok(match verdict {
             Verdict::Go => None,
             Verdict::Wait(wait) => Some(wait),

@@ -16,6 +16,7 @@ use crate::auth::stage::Factor;
 use crate::auth::throttle::{AttemptKey, RECOVERY_SETS, Verdict};
 use crate::auth::token::{PlainToken, SessionToken};
 use crate::auth::totp::{Code, NewTotpFactor, TotpSecret};
+use crate::auth::turns::Asker;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId};
 
@@ -233,7 +234,7 @@ impl LoginService {
     ) -> Result<Option<crate::auth::recovery::RecoveryHash>, LoginError> {
         let set = self.deps.factors.recovery_set(account).await?;
         let salted = set.as_ref().map(|s| (s.salt.as_str(), s.pepper_id.as_str()));
-        Ok(self.deps.passwords.hash_recovery_code(code, salted).await?)
+        Ok(self.deps.passwords.hash_recovery_code(code, salted, Asker::Known).await?)
     }
 
     /// Makes a set of codes, as often as the budget of the account allows.

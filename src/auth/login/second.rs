@@ -13,6 +13,7 @@ use crate::auth::stage::{Factor, Login, PasswordVerified, SecondFactorProof};
 use crate::auth::throttle::{AttemptKey, Counted, ENROLMENT_GUESSES, Verdict, WrongCodes};
 use crate::auth::token::{PendingToken, PlainToken};
 use crate::auth::totp::{Code, TotpSecret};
+use crate::auth::turns::Asker;
 
 /// A guess that has been counted, and what it is a guess for.
 pub(super) struct Guess {
@@ -275,7 +276,7 @@ impl LoginService {
         let id = account.id();
         // A code that is used up without a row would be lost.
         self.may_record().await?;
-        Ok(match self.use_recovery_code(Some(id), code).await? {
+        Ok(match self.use_recovery_code(Some(id), code, Asker::Known).await? {
             UsedCode::Now { left } => {
                 let event = Event::RecoveryCodeUsed { left, instead_of: Guessed::SecondFactor };
                 self.record(event, &Context::person(caller, &account.identity)).await?;

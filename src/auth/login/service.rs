@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::events::LeftOut;
 use super::{AppRef, DeviceCookie, LoginError, Owed, Profile, SecondFactor, SignedIn};
-use crate::auth::account::{Account, Identity};
+use crate::auth::account::{Account, Identity, folded};
 use crate::auth::app_sign_in::{AppSignIn, Held, ReservedNames};
 use crate::auth::audit::{Caller, Context, Ended, Event, Trail};
 use crate::auth::browser::KnownBrowser;
@@ -14,12 +15,12 @@ use crate::auth::notice::Notice;
 use crate::auth::password::PasswordPool;
 use crate::auth::ports::{
     AccessTokens, Accounts, AppAccounts, AppTokens, Attempts, AuditQuery, Factors, Guesses,
-    PasswordResets, PendingLogins, Sessions, Tickets,
+    PasswordResets, PendingLogins, SeenNetworks, Sessions, Tickets,
 };
 use crate::auth::recovery::FEW_CODES;
 use crate::auth::session::{BegunWith, Offers, PendingLogin, Session, SessionLimits};
 use crate::auth::stage::{FullyAuthenticated, Login};
-use crate::auth::throttle::Budgets;
+use crate::auth::throttle::{Budgets, NETWORK_LIVES, NETWORKS_MOST, NetworkDigest, SeenNetwork};
 use crate::auth::ticket::FirstEnrolment;
 use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
 use crate::base::clock::{Clock, Timestamp};
@@ -61,6 +62,8 @@ pub struct LoginDeps {
     pub reserved: Arc<ReservedNames>,
     /// Counters of guesses.
     pub attempts: Arc<dyn Attempts>,
+    /// Networks from which accounts have signed in.
+    pub networks: Arc<dyn SeenNetworks>,
     /// The audit trail.
     pub trail: Arc<Trail>,
     /// The hashing pool.
@@ -88,6 +91,7 @@ impl fmt::Debug for LoginDeps {
 /// Signing in and out.
 pub struct LoginService {
     pub(super) deps: LoginDeps,
+    pub(super) left_out: LeftOut,
 }
 
 impl fmt::Debug for LoginService {
@@ -111,7 +115,7 @@ fn recent(account: AccountId) -> AuditQuery {
 impl LoginService {
     /// A service over these stores.
     pub fn new(deps: LoginDeps) -> Self {
-        Self { deps }
+        Self { deps, left_out: LeftOut::default() }
     }
 
     /// The key ring, for CSRF tokens and for reading cookies.
@@ -257,14 +261,14 @@ impl LoginService {
         };
         let ttl = self.deps.limits.time_to_live(&session, now);
         let plain = PlainToken::<SessionToken>::generate(&self.deps.keys, self.random())?;
-        let won = self.deps.sessions.promote(token.hashed(), plain.hashed(), &session, ttl).await?;
-        if !won {
+        if !self.deps.sessions.promote(token.hashed(), plain.hashed(), &session, ttl).await? {
             return Ok(SecondFactor::StartAgain);
         }
         let factor = finished.method();
         let (id, app) = (session.id, session.app.clone());
         let event = Event::SignedIn { session: id, factor, app, new_browser };
         self.note_sign_in(&session, event, &held, &plain, caller).await?;
+        self.note_network(&session, login.typed_name, caller).await;
         if read {
             self.note_told(session.identity.account, login.started_at, now).await?;
         }
@@ -277,6 +281,26 @@ impl LoginService {
             has_notices,
             app_cookies: held.set_cookies.iter().cloned().map(Secret::new).collect(),
         }))
+    }
+
+    /// Files that the account passed both factors from this network, under its name and the one that
+    /// was typed. Where that fails the sign-in stands: the network stays unknown.
+    async fn note_network(&self, session: &Session, typed: Option<String>, caller: &Caller) {
+        if !caller.device.address.is_known() {
+            return;
+        }
+        let name = folded(session.identity.name.as_str());
+        let own = NetworkDigest::new(&self.deps.keys, &name, caller.device.address);
+        let typed = typed.filter(|typed| *typed != own.name);
+        let typed = typed.map(|name| NetworkDigest { name, ..own.clone() });
+        let seen = SeenNetwork { account: session.identity.account, at: session.started_at };
+        for network in std::iter::once(own).chain(typed) {
+            let noted =
+                self.deps.networks.note_network(&network, &seen, NETWORKS_MOST, NETWORK_LIVES);
+            if let Err(error) = noted.await {
+                tracing::warn!(%error, "failed to note the network of a sign-in");
+            }
+        }
     }
 
     /// Forgets what the person has been told by a session that began with a login at `since`.

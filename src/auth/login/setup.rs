@@ -23,6 +23,7 @@ use crate::auth::stage::PasswordProof;
 use crate::auth::throttle::{AttemptKey, Verdict};
 use crate::auth::ticket::Ticket;
 use crate::auth::token::{PendingToken, PlainToken, TicketToken};
+use crate::auth::turns::Asker;
 use crate::base::id::AccountId;
 use crate::base::secret::Secret;
 
@@ -188,7 +189,8 @@ impl LoginService {
         Ok(Redeemed::Begun { token: self.file_login(&login).await?, enrol })
     }
 
-    /// Every look at a ticket is counted first and taken back when there is one.
+    /// Looks for a ticket. Only misses are counted: a token is 256 random bits, so that nobody comes
+    /// upon one by trying, and a link that works is never kept waiting.
     async fn find_ticket(
         &self,
         app: AppRef<'_>,
@@ -196,13 +198,6 @@ impl LoginService {
         caller: &Caller,
     ) -> Result<Found, LoginError> {
         let now = self.now();
-        let key = AttemptKey::ticket(caller.device.address);
-        let budget = [(key.clone(), self.deps.budgets.address)];
-        if let Verdict::Wait(wait) = self.deps.attempts.pace(&budget, now).await? {
-            let event = throttled(Guess::Ticket, wait, None);
-            self.record_throttled(&[key], event, wait, &Context::unknown(caller)).await?;
-            return Ok(Found::Wait(wait));
-        }
         let ticket = match token {
             Some(token) => self.deps.tickets.by_token(token.hashed(), now).await?,
             None => None,
@@ -219,12 +214,22 @@ impl LoginService {
             _ => None,
         };
         let Some((ticket, (account, asked))) = ticket.zip(asked) else {
-            count_failure("ticket");
-            tracing::info!(event = "ticket_refused", address = %caller.device.address, "no such link");
-            return Ok(Found::Nothing);
+            return self.no_such_ticket(caller).await;
         };
-        self.deps.attempts.forgive(&[key]).await?;
         Ok(Found::Ticket(ticket, Box::new(account), asked))
+    }
+
+    async fn no_such_ticket(&self, caller: &Caller) -> Result<Found, LoginError> {
+        let key = AttemptKey::ticket(&self.deps.keys, caller.device.address);
+        let budget = [(key.clone(), self.deps.budgets.address)];
+        if let Verdict::Wait(wait) = self.deps.attempts.pace(&budget, self.now()).await? {
+            let event = throttled(Guess::Ticket, wait, None);
+            self.record_throttled(&[key], event, wait, &Context::unknown(caller)).await?;
+            return Ok(Found::Wait(wait));
+        }
+        count_failure("ticket");
+        tracing::info!(event = "ticket_refused", address = %caller.device.address, "no such link");
+        Ok(Found::Nothing)
     }
 
     /// What is asked for with a ticket at an app; nothing where it is good for nothing, here and
@@ -305,7 +310,7 @@ impl LoginService {
         let checked = if self.app_policy(app.name).is_some() {
             self.ask_app_again(app.name, account.id(), typed, caller).await
         } else {
-            let checked = self.check_password(Some(&name), &typed.password).await;
+            let checked = self.check_password(Some(&name), &typed.password, Asker::Known).await;
             checked.map(|(_, proof)| proof.into())
         };
         if !matches!(checked, Ok(Checked::Wrong)) {

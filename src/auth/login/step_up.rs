@@ -17,6 +17,7 @@ use crate::auth::stage::{Factor, PasswordProof, SecondFactorProof};
 use crate::auth::throttle::{AttemptKey, Budget, Counted, Verdict};
 use crate::auth::token::{PlainToken, SessionToken};
 use crate::auth::totp::Code;
+use crate::auth::turns::Asker;
 use crate::base::clock::Timestamp;
 use crate::base::id::SessionId;
 
@@ -183,7 +184,8 @@ impl LoginService {
         if self.app_policy(&session.app).is_some() {
             return self.ask_app_again(&session.app, who.account, typed, caller).await;
         }
-        let (account, proof) = self.check_password(Some(&who.name), &typed.password).await?;
+        let checked = self.check_password(Some(&who.name), &typed.password, Asker::Known);
+        let (account, proof) = checked.await?;
         // The name may have been given to another account since: that password proves nothing here.
         let own = account.is_some_and(|a| a.id() == who.account);
         Ok(proof.filter(|_| own).into())

@@ -41,6 +41,15 @@ impl Attempts for RedisStore {
         Ok(if wait == 0 { Verdict::Go } else { Verdict::Wait(Duration::from_millis(wait)) })
     }
 
+    async fn waits(&self, keys: &[AttemptKey], _now: Timestamp) -> Stored<Vec<Duration>> {
+        let mut call = self.call(|s| &s.waits);
+        for key in keys {
+            call.arg(key.as_str());
+        }
+        let waits: Vec<u64> = self.run(&call).await?;
+        Ok(waits.into_iter().map(Duration::from_millis).collect())
+    }
+
     async fn forgive(&self, keys: &[AttemptKey]) -> Stored<()> {
         let mut call = self.call(|s| &s.forgive);
         for key in keys {

@@ -10,6 +10,7 @@
 //! | `{prefix}:t:<hash of an app's token>` | the hash of the token of the session it is bound to |
 //! | `{prefix}:b:<hash of the token>` | the app's tokens bound to that session, oldest first |
 //! | `{prefix}:c:<what is counted>` | a counter of guesses |
+//! | `{prefix}:n:<digest of a name>` | networks from which that name has signed in |
 //! | `{prefix}:r`, `{prefix}:rt` | refused requests by their references, and the moments of those |
 //! | `{prefix}:w` | nothing: writing it shows that writing is possible |
 //!
@@ -20,6 +21,7 @@
 mod app_tokens;
 mod attempts;
 mod connection;
+mod networks;
 mod pending;
 mod reason;
 mod refusals;

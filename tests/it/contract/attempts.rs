@@ -8,7 +8,7 @@ use vestibule::base::id::RequestId;
 use vestibule::base::random::OsRandom;
 
 use super::places::{ShortLived, ShortLivedPorts};
-use super::samples::{account_id, at_once};
+use super::samples::{account_id, at_once, keys};
 
 const BUDGET: Budget = Budget { tries: 3, window: Duration::from_mins(5) };
 
@@ -100,7 +100,7 @@ async fn a_forgiven_try_is_given_back<S: ShortLivedPorts>(place: &ShortLived<S>)
 }
 
 async fn a_cleared_counter_starts_afresh<S: ShortLivedPorts>(place: &ShortLived<S>) {
-    let key = AttemptKey::address(ClientIp::new("2001:db8::7".parse().unwrap()));
+    let key = AttemptKey::address(&keys(), ClientIp::new("2001:db8::7".parse().unwrap()));
     for _ in 0..3 {
         assert_eq!(verdict(place, &key).await, Verdict::Go);
     }
@@ -247,7 +247,29 @@ async fn a_forgiven_paced_try_leaves_the_wait_of_any_other<S: ShortLivedPorts>(
     assert_eq!(paced(place, &key).await, Duration::ZERO);
 }
 
+async fn the_waits_of_paced_keys_are_told_without_counting<S: ShortLivedPorts>(
+    place: &ShortLived<S>,
+) {
+    let (full, fresh) = (key(), key());
+    for _ in 0..3 {
+        assert_eq!(paced(place, &full).await, Duration::ZERO);
+    }
+    let both = [fresh.clone(), full];
+    for _ in 0..5 {
+        let waits = place.two.waits(&both, place.now()).await.unwrap();
+        let [none, some] = waits[..] else { panic!("{waits:?}") };
+        assert!(none.is_zero() && some > Duration::from_secs(10), "{waits:?}");
+    }
+    place.pass(Duration::from_secs(20)).await;
+    let waits = place.two.waits(&both, place.now()).await.unwrap();
+    assert_eq!(waits, [Duration::ZERO; 2]);
+    for _ in 0..3 {
+        assert_eq!(paced(place, &fresh).await, Duration::ZERO, "nothing was counted");
+    }
+}
+
 super::on_both_session_stores!(
+    the_waits_of_paced_keys_are_told_without_counting,
     a_forgiven_paced_try_takes_its_wait_along,
     a_forgiven_paced_try_leaves_the_wait_of_any_other,
     paced_tries_wait_longer_and_longer,

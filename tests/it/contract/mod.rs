@@ -11,6 +11,7 @@ mod audit;
 mod cancelled;
 mod factors;
 mod guesses;
+mod networks;
 mod outages;
 mod pending;
 mod places;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use vestibule::auth::ports::{
     AccessTokens, Accounts, AppAccounts, AppTokens, Attempts, Audit, Factors, Guesses,
-    PasswordResets, PendingLogins, Refusals, Sessions, Tickets,
+    PasswordResets, PendingLogins, Refusals, SeenNetworks, Sessions, Tickets,
 };
 use vestibule::auth::session::{PendingLogin, Session};
 use vestibule::auth::token::{HashedToken, PendingToken, SessionToken};
@@ -51,7 +51,7 @@ impl<S> DurablePorts for S where
 /// What a short-lived store does. Where two ports have an operation of one name, each has a name of
 /// its own here.
 pub(crate) trait ShortLivedPorts:
-    PendingLogins + Sessions + AppTokens + Attempts + Refusals + Clone + 'static
+    PendingLogins + Sessions + AppTokens + Attempts + Refusals + SeenNetworks + Clone + 'static
 {
     fn load_login(
         &self,
@@ -80,8 +80,8 @@ pub(crate) trait ShortLivedPorts:
         async move { Sessions::ping(self).await.unwrap() }
     }
 }
-impl<S: PendingLogins + Sessions + AppTokens + Attempts + Refusals + Clone + 'static>
-    ShortLivedPorts for S
+impl<S> ShortLivedPorts for S where
+    S: PendingLogins + Sessions + AppTokens + Attempts + Refusals + SeenNetworks + Clone + 'static
 {
 }
 

@@ -104,6 +104,7 @@ pub(crate) fn login(account: AccountId, now: Timestamp) -> PendingLogin {
         expires_at: now.plus(std::time::Duration::from_mins(10)),
         return_to: "/experiments?open=7".to_owned(),
         enrolment: None,
+        typed_name: None,
         held: None,
         spent: false,
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vestibule::auth::app_sign_in::Typed;
+use vestibule::auth::audit::Caller;
 use vestibule::auth::fresh::{FreshFactors, FreshSecondFactor};
 use vestibule::auth::login::{
     FirstFactor, FirstFactorAttempt, ForgotAttempt, NewPasswordSet, PasswordChange,
@@ -20,11 +21,15 @@ use super::world::{APP, Life, name};
 
 impl Life {
     pub(super) async fn try_password(&self, password: &str) -> FirstFactor {
+        self.try_password_as(password, self.caller()).await
+    }
+
+    pub(super) async fn try_password_as(&self, password: &str, caller: Caller) -> FirstFactor {
         let attempt = FirstFactorAttempt {
             name: "alice".to_owned(),
             password: Secret::new(password.to_owned()),
             app_code: None,
-            caller: self.caller(),
+            caller,
             return_to: "/".to_owned(),
         };
         self.service().first_factor(APP, attempt).await.unwrap()

@@ -91,12 +91,12 @@ impl Life {
         wrong.last().unwrap().plus(documented_wait(wrong.len()))
     }
 
-    /// Somebody guesses at the password as fast as is compared.
+    /// A stranger guesses at the password as fast as is compared.
     pub(super) async fn guess_passwords(&mut self) {
         let begun = self.clock.now();
         let mut compared = 0;
         while compared < PASSWORDS {
-            match self.try_password("nobody chose this one").await {
+            match self.try_password_as("nobody chose this one", self.stranger()).await {
                 FirstFactor::Wrong => compared += 1,
                 FirstFactor::Wait(wait) => self.pass(wait),
                 FirstFactor::Begun { .. }

@@ -102,6 +102,7 @@ impl Node {
             pending: Arc::<EmbeddedStore>::clone(&short),
             sessions: Arc::<EmbeddedStore>::clone(&short),
             attempts: Arc::<EmbeddedStore>::clone(&short),
+            networks: Arc::<EmbeddedStore>::clone(&short),
             app_tokens: Arc::<EmbeddedStore>::clone(&short),
             access_tokens: Arc::<SqlStore>::clone(&sql),
             apps: Arc::new(NoAppSignIn),
@@ -233,6 +234,13 @@ impl Life {
             reference: RequestId::random(&self.random).unwrap(),
             host: None,
         }
+    }
+
+    /// Somebody in a network where the account never signed in.
+    pub(super) fn stranger(&self) -> Caller {
+        let mut caller = self.caller();
+        caller.device.address = ClientIp::new([198, 51, 100, 9].into());
+        caller
     }
 
     pub(super) fn pass(&mut self, time: Duration) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::query;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::auth::ports::{Attempts, Stored};
 use crate::auth::throttle::{AttemptKey, Budget, Pace, Verdict};
@@ -12,6 +13,9 @@ use crate::base::clock::Timestamp;
 use super::super::loan::Transaction;
 use super::super::values::{at, moment, number};
 use super::EmbeddedStore;
+
+/// Lapsed counters that one write sweeps away.
+const SWEPT_AT_ONCE: i64 = 100;
 
 /// How long a key is exhausted: zero when it is not.
 async fn wait(
@@ -30,6 +34,27 @@ async fn wait(
     };
     let exhausted = number::<u64>(&row, "tries")? >= u64::from(budget.tries);
     Ok(if exhausted { at(&row, "expires_at")?.since(now) } else { Duration::ZERO })
+}
+
+/// Forgets these counters where their time is over, and a few others: each write sweeps more than it
+/// adds, and none sweeps all that a flood has left.
+async fn forget_lapsed(t: &mut Transaction, keys: Vec<&str>, now: Timestamp) -> sqlx::Result<()> {
+    for key in keys {
+        query("DELETE FROM attempts WHERE key = $1 AND expires_at <= $2")
+            .bind(key)
+            .bind(moment(now))
+            .execute(&mut **t)
+            .await?;
+    }
+    query(
+        "DELETE FROM attempts WHERE key IN \
+         (SELECT key FROM attempts WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+    )
+    .bind(moment(now))
+    .bind(SWEPT_AT_ONCE)
+    .execute(&mut **t)
+    .await?;
+    Ok(())
 }
 
 async fn count_one(
@@ -63,6 +88,10 @@ fn mark_key(key: &AttemptKey) -> Option<String> {
 /// Takes back one try, and the wait that it brought.
 async fn forgive_one(t: &mut Transaction, key: &AttemptKey) -> sqlx::Result<()> {
     query("UPDATE attempts SET tries = tries - 1 WHERE key = $1")
+        .bind(key.as_str())
+        .execute(&mut **t)
+        .await?;
+    query("DELETE FROM attempts WHERE key = $1 AND tries <= 0")
         .bind(key.as_str())
         .execute(&mut **t)
         .await?;
@@ -112,16 +141,20 @@ async fn pace_one(
     Ok(())
 }
 
+impl EmbeddedStore {
+    /// Has a flood of strangers' tries stand in line before it gets to the writers.
+    async fn turn(&self, of_strangers: bool) -> Stored<Option<OwnedSemaphorePermit>> {
+        if of_strangers { self.counters.turn().await.map(Some) } else { Ok(None) }
+    }
+}
+
 #[async_trait]
 impl Attempts for EmbeddedStore {
     async fn count(&self, keys: &[(AttemptKey, Budget)], now: Timestamp) -> Stored<Verdict> {
+        let _turn = self.turn(keys.iter().any(|(key, _)| key.is_of_strangers())).await?;
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
-                query("DELETE FROM attempts WHERE expires_at <= $1")
-                    .bind(moment(now))
-                    .execute(&mut *t)
-                    .await?;
                 let mut longest = Duration::ZERO;
                 for (key, budget) in keys {
                     longest = longest.max(wait(&mut t, key, *budget, now).await?);
@@ -129,6 +162,8 @@ impl Attempts for EmbeddedStore {
                 if !longest.is_zero() {
                     return t.rolled_back(Verdict::Wait(longest)).await;
                 }
+                forget_lapsed(&mut t, keys.iter().map(|(key, _)| key.as_str()).collect(), now)
+                    .await?;
                 for (key, budget) in keys {
                     count_one(&mut t, key, *budget, now).await?;
                 }
@@ -139,13 +174,10 @@ impl Attempts for EmbeddedStore {
     }
 
     async fn pace(&self, keys: &[(AttemptKey, Pace)], now: Timestamp) -> Stored<Verdict> {
+        let _turn = self.turn(keys.iter().any(|(key, _)| key.is_of_strangers())).await?;
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
-                query("DELETE FROM attempts WHERE expires_at <= $1")
-                    .bind(moment(now))
-                    .execute(&mut *t)
-                    .await?;
                 let mut longest = Duration::ZERO;
                 for (key, _) in keys {
                     let row = query("SELECT expires_at FROM attempts WHERE key = $1")
@@ -159,6 +191,8 @@ impl Attempts for EmbeddedStore {
                 if !longest.is_zero() {
                     return t.rolled_back(Verdict::Wait(longest)).await;
                 }
+                forget_lapsed(&mut t, keys.iter().map(|(key, _)| key.as_str()).collect(), now)
+                    .await?;
                 for (key, pace) in keys {
                     pace_one(&mut t, key, pace, now).await?;
                 }
@@ -168,14 +202,29 @@ impl Attempts for EmbeddedStore {
             .await
     }
 
+    async fn waits(&self, keys: &[AttemptKey], now: Timestamp) -> Stored<Vec<Duration>> {
+        let mut waits = Vec::with_capacity(keys.len());
+        for key in keys {
+            let statement =
+                query("SELECT expires_at FROM attempts WHERE key = $1 AND expires_at > $2")
+                    .bind(wait_key(key))
+                    .bind(moment(now));
+            let row = self.db.fetch_one(statement).await?;
+            let until = row.map(|row| at(&row, "expires_at")).transpose();
+            let until = until.map_err(|_values| self.db.damaged("a counter"))?;
+            waits.push(until.map_or(Duration::ZERO, |until| until.since(now)));
+        }
+        Ok(waits)
+    }
+
     async fn forgive(&self, keys: &[AttemptKey]) -> Stored<()> {
+        let _turn = self.turn(keys.iter().any(AttemptKey::is_of_strangers)).await?;
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
                 for key in keys {
                     forgive_one(&mut t, key).await?;
                 }
-                query("DELETE FROM attempts WHERE tries <= 0").execute(&mut *t).await?;
                 t.commit().await
             })
             .await

@@ -5,6 +5,8 @@
 
 mod app_tokens;
 mod attempts;
+mod counters;
+mod networks;
 mod pending;
 mod refusals;
 mod sessions;
@@ -16,6 +18,7 @@ use sqlx::query;
 use crate::auth::ports::Stored;
 use crate::base::clock::Timestamp;
 
+use self::counters::Counters;
 use super::database::Database;
 use super::look::{self, Found};
 use super::opening::Step;
@@ -27,6 +30,11 @@ const SCHEMA: &[Step] = &[
     Step { version: 4, name: "offers", sql: include_str!("../migrations/offers_0004.sql") },
     Step { version: 5, name: "app tokens", sql: include_str!("../migrations/app_tokens_0005.sql") },
     Step { version: 7, name: "refusals", sql: include_str!("../migrations/refusals_0007.sql") },
+    Step {
+        version: 10,
+        name: "seen networks",
+        sql: include_str!("../migrations/seen_networks_0010.sql"),
+    },
 ];
 
 const STORE: &str = "the session store (SQLite)";
@@ -38,6 +46,7 @@ const STORE: &str = "the session store (SQLite)";
 #[derive(Clone, Debug)]
 pub struct EmbeddedStore {
     db: Database,
+    counters: Counters,
 }
 
 impl EmbeddedStore {
@@ -45,7 +54,8 @@ impl EmbeddedStore {
     /// missing (modes 0600 and 0700). Fails when it cannot be opened, or was made by a newer
     /// version of the product.
     pub async fn open(path: &Path) -> Stored<Self> {
-        Ok(Self { db: Database::sqlite(STORE, path, SCHEMA, "NORMAL").await? })
+        let db = Database::sqlite(STORE, path, SCHEMA, "NORMAL").await?;
+        Ok(Self { db, counters: Counters::new() })
     }
 
     /// Looks at the file without changing anything. Fails as [`Self::open`] would.
