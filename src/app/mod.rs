@@ -3,6 +3,7 @@
 
 mod demo;
 mod here;
+mod limits;
 mod online;
 mod outlets;
 mod reload;

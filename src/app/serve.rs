@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::limits;
 use super::outlets::{Outlets, Process, prune_for_ever};
 use super::reload::reload_on_hangup;
 use super::stores::Stores;
@@ -29,6 +30,7 @@ use crate::telemetry::{admin, logs};
 pub async fn serve(settings: Settings) -> Result<(), AppError> {
     logs::init(settings.log);
     say_what_is_weak(&settings);
+    let descriptors = limits::raise_descriptors();
     let metrics =
         install_metrics().map_err(|e| AppError::Other(format!("metrics cannot be set up: {e}")))?;
     let base = Base::open(&settings)?;
@@ -51,16 +53,13 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
         machines: Arc::new(machines(&stores)),
         calls,
         sessions,
-        logins: Arc::new(CachedLogins::new(
-            Arc::clone(&stores.pending),
-            Arc::clone(&stores.accounts),
-            Arc::clone(&base.clock),
-        )),
+        logins: Arc::new(cached_logins(&base, &stores)),
         refusals: RefusalKeeper::start(stores.refusals),
         keys: base.keys,
         clock: base.clock,
         random: base.random,
         issuer: settings.issuer.clone(),
+        descriptors,
     };
     let proxy = Proxy::bind(settings.proxy.clone(), deps).await?;
     for (address, kind) in proxy.addresses() {
@@ -120,6 +119,11 @@ fn cached_sessions(
         settings.sessions,
     );
     cached.map_err(|e| AppError::Other(e.to_string()))
+}
+
+fn cached_logins(base: &Base, stores: &Stores) -> CachedLogins {
+    let (pending, accounts) = (Arc::clone(&stores.pending), Arc::clone(&stores.accounts));
+    CachedLogins::new(pending, accounts, Arc::clone(&base.clock))
 }
 
 fn machines(stores: &Stores) -> Machines {

@@ -18,7 +18,7 @@ const UNKNOWN: &str = "unknown";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientIp(Place);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Place {
     Known(IpAddr),
     UnknownBehind(IpAddr),
@@ -26,7 +26,7 @@ enum Place {
 
 /// Clients that share counters and limits: a network that one customer usually holds, or all
 /// clients behind one proxy whose addresses are unknown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientNetwork(Place);
 
 impl ClientIp {

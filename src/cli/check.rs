@@ -75,10 +75,14 @@ fn listeners(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
     line(out, "admin.address", &admin)?;
     line(out, "public_url", &settings.public_url)?;
     line(out, "trusted_proxies", &list(&proxy.network.trusted_proxies))?;
+    let most = proxy.network.max_connections;
+    let most = most.map_or_else(|| "by the descriptor limit".to_owned(), |most| most.to_string());
+    line(out, "max_connections", &most)?;
     line(out, "connections_per_address", &proxy.network.connections_per_address.to_string())?;
     let body_idle = proxy.network.body_idle;
     let (strangers, signed_in) = (time(body_idle.strangers), time(body_idle.signed_in));
     line(out, "body_idle", &format!("{strangers}, signed in {signed_in}"))?;
+    line(out, "requests_per_address", &proxy.network.requests_per_address.to_string())?;
     line(out, "server.workers", &proxy.workers.to_string())?;
     line(out, "server.drain", &time(proxy.drain))
 }

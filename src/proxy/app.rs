@@ -9,8 +9,10 @@ use http::{HeaderName, Method};
 use metrics::{Counter, counter};
 use tokio::task::JoinSet;
 
+use super::capacity::Capacity;
 use super::counts::RuleCounts;
 use super::front::Doors;
+use super::load::Places;
 use super::own_name::OwnName;
 use super::settings::{AnswerSettings, AppSettings, HostPattern, takes};
 use super::upstream::{BadUpstream, Upstream};
@@ -38,6 +40,8 @@ pub(super) struct App {
     pub(super) forwarded: Counted,
     pub(super) refused: Counted,
     pub(super) rules: RuleCounts,
+    /// For requests that it is sent at once.
+    pub(super) places: Arc<Places>,
 }
 
 /// A counter made once, so that counting costs no look-up.
@@ -56,7 +60,11 @@ impl Counted {
 }
 
 impl App {
-    pub(super) fn new(settings: &AppSettings, issuer: &str) -> Result<Self, BadUpstream> {
+    pub(super) fn new(
+        settings: &AppSettings,
+        issuer: &str,
+        places: Arc<Places>,
+    ) -> Result<Self, BadUpstream> {
         let requests = |outcome: &'static str| {
             let app = settings.name.clone();
             Counted(counter!("vestibule_requests_total", "app" => app, "outcome" => outcome))
@@ -82,6 +90,7 @@ impl App {
             forwarded: requests("forwarded"),
             refused: requests("refused"),
             rules: RuleCounts::new(&settings.name, &settings.policy),
+            places,
         })
     }
 
@@ -107,11 +116,14 @@ pub(super) struct Apps {
 }
 
 impl Apps {
-    /// Makes every app ready; `issuer` overrides their titles in authenticator apps.
+    /// Makes every app ready; `issuer` overrides their titles in authenticator apps. What is in hand
+    /// for apps of the `former` ones goes on to count.
     pub(super) async fn open(
         settings: &[AppSettings],
         issuer: Option<&str>,
         doors: Doors,
+        capacity: Capacity,
+        former: Option<&Self>,
     ) -> Result<Self, BadUpstream> {
         static GENERATIONS: AtomicU64 = AtomicU64::new(0);
         let mut apps = Self {
@@ -122,7 +134,11 @@ impl Apps {
             watches: JoinSet::new(),
         };
         for one in settings {
-            let app = Arc::new(App::new(one, issuer.unwrap_or(&one.title))?);
+            let most = one.max_requests.unwrap_or_else(|| capacity.per_app(settings.len()));
+            let places = former.and_then(|former| former.places(&one.name));
+            let places = places.unwrap_or_else(|| Arc::new(Places::new(most)));
+            places.set_most(most);
+            let app = Arc::new(App::new(one, issuer.unwrap_or(&one.title), places)?);
             for host in &one.hosts {
                 match host {
                     HostPattern::Exact(name) => apps.exact.insert(name.clone(), Arc::clone(&app)),
@@ -135,6 +151,11 @@ impl Apps {
             apps.watches.spawn(Arc::clone(&app.upstream).watch());
         }
         Ok(apps)
+    }
+
+    fn places(&self, name: &str) -> Option<Arc<Places>> {
+        let mut all = self.exact.values().chain(self.wildcard.values());
+        all.find(|app| app.name() == name).map(|app| Arc::clone(&app.places))
     }
 
     /// Tells this set of apps from those before and after a reload.

@@ -9,6 +9,7 @@ use super::client::{self, Front};
 use super::connection::Connection;
 use super::entry::{Way, refuse};
 use super::gateway::Gateway;
+use super::load::ClientLoad;
 use super::request::{Origin, RequestState};
 use super::settings::ListenerKind;
 use super::site::{NoSite, Site};
@@ -48,7 +49,8 @@ impl Gateway {
                     None => request.uri.authority().map(http::uri::Authority::as_str),
                 };
                 state.site = host.and_then(|host| {
-                    Site::find(&self.apps.load(), host, origin, front).ok().map(Arc::new)
+                    let load = self.load_of(connection, origin);
+                    Site::find(&self.apps.load(), host, origin, front, load).ok().map(Arc::new)
                 });
                 return Err(why.into());
             }
@@ -76,6 +78,14 @@ impl Gateway {
         Ok((site, heads.only_cookie()))
     }
 
+    /// The load of the client, which may not be that of the socket's peer.
+    fn load_of(&self, connection: &Connection, origin: Origin) -> Arc<ClientLoad> {
+        if origin.client.network() == connection.load.network() {
+            return Arc::clone(&connection.load);
+        }
+        self.loads.of(origin.client)
+    }
+
     fn find_site(
         &self,
         connection: &Connection,
@@ -83,7 +93,9 @@ impl Gateway {
         origin: Origin,
         front: Option<&Front<'_>>,
     ) -> Result<Arc<Site>, Way> {
-        connection.find_site(&self.apps.load(), host, origin, front).map_err(|none| match none {
+        let load = self.load_of(connection, origin);
+        let found = connection.find_site(&self.apps.load(), host, origin, front, load);
+        found.map_err(|none| match none {
             NoSite::Malformed(why) => why.into(),
             NoSite::Unknown => refuse(
                 StatusCode::MISDIRECTED_REQUEST,

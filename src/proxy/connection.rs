@@ -1,19 +1,17 @@
 //! One connection of a client, as Pingora reads and writes it, with what Pingora leaves out: a
-//! limit on the time a header block may take in all, and a handle by which the connection can be
-//! closed from outside.
+//! limit on the time a header block may take in all, and an end from outside.
+
+mod handle;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
-use futures_util::task::AtomicWaker;
 use pingora_core::protocols::raw_connect::ProxyDigest;
 use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
@@ -23,17 +21,13 @@ use pingora_http::ResponseHeader;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-use super::app::Apps;
-use super::client::Front;
+pub(super) use self::handle::Connection;
+use self::handle::{BETWEEN_REQUESTS, IN_HEADER, PAST_HEADER};
 use super::gather::Gathered;
 use super::linger::{Leaving, Left};
 use super::quiet::Quiet;
-use super::request::Origin;
-use super::request_line::{LineVerdict, RequestLine};
-use super::settings::ListenerKind;
-use super::site::{NoSite, Site};
+use super::request_line::RequestLine;
 use super::unreadable;
-use crate::base::clock::millis;
 
 /// For a whole header block, from its first byte (or from the handshake) to its end.
 const HEADER_TIME: Duration = Duration::from_secs(10);
@@ -46,123 +40,6 @@ const WRITE_IDLE: Duration = Duration::from_mins(1);
 const MAX_HEADER_READ: usize = 128 * 1024;
 /// The preface of HTTP/2 and an empty SETTINGS frame (RFC 9113 §3.4).
 const H2_OPENING: usize = 24 + 9;
-
-/// What is known of a connection, shared with the requests on it.
-pub(super) struct Connection {
-    /// The address of the peer's socket.
-    pub(super) peer: SocketAddr,
-    /// The kind of listener it came in by.
-    pub(super) kind: ListenerKind,
-    header: AtomicU8,
-    closed: AtomicBool,
-    reader: AtomicWaker,
-    writer: AtomicWaker,
-    /// What the host of the last request leads to: most connections know one host only.
-    site: ArcSwapOption<Site>,
-    /// How long the app may be silent, in milliseconds, while this connection watches over that;
-    /// 0 while it does not.
-    silence_allowed: AtomicU64,
-    app_silent: AtomicBool,
-    /// An answer was given while the client may still be sending its request.
-    unread: AtomicBool,
-    /// What is to be said of the request line.
-    pub(super) line: LineVerdict,
-}
-
-const BETWEEN_REQUESTS: u8 = 0;
-const IN_HEADER: u8 = 1;
-const PAST_HEADER: u8 = 2;
-
-impl Connection {
-    pub(super) fn new(peer: SocketAddr, kind: ListenerKind) -> Self {
-        Self {
-            peer,
-            kind,
-            header: AtomicU8::new(IN_HEADER),
-            closed: AtomicBool::new(false),
-            reader: AtomicWaker::new(),
-            writer: AtomicWaker::new(),
-            site: ArcSwapOption::const_empty(),
-            silence_allowed: AtomicU64::new(0),
-            app_silent: AtomicBool::new(false),
-            unread: AtomicBool::new(false),
-            line: LineVerdict::default(),
-        }
-    }
-
-    /// What `host` led to in the last request, if that was from the same `origin` and the apps are
-    /// still those of this `generation`.
-    pub(super) fn last_site(
-        &self,
-        generation: u64,
-        host: &[u8],
-        origin: Origin,
-        front: Option<&Front<'_>>,
-    ) -> Option<Arc<Site>> {
-        let site = self.site.load();
-        site.as_ref().filter(|site| site.is(generation, host, origin, front)).cloned()
-    }
-
-    /// What `host` leads to for a client of `origin`.
-    pub(super) fn find_site(
-        &self,
-        apps: &Apps,
-        host: &str,
-        origin: Origin,
-        front: Option<&Front<'_>>,
-    ) -> Result<Arc<Site>, NoSite> {
-        let site = Arc::new(Site::find(apps, host, origin, front)?);
-        self.site.store(Some(Arc::clone(&site)));
-        Ok(site)
-    }
-
-    /// The header block has been read whole.
-    pub(super) fn header_done(&self) {
-        self.header.store(PAST_HEADER, Ordering::Relaxed);
-    }
-
-    /// The request is over; the next byte begins another, unless its body was not read whole.
-    pub(super) fn request_done(&self, body_read: bool) {
-        self.line.request_done(body_read);
-        self.header.store(BETWEEN_REQUESTS, Ordering::Relaxed);
-        self.silence_allowed.store(0, Ordering::Relaxed);
-    }
-
-    /// From now until the request is over, the app may be silent for `limit`: the connection waits
-    /// for it anyhow, and can tell without a timer for each request.
-    pub(super) fn watch_app(&self, limit: Duration) {
-        self.silence_allowed.store(millis(limit), Ordering::Relaxed);
-    }
-
-    fn app_may_be_silent(&self) -> Option<Duration> {
-        let millis = self.silence_allowed.load(Ordering::Relaxed);
-        (millis > 0).then(|| Duration::from_millis(millis))
-    }
-
-    /// Whether the app was silent for longer than it may be.
-    pub(super) fn app_was_silent(&self) -> bool {
-        self.app_silent.load(Ordering::Relaxed)
-    }
-
-    /// Notes that the connection ends with an answer to a request that was not read to its end.
-    pub(super) fn left_unread(&self) {
-        self.unread.store(true, Ordering::Relaxed);
-    }
-
-    /// Ends the connection from outside.
-    pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        self.reader.wake();
-        self.writer.wake();
-    }
-
-    fn check_open(&self) -> io::Result<()> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
-        Ok(())
-    }
-}
 
 /// The byte stream of a connection.
 pub(super) struct ClientStream<S> {
@@ -314,6 +191,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.connection.is_shed() {
+            // To Pingora it looks as if the client had gone.
+            return Poll::Ready(Ok(()));
+        }
         this.connection.check_open()?;
         if this.flush == Flush::Soon {
             this.flush_now(cx)?;
@@ -337,6 +218,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
             this.flush_now(cx)?;
         }
         this.register_reader(cx);
+        if this.connection.is_shed() {
+            return Poll::Ready(Ok(()));
+        }
         this.connection.check_open()?;
         this.check_time(cx)
     }

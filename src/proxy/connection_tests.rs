@@ -1,10 +1,15 @@
 //! When the bytes of a connection go out.
 
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::task::Wake;
 
 use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 
+use super::super::load::Loads;
+use super::super::settings::ListenerKind;
 use super::*;
+use crate::base::address::ClientIp;
 
 #[derive(Default)]
 struct Woken(AtomicU64);
@@ -17,8 +22,9 @@ impl Wake for Woken {
 
 fn connection() -> (ClientStream<DuplexStream>, DuplexStream) {
     let (ours, client) = duplex(64 * 1024);
-    let peer = "192.0.2.1:1".parse().unwrap();
-    let connection = Arc::new(Connection::new(peer, ListenerKind::Https));
+    let peer: SocketAddr = "192.0.2.1:1".parse().unwrap();
+    let load = Loads::new(10).of(ClientIp::new(peer.ip()));
+    let connection = Arc::new(Connection::new(peer, ListenerKind::Https, load, Duration::ZERO));
     let (stream, _leaving) = ClientStream::new(ours, -1, true, connection).unwrap();
     (stream, client)
 }

@@ -10,6 +10,7 @@ use super::foreign_origin::foreign_websocket;
 use super::forward::drop_spelling;
 use super::gateway::Gateway;
 use super::in_dialect::{in_dialect, leave_out};
+use super::in_hand::hang_up;
 use super::phase::{Phase, unanswered};
 use super::refused::Refused;
 use super::request::RequestState;
@@ -34,6 +35,8 @@ pub(super) enum Way {
     SignIn(AppPolicy),
     /// Nowhere.
     Refuse(Box<Refused>),
+    /// Nowhere, and the connection ends: its client takes no answers.
+    HangUp,
     /// That depends on whose session this is, and the store has to be asked.
     Ask(Box<Question>),
 }
@@ -47,6 +50,17 @@ pub(super) struct Question {
     rewritten: Option<String>,
     /// The app's credentials in the request, where it has a description of them.
     found: Option<Credentials>,
+}
+
+impl Question {
+    /// Whether it is about a credential that we gave out, which the token key tells.
+    pub(super) fn is_vouched_for(&self) -> bool {
+        match &self.token {
+            Held::Session(..) | Held::Login(_) => true,
+            Held::Token => false,
+            Held::Known(visitor) => !matches!(visitor, Visitor::Anonymous),
+        }
+    }
 }
 
 impl From<Refused> for Way {
@@ -78,12 +92,13 @@ impl Gateway {
         if session.req_header().method == Method::OPTIONS {
             state.bodiless = session.is_body_empty();
         }
-        match self.way(session, state) {
+        let way = self.way(session, state);
+        match self.take_in(session.req_header(), state, way) {
             Way::Forward => {
                 drop_spelling(session.req_header_mut());
                 unanswered()
             }
-            way @ (Way::Own | Way::SignIn(_) | Way::Refuse(_) | Way::Ask(_)) => {
+            way @ (Way::Own | Way::SignIn(_) | Way::Refuse(_) | Way::HangUp | Way::Ask(_)) => {
                 Box::pin(self.go_other_way(session, state, way))
             }
         }
@@ -97,13 +112,14 @@ impl Gateway {
     ) -> Result<bool> {
         let way = match way {
             Way::Ask(question) => match self.ask(session, state, *question).await {
+                Ok(Way::Forward) => self.take_in(session.req_header(), state, Way::Forward),
                 Ok(way) => way,
                 Err(error) => {
                     tracing::error!(id = %state.id, %error, "refused because a store did not answer");
                     Refused::unavailable().into()
                 }
             },
-            Way::Forward | Way::Own | Way::SignIn(_) | Way::Refuse(_) => way,
+            Way::Forward | Way::Own | Way::SignIn(_) | Way::Refuse(_) | Way::HangUp => way,
         };
         match way {
             Way::Forward => return Ok(false),
@@ -113,6 +129,7 @@ impl Gateway {
                 state.admission = None;
                 refused.answer(self, session, state).await?;
             }
+            Way::HangUp => return hang_up(state),
             Way::Ask(_) => return Err(super::forward::no_admission()),
         }
         Ok(true)

@@ -23,6 +23,7 @@ use super::doubts::Doubts;
 use super::forward;
 use super::handshake::{GatedConnect, ReadGate};
 use super::linger::{self, Lingering};
+use super::load::Loads;
 use super::phase::{Phase, go_on, over, passed, phase};
 use super::request::{RequestIds, RequestState};
 use super::settings::BodyIdle;
@@ -56,6 +57,7 @@ pub(super) struct Gateway {
     pub(super) keys: Arc<KeyRing>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: RequestIds,
+    pub(super) loads: Arc<Loads>,
     pub(super) trusted: Vec<IpNet>,
     pub(super) doubts: Doubts,
     pub(super) draining: Arc<AtomicBool>,
@@ -106,6 +108,7 @@ impl ProxyHttp for Gateway {
             state.connection = connection_of(session.digest());
             if let Some(connection) = &state.connection {
                 connection.header_done();
+                connection.usage.enter(state.started);
             }
             match session.req_header().version {
                 // The connection notices a client that takes nothing.

@@ -1,14 +1,12 @@
-//! Sockets: bound, accepted from, counted by address, handed to Pingora.
+//! Sockets: bound, accepted from, handed to Pingora.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
 use pingora_proxy::HttpProxy;
@@ -21,71 +19,18 @@ use tokio_rustls::TlsAcceptor;
 use super::connection::{ClientStream, Connection};
 use super::gateway::Gateway;
 use super::linger::{self, Lingering, OverTcp};
+use super::load::Loads;
+use super::open::Open;
 use super::settings::{ListenerKind, ListenerSettings, NetworkSettings};
 use super::socket::ClientSocket;
-use crate::base::address::{ClientIp, ClientNetwork};
+use crate::base::address::ClientIp;
+use crate::base::clock::Clock;
 
 /// For a TLS handshake.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 const BACKLOG: i32 = 1024;
 /// After a failed accept (out of descriptors), before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Open connections, in all and by address.
-#[derive(Debug, Default)]
-pub(super) struct Open {
-    all: AtomicUsize,
-    by_address: Mutex<HashMap<ClientNetwork, usize>>,
-    gone: Notify,
-}
-
-impl Open {
-    fn enter(self: &Arc<Self>, peer: ClientIp, most: Option<usize>) -> Option<Entered> {
-        if let Some(most) = most {
-            let mut by_address = self.by_address.lock();
-            let count = by_address.entry(peer.network()).or_insert(0);
-            if *count >= most {
-                return None;
-            }
-            *count += 1;
-        }
-        self.all.fetch_add(1, Ordering::AcqRel);
-        let counted = most.map(|_| peer.network());
-        Some(Entered { open: Arc::clone(self), counted })
-    }
-
-    /// Waits until nobody is connected.
-    pub(super) async fn empty(&self) {
-        loop {
-            let gone = self.gone.notified();
-            if self.all.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            gone.await;
-        }
-    }
-}
-
-struct Entered {
-    open: Arc<Open>,
-    counted: Option<ClientNetwork>,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        if let Some(address) = self.counted {
-            let mut by_address = self.open.by_address.lock();
-            if let Some(count) = by_address.get_mut(&address) {
-                *count -= 1;
-                if *count == 0 {
-                    by_address.remove(&address);
-                }
-            }
-        }
-        self.open.all.fetch_sub(1, Ordering::AcqRel);
-        self.open.gone.notify_waiters();
-    }
-}
 
 /// What every accepted connection needs.
 #[derive(Clone)]
@@ -95,6 +40,8 @@ pub(super) struct Acceptor {
     pub(super) network: Arc<NetworkSettings>,
     pub(super) open: Arc<Open>,
     pub(super) lingering: Arc<Lingering>,
+    pub(super) loads: Arc<Loads>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) stopping: watch::Receiver<bool>,
     pub(super) draining: Arc<AtomicBool>,
 }
@@ -131,6 +78,7 @@ impl Acceptor {
                     Ok((stream, peer)) => self.admit(stream, peer, kind),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
+                        self.open.out_of_descriptors();
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -141,34 +89,31 @@ impl Acceptor {
     fn admit(&self, stream: TcpStream, peer: SocketAddr, kind: ListenerKind) {
         let client = ClientIp::new(peer.ip());
         let trusted = client.is_in(&self.network.trusted_proxies);
-        let most = (!trusted).then_some(self.network.connections_per_address);
-        let Some(entered) = self.open.enter(client, most) else {
-            metrics::counter!("vestibule_connections_refused_total").increment(1);
-            tracing::debug!(%client, "too many connections from one address");
+        let load = self.loads.of(client);
+        let connection = Arc::new(Connection::new(peer, kind, load, self.clock.monotonic()));
+        let Some(entered) = self.open.enter(&connection, trusted) else {
+            tracing::debug!(%client, "too many connections");
             return;
         };
         let this = self.clone();
         tokio::spawn(async move {
-            if let Err(error) = this.serve(stream, peer, kind).await {
+            if let Err(error) = this.serve(stream, connection).await {
                 tracing::debug!(%peer, %error, "a connection was not taken up");
             }
             drop(entered);
         });
     }
 
-    async fn serve(
-        &self,
-        stream: TcpStream,
-        peer: SocketAddr,
-        kind: ListenerKind,
-    ) -> io::Result<()> {
+    async fn serve(&self, stream: TcpStream, connection: Arc<Connection>) -> io::Result<()> {
         stream.set_nodelay(true)?;
         let fd = stream.as_raw_fd();
-        let connection = Arc::new(Connection::new(peer, kind));
-        match (kind, &self.tls) {
+        match (connection.kind, &self.tls) {
             (ListenerKind::Https, Some(tls)) => {
                 let shake = tokio::time::timeout(HANDSHAKE_TIME, tls.accept(ClientSocket(stream)));
-                let tls = shake.await.map_err(|_elapsed| io::ErrorKind::TimedOut)??;
+                let tls = tokio::select! {
+                    shaken = shake => shaken.map_err(|_elapsed| io::ErrorKind::TimedOut)??,
+                    () = connection.closed() => return Err(io::ErrorKind::ConnectionAborted.into()),
+                };
                 let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
                 self.requests(tls, fd, h2, connection).await
             }
@@ -191,12 +136,15 @@ impl Acceptor {
         S: OverTcp + AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static,
     {
         let peer = connection.peer.ip();
-        let (stream, leaving) = ClientStream::new(io, fd, h2, connection)?;
+        let (stream, leaving) = ClientStream::new(io, fd, h2, Arc::clone(&connection))?;
         let stream: Stream = Box::new(stream);
         ServerApp::process_new(&self.proxy, stream, &self.stopping).await;
         let left = leaving.lock().take();
         if let Some(left) = left {
-            linger::end(left, peer, &self.lingering).await;
+            tokio::select! {
+                () = linger::end(left, peer, &self.lingering) => {}
+                () = connection.closed() => {}
+            }
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use super::gateway::Gateway;
 use super::openings::Openings;
 use super::request::RequestState;
 use super::site::Site;
+use super::slim;
 use crate::web::{self, RequestContext};
 
 impl Gateway {
@@ -33,6 +34,7 @@ impl Gateway {
         let request = session.req_header();
         let ends = request.method == Method::POST && request.uri.path() == "/_auth/logout";
         let tokens = if ends { self.of_session(site, request).await } else { Vec::new() };
+        slim::down(session);
         let (status, told) = bridge::serve(session, &self.pages, context).await?;
         let request = session.req_header();
         if let Some(told) = told {

@@ -63,6 +63,13 @@ impl Refused {
         Self { close: *method == Method::CONNECT, ..new }
     }
 
+    /// There is no place for one more request.
+    pub(super) fn too_much() -> Self {
+        let sentence = "Too much is going on at once. Try again in a few seconds.";
+        let new = Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", sentence);
+        Self { retry_after: Some(Duration::from_secs(2)), ..new }
+    }
+
     /// Too many tries.
     pub(super) fn too_many(wait: Duration) -> Self {
         let sentence = "Too many tries. Please wait and try again.";

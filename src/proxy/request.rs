@@ -12,6 +12,7 @@ use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use super::connection::Connection;
 use super::credentials::LeftOut;
 use super::handshake::ReadGate;
+use super::in_hand::InHand;
 use super::site::Site;
 use super::tunnel::Tunnel;
 use super::vet::Marks;
@@ -77,6 +78,8 @@ pub(super) struct RequestState {
     pub(super) origin: Option<Origin>,
     /// What the host leads to.
     pub(super) site: Option<Arc<Site>>,
+    /// Its place among the requests in hand.
+    pub(super) in_hand: Option<InHand>,
     /// Set by the gate alone. Without it no connection to the app is made.
     pub(super) admission: Option<Admission>,
     /// What the rules said.
@@ -113,6 +116,9 @@ impl Drop for RequestState {
         if let Some(tunnel) = &self.tunnel {
             tunnel.over.store(true, Ordering::Release);
         }
+        if let Some(connection) = &self.connection {
+            connection.usage.leave();
+        }
     }
 }
 
@@ -125,6 +131,7 @@ impl RequestState {
             connection: None,
             origin: None,
             site: None,
+            in_hand: None,
             admission: None,
             ruling: None,
             reports: Vec::new(),

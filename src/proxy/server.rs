@@ -19,11 +19,14 @@ use tokio_rustls::TlsAcceptor;
 
 use super::app::{Apps, CurrentApps};
 use super::app_call::AppCalls;
+use super::capacity::Capacity;
 use super::doubts::Doubts;
 use super::front::Doors;
 use super::gateway::Gateway;
 use super::linger::Lingering;
-use super::listen::{Acceptor, Open, bind};
+use super::listen::{Acceptor, bind};
+use super::load::Loads;
+use super::open::Open;
 use super::request::RequestIds;
 use super::settings::{ListenerKind, ListenerSettings, ProxySettings};
 use super::spent::Spent;
@@ -43,6 +46,9 @@ use crate::gate::sessions::CachedSessions;
 const GOODBYE: Duration = Duration::from_millis(500);
 /// An HTTP/2 connection without streams is closed after this long.
 const H2_IDLE: Duration = Duration::from_mins(2);
+
+/// What one stream holds of an answer that its client does not take yet.
+const H2_SEND_BUFFER: usize = 64 * 1024;
 
 /// What the proxy works with.
 pub struct ProxyDeps {
@@ -70,6 +76,8 @@ pub struct ProxyDeps {
     pub random: Arc<dyn Random>,
     /// What authenticator apps show as issuer, in place of the app's title.
     pub issuer: Option<String>,
+    /// Descriptors that the process may have open.
+    pub descriptors: usize,
 }
 
 impl fmt::Debug for ProxyDeps {
@@ -108,6 +116,7 @@ pub struct Proxy {
     acceptor: Acceptor,
     listeners: Vec<(TcpListener, ListenerKind)>,
     apps: Arc<CurrentApps>,
+    capacity: Capacity,
     calls: Arc<AppCalls>,
     certificates: Option<Arc<Certificates>>,
     draining: Arc<AtomicBool>,
@@ -126,6 +135,7 @@ impl fmt::Debug for Proxy {
 #[derive(Clone)]
 pub struct ReloadHandle {
     apps: Arc<CurrentApps>,
+    capacity: Capacity,
     calls: Arc<AppCalls>,
     certificates: Option<Arc<Certificates>>,
     https_port: Option<u16>,
@@ -146,7 +156,9 @@ impl ReloadHandle {
         issuer: Option<&str>,
     ) -> Result<(), ProxyError> {
         let doors = Doors { public: settings.public.clone(), https_port: self.https_port };
-        let apps = Apps::open(&settings.apps, issuer, doors).await?;
+        let former = Arc::clone(&self.apps.load());
+        let apps = Apps::open(&settings.apps, issuer, doors, self.capacity, Some(&former)).await?;
+        self.capacity.compare(&settings.apps);
         let certificates = self.certificates.as_ref();
         let certificates =
             certificates.map(|shown| shown.replacement(&settings.certificates)).transpose()?;
@@ -167,7 +179,7 @@ fn h2_options() -> H2Options {
         .max_frame_size(64 * 1024)
         .initial_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024)
-        .max_send_buffer_size(256 * 1024);
+        .max_send_buffer_size(H2_SEND_BUFFER);
     options
 }
 
@@ -193,15 +205,16 @@ impl Proxy {
         pingora_timeout::fast_timeout::set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
         let listeners = bind_all(&settings.listeners)?;
         let doors = Doors { public: settings.public.clone(), https_port: https_port(&listeners) };
-        let apps = Apps::open(&settings.apps, deps.issuer.as_deref(), doors).await?;
+        let capacity = Capacity::of(deps.descriptors, &settings);
+        let apps =
+            Apps::open(&settings.apps, deps.issuer.as_deref(), doors, capacity, None).await?;
         let apps = Arc::new(CurrentApps::new(apps));
         let mut tasks = JoinSet::new();
         let wants_tls = settings.listeners.iter().any(|l| l.kind == ListenerKind::Https);
         let certificates = wants_tls.then(|| Certificates::load(&settings.certificates));
         let certificates = certificates.transpose()?;
-        let mut tls = None;
+        let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
         if let Some(shown) = &certificates {
-            tls = Some(TlsAcceptor::from(shown.server_config()?));
             tasks.spawn(Arc::clone(shown).watch());
         }
         let draining = Arc::new(AtomicBool::new(false));
@@ -218,6 +231,7 @@ impl Proxy {
             keys: deps.keys,
             clock: deps.clock,
             ids: RequestIds::new(&*deps.random)?,
+            loads: Loads::new(settings.network.requests_per_address),
             trusted: settings.network.trusted_proxies.clone(),
             doubts: Doubts::default(),
             draining: Arc::clone(&draining),
@@ -228,10 +242,12 @@ impl Proxy {
         let (stop, stopping) = watch::channel(false);
         let acceptor = Acceptor {
             lingering: Arc::clone(&gateway.lingering),
-            proxy: Arc::new(http_proxy(gateway, &settings)),
-            tls,
+            clock: Arc::clone(&gateway.clock),
+            loads: Arc::clone(&gateway.loads),
+            open: Open::new(capacity, settings.network.connections_per_address),
+            proxy: Arc::new(http_proxy(gateway, &settings, capacity)),
+            tls: tls.map(TlsAcceptor::from),
             network: Arc::new(settings.network),
-            open: Arc::new(Open::default()),
             stopping,
             draining: Arc::clone(&draining),
         };
@@ -239,6 +255,7 @@ impl Proxy {
             acceptor,
             listeners,
             apps,
+            capacity,
             calls: deps.calls,
             certificates,
             draining,
@@ -258,6 +275,7 @@ impl Proxy {
     pub fn reload_handle(&self) -> ReloadHandle {
         ReloadHandle {
             apps: Arc::clone(&self.apps),
+            capacity: self.capacity,
             calls: Arc::clone(&self.calls),
             certificates: self.certificates.clone(),
             https_port: https_port(&self.listeners),
@@ -300,11 +318,15 @@ impl Proxy {
     }
 }
 
-fn http_proxy(gateway: Gateway, settings: &ProxySettings) -> HttpProxy<Gateway> {
+fn http_proxy(
+    gateway: Gateway,
+    settings: &ProxySettings,
+    capacity: Capacity,
+) -> HttpProxy<Gateway> {
     let conf = ServerConf {
         threads: settings.workers,
         max_retries: 4,
-        upstream_keepalive_pool_size: 256,
+        upstream_keepalive_pool_size: capacity.idle_upstream,
         ..ServerConf::default()
     };
     let mut proxy = HttpProxy::new(gateway, Arc::new(conf));

@@ -53,8 +53,12 @@ pub struct CertificateFiles {
 pub struct NetworkSettings {
     /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Open connections over all listeners; by default what the descriptor limit allows.
+    pub max_connections: Option<usize>,
     /// Open connections from one address; trusted proxies are not counted.
     pub connections_per_address: usize,
+    /// Requests in hand from one address; of those without a session, half as many.
+    pub requests_per_address: usize,
     /// How long a client may pause while it sends a body.
     pub body_idle: BodyIdle,
 }
@@ -156,6 +160,8 @@ pub struct AppSettings {
     pub hosts: Vec<HostPattern>,
     /// How it is reached.
     pub upstream: UpstreamSettings,
+    /// Requests that it is sent at once; by default what the descriptor limit allows.
+    pub max_requests: Option<usize>,
     /// Whether WebSocket handshakes are passed on.
     pub websocket: bool,
     /// Whether its service workers may have a scope that covers our pages.

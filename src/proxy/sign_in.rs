@@ -16,6 +16,7 @@ use super::gateway::Gateway;
 use super::refused::Refused;
 use super::request::RequestState;
 use super::site::Site;
+use super::slim;
 use super::upstream::or_internal;
 use crate::auth::app_sign_in::{AppPolicy, Relayed};
 use crate::auth::audit::{Caller, Ended};
@@ -85,6 +86,7 @@ impl Gateway {
     ) -> Result<()> {
         let site = state.site.clone().ok_or_else(forward::no_admission)?;
         let dialect = site.app.dialect.clone().ok_or_else(forward::no_admission)?;
+        slim::down(session);
         let headers = session.req_header().headers.clone();
         let caller = caller(self, &headers, state).ok_or_else(forward::no_admission)?;
         let attempt = Attempt { gateway: self, site: &site, caller };

@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, StatusCode};
 use super::app::{App, Apps};
 use super::client::Front;
 use super::front::{Asked as AskedFor, KnownFront};
+use super::load::ClientLoad;
 use super::request::Origin;
 use super::vet::{self, Malformed};
 use crate::gate::rule::Asked;
@@ -28,6 +29,8 @@ pub(super) struct Site {
     pub(super) page_text: String,
     /// What links to our pages start with, without a slash at the end.
     pub(super) links: String,
+    /// What is in hand for clients of that network.
+    pub(super) load: Arc<ClientLoad>,
     /// The host as the client wrote it: ASCII, checked.
     host: String,
     /// The same in lower case and without its port.
@@ -54,6 +57,7 @@ impl Site {
         host: &str,
         origin: Origin,
         front: Option<&Front<'_>>,
+        load: Arc<ClientLoad>,
     ) -> Result<Self, NoSite> {
         let name = vet::host_name(host).map_err(NoSite::Malformed)?;
         let app = Arc::clone(apps.by_host(&name).ok_or(NoSite::Unknown)?);
@@ -76,6 +80,7 @@ impl Site {
             page_text: page.to_string(),
             page,
             links: links.to_string(),
+            load,
             host: host.to_owned(),
             name,
             generation: apps.generation(),

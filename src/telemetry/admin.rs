@@ -16,6 +16,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::error::Elapsed;
 
 use crate::auth::ports::{Accounts, Sessions, Stored};
@@ -25,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// After a failed accept, before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Admin connections at once.
+const MOST_CONNECTIONS: usize = 32;
+
 /// Starts counting. Once a process.
 pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new().install_recorder()?;
@@ -32,9 +36,18 @@ pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
         "vestibule_requests_total",
         "Requests by app and outcome: forwarded, or refused (which includes our own pages)."
     );
+    metrics::describe_gauge!("vestibule_connections", "Open client connections.");
+    metrics::describe_counter!(
+        "vestibule_connections_shed_total",
+        "Connections closed to let others in, by the limit that was reached: address or all."
+    );
     metrics::describe_counter!(
         "vestibule_connections_refused_total",
-        "Connections refused because one address had too many."
+        "Connections refused because none could be shed, by the limit: address or all."
+    );
+    metrics::describe_counter!(
+        "vestibule_requests_turned_away_total",
+        "Requests answered with 503 by the limit that was reached: address, app or gateway."
     );
     metrics::describe_counter!("vestibule_sign_ins_total", "Finished sign-ins by second factor.");
     metrics::describe_counter!(
@@ -156,14 +169,18 @@ pub async fn serve(listener: TcpListener, health: Health) {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_page))
         .with_state(health);
+    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     loop {
         match listener.accept().await {
             Ok((stream, _peer)) => {
+                // Monitors need few; the rest of the descriptors is for others.
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
                 let service = TowerToHyperService::new(router.clone());
                 tokio::spawn(async move {
                     if let Err(error) = one(stream, service).await {
                         tracing::debug!(%error, "an admin connection broke");
                     }
+                    drop(place);
                 });
             }
             Err(error) => {

@@ -202,6 +202,19 @@ pub fn strip_own_cookies(headers: &HeaderMap) -> Stripped {
     HeaderValue::from_maybe_shared(Bytes::from(left)).map_or(Stripped::Nothing, Stripped::Line)
 }
 
+/// Our cookies of all `Cookie` lines, as one line and otherwise byte for byte.
+pub fn only_own(headers: &HeaderMap) -> Vec<u8> {
+    let mut ours = Vec::new();
+    for segment in segments(headers).filter(|segment| is_own(name_of(segment))) {
+        let start = segment.trim_ascii_start();
+        if !ours.is_empty() {
+            ours.push(b';');
+        }
+        ours.extend_from_slice(start);
+    }
+    ours
+}
+
 /// Whether a `Set-Cookie` value of the app would set or clear one of our cookies, also for a browser
 /// that takes a nameless cookie for a named one.
 pub fn sets_own_cookie(set_cookie: &[u8]) -> bool {

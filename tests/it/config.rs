@@ -125,6 +125,10 @@ fn the_defaults_that_the_example_shows_are_the_defaults() {
         implied.proxy.network.connections_per_address,
         written.proxy.network.connections_per_address
     );
+    assert_eq!(
+        implied.proxy.network.requests_per_address,
+        written.proxy.network.requests_per_address
+    );
     let (implied, written) = (&implied.proxy.apps[0], &written.proxy.apps[0]);
     assert_eq!(implied.websocket, written.websocket);
     assert_eq!(implied.upstream.http2, written.upstream.http2);

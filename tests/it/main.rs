@@ -31,6 +31,7 @@ mod cluster;
 mod config;
 mod contract;
 mod coverage;
+mod crowds;
 mod early;
 mod evidence;
 mod forgot;

@@ -117,7 +117,11 @@ pub(super) struct RawNetwork {
     /// Whether trusted proxies speak the PROXY protocol. Not available yet: only false.
     #[schemars(extend("default" = false))]
     pub(super) proxy_protocol: Option<bool>,
-    /// Open connections from one address; trusted proxies are not counted.
+    /// Open connections over all listeners, 10 to 1000000. When they are full, idle ones are closed
+    /// to let others in. Default: what the descriptor limit allows, at most 10000.
+    pub(super) max_connections: Option<usize>,
+    /// Open connections from one address; trusted proxies are not counted. When they are full, idle
+    /// ones are closed to let others in.
     #[schemars(extend("default" = 100))]
     pub(super) connections_per_address: Option<usize>,
     /// How long a client may pause while it sends a body to an app on a public path.
@@ -126,6 +130,10 @@ pub(super) struct RawNetwork {
     /// The same for people who are signed in and for tokens that are let through.
     #[schemars(extend("default" = "10m"))]
     pub(super) body_idle_signed_in: Option<String>,
+    /// Requests in hand from one client address, also behind trusted proxies; without a session half
+    /// as many. More are answered with 503.
+    #[schemars(extend("default" = 500))]
+    pub(super) requests_per_address: Option<usize>,
 }
 
 /// The listener for health and metrics.

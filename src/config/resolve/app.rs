@@ -80,6 +80,9 @@ fn app(
         hosts,
         answers: answers::answers(raw, at, r),
         upstream: upstream::upstream(raw, at, r),
+        max_requests: raw
+            .max_requests
+            .map(|most| r.number(&at.key("max_requests"), Some(most), 1_000_000, &(2..=1_000_000))),
         websocket: raw.websocket.unwrap_or(true),
         service_workers: raw.service_workers.unwrap_or(false),
         strip_headers: strip_headers(raw.strip_headers.as_deref(), &at.key("strip_headers"), r),

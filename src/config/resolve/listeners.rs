@@ -12,6 +12,8 @@ use crate::config::reader::Reader;
 use crate::proxy::settings::{BodyIdle, ListenerKind, ListenerSettings, NetworkSettings};
 
 const CONNECTIONS_PER_ADDRESS: usize = 100;
+/// Some people behind one address, each with a browser that has many requests under way.
+const REQUESTS_PER_ADDRESS: usize = 500;
 
 /// The listeners.
 pub(super) fn listeners(raw: &[RawListener], r: &mut Reader<'_>) -> Vec<ListenerSettings> {
@@ -113,7 +115,22 @@ pub(super) fn network(
         strangers: r.some_time(&at.key("body_idle"), strangers, Duration::from_mins(1)),
         signed_in: r.some_time(&at.key("body_idle_signed_in"), signed_in, Duration::from_mins(10)),
     };
-    NetworkSettings { trusted_proxies, connections_per_address, body_idle }
+    let requests_per_address = r.number(
+        &at.key("requests_per_address"),
+        raw.requests_per_address,
+        REQUESTS_PER_ADDRESS,
+        &(2..=1_000_000),
+    );
+    let max_connections = raw
+        .max_connections
+        .map(|most| r.number(&at.key("max_connections"), Some(most), 1_000_000, &(10..=1_000_000)));
+    NetworkSettings {
+        trusted_proxies,
+        max_connections,
+        connections_per_address,
+        requests_per_address,
+        body_idle,
+    }
 }
 
 fn trusted(text: &str) -> Result<IpNet, String> {

@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) keys: Option<PathBuf>,
     /// The size of a disk of its own for the data directory.
     pub(crate) disk: Option<&'static str>,
+    /// Soft and hard limit of open descriptors; by default those of the test.
+    pub(crate) descriptors: Option<(u32, u32)>,
 }
 
 impl Plan {
@@ -52,6 +54,7 @@ impl Plan {
             names: vec![HOST, "plain.test", "other.test", "localhost"],
             keys: None,
             disk: None,
+            descriptors: None,
         };
         plan.app("main", HOST, &app.url(), &format!("websocket = true\n{PUBLIC_RULE}"))
     }
@@ -137,6 +140,16 @@ fn program() -> Command {
     command
 }
 
+/// The program under limits of a shell's making.
+fn program_within(descriptors: Option<(u32, u32)>) -> Command {
+    let Some((soft, hard)) = descriptors else { return program() };
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\"");
+    command.env_clear().env("PATH", "/usr/bin:/bin");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_vestibule")]);
+    command
+}
+
 /// Runs a command of the program to its end, with `input` on its standard input.
 pub(crate) fn run(args: &[&str], input: &str) -> Output {
     let mut child = program()
@@ -173,7 +186,7 @@ impl Gateway {
         std::fs::write(&config, plan.toml(&certificates)).unwrap();
         let data = dir.path().join("data");
         let disk = plan.disk.map(|size| SmallDisk::mount(&data, size));
-        let mut child = program()
+        let mut child = program_within(plan.descriptors)
             .args(["serve", "--config"])
             .arg(&config)
             .stdin(Stdio::null())
@@ -224,6 +237,11 @@ impl Gateway {
     pub(crate) fn resident(&self) -> u64 {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid)).unwrap();
         statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap() * 4096
+    }
+
+    /// What the system allows it, as the kernel tells.
+    pub(crate) fn limits(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/limits", self.pid)).unwrap()
     }
 
     /// Sends a signal by name: `TERM`, `HUP`.

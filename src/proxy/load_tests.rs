@@ -1,0 +1,52 @@
+use super::*;
+
+fn client(text: &str) -> ClientIp {
+    ClientIp::new(text.parse().unwrap())
+}
+
+#[test]
+fn a_network_is_one_load_for_as_long_as_anybody_counts_on_it() {
+    let loads = Loads::new(10);
+    let one = loads.of(client("2001:db8:1:2::3"));
+    assert!(Arc::ptr_eq(&one, &loads.of(client("2001:db8:1:2:ffff::"))));
+    assert!(!Arc::ptr_eq(&one, &loads.of(client("2001:db8:1:3::3"))));
+    drop(one);
+    assert!(loads.shards.iter().all(|shard| shard.lock().is_empty()));
+}
+
+#[test]
+fn strangers_of_one_network_never_take_the_last_place() {
+    let loads = Loads::new(1_000);
+    let places = Places::new(100);
+    let (greedy, next) = (loads.of(client("192.0.2.1")), loads.of(client("192.0.2.2")));
+    let took = (0..1_000).filter(|_| greedy.take_at(&places, Whose::Stranger).is_ok()).count();
+    assert_eq!(took, 25);
+    let took = (0..1_000).filter(|_| next.take_at(&places, Whose::Stranger).is_ok()).count();
+    assert!((10..=13).contains(&took), "{took}");
+    let others = (3..40).filter(|i| {
+        loads.of(client(&format!("192.0.2.{i}"))).take_at(&places, Whose::Stranger).is_ok()
+    });
+    assert_eq!(others.count(), 12, "one each, up to half of all");
+    let known = (0..1_000).filter(|_| greedy.take_at(&places, Whose::Known).is_ok()).count();
+    assert_eq!(known, 50);
+    assert_eq!(greedy.take_at(&places, Whose::Known), Err(Limit::App));
+    greedy.leave_app(&places, Whose::Known);
+    assert_eq!(next.take_at(&places, Whose::Known), Ok(()));
+}
+
+#[test]
+fn a_network_has_a_limit_of_its_own_and_strangers_half_of_it() {
+    let loads = Loads::new(100);
+    let (many, load) = (Places::new(10_000), loads.of(client("192.0.2.1")));
+    let strangers = (0..1_000).filter(|_| load.take_at(&many, Whose::Stranger).is_ok()).count();
+    let known = (0..1_000).filter(|_| load.take_at(&many, Whose::Known).is_ok()).count();
+    assert_eq!((strangers, known), (50, 100));
+    assert_eq!(load.take_here(Whose::Stranger), Err(Limit::Address));
+    load.leave_app(&many, Whose::Stranger);
+    assert_eq!(load.take_here(Whose::Stranger), Ok(()));
+    load.leave_here(Whose::Stranger);
+    let away = (0..1_000).filter(|_| load.turn_away(Limit::Address)).count();
+    assert_eq!(away, 50);
+    load.turned_away_gone();
+    assert!(load.turn_away(Limit::Address));
+}
