@@ -1,13 +1,18 @@
 //! Form bodies and queries: read once, fields by name, none of them twice. What a field is worth
 //! is for others to say.
 
-use axum::extract::{Form as AxumForm, FromRequest, Query, Request};
+use std::collections::HashSet;
+
+use axum::extract::{FromRequest, RawForm, Request};
 use http::{StatusCode, Uri};
 use zeroize::Zeroize;
 
 use super::failure::Failure;
 use crate::auth::app_sign_in::Typed;
 use crate::base::secret::Secret;
+
+/// Most fields of a form or query: no page of ours sends a tenth of them.
+const MOST_FIELDS: usize = 64;
 
 type Pairs = Vec<(String, String)>;
 
@@ -25,20 +30,26 @@ fn bad(sentence: &'static str) -> Failure {
 }
 
 impl Fields {
-    pub(super) fn new(pairs: Pairs) -> Result<Self, Failure> {
-        let fields = Self(pairs);
-        for (i, (name, _)) in fields.0.iter().enumerate() {
-            if fields.0.iter().skip(i + 1).any(|(other, _)| other == name) {
-                return Err(bad("A field of this form was sent more than once."));
-            }
+    /// Reads `application/x-www-form-urlencoded` text: nothing beyond the last field that is allowed
+    /// is looked at.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, Failure> {
+        let mut read = form_urlencoded::parse(text);
+        let pairs = read.by_ref().take(MOST_FIELDS);
+        let fields = Self(pairs.map(|(n, v)| (n.into_owned(), v.into_owned())).collect());
+        if read.next().is_some() {
+            return Err(bad("There are more fields than any form here has."));
+        }
+        let mut names = HashSet::with_capacity(fields.0.len());
+        if !fields.0.iter().all(|(name, _)| names.insert(name)) {
+            return Err(bad("A field of this form was sent more than once."));
         }
         Ok(fields)
     }
 
     /// Reads a form's body, which is already capped.
     pub(super) async fn of_body(request: Request) -> Result<Self, Failure> {
-        match AxumForm::<Pairs>::from_request(request, &()).await {
-            Ok(AxumForm(pairs)) => Self::new(pairs),
+        match RawForm::from_request(request, &()).await {
+            Ok(RawForm(body)) => Self::parse(&body),
             Err(error) if error.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
                 Err(Failure::refused(
                     StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -52,9 +63,7 @@ impl Fields {
 
     /// Reads a query.
     pub(super) fn of_query(uri: &Uri) -> Result<Self, Failure> {
-        let Query(pairs) = Query::<Pairs>::try_from_uri(uri)
-            .map_err(|_unreadable| bad("The address could not be read."))?;
-        Self::new(pairs)
+        Self::parse(uri.query().unwrap_or_default().as_bytes())
     }
 
     /// Takes the value of a field out; empty when it was not sent.
@@ -242,5 +251,18 @@ mod tests {
         assert!(read("multipart/form-data; boundary=x", "code=1").await.is_err());
         assert!(read("text/plain", "code=1").await.is_err());
         assert!(read("application/json", "{}").await.is_err());
+    }
+
+    #[test]
+    fn no_more_fields_are_read_than_a_form_may_have() {
+        let query = |fields: usize| {
+            let names: Vec<String> = (0..fields).map(|i| format!("f{i}=1")).collect();
+            Fields::parse(names.join("&").as_bytes())
+        };
+        assert_eq!(query(MOST_FIELDS).ok().unwrap().0.len(), MOST_FIELDS);
+        assert!(query(MOST_FIELDS + 1).is_err());
+        assert!(query(2_600).is_err());
+        let empty = "&".repeat(8_000);
+        assert!(Fields::parse(empty.as_bytes()).ok().unwrap().0.is_empty());
     }
 }

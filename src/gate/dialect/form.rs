@@ -32,6 +32,9 @@ pub enum Unreadable {
     Missing,
 }
 
+/// More fields than any sign-in has are not looked at.
+const MOST_FIELDS: usize = 64;
+
 /// The fields by name; a field that comes twice could be read in two ways.
 struct Fields(BTreeMap<String, Zeroizing<String>>);
 
@@ -55,6 +58,9 @@ impl Fields {
     fn once_each(pairs: impl Iterator<Item = (String, String)>) -> Result<Self, Unreadable> {
         let mut fields = BTreeMap::new();
         for (name, value) in pairs {
+            if fields.len() == MOST_FIELDS {
+                return Err(Unreadable::Malformed);
+            }
             if fields.insert(name, Zeroizing::new(value)).is_some() {
                 return Err(Unreadable::Malformed);
             }
@@ -84,6 +90,9 @@ impl<'de> serde::Deserialize<'de> for Members {
             ) -> Result<Members, A::Error> {
                 let mut members = Vec::new();
                 while let Some(member) = map.next_entry()? {
+                    if members.len() == MOST_FIELDS {
+                        return Err(serde::de::Error::custom("too many members"));
+                    }
                     members.push(member);
                 }
                 Ok(Members(members))
@@ -179,6 +188,19 @@ mod tests {
         assert_eq!(read(None, b"{}"), Some(Unreadable::Kind));
         assert_eq!(read(Some("application/json"), b"{}"), Some(Unreadable::Missing));
         assert_eq!(read(Some("application/json"), b"[]"), Some(Unreadable::Malformed));
+    }
+
+    #[test]
+    fn no_more_fields_are_read_than_a_sign_in_may_have() {
+        let members: Vec<String> = (0..MOST_FIELDS).map(|i| format!("\"f{i}\":{i}")).collect();
+        let json = |more: &str| format!("{{{}{more}}}", members.join(","));
+        let read = |kind, body: &str| sign_in().read(Some(kind), body.as_bytes()).err();
+        assert_eq!(read("application/json", &json("")), Some(Unreadable::Missing));
+        assert_eq!(read("application/json", &json(",\"g\":1")), Some(Unreadable::Malformed));
+        let pairs: Vec<String> = (0..=MOST_FIELDS).map(|i| format!("f{i}=1")).collect();
+        let form = "application/x-www-form-urlencoded";
+        assert_eq!(read(form, &pairs[1..].join("&")), Some(Unreadable::Missing));
+        assert_eq!(read(form, &pairs.join("&")), Some(Unreadable::Malformed));
     }
 
     #[test]
