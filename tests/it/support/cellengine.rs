@@ -186,6 +186,7 @@ impl Lab {
             names: vec!["localhost"],
             keys: Some(keys),
             disk: None,
+            descriptors: None,
         };
         let other = more.contains("dialect = ");
         let dialect = if other { "" } else { "dialect = \"cellengine\"\n" };
