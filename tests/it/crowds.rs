@@ -153,7 +153,8 @@ async fn a_hundred_streams_of_one_browser_and_a_hundred_workers_are_served() {
     let streams: Vec<_> =
         (0..100).map(|_| client.send_request(request.clone(), true).unwrap().0).collect();
     let workers = (0..100).map(|_| {
-        let mut worker = Browser { from: at(1), ..browser.clone() };
+        let mut worker = browser.clone();
+        worker.from = at(1);
         async move { worker.fetch("/app/slow").await.status }
     });
     let workers: Vec<_> = workers.map(tokio::spawn).collect();
@@ -217,8 +218,11 @@ async fn behind_a_trusted_proxy_requests_count_by_the_address_that_it_names() {
                    connections_per_address = 1\n";
     let (app, gateway) = set_up("", network).await;
     let mark = app.mark();
-    let forwarded =
-        |address: &str| Browser { forwarded_for: Some(address.to_owned()), ..from(&gateway, 1) };
+    let forwarded = |address: &str| {
+        let mut browser = from(&gateway, 1);
+        browser.forwarded_for = Some(address.to_owned());
+        browser
+    };
     let mut waiting = Vec::new();
     for _ in 0..2 {
         let mut one = forwarded("203.0.113.5");
