@@ -50,11 +50,13 @@ fn the_oldest_idle_connection_of_an_address_makes_room_for_a_new_one() {
     assert_eq!(stay(&guests), [true, false, true]);
     let next = door.busy("192.0.2.1");
     assert_eq!(stay(&guests), [true, false, false]);
-    assert_eq!(stay(&[newcomer, next]), [true, true]);
+    let at_work = [newcomer, next];
+    assert_eq!(stay(&at_work), [true, true]);
     let (_, refused) = door.comes("192.0.2.1", false);
     assert!(refused.is_none(), "none is idle");
     assert!(door.comes("192.0.2.2", false).1.is_some());
     assert!(door.comes("192.0.2.1", true).1.is_some(), "a trusted proxy is not counted");
+    assert_eq!(stay(&at_work), [true, true]);
 }
 
 #[test]
