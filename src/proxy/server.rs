@@ -197,6 +197,12 @@ fn https_port(listeners: &[(TcpListener, ListenerKind)]) -> Option<u16> {
     https.find_map(|(listener, _)| Some(listener.local_addr().ok()?.port()))
 }
 
+/// Loads the certificates, if a listener shows any.
+fn certificates(settings: &ProxySettings) -> Result<Option<Arc<Certificates>>, BadCertificate> {
+    let wanted = settings.listeners.iter().any(|l| l.kind == ListenerKind::Https);
+    wanted.then(|| Certificates::load(&settings.certificates)).transpose()
+}
+
 impl Proxy {
     /// Reads certificates, resolves upstreams and binds all listeners.
     pub async fn bind(settings: ProxySettings, deps: ProxyDeps) -> Result<Self, ProxyError> {
@@ -206,18 +212,14 @@ impl Proxy {
         let listeners = bind_all(&settings.listeners)?;
         let doors = Doors { public: settings.public.clone(), https_port: https_port(&listeners) };
         let capacity = Capacity::of(deps.descriptors, &settings);
-        let apps =
-            Apps::open(&settings.apps, deps.issuer.as_deref(), doors, capacity, None).await?;
+        let issuer = deps.issuer.as_deref();
+        let apps = Apps::open(&settings.apps, issuer, doors, capacity, None).await?;
         let apps = Arc::new(CurrentApps::new(apps));
         let mut tasks = JoinSet::new();
-        let wants_tls = settings.listeners.iter().any(|l| l.kind == ListenerKind::Https);
-        let certificates = wants_tls.then(|| Certificates::load(&settings.certificates));
-        let certificates = certificates.transpose()?;
+        let certificates = certificates(&settings)?;
         let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
-        if let Some(shown) = &certificates {
-            tasks.spawn(Arc::clone(shown).watch());
-        }
-        let draining = Arc::new(AtomicBool::new(false));
+        certificates.iter().for_each(|shown| drop(tasks.spawn(Arc::clone(shown).watch())));
+        let draining = Arc::default();
         let gateway = Gateway {
             apps: Arc::clone(&apps),
             pages: deps.pages,
