@@ -203,6 +203,12 @@ fn certificates(settings: &ProxySettings) -> Result<Option<Arc<Certificates>>, B
     wanted.then(|| Certificates::load(&settings.certificates)).transpose()
 }
 
+fn watch_all(certificates: Option<&Arc<Certificates>>, tasks: &mut JoinSet<()>) {
+    if let Some(shown) = certificates {
+        tasks.spawn(Arc::clone(shown).watch());
+    }
+}
+
 impl Proxy {
     /// Reads certificates, resolves upstreams and binds all listeners.
     pub async fn bind(settings: ProxySettings, deps: ProxyDeps) -> Result<Self, ProxyError> {
@@ -218,7 +224,7 @@ impl Proxy {
         let mut tasks = JoinSet::new();
         let certificates = certificates(&settings)?;
         let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
-        certificates.iter().for_each(|shown| drop(tasks.spawn(Arc::clone(shown).watch())));
+        watch_all(certificates.as_ref(), &mut tasks);
         let draining = Arc::default();
         let gateway = Gateway {
             apps: Arc::clone(&apps),

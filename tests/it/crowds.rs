@@ -264,7 +264,6 @@ async fn forms_that_never_come_hold_little_memory() {
     let (mut alice, _codes) = visitor::join(from(&gateway, 2), "alice").await;
     assert_eq!(alice.fetch("/app").await.status, 200);
     let grown = gateway.resident().saturating_sub(before);
-    println!("grew by {} KiB", grown / 1024);
     assert!(grown < BOUND, "memory grew by {} KiB", grown / 1024);
     drop(floods);
 }
@@ -284,7 +283,6 @@ async fn answers_that_nobody_reads_hold_little_memory() {
     let (mut alice, _codes) = visitor::join(from(&gateway, 2), "alice").await;
     assert_eq!(alice.fetch("/app").await.status, 200);
     let grown = gateway.resident().saturating_sub(before);
-    println!("grew by {} KiB", grown / 1024);
     assert!(grown < BOUND, "memory grew by {} KiB", grown / 1024);
     drop(floods);
 }
