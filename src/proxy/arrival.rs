@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use pingora_proxy::Session;
 
 use super::client::{self, Front};
@@ -10,6 +10,7 @@ use super::connection::Connection;
 use super::entry::{Way, refuse};
 use super::gateway::Gateway;
 use super::load::ClientLoad;
+use super::refused::Refused;
 use super::request::{Origin, RequestState};
 use super::settings::ListenerKind;
 use super::site::{NoSite, Site};
@@ -59,6 +60,10 @@ impl Gateway {
         // A WebSocket handshake (RFC 6455 §4.1) is one in HTTP/1.1 only.
         state.marks.websocket &= request.version == Version::HTTP_11;
         let authority = request.uri.authority().map(http::uri::Authority::as_str);
+        // It is asked of a proxy, and its host is none of ours.
+        if request.method == Method::CONNECT {
+            return Err(Refused::method(&request.method).into());
+        }
         let generation = self.apps.generation();
         let last = heads
             .only_host(authority)

@@ -22,7 +22,6 @@ use crate::auth::ports::Stored;
 use crate::gate::admission::{Decision, Visitor, decide};
 use crate::gate::dialect::Credentials;
 use crate::gate::policy::{First, Outcome, Ruling, Unwatched};
-use crate::gate::target::BadTarget;
 use crate::web::cookies::DuplicateCookie;
 
 /// Where a request goes.
@@ -145,7 +144,7 @@ impl Gateway {
         let request = session.req_header();
         let target = match app.policy.target_of(request.raw_path(), request.uri.path_and_query()) {
             Ok(target) => target,
-            Err(error) => return no_path(request, error),
+            Err(error) => return Malformed::from(error).into(),
         };
         if target.forwarded.is_own() {
             return Way::Own;
@@ -243,15 +242,6 @@ impl Gateway {
         }
         Ok(settle(session, state, ruling, visitor, rewritten))
     }
-}
-
-/// A target that is no path; that of CONNECT never is one.
-#[cold]
-fn no_path(request: &RequestHeader, error: BadTarget) -> Way {
-    if request.method == Method::CONNECT {
-        return Refused::method(&request.method).into();
-    }
-    Malformed::from(error).into()
 }
 
 /// What the app is never asked, whoever asks.
