@@ -2,6 +2,7 @@
 //! implementations.
 
 mod demo;
+mod dumps;
 mod here;
 mod limits;
 mod online;

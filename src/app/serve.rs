@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::dumps;
 use super::limits;
 use super::outlets::{Outlets, Process, prune_for_ever};
 use super::reload::reload_on_hangup;
@@ -28,8 +29,7 @@ use crate::telemetry::{admin, logs};
 
 /// Serves until SIGTERM or SIGINT, then drains. SIGHUP reads the configuration again.
 pub async fn serve(settings: Settings) -> Result<(), AppError> {
-    logs::init(settings.log);
-    say_what_is_weak(&settings);
+    begin(&settings);
     let descriptors = limits::raise_descriptors();
     let metrics =
         install_metrics().map_err(|e| AppError::Other(format!("metrics cannot be set up: {e}")))?;
@@ -94,6 +94,13 @@ async fn serve_admin(address: SocketAddr, health: Health) -> Result<(), AppError
     }
     tokio::spawn(admin::serve(listener, health));
     Ok(())
+}
+
+/// What comes before anything secret is read.
+fn begin(settings: &Settings) {
+    logs::init(settings.log);
+    dumps::forbid();
+    say_what_is_weak(settings);
 }
 
 /// Logs what an operator should know of their configuration.

@@ -167,10 +167,15 @@ impl ProxyHttp for Gateway {
             }
             _ => {
                 state.sending.has_body = !session.is_body_empty();
-                app.upstream.time(&mut peer, !http2, state.sending.has_body);
+                let mut silence = app.upstream.patience();
+                let admission = state.admission.as_ref();
                 if state.sending.has_body {
-                    session.set_read_timeout(Some(self.body_idle.of(state.admission.as_ref())));
+                    silence = silence.min(self.body_idle.silence(admission));
                 }
+                if state.sending.has_body || tunnel {
+                    session.set_read_timeout(Some(self.body_idle.of(admission)));
+                }
+                app.upstream.time(&mut peer, !http2, state.sending.has_body, silence);
             }
         }
         if tunnel || state.sending.afresh {
@@ -402,6 +407,6 @@ impl Gateway {
             return over();
         }
         let place = self.lingering.enter(connection.peer.ip());
-        Box::pin(linger::stream(session, place))
+        Box::pin(linger::stream(session, place, &self.draining))
     }
 }

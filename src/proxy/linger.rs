@@ -13,7 +13,7 @@ use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use pingora_proxy::Session;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
 use tokio_rustls::server::TlsStream;
 
@@ -124,6 +125,14 @@ pub(super) struct Left<S> {
     pub(super) sending: bool,
 }
 
+/// Waits until a gateway that stops has waited long enough for what lingers.
+pub(super) async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // Without a sender it has stopped long ago.
+    if stopping.wait_for(|stopping| *stopping).await.is_ok() {
+        sleep(PAUSE).await;
+    }
+}
+
 /// Where a connection's stream is put when Pingora drops it.
 pub(super) type Leaving<S> = Arc<Mutex<Option<Left<S>>>>;
 
@@ -178,14 +187,17 @@ async fn discard(tcp: &mut TcpStream, mut pause: Pin<&mut Sleep>) -> Option<usiz
 
 /// Discards the rest of the body of an HTTP/2 request that has been answered in full. Its client
 /// is given room to go on sending; the stream is reset, without an error, when this is over.
-pub(super) async fn stream(session: &mut Session, place: Option<Place>) {
+pub(super) async fn stream(session: &mut Session, place: Option<Place>, draining: &AtomicBool) {
     let Some(_place) = place else {
         metrics::counter!("vestibule_lingering_refused_total").increment(1);
         return;
     };
-    let until = Instant::now() + TIME;
+    let mut until = Instant::now() + TIME;
     let mut spare = MOST_BYTES;
     loop {
+        if draining.load(Ordering::Relaxed) {
+            until = until.min(Instant::now() + PAUSE);
+        }
         let next = timeout(PAUSE, session.as_downstream_mut().read_request_body());
         let Ok(Ok(Ok(Some(part)))) = timeout_at(until, next).await else { return };
         let Some(rest) = spare.checked_sub(Bytes::len(&part)) else { return };

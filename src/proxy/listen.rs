@@ -144,6 +144,7 @@ impl Acceptor {
             tokio::select! {
                 () = linger::end(left, peer, &self.lingering) => {}
                 () = connection.closed() => {}
+                () = linger::stopped(self.stopping.clone()) => {}
             }
         }
         Ok(())

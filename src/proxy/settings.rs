@@ -80,6 +80,15 @@ impl BodyIdle {
             Some(_) => self.signed_in,
         }
     }
+
+    /// How long nothing may come from client and app, where a pause of the one cannot be told from
+    /// one of the other: strangers get no more time for it, and who is signed in what the app has.
+    pub(super) fn silence(self, admission: Option<&Admission>) -> Duration {
+        match admission.map(Admission::visitor) {
+            None | Some(Visitor::Anonymous) => self.strangers,
+            Some(_) => Duration::MAX,
+        }
+    }
 }
 
 /// One address of the app behind.

@@ -199,10 +199,16 @@ impl Upstream {
     /// Has Pingora watch the time of every read and write. A client that `watches` over the app
     /// itself does so once its body has been sent; until then the app has nothing to say. Over
     /// HTTP/2 Pingora would count from the first byte of a body to the answer, however steadily the
-    /// body flows.
-    pub(super) fn time(&self, peer: &mut HttpPeer, watches: bool, has_body: bool) {
+    /// body flows. Otherwise nothing may come from client and app for longer than `silence`.
+    pub(super) fn time(
+        &self,
+        peer: &mut HttpPeer,
+        watches: bool,
+        has_body: bool,
+        silence: Duration,
+    ) {
         let steady = (watches || self.settings.http2) && has_body;
-        peer.options.read_timeout = (!steady).then_some(self.settings.read_timeout);
+        peer.options.read_timeout = (!steady).then_some(silence);
         peer.options.write_timeout = Some(self.settings.read_timeout);
     }
 

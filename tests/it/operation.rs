@@ -231,3 +231,11 @@ async fn what_needs_a_restart_is_named_on_sighup_and_other_certificates_are_show
     }
     assert!(log.contains("weakening: "), "what is weak is told again: {log}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_serves_leaves_no_core_dump() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let line = gateway.limit("Max core file size");
+    assert_eq!(line.split_whitespace().collect::<Vec<_>>()[..2], ["0", "0"], "{line}");
+}

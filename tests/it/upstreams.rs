@@ -4,6 +4,7 @@
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use super::streams::{h2, h2_request};
 use super::support::client::{Browser, PATIENCE};
 use super::support::gateway::{Gateway, PUBLIC_RULE, Plan};
 use super::support::upstream::Recorder;
@@ -225,6 +226,10 @@ async fn a_stranger_may_pause_in_a_body_for_less_long_than_people_who_are_signed
     assert_eq!(cut.status, 400, "{}", cut.text());
     let mut alice = wires.pop().unwrap();
     alice.send(b"def").await.unwrap();
+    let mut client = h2(&Browser::new(&gateway)).await;
+    let (cut, _body) = client.send_request(h2_request("POST", "/public/x", &[]), false).unwrap();
+    let cut = within(PATIENCE, "the stranger's over HTTP/2", cut).await.unwrap();
+    assert_eq!(cut.status(), 504, "a pause of the client looks like one of the app");
     let answer = within(PATIENCE, "the answer", alice.answer("POST")).await.unwrap();
     assert_eq!((answer.status, answer.json()["length"].as_u64()), (200, Some(6)));
 }

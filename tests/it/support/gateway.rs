@@ -244,6 +244,13 @@ impl Gateway {
         std::fs::read_to_string(format!("/proc/{}/limits", self.pid)).unwrap()
     }
 
+    /// One of the system's limits of the process, soft and hard.
+    pub(crate) fn limit(&self, name: &str) -> String {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", self.pid)).unwrap();
+        let found = limits.lines().find_map(|line| line.strip_prefix(name));
+        found.unwrap_or_else(|| panic!("no {name}: {limits}")).to_owned()
+    }
+
     /// Sends a signal by name: `TERM`, `HUP`.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.pid.to_string();
