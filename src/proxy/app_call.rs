@@ -29,9 +29,9 @@ use crate::gate::dialect::{Dialect, MOST_BYTES, Verdict};
 /// The longest that an app may take to answer to a sign-in.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// Sign-ins that one app is asked about at once: each has a connection of its own.
-const MOST_AT_ONCE: usize = 64;
+const MOST_AT_ONCE: usize = 80;
 /// Those of strangers: the others are kept for callers who have signed in here before.
-const STRANGERS_AT_ONCE: usize = 48;
+const STRANGERS_AT_ONCE: usize = 64;
 /// Strangers that may wait for their turn.
 const MOST_WAITING: usize = 256;
 /// The longest that one more waits for its turn.

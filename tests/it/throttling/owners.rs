@@ -114,7 +114,8 @@ async fn strangers_do_not_keep_a_script_out_of_where_its_account_signs_in() {
     assert_eq!(statuses, [vec![401; 10], vec![429]].concat());
     // Nor does it hold once the account is to be signed in to anew everywhere.
     let config = gateway.config.display().to_string();
-    let (mut again, _person) = visitor::signed_in(&gateway, "bob").await;
+    gateway.add_user("bob");
+    let (mut again, _person) = visitor::join(from(&gateway, "203.0.113.8"), "bob").await;
     again.jar.clear();
     for n in 0..6 {
         let mut stranger = from(&gateway, &format!("198.51.101.{n}"));
