@@ -70,13 +70,74 @@
     }
   }
 
-  // A form is sent once, however often the button is pressed.
-  for (const form of all("form")) {
-    let sent = false;
-    form.addEventListener("submit", (event) => {
-      if (sent) event.preventDefault();
-      sent = true;
-    });
-    window.addEventListener("pageshow", () => { sent = false; });
+  // Waits count down. Without script the sentence stays as it is: it says how long from the start.
+  const inWords = (seconds) => {
+    const [count, unit] = seconds <= 90 ? [seconds, "second"]
+      : seconds <= 5400 ? [Math.ceil(seconds / 60), "minute"]
+      : [Math.ceil(seconds / 3600), "hour"];
+    return `${count} ${unit}${count === 1 ? "" : "s"}`;
+  };
+  for (const said of all("[data-wait]")) {
+    const until = Date.now() + 1000 * Number(said.dataset.wait);
+    const sentence = said.textContent;
+    const timer = setInterval(() => {
+      const left = Math.ceil((until - Date.now()) / 1000);
+      if (left > 0) {
+        // Screen readers have read it once; they are told again when the wait is over.
+        said.removeAttribute("role");
+        said.textContent = sentence.replace(/\d+ (second|minute|hour)s?/, inWords(left));
+      } else {
+        clearInterval(timer);
+        said.setAttribute("role", "status");
+        said.textContent = "You can try again now.";
+      }
+    }, 1000);
   }
+
+  for (const note of all("[data-no-cookies]")) note.hidden = navigator.cookieEnabled;
+
+  // The part of an address behind "#" never reaches the server. The browser carries it over redirects,
+  // and here it goes on into the forms and links of the sign-in, so that it comes back to the app.
+  const fragment = location.hash;
+  if (fragment && location.pathname.startsWith("/_auth/")) {
+    const along = (address) => {
+      const url = new URL(address, location.href);
+      if (url.origin !== location.origin || url.hash) return address;
+      url.hash = fragment;
+      return url.href;
+    };
+    for (const form of all("form[data-back]")) form.setAttribute("action", along(form.getAttribute("action")));
+    for (const link of all("a[data-back], .links a")) link.setAttribute("href", along(link.getAttribute("href")));
+  }
+
+  // A page that answered a form becomes an ordinary one in the history, so that neither Back nor
+  // Reload asks whether to send the form again.
+  for (const form of all("form[method=post]")) {
+    const action = new URL(form.getAttribute("action"), location.href);
+    if (action.origin === location.origin && action.pathname === location.pathname) {
+      history.replaceState(null, "", location.href);
+    }
+  }
+
+  // A form is sent once, however often the button is pressed; but for good only when an answer comes.
+  // After Stop, or where nothing came for a while, it may be sent again: the server bears copies.
+  const sent = new Set();
+  const letGo = () => sent.clear();
+  for (const form of all("form")) {
+    form.addEventListener("submit", (event) => {
+      if (sent.has(form)) {
+        event.preventDefault();
+        return;
+      }
+      sent.add(form);
+      setTimeout(letGo, 5000);
+    });
+  }
+  window.addEventListener("keydown", (event) => { if (event.key === "Escape") letGo(); });
+  if (window.navigation) navigation.addEventListener("navigateerror", letGo);
+  window.addEventListener("pageshow", (event) => {
+    letGo();
+    // A page out of the browser's memory may be out of date.
+    if (event.persisted && location.pathname.startsWith("/_auth/")) location.reload();
+  });
 })();

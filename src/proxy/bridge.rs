@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 use super::upstream::or_internal;
 use crate::web::RequestContext;
-use crate::web::refusal::Told;
+use crate::web::refusal::{Place, Refusal, Told, wants_page};
 
 /// Most bytes in a form of ours.
 const MAX_FORM: usize = 8 * 1024;
@@ -81,14 +81,8 @@ pub(super) async fn serve(
 ) -> Result<(StatusCode, Option<Told>)> {
     let body = match read_form(session, MAX_FORM, FORM_TIME).await? {
         Form::Read(body) => body,
-        Form::TooLarge => {
-            return plain(session, StatusCode::PAYLOAD_TOO_LARGE)
-                .await
-                .map(|status| (status, None));
-        }
-        Form::TooSlow => {
-            return plain(session, StatusCode::REQUEST_TIMEOUT).await.map(|status| (status, None));
-        }
+        Form::TooLarge => return not_read(session, &context, TOO_LARGE).await,
+        Form::TooSlow => return not_read(session, &context, TOO_SLOW).await,
     };
     let mut parts = session.req_header().as_owned_parts();
     parts.extensions.insert(context);
@@ -104,11 +98,31 @@ pub(super) async fn serve(
     Ok((status, told))
 }
 
-async fn plain(session: &mut Session, status: StatusCode) -> Result<StatusCode> {
+const TOO_LARGE: (StatusCode, &str, &str) = (
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "form_too_large",
+    "What was sent is too large for this page, so nothing was done.",
+);
+const TOO_SLOW: (StatusCode, &str, &str) = (
+    StatusCode::REQUEST_TIMEOUT,
+    "form_too_slow",
+    "The form did not arrive in time, so nothing was done. Please send it again.",
+);
+
+/// Answers a form of ours that was not read to its end.
+async fn not_read(
+    session: &mut Session,
+    context: &RequestContext,
+    (status, code, sentence): (StatusCode, &'static str, &'static str),
+) -> Result<(StatusCode, Option<Told>)> {
     session.set_keepalive(None);
-    let mut response = Response::new(Bytes::from_static(b""));
-    *response.status_mut() = status;
-    write(session, response).await
+    let request = session.req_header();
+    let page = wants_page(&request.method, &request.headers);
+    let refusal = Refusal::new(status, code, sentence, context.request_id.reference());
+    let place = Place { title: &context.app.title, origin: &context.origin };
+    let mut response = refusal.answer(page, Some(place));
+    let told = response.extensions_mut().remove::<Told>();
+    write(session, response).await.map(|status| (status, told))
 }
 
 /// Writes a whole answer of ours. A body that was not read and is not small ends the connection.

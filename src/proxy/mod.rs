@@ -39,6 +39,7 @@ mod quiet;
 mod refused;
 mod request;
 mod request_line;
+mod sent_form;
 mod server;
 pub mod settings;
 mod sign_in;

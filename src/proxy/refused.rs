@@ -8,13 +8,14 @@ use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::bridge;
 use super::gateway::Gateway;
 use super::request::RequestState;
 use super::vet::Malformed;
+use super::{bridge, sent_form};
 use crate::gate::target::CanonicalTarget;
-use crate::web::refusal::{Place, Refusal, Told, wants_page};
-use crate::web::return_to::ReturnTo;
+use crate::web::back::Back;
+use crate::web::cookies;
+use crate::web::refusal::{NOT_CHECKED, Place, Refusal, Told, wants_page};
 
 /// Scripts come back as soon as this.
 const SOON: Duration = Duration::from_secs(1);
@@ -41,8 +42,7 @@ impl Refused {
 
     /// A store did not answer.
     pub(super) fn unavailable() -> Self {
-        let sentence = "Signing in is not possible at this moment. This is not your fault; try \
-                        again in a few seconds.";
+        let sentence = "Signing in isn't possible right now. This is not your fault.";
         let retry_after = Some(Duration::from_secs(5));
         Self { retry_after, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", sentence) }
     }
@@ -72,8 +72,7 @@ impl Refused {
 
     /// Too many tries.
     pub(super) fn too_many(wait: Duration) -> Self {
-        let sentence = "Too many tries. Please wait and try again.";
-        let new = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", sentence);
+        let new = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", "Too many tries.");
         Self { retry_after: Some(wait), ..new }
     }
 
@@ -115,7 +114,7 @@ impl Refused {
             "step_up_required" => Some("/_auth/step-up"),
             _ => None,
         };
-        if let Some(own_page) = own_page.filter(|_| page) {
+        if let Some(own_page) = own_page.filter(|_| page && readable) {
             return redirect(StatusCode::SEE_OTHER, &and_back(own_page, &target));
         }
         let https = state.origin.is_some_and(|origin| origin.https);
@@ -128,15 +127,21 @@ impl Refused {
         let site = state.site.as_deref();
         let links = site.map_or("", |site| &site.links);
         let url = |code| own_page.filter(|_| self.code == code).map(|p| format!("{links}{p}"));
-        let refusal = Refusal {
-            status: self.status,
-            code: self.code,
-            sentence: self.sentence.into(),
-            reference: state.id.reference(),
-            retry_after: self.retry_after.map(|wait| if api { wait.min(SOON) } else { wait }),
+        // An app that is away is asked again soon; a limit stays as long as it is.
+        let soon = api && self.status != StatusCode::TOO_MANY_REQUESTS;
+        let mut refusal = Refusal {
+            retry_after: self.retry_after.map(|wait| if soon { wait.min(SOON) } else { wait }),
             login_url: url("login_required"),
             step_up_url: url("step_up_required"),
+            ..Refusal::new(self.status, self.code, self.sentence, state.id.reference())
         };
+        if self.code == "unavailable" && holds_session(request) {
+            refusal.sentence = NOT_CHECKED.into();
+        }
+        if page && !readable {
+            let here = site.map(|site| &site.page);
+            sent_form::explain(&mut refusal, request, here, || https_url(state, "/"));
+        }
         let place =
             site.map(|site| Place { title: &site.app.pages.title, origin: &site.page_text });
         let Some(answers) = answers else { return refusal.answer(page, place) };
@@ -144,6 +149,11 @@ impl Refused {
         answers.let_read(response.headers_mut(), &request.headers);
         response
     }
+}
+
+/// Whether the browser believes to be signed in.
+fn holds_session(request: &RequestHeader) -> bool {
+    matches!(cookies::session(&request.headers, None), Ok(Some(_)))
 }
 
 /// `fail_to_proxy`: the status answered, 0 when there is nobody left to answer.
@@ -220,9 +230,5 @@ fn https_url(state: &RequestState, target: &str) -> String {
 
 /// A page of ours, with the way back.
 fn and_back(page: &str, target: &str) -> String {
-    let back = ReturnTo::parse(target);
-    let query: String = form_urlencoded::Serializer::new(String::new())
-        .append_pair("return_to", back.as_str())
-        .finish();
-    format!("{page}?{query}")
+    Back::of_target(target).on(page)
 }

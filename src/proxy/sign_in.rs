@@ -204,7 +204,7 @@ impl Attempt<'_> {
             ByApp::Wait(wait) => Said::Ours(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_tries",
-                "Too many tries. Please wait and try again.".to_owned(),
+                "Too many tries.".to_owned(),
                 Some(wait),
             ),
             ByApp::Begun { token, enrol, code_spent, answer } => {
@@ -309,7 +309,7 @@ impl Attempt<'_> {
             SecondFactor::Wait(wait) => Said::Ours(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_tries",
-                "Too many wrong codes. Please wait and try again.".to_owned(),
+                "Too many wrong codes.".to_owned(),
                 Some(wait),
             ),
         })
@@ -390,15 +390,9 @@ fn response(
             Ok(response)
         }
         Said::Ours(status, code, sentence, retry_after) => {
-            let refusal = Refusal {
-                status,
-                code,
-                sentence: sentence.into(),
-                reference: state.id.reference(),
-                retry_after,
-                login_url: None,
-                step_up_url: None,
-            };
+            let reference = state.id.reference();
+            let refusal =
+                Refusal { retry_after, ..Refusal::new(status, code, sentence, reference) };
             Ok(refusal.answer_in(false, None, &site.app.answers.errors))
         }
         Said::CodeWanted => {

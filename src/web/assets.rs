@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use axum::body::Body;
 use axum::response::Response;
-use data_encoding::HEXLOWER;
+use data_encoding::{BASE64, HEXLOWER};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use ring::digest::{SHA256, digest};
 
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Asset {
 }
 
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
-    css: asset("css", "text/css; charset=utf-8", include_str!("../../assets/app.css")),
+    css: asset("css", "text/css; charset=utf-8", STYLE),
     js: asset("js", "text/javascript; charset=utf-8", include_str!("../../assets/app.js")),
     icon: asset("svg", "image/svg+xml", include_str!("../../assets/icon.svg")),
 });
@@ -41,6 +41,23 @@ fn asset(extension: &str, kind: &'static str, content: &'static str) -> Asset {
     let hash = digest(&SHA256, content.as_bytes());
     let short = HEXLOWER.encode(hash.as_ref().get(..8).unwrap_or_default());
     Asset { path: format!("/_auth/assets/app.{short}.{extension}"), kind, content }
+}
+
+/// The style itself, for a page that can load nothing.
+pub(super) const STYLE: &str = include_str!("../../assets/app.css");
+
+/// The policy of such a page: this very style, and nothing else.
+pub(super) fn inline_policy() -> HeaderValue {
+    static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+        let hash = BASE64.encode(digest(&SHA256, STYLE.as_bytes()).as_ref());
+        let policy = format!(
+            "default-src 'none'; style-src 'sha256-{hash}'; form-action 'none'; \
+             frame-ancestors 'none'; base-uri 'none'"
+        );
+        HeaderValue::from_str(&policy)
+            .unwrap_or_else(|_never| HeaderValue::from_static("default-src 'none'"))
+    });
+    POLICY.clone()
 }
 
 pub(super) fn css() -> &'static str {

@@ -19,11 +19,9 @@ const COOKIE_LEN: usize = 43;
 
 /// What form tokens are bound to in this browser.
 pub(super) struct CsrfState {
-    /// New tokens are bound to this.
-    state: Option<String>,
-    /// Tokens bound to this count as well: what the browser held before another tab went a step
-    /// further in a login.
-    before: Option<String>,
+    session: Option<String>,
+    pending: Option<String>,
+    random: Option<String>,
 }
 
 fn ours<K: Kind>(text: Option<&String>, keys: &KeyRing) -> Option<String> {
@@ -35,26 +33,23 @@ fn random_cookie(text: Option<&String>) -> Option<String> {
 }
 
 impl CsrfState {
-    /// The strongest thing the browser holds. With a session, a token bound to anything weaker is
-    /// worth nothing.
     pub(super) fn of(own: &OwnCookies, keys: &KeyRing) -> Self {
-        if let Some(session) = ours::<SessionToken>(own.session.as_ref(), keys) {
-            return Self { state: Some(session), before: None };
-        }
-        let random = random_cookie(own.csrf.as_ref());
-        match ours::<PendingToken>(own.pending.as_ref(), keys) {
-            Some(pending) => Self { state: Some(pending), before: random },
-            None => Self { state: random, before: None },
+        Self {
+            session: ours::<SessionToken>(own.session.as_ref(), keys),
+            pending: ours::<PendingToken>(own.pending.as_ref(), keys),
+            random: random_cookie(own.csrf.as_ref()),
         }
     }
 
     /// The token for a form and, where the browser holds nothing to bind it to, the cookie to set.
+    /// Before there is a session it is bound to the random cookie, which all tabs share: their forms
+    /// stay good whichever of them begins a login.
     pub(super) fn token(
         &self,
         keys: &KeyRing,
         random: &dyn Random,
     ) -> Result<(String, Option<HeaderValue>), Failure> {
-        if let Some(state) = &self.state {
+        if let Some(state) = self.session.as_ref().or(self.random.as_ref()) {
             return Ok((keys.csrf_token(state), None));
         }
         let raw: [u8; 32] = bytes(random).map_err(|e| Failure::Broken(e.to_string()))?;
@@ -63,14 +58,37 @@ impl CsrfState {
         Ok((keys.csrf_token(&state), cookie))
     }
 
-    fn verify(&self, keys: &KeyRing, token: &str) -> Result<(), Failure> {
-        let states = [&self.state, &self.before];
-        if states.into_iter().flatten().any(|state| keys.csrf_matches(state, token)) {
-            Ok(())
-        } else {
-            Err(Failure::stale_form())
-        }
+    /// With a session, a token bound to anything weaker is worth nothing.
+    fn accepts(&self, keys: &KeyRing, token: &str) -> bool {
+        let states = match &self.session {
+            Some(session) => [Some(session), None],
+            None => [self.pending.as_ref(), self.random.as_ref()],
+        };
+        states.into_iter().flatten().any(|state| keys.csrf_matches(state, token))
     }
+
+    /// True if the browser sent back any cookie that tokens are bound to.
+    fn is_there(&self) -> bool {
+        self.session.is_some() || self.pending.is_some() || self.random.is_some()
+    }
+}
+
+/// A form, by what its token says.
+pub(super) enum Sent<F> {
+    /// It was made for this browser as it is now.
+    Good(F),
+    /// It was made for this browser as it was before, or for another one.
+    Stale(Stale),
+    /// It has no token, or something else in its place: it is none of our forms.
+    Forged,
+}
+
+/// What is kept of a form that is out of date.
+pub(super) struct Stale {
+    /// The user name that was typed.
+    pub(super) username: String,
+    /// The browser sends back the cookies that tokens are bound to.
+    pub(super) cookies: bool,
 }
 
 /// A form whose content is out of reach until its token is verified.
@@ -85,11 +103,21 @@ impl<F: Form> Protected<F> {
     }
 
     /// The content, if the form was made for this browser.
-    pub(super) fn open(mut self, state: &CsrfState, keys: &KeyRing) -> Result<F, Failure> {
+    pub(super) fn open(mut self, state: &CsrfState, keys: &KeyRing) -> Sent<F> {
         let token = self.fields.take("csrf");
-        state.verify(keys, &token)?;
-        Ok(F::from_fields(self.fields))
+        if state.accepts(keys, &token) {
+            return Sent::Good(F::from_fields(self.fields));
+        }
+        if !looks_like_a_token(&token) {
+            return Sent::Forged;
+        }
+        Sent::Stale(Stale { username: self.fields.take("username"), cookies: state.is_there() })
     }
+}
+
+/// An HMAC-SHA-256 in base64url.
+fn looks_like_a_token(text: &str) -> bool {
+    BASE64URL_NOPAD.decode(text.as_bytes()).is_ok_and(|mac| mac.len() == 32)
 }
 
 #[cfg(test)]
@@ -105,7 +133,7 @@ mod tests {
 
     fn opened(state: &CsrfState, token: &str) -> bool {
         let fields = Fields::parse(format!("csrf={token}").as_bytes()).unwrap();
-        Protected::<Nothing>::new(fields).open(state, &keys()).is_ok()
+        matches!(Protected::<Nothing>::new(fields).open(state, &keys()), Sent::Good(_))
     }
 
     #[test]
@@ -133,5 +161,37 @@ mod tests {
         assert!(!opened(&after, &old));
         let (new, _) = after.token(&keys(), &OsRandom::new()).unwrap();
         assert!(opened(&after, &new));
+    }
+
+    #[test]
+    fn a_form_of_one_tab_stays_good_when_another_begins_a_login() {
+        let csrf = "A".repeat(COOKIE_LEN);
+        let one = OwnCookies { csrf: Some(csrf), ..OwnCookies::default() };
+        let (before, _) = CsrfState::of(&one, &keys()).token(&keys(), &OsRandom::new()).unwrap();
+        for _login in 0..2 {
+            let pending = PlainToken::<PendingToken>::generate(&keys(), &OsRandom::new()).unwrap();
+            let other = OwnCookies { pending: Some(pending.reveal().to_owned()), ..one.clone() };
+            assert!(opened(&CsrfState::of(&other, &keys()), &before));
+        }
+    }
+
+    #[test]
+    fn a_form_that_is_out_of_date_is_told_from_one_that_is_none_of_ours() {
+        let sent = |own: &OwnCookies, token: &str| {
+            let mut text = form_urlencoded::Serializer::new(String::new());
+            text.extend_pairs([("csrf", token), ("username", "alice"), ("password", "secret")]);
+            let fields = Fields::parse(text.finish().as_bytes()).unwrap();
+            let form = Protected::<Nothing>::new(fields);
+            form.open(&CsrfState::of(own, &keys()), &keys())
+        };
+        let old = keys().csrf_token("a cookie of before");
+        let here = OwnCookies { csrf: Some("A".repeat(COOKIE_LEN)), ..OwnCookies::default() };
+        for (own, cookies) in [(&here, true), (&OwnCookies::default(), false)] {
+            let Sent::Stale(kept) = sent(own, &old) else { panic!("not stale") };
+            assert_eq!((kept.username.as_str(), kept.cookies), ("alice", cookies));
+        }
+        for forged in ["", "AAAA", "0123456789abcdef0123456789abcdef", "no base64 at all!"] {
+            assert!(matches!(sent(&here, forged), Sent::Forged), "{forged}");
+        }
     }
 }

@@ -7,15 +7,23 @@ use http::StatusCode;
 
 use super::RequestContext;
 use super::cookies::DuplicateCookie;
-use super::refusal::Refusal;
+use super::refusal::{NOT_CHECKED, Refusal, WayOn};
 use crate::auth::login::LoginError;
+
+const NO_SIGN_IN: &str = "Signing in isn't possible right now. This is not your fault, and what you \
+                          typed was not found wrong.";
 
 #[derive(Debug)]
 pub(super) enum Failure {
     /// A use case could not be carried out.
     Unavailable(LoginError),
     /// The request is not one we answer.
-    Refused { status: StatusCode, code: &'static str, sentence: Cow<'static, str>, again: bool },
+    Refused {
+        status: StatusCode,
+        code: &'static str,
+        sentence: Cow<'static, str>,
+        way_on: Option<WayOn>,
+    },
     /// Ours: for the log.
     Broken(String),
 }
@@ -26,10 +34,12 @@ impl Failure {
         code: &'static str,
         sentence: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self::Refused { status, code, sentence: sentence.into(), again: false }
+        Self::Refused { status, code, sentence: sentence.into(), way_on: None }
     }
 
-    pub(super) fn stale_form() -> Self {
+    /// A form whose token is not this browser's, and which is not shown anew. `way_on` is where the
+    /// person finds it.
+    pub(super) fn stale_form(href: String, label: &'static str) -> Self {
         Self::Refused {
             status: StatusCode::FORBIDDEN,
             code: "stale_form",
@@ -37,60 +47,43 @@ impl Failure {
                        stays open for long, or when you sign in or out in another tab. Cookies \
                        must be allowed for this site."
                 .into(),
-            again: true,
+            way_on: Some(WayOn { href, label, hint: None }),
         }
     }
 
-    /// Notes it in the log where the operator has to know, and makes the refusal.
-    pub(super) fn into_refusal(self, context: &RequestContext) -> Refusal {
+    /// Notes it in the log where the operator has to know, and makes the refusal. `signed_in` is true
+    /// if the browser holds a session, as far as is known.
+    pub(super) fn into_refusal(self, context: &RequestContext, signed_in: bool) -> Refusal {
         let reference = context.request_id.reference();
-        let login_url = || Some(format!("{}/_auth/login", context.links));
         let unavailable = |seconds, sentence: &'static str| Refusal {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            code: "unavailable",
-            sentence: sentence.into(),
-            reference: context.request_id.reference(),
             retry_after: Some(Duration::from_secs(seconds)),
-            login_url: None,
-            step_up_url: None,
+            ..Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "unavailable",
+                sentence,
+                context.request_id.reference(),
+            )
         };
         match self {
-            Self::Refused { status, code, sentence, again } => Refusal {
-                status,
-                code,
-                sentence,
-                reference,
-                retry_after: None,
-                login_url: if again { login_url() } else { None },
-                step_up_url: None,
-            },
+            Self::Refused { status, code, sentence, way_on } => {
+                Refusal { way_on, ..Refusal::new(status, code, sentence, reference) }
+            }
             Self::Unavailable(LoginError::Busy) => {
                 tracing::warn!(request = %context.request_id, %reference, "too many passwords are being checked");
-                unavailable(
-                    2,
-                    "Very many people are signing in at this moment. This is not your fault. \
-                     Please try again in a few seconds.",
-                )
+                unavailable(2, "Very many people are signing in right now. This is not your fault.")
             }
             Self::Unavailable(error) => {
                 tracing::error!(request = %context.request_id, %reference, %error, "a page could not be answered");
-                unavailable(
-                    5,
-                    "Signing in does not work at this moment. This is not your fault, and what \
-                     you typed was not found wrong. Please try again in a few seconds.",
-                )
+                unavailable(5, if signed_in { NOT_CHECKED } else { NO_SIGN_IN })
             }
             Self::Broken(reason) => {
                 tracing::error!(request = %context.request_id, %reference, %reason, "a page could not be made");
-                Refusal {
-                    status: StatusCode::INTERNAL_SERVER_ERROR,
-                    code: "internal",
-                    sentence: "Something went wrong on our side. This is not your fault.".into(),
+                Refusal::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "internal",
+                    "Something went wrong on our side. This is not your fault.",
                     reference,
-                    retry_after: None,
-                    login_url: None,
-                    step_up_url: None,
-                }
+                )
             }
         }
     }

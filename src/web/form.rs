@@ -66,6 +66,11 @@ impl Fields {
         Self::parse(uri.query().unwrap_or_default().as_bytes())
     }
 
+    /// The value of a field; empty when it was not sent.
+    pub(super) fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+    }
+
     /// Takes the value of a field out; empty when it was not sent.
     pub(super) fn take(&mut self, name: &str) -> String {
         let found = self.0.iter_mut().find(|(known, _)| known == name);
@@ -84,7 +89,6 @@ pub(super) struct LoginForm {
     pub(super) password: Secret,
     /// The code of the app's own second factor.
     pub(super) app_code: Secret,
-    pub(super) return_to: String,
 }
 
 impl Form for LoginForm {
@@ -93,7 +97,6 @@ impl Form for LoginForm {
             username: fields.take("username"),
             password: Secret::new(fields.take("password")),
             app_code: Secret::new(fields.take("app_code")),
-            return_to: fields.take("return_to"),
         }
     }
 }
@@ -102,16 +105,11 @@ impl Form for LoginForm {
 pub(super) struct ForgotForm {
     pub(super) username: String,
     pub(super) code: Secret,
-    pub(super) return_to: String,
 }
 
 impl Form for ForgotForm {
     fn from_fields(mut fields: Fields) -> Self {
-        Self {
-            username: fields.take("username"),
-            code: Secret::new(fields.take("code")),
-            return_to: fields.take("return_to"),
-        }
+        Self { username: fields.take("username"), code: Secret::new(fields.take("code")) }
     }
 }
 
@@ -242,7 +240,6 @@ mod tests {
         let form = LoginForm::from_fields(fields);
         assert_eq!(form.username, "a b");
         assert_eq!(form.password.reveal(), " &= ");
-        assert_eq!(form.return_to, "");
     }
 
     #[tokio::test]

@@ -30,11 +30,12 @@ const FIXED: [(HeaderName, &str); 11] = [
     (HeaderName::from_static("x-permitted-cross-domain-policies"), "none"),
 ];
 
-/// Adds the headers; `Cache-Control: no-store` and `Referrer-Policy` unless the answer says otherwise. `https` is
-/// whether the browser came by https.
+/// Adds the headers; `Cache-Control: no-store`, `Referrer-Policy` and `Content-Security-Policy` unless
+/// the answer has its own. `https` is true if the browser came by https.
 pub fn harden(headers: &mut HeaderMap, https: bool) {
     for (name, value) in FIXED {
-        if name != REFERRER_POLICY || !headers.contains_key(REFERRER_POLICY) {
+        let own = name == REFERRER_POLICY || name == CONTENT_SECURITY_POLICY;
+        if !own || !headers.contains_key(&name) {
             headers.insert(name, HeaderValue::from_static(value));
         }
     }

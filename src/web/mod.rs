@@ -14,6 +14,7 @@ use crate::base::address::ClientIp;
 use crate::base::id::RequestId;
 
 mod assets;
+pub mod back;
 pub mod cookies;
 mod csrf;
 mod failure;

@@ -3,8 +3,10 @@
 
 use std::fmt;
 
-/// Most bytes in a return address.
-const MAX_LEN: usize = 2048;
+/// Most bytes in a return address once it is written into a query, where most signs take three. A
+/// browser sends such a query twice: as the target, and in `Referer`. Both have to fit into a header
+/// block, beside the cookies of the app.
+const MAX_ENCODED: usize = 4600;
 /// How often an address may be percent-encoded over and over and still be understood.
 const MAX_DECODINGS: usize = 5;
 
@@ -18,8 +20,8 @@ impl ReturnTo {
         Self("/".to_owned())
     }
 
-    /// Keeps `text` byte for byte when it is a harmless path and query on this host, at most 2048
-    /// bytes long and not under `/_auth`; anything else becomes `/`.
+    /// Keeps `text` byte for byte when it is a harmless path and query on this host, short enough and
+    /// not under `/_auth`; anything else becomes `/`.
     pub fn parse(text: &str) -> Self {
         if is_harmless(text) { Self(text.to_owned()) } else { Self::root() }
     }
@@ -27,6 +29,11 @@ impl ReturnTo {
     /// Its text: starts with exactly one slash, printable ASCII.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The same, as a string of its own.
+    pub(super) fn into_string(self) -> String {
+        self.0
     }
 
     /// Whether it is `/`.
@@ -41,9 +48,16 @@ impl fmt::Display for ReturnTo {
     }
 }
 
+/// True if an address is longer than what can be kept.
+pub(super) fn is_too_long(text: &str) -> bool {
+    text.len() > MAX_ENCODED
+        || form_urlencoded::byte_serialize(text.as_bytes()).map(str::len).sum::<usize>()
+            > MAX_ENCODED
+}
+
 fn is_harmless(text: &str) -> bool {
     let printable = |b: u8| b.is_ascii_graphic() && !matches!(b, b'\\' | b'"' | b'<' | b'>' | b'#');
-    if text.len() > MAX_LEN || !text.bytes().all(printable) || hides_a_control(text) {
+    if is_too_long(text) || !text.bytes().all(printable) || hides_a_control(text) {
         return false;
     }
     let path = text.split('?').next().unwrap_or_default();
@@ -206,7 +220,7 @@ mod tests {
         ] {
             assert!(ReturnTo::parse(bad).is_root(), "{bad}");
         }
-        let long = format!("/{}", "x".repeat(MAX_LEN));
+        let long = format!("/{}", "x".repeat(MAX_ENCODED));
         assert!(ReturnTo::parse(&long).is_root());
     }
 

@@ -18,7 +18,7 @@ use super::headers::harden;
 use super::refusal::Place;
 use super::service::SignIn;
 use super::visit::Visit;
-use super::{assets, pages};
+use super::{assets, cookies, pages};
 use crate::auth::login::LoginService;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,10 +180,11 @@ async fn answer(page: Page, service: Arc<dyn SignIn>, request: Request) -> Respo
         return response;
     };
     let path = request.uri().path().to_owned();
+    let signed_in = matches!(cookies::session(request.headers(), None), Ok(Some(_)));
     let outcome = serve(page, service, context.clone(), request).await;
     let mut response = outcome.unwrap_or_else(|failure| {
         let place = Place { title: &context.app.title, origin: &context.origin };
-        let refusal = failure.into_refusal(&context);
+        let refusal = failure.into_refusal(&context, signed_in);
         refusal.answer(page.kind() != Kind::Data, Some(place)).map(Body::from)
     });
     if page == Page::WrongMethod {

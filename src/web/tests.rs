@@ -25,7 +25,10 @@ async fn a_first_sign_in_leads_through_enrolment_and_recovery_codes_to_where_one
     let mut browser = Browser::new(Script { codes_due: true, ..Script::default() });
     let got =
         browser.fill("/_auth/login?return_to=/app?q=1", "username=alice&password=right").await;
-    assert_eq!((got.status, got.location()), (StatusCode::SEE_OTHER, "/_auth/enroll"));
+    assert_eq!(
+        (got.status, got.location()),
+        (StatusCode::SEE_OTHER, "/_auth/enroll?return_to=%2Fapp%3Fq%3D1")
+    );
 
     let page = browser.get("/_auth/enroll").await;
     assert!(page.body.contains(&format!("<code id=\"totp-secret\">{SECRET}</code>")));
@@ -37,7 +40,7 @@ async fn a_first_sign_in_leads_through_enrolment_and_recovery_codes_to_where_one
     assert!(wrong.body.contains(SECRET) && wrong.body.contains("aria-invalid"));
 
     let got = browser.fill("/_auth/enroll", &format!("code={RIGHT_CODE}")).await;
-    assert_eq!(got.location(), "/_auth/recovery-codes");
+    assert_eq!(got.location(), "/_auth/recovery-codes?return_to=%2Fapp%3Fq%3D1");
     assert!(browser.jar.contains_key(cookies::SESSION));
     assert!(!browser.jar.contains_key(cookies::PENDING));
 
@@ -198,18 +201,14 @@ async fn a_login_that_is_gone_starts_again_and_says_why() {
 #[tokio::test]
 async fn each_stage_of_a_login_is_shown_its_own_page_only() {
     let mut browser = Browser::new(Script::default());
-    for path in [
-        "/_auth/otp",
-        "/_auth/recovery",
-        "/_auth/enroll",
-        "/_auth/recovery-codes",
-        "/_auth/account",
-    ] {
+    for path in ["/_auth/otp", "/_auth/recovery", "/_auth/enroll", "/_auth/recovery-codes"] {
         assert_eq!(browser.get(path).await.location(), "/_auth/login", "{path}");
     }
+    let back = "/_auth/login?return_to=%2F_auth%2Faccount";
+    assert_eq!(browser.get("/_auth/account").await.location(), back);
     with_password(&mut browser).await;
     assert_eq!(browser.get("/_auth/otp").await.location(), "/_auth/enroll");
-    assert_eq!(browser.get("/_auth/account").await.location(), "/_auth/login");
+    assert_eq!(browser.get("/_auth/account").await.location(), back);
     assert_eq!(browser.get("/_auth/login").await.status, StatusCode::OK);
     browser.fake.script.lock().enrolled = true;
     assert_eq!(browser.get("/_auth/enroll").await.location(), "/_auth/otp");

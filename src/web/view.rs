@@ -9,7 +9,10 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue, LOCATION, REFERRER_POLICY, RETRY_AFTER, SET_COOKIE};
 use qrcode::{Color, EcLevel, QrCode};
 
+use super::back::Back;
+use super::csrf::Stale;
 use super::failure::Failure;
+use super::refusal::Told;
 use super::{assets, words};
 use crate::auth::login::Enrolment;
 
@@ -18,7 +21,20 @@ use crate::auth::login::Enrolment;
 pub(super) struct Frame {
     pub(super) title: String,
     pub(super) host: String,
-    pub(super) assets: Option<Loaded>,
+    style: Style,
+    /// The query that carries the way back to the next page; empty for the start page.
+    pub(super) back: String,
+    /// The same for a form; empty where nobody said where to.
+    pub(super) return_to: String,
+}
+
+/// Where a page has its style from.
+#[derive(Debug)]
+enum Style {
+    /// Files of ours, with script and icon.
+    Loaded(Loaded),
+    /// The page itself: there is no script.
+    Inline(&'static str),
 }
 
 #[derive(Debug)]
@@ -32,12 +48,53 @@ impl Frame {
     pub(super) fn new(title: &str, origin: &str) -> Self {
         let host = origin.split_once("://").map_or(origin, |(_, host)| host);
         let loaded = Loaded { css: assets::css(), js: assets::js(), icon: assets::icon() };
-        Self { title: title.to_owned(), host: host.to_owned(), assets: Some(loaded) }
+        Self { title: title.to_owned(), host: host.to_owned(), ..Self::of(Style::Loaded(loaded)) }
     }
 
-    /// For a host that is none of ours: nothing can be loaded from it.
+    fn of(style: Style) -> Self {
+        let [title, host, back, return_to] = [const { String::new() }; 4];
+        Self { title, host, style, back, return_to }
+    }
+
+    /// For a host that is none of ours.
     pub(super) fn nowhere() -> Self {
-        Self { title: String::new(), host: String::new(), assets: None }
+        Self::of(Style::Inline(assets::STYLE))
+    }
+
+    /// The same frame on the way back to there.
+    pub(super) fn with_back(self, back: &Back) -> Self {
+        Self { back: back.query(), return_to: back.as_str().to_owned(), ..self }
+    }
+
+    /// The files to load.
+    pub(super) fn loaded(&self) -> Option<&Loaded> {
+        match &self.style {
+            Style::Loaded(files) => Some(files),
+            Style::Inline(_) => None,
+        }
+    }
+
+    /// The style to write into the page.
+    pub(super) fn inline_style(&self) -> Option<&'static str> {
+        match &self.style {
+            Style::Loaded(_) => None,
+            Style::Inline(style) => Some(style),
+        }
+    }
+
+    /// The same frame for a page that can load nothing.
+    pub(super) fn inline(self) -> Self {
+        Self { style: Style::Inline(assets::STYLE), ..self }
+    }
+}
+
+/// The page with a title that begins with "Error:" where `status` is one, as screen readers read the
+/// title first.
+pub(super) fn titled(html: String, status: StatusCode) -> String {
+    if status.is_client_error() || status.is_server_error() {
+        html.replacen("<title>", "<title>Error: ", 1)
+    } else {
+        html
     }
 }
 
@@ -46,7 +103,7 @@ pub(super) struct Answer(Response);
 
 impl Answer {
     pub(super) fn page(status: StatusCode, page: &impl Template) -> Result<Self, Failure> {
-        let mut response = Response::new(Body::from(page.render()?));
+        let mut response = Response::new(Body::from(titled(page.render()?, status)));
         *response.status_mut() = status;
         let kind = HeaderValue::from_static("text/html; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -87,6 +144,16 @@ impl Answer {
         self
     }
 
+    /// Notes what is said with a refusal, for whoever is asked about it.
+    #[must_use]
+    pub(super) fn told(mut self, complaint: &Complaint) -> Self {
+        if let Some(sentence) = complaint.text.clone().filter(|_| complaint.stale) {
+            let (status, code) = (self.0.status(), "stale_form");
+            self.0.extensions_mut().insert(Told { status, code, sentence: sentence.into() });
+        }
+        self
+    }
+
     #[must_use]
     pub(super) fn retry_after(mut self, wait: Option<Duration>) -> Self {
         if let Some(wait) = wait {
@@ -106,6 +173,7 @@ impl Answer {
 pub(super) struct Complaint {
     pub(super) text: Option<String>,
     pub(super) wait: Option<Duration>,
+    stale: bool,
 }
 
 impl Complaint {
@@ -114,16 +182,35 @@ impl Complaint {
     }
 
     pub(super) fn wrong(text: impl Into<String>) -> Self {
-        Self { text: Some(text.into()), wait: None }
+        Self { text: Some(text.into()), ..Self::default() }
     }
 
     pub(super) fn wait(wait: Duration) -> Self {
         let text = format!("Too many tries. Please wait {} and try again.", words::duration(wait));
-        Self { text: Some(text), wait: Some(wait) }
+        Self { text: Some(text), wait: Some(wait), stale: false }
+    }
+
+    /// The form was out of date, and is shown anew.
+    pub(super) fn stale(why: &Stale, host: &str) -> Self {
+        let text = if why.cookies {
+            "This page was out of date, so nothing was done. Please try again.".to_owned()
+        } else {
+            format!(
+                "Your browser sent no cookie with this form, so nothing was done. Signing in needs \
+                 cookies: if they are switched off for {host}, allow them. Then try again."
+            )
+        };
+        Self { text: Some(text), wait: None, stale: true }
+    }
+
+    /// The seconds to wait, for the script that counts them down.
+    pub(super) fn wait_seconds(&self) -> Option<u64> {
+        self.wait.map(words::whole_seconds)
     }
 
     pub(super) fn status(&self) -> StatusCode {
         match (&self.text, self.wait) {
+            _ if self.stale => StatusCode::FORBIDDEN,
             (_, Some(_)) => StatusCode::TOO_MANY_REQUESTS,
             (Some(_), None) => StatusCode::UNAUTHORIZED,
             (None, None) => StatusCode::OK,

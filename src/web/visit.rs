@@ -7,11 +7,11 @@ use http::header::{HeaderMap, HeaderValue, USER_AGENT};
 use http::{Method, Uri};
 
 use super::RequestContext;
+use super::back::{self, Back};
 use super::cookies::{self, OwnCookies};
-use super::csrf::{CsrfState, Protected};
+use super::csrf::{CsrfState, Protected, Sent, Stale};
 use super::failure::Failure;
 use super::form::{Fields, Form};
-use super::return_to::ReturnTo;
 use super::service::{Finished, Pending, SignIn};
 use super::view::{Answer, Frame};
 use crate::auth::audit::{Caller, Ended};
@@ -32,6 +32,7 @@ pub(super) struct Visit {
     pub(super) headers: HeaderMap,
     own: OwnCookies,
     fields: Option<Fields>,
+    back: Option<Back>,
 }
 
 impl Visit {
@@ -45,7 +46,8 @@ impl Visit {
         let headers = request.headers().clone();
         let fields =
             if method == Method::POST { Some(Fields::of_body(request).await?) } else { None };
-        Ok(Self { service, context, method, uri, headers, own, fields })
+        let back = way_back(&uri, fields.as_ref())?;
+        Ok(Self { service, context, method, uri, headers, own, fields, back })
     }
 
     pub(super) fn app(&self) -> AppRef<'_> {
@@ -53,7 +55,17 @@ impl Visit {
     }
 
     pub(super) fn frame(&self) -> Frame {
-        Frame::new(&self.context.app.title, &self.context.origin)
+        let frame = Frame::new(&self.context.app.title, &self.context.origin);
+        match &self.back {
+            Some(back) => frame.with_back(back),
+            None => frame,
+        }
+    }
+
+    /// The host as the browser used it.
+    pub(super) fn host(&self) -> &str {
+        let origin = &self.context.origin;
+        origin.split_once("://").map_or(origin, |(_, host)| host)
     }
 
     fn device(&self) -> Device {
@@ -75,17 +87,58 @@ impl Visit {
         }
     }
 
-    /// The `return_to` of the query, if there is one.
-    pub(super) fn return_to(&self) -> Result<Option<ReturnTo>, Failure> {
-        let asked = Fields::of_query(&self.uri)?.take("return_to");
-        Ok(Some(asked).filter(|a| !a.is_empty()).map(|a| ReturnTo::parse(&a)))
+    /// The way back as the form says it, else the address; nothing where neither does.
+    pub(super) fn asked_back(&self) -> Option<&Back> {
+        self.back.as_ref()
     }
 
-    /// The form's content, once its token is verified.
+    /// The same; the start page where nothing is said.
+    pub(super) fn back(&self) -> Back {
+        self.back.clone().unwrap_or_else(Back::root)
+    }
+
+    /// The address of another page of ours on the same way.
+    pub(super) fn on(&self, page: &str) -> String {
+        format!("{page}{}", self.back().query())
+    }
+
+    /// The form's content, once its token is verified. A page that shows a form anew when it is out of
+    /// date asks for it by [`Self::sent`].
     pub(super) fn form<F: Form>(&mut self) -> Result<F, Failure> {
+        self.sent()?.map_err(|_stale| self.stale_form())
+    }
+
+    /// The form's content, or what is kept of a form that is out of date. One that is none of ours is
+    /// refused.
+    pub(super) fn sent<F: Form>(&mut self) -> Result<Result<F, Stale>, Failure> {
         let fields = self.fields.take().ok_or_else(|| Failure::Broken("no form".to_owned()))?;
         let keys = self.service.keys();
-        Protected::new(fields).open(&CsrfState::of(&self.own, keys), keys)
+        match Protected::new(fields).open(&CsrfState::of(&self.own, keys), keys) {
+            Sent::Good(form) => Ok(Ok(form)),
+            Sent::Stale(stale) => Ok(Err(stale)),
+            Sent::Forged => Err(self.stale_form()),
+        }
+    }
+
+    fn stale_form(&self) -> Failure {
+        match self.uri.path() {
+            "/_auth/account/sessions" | "/_auth/account/tokens" => {
+                Failure::stale_form("/_auth/account".to_owned(), "Back to your account")
+            }
+            page => Failure::stale_form(self.on(page), "Open the page again"),
+        }
+    }
+
+    /// Where a browser that is signed in by now goes on from a page of the sign-in: back, or to the
+    /// account where nobody said where to.
+    pub(super) async fn led_on(&self) -> Result<Option<Answer>, Failure> {
+        Ok(self.session().await?.map(|(_, session)| {
+            if session.recovery_codes_due.is_some() {
+                Answer::see_other(&self.on("/_auth/recovery-codes"))
+            } else {
+                Answer::see_other(self.asked_back().map_or("/_auth/account", Back::as_str))
+            }
+        }))
     }
 
     /// The token for a form of the answer, and the cookie to set with it.
@@ -131,13 +184,25 @@ impl Visit {
     }
 }
 
-/// Sets the finished session in place of the login in progress and leads on.
-pub(super) fn signed_in(done: &SignedIn) -> Result<Answer, Failure> {
+fn way_back(uri: &Uri, form: Option<&Fields>) -> Result<Option<Back>, Failure> {
+    let query = Fields::of_query(uri)?;
+    let too_long = query.get(back::TOO_LONG) == "1";
+    let asked = form.map_or("", |form| form.get("return_to"));
+    let asked = if asked.is_empty() { query.get("return_to") } else { asked };
+    if asked.is_empty() && !too_long {
+        return Ok(None);
+    }
+    Ok(Some(Back::parse(asked).with_too_long(too_long)))
+}
+
+/// Sets the finished session in place of the login in progress and leads on: to where the form says,
+/// for another tab may have begun the login, else to where the login was to lead.
+pub(super) fn signed_in(visit: &Visit, done: &SignedIn) -> Result<Answer, Failure> {
     let cookie = cookies::set(cookies::SESSION, done.token.reveal())
         .ok_or_else(|| Failure::Broken("a token is no header value".to_owned()))?;
-    let next = ReturnTo::parse(&done.return_to);
+    let next = visit.asked_back().cloned().unwrap_or_else(|| Back::parse(&done.return_to));
     let path = if done.recovery_codes_due {
-        "/_auth/recovery-codes".to_owned()
+        format!("/_auth/recovery-codes{}", next.query())
     } else if done.has_notices {
         notice_path(&next)
     } else {
@@ -167,9 +232,6 @@ pub(super) fn goes_on(answer: Answer, changed: &Changed) -> Answer {
 }
 
 /// The page that tells what there is to tell, and then leads on to `next`.
-pub(super) fn notice_path(next: &ReturnTo) -> String {
-    let query = form_urlencoded::Serializer::new(String::new())
-        .append_pair("return_to", next.as_str())
-        .finish();
-    format!("/_auth/notice?{query}")
+pub(super) fn notice_path(next: &Back) -> String {
+    next.on("/_auth/notice")
 }

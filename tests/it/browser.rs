@@ -45,6 +45,8 @@ pub(super) struct Look {
     pub(super) dark: bool,
     /// What the pages are given to fit.
     pub(super) window: Window,
+    /// Sites may keep cookies.
+    pub(super) cookies: bool,
 }
 
 /// A window on a page.
@@ -60,27 +62,18 @@ pub(super) enum Window {
 
 impl Look {
     pub(super) fn plain(scripts: bool) -> Self {
-        Self { scripts, dark: false, window: Window::Desk }
+        Self { scripts, dark: false, window: Window::Desk, cookies: true }
     }
 }
 
 impl Screen {
     pub(super) async fn open(look: Look) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .env("TMPDIR", dir.path())
-            .env("HOME", dir.path())
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said = Log::follow(driver.stdout.take().unwrap());
-        let port = said.wait_for("chromedriver's port", |line| port_in(line.text())).await;
+        let (driver, port) = start_driver(dir.path()).await;
         let profile = dir.path().join("profile");
         let javascript = if look.scripts { 1 } else { 2 };
         let colours = i32::from(!look.dark);
+        let cookies = if look.cookies { 1 } else { 2 };
         let mut options = json!({
                 "args": [
                     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic",
@@ -91,7 +84,10 @@ impl Screen {
                     format!("--user-data-dir={}", profile.display()),
                     format!("--blink-settings=preferredColorScheme={colours}"),
                 ],
-                "prefs": { "profile.managed_default_content_settings.javascript": javascript },
+                "prefs": {
+                    "profile.managed_default_content_settings.javascript": javascript,
+                    "profile.managed_default_content_settings.cookies": cookies,
+                },
         });
         let metrics = match look.window {
             Window::Desk => None,
@@ -181,6 +177,32 @@ impl Screen {
         self.press().await;
         self.wait_for("a[href^=\"/_auth/login\"]").await;
     }
+}
+
+/// Starts chromedriver: it and its port. It takes a port of one IP version and then wants the same one
+/// of the other; where another program has that, it says so and exits, and a new one chooses anew.
+async fn start_driver(dir: &Path) -> (Child, u16) {
+    let mut said = String::new();
+    for _attempt in 0..8 {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .env("TMPDIR", dir)
+            .env("HOME", dir)
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Log::follow(driver.stdout.take().unwrap());
+        if let Some(port) = log.find("chromedriver's port", |line| port_in(line.text())).await {
+            return (driver, port);
+        }
+        drop(driver.kill());
+        drop(driver.wait());
+        said = log.text();
+        assert!(said.contains("port not available"), "chromedriver ended: {said}");
+    }
+    panic!("chromedriver found no port: {said}")
 }
 
 fn port_in(line: &str) -> Option<u16> {

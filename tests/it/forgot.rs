@@ -33,7 +33,12 @@ async fn two_codes_set_a_new_password_and_end_every_other_session() {
     let page = owner.get("/_auth/forgot?return_to=%2Fapp%2Fback").await;
     let form = [("username", "Alice"), ("code", &*person.recovery[0].to_lowercase())];
     let first = owner.submit_from(&page, "/_auth/forgot", &form).await;
-    assert_eq!((first.status, first.location()), (303, "/_auth/otp"), "{}", first.text());
+    assert_eq!(
+        (first.status, first.location()),
+        (303, "/_auth/otp?return_to=%2Fapp%2Fback"),
+        "{}",
+        first.text()
+    );
     assert!(owner.jar.contains_key(PENDING) && !owner.jar.contains_key(SESSION));
     let early = owner.get("/_auth/forgot/password").await;
     assert_eq!((early.status, early.location()), (303, "/_auth/otp"), "one code is not enough");

@@ -59,4 +59,6 @@ mod timelapse;
 mod tokens;
 mod tokens_end;
 mod upstreams;
+mod way_back;
+mod way_back_browser;
 mod why;

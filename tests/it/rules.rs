@@ -229,7 +229,7 @@ async fn the_password_alone_leads_to_a_page_that_asks_for_no_more_and_no_further
     assert_eq!(other.location(), "/_auth/login?return_to=%2Ftwo");
     assert_eq!(browser.fetch("/_auth/session").await.status, 401);
     let two = browser.submit("/_auth/login?return_to=%2Ftwo", &form).await;
-    assert_eq!(two.location(), "/_auth/enroll");
+    assert_eq!(two.location(), "/_auth/enroll?return_to=%2Ftwo");
 
     // It ends as a session does.
     let held = browser.jar[PENDING].clone();

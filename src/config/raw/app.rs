@@ -116,6 +116,9 @@ pub(in crate::config) struct RawApiErrors {
     /// The reference.
     #[schemars(extend("default" = "reference"))]
     pub(in crate::config) reference: Option<String>,
+    /// The seconds to wait before the next try, as in `Retry-After`.
+    #[schemars(extend("default" = "retry_after"))]
+    pub(in crate::config) retry_after: Option<String>,
 }
 
 /// One rule.

@@ -71,6 +71,7 @@ fn shape(raw: &RawApiErrors, at: &KeyPath, r: &mut Reader<'_>) -> ErrorShape {
         login_url: field("login_url", raw.login_url.as_ref(), default.login_url),
         step_up_url: field("step_up_url", raw.step_up_url.as_ref(), default.step_up_url),
         reference: field("reference", raw.reference.as_ref(), default.reference),
+        retry_after: field("retry_after", raw.retry_after.as_ref(), default.retry_after),
     };
     if error.is_none() {
         r.fail(

@@ -5,7 +5,8 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::events::{self, Told};
-use super::second_factor::to_login;
+use super::fresh;
+use super::step_up::Target;
 use crate::auth::access_token::AccessRecord;
 use crate::auth::login::Profile;
 use crate::auth::recovery;
@@ -128,7 +129,10 @@ pub(in crate::web) fn home() -> Response {
 }
 
 pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
-    let Some((_, session)) = visit.session().await? else { return Ok(to_login()) };
+    let session = match fresh::session(&visit, &Target::Account).await? {
+        Ok((_, session)) => session,
+        Err(elsewhere) => return Ok(*elsewhere),
+    };
     let profile = visit.service.profile(&session).await?;
     let (csrf, cookie) = visit.csrf()?;
     let mut page = page(visit.frame(), csrf, told(&visit)?, &profile, &session);

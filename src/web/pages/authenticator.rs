@@ -4,7 +4,7 @@ use askama::Template;
 use axum::response::Response;
 
 use super::fresh;
-use super::second_factor::{clock_words, to_login};
+use super::second_factor::clock_words;
 use super::step_up::Target;
 use crate::auth::fresh::FreshFactors;
 use crate::auth::login::Replaced;
@@ -46,7 +46,7 @@ async fn page(
         return Ok(fresh::to_step_up(&Target::Authenticator));
     };
     let offer = visit.service.offered_authenticator(visit.app(), token, proof).await?;
-    let Some(offer) = offer else { return Ok(to_login()) };
+    let Some(offer) = offer else { return Ok(fresh::to_login_for(&Target::Authenticator)) };
     let (csrf, cookie) = visit.csrf()?;
     let page = Page {
         frame: visit.frame(),
@@ -55,14 +55,20 @@ async fn page(
         scan: Scan::of(&offer)?,
         complaint,
     };
-    Ok(Answer::page(complaint.status(), &page)?.cookie(cookie).done())
+    Ok(Answer::page(complaint.status(), &page)?.told(complaint).cookie(cookie).done())
 }
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
-    let form: CodeForm = visit.form()?;
+    let sent = visit.sent::<CodeForm>()?;
     let (token, session) = match fresh::with_both(&visit, &Target::Authenticator).await? {
         Ok(asked) => asked,
         Err(elsewhere) => return Ok(*elsewhere),
+    };
+    let form = match sent {
+        Ok(form) => form,
+        Err(old) => {
+            return page(&visit, &token, &session, &Complaint::stale(&old, visit.host())).await;
+        }
     };
     let Some(proof) = FreshFactors::of(&session, visit.service.now()) else {
         return Ok(fresh::to_step_up(&Target::Authenticator));
@@ -82,6 +88,6 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
             page(&visit, &token, &session, &Complaint::wrong(text)).await
         }
         Replaced::NothingOffered => Ok(Answer::see_other(Target::Authenticator.path()).done()),
-        Replaced::Ended => Ok(to_login()),
+        Replaced::Ended => Ok(fresh::to_login_for(&Target::Authenticator)),
     }
 }

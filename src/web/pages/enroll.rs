@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::second_factor::{finished, to_login};
+use super::second_factor::{finished, no_login};
 use crate::auth::login::Owed;
 use crate::auth::totp::Code;
 use crate::web::failure::Failure;
@@ -42,7 +42,7 @@ async fn page(
         complaint,
     };
     let answer = Answer::page(complaint.status(), &page)?;
-    Ok(answer.cookie(cookie).retry_after(complaint.wait).done())
+    Ok(answer.told(complaint).cookie(cookie).retry_after(complaint.wait).done())
 }
 
 /// Nothing may be enrolled in this login: where it goes on.
@@ -53,28 +53,32 @@ async fn elsewhere(visit: &Visit, pending: &Pending) -> Result<Response, Failure
             | Owed::Suspended { .. }
             | Owed::NewPassword { .. }
             | Owed::Help { .. },
-        ) => Answer::see_other("/_auth/otp").done(),
-        Some(Owed::Enrolment { .. }) | None => to_login(),
+        ) => Answer::see_other(&visit.on("/_auth/otp")).done(),
+        Some(Owed::Enrolment { .. }) | None => return no_login(visit).await,
     })
 }
 
 pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     match visit.pending() {
         Some(pending) => page(&visit, &pending, &Complaint::none()).await,
-        None => Ok(to_login()),
+        None => no_login(&visit).await,
     }
 }
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
-    let form: CodeForm = visit.form()?;
-    let Some(pending) = visit.pending() else { return Ok(to_login()) };
+    let sent = visit.sent::<CodeForm>()?;
+    let Some(pending) = visit.pending() else { return no_login(&visit).await };
+    let form = match sent {
+        Ok(form) => form,
+        Err(old) => return page(&visit, &pending, &Complaint::stale(&old, visit.host())).await,
+    };
     let Ok(code) = Code::parse(form.code.reveal()) else {
         return page(&visit, &pending, &Complaint::wrong(WRONG)).await;
     };
     let service = &visit.service;
     let outcome = service.confirm_enrolment(visit.app(), &pending, &code, &visit.caller()).await?;
     visit.end_former_session(&outcome).await;
-    match finished(&outcome, WRONG)? {
+    match finished(&visit, &outcome, WRONG)? {
         Ok(response) => Ok(response),
         Err(complaint) => page(&visit, &pending, &complaint).await,
     }

@@ -5,14 +5,13 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::second_factor::{finished, to_login};
+use super::second_factor::{finished, no_login, to_login};
 use super::setup::unfit;
 use crate::auth::login::{FirstFactor, ForgotAttempt, NewPasswordSet, Owed};
 use crate::auth::recovery::RecoveryCode;
 use crate::web::cookies;
 use crate::web::failure::Failure;
 use crate::web::form::{ForgotForm, PasswordForm};
-use crate::web::return_to::ReturnTo;
 use crate::web::view::{Answer, Complaint, Frame};
 use crate::web::visit::Visit;
 
@@ -27,7 +26,6 @@ const TYPO: &str = "There is a typo in the recovery code. Please compare it with
 struct Page<'a> {
     frame: Frame,
     csrf: String,
-    return_to: &'a str,
     username: &'a str,
     complaint: &'a Complaint,
 }
@@ -41,49 +39,44 @@ struct NewPassword<'a> {
     complaint: &'a Complaint,
 }
 
-fn page(
-    visit: &Visit,
-    return_to: &ReturnTo,
-    username: &str,
-    complaint: &Complaint,
-) -> Result<Response, Failure> {
-    let return_to = return_to.as_str();
+fn page(visit: &Visit, username: &str, complaint: &Complaint) -> Result<Response, Failure> {
     if visit.context.app.keeps_passwords {
         // The sign-in page says who keeps the password.
-        return Ok(Answer::see_other("/_auth/login").done());
+        return Ok(to_login(visit));
     }
     let (csrf, cookie) = visit.csrf()?;
-    let page = Page { frame: visit.frame(), csrf, return_to, username, complaint };
-    let answer = Answer::page(complaint.status(), &page)?;
+    let page = Page { frame: visit.frame(), csrf, username, complaint };
+    let answer = Answer::page(complaint.status(), &page)?.told(complaint);
     Ok(answer.cookie(cookie).retry_after(complaint.wait).done())
 }
 
 pub(in crate::web) fn show(visit: &Visit) -> Result<Response, Failure> {
-    let return_to = visit.return_to()?.unwrap_or_else(ReturnTo::root);
-    page(visit, &return_to, "", &Complaint::none())
+    page(visit, "", &Complaint::none())
 }
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
-    let form: ForgotForm = visit.form()?;
-    let asked = visit.return_to()?;
-    let return_to = if form.return_to.is_empty() {
-        asked.unwrap_or_else(ReturnTo::root)
-    } else {
-        ReturnTo::parse(&form.return_to)
+    let form: ForgotForm = match visit.sent()? {
+        Ok(form) => form,
+        Err(old) => {
+            if let Some(answer) = visit.led_on().await? {
+                return Ok(answer.done());
+            }
+            return page(&visit, &old.username, &Complaint::stale(&old, visit.host()));
+        }
     };
     let Ok(code) = RecoveryCode::parse(form.code.reveal()) else {
-        return page(&visit, &return_to, &form.username, &Complaint::wrong(TYPO));
+        return page(&visit, &form.username, &Complaint::wrong(TYPO));
     };
     let attempt = ForgotAttempt {
         name: form.username.clone(),
         code,
         caller: visit.caller(),
-        return_to: return_to.as_str().to_owned(),
+        return_to: visit.back().as_str().to_owned(),
     };
     let complaint = match visit.service.forgot(visit.app(), attempt).await? {
         FirstFactor::Begun { token, .. } => {
             let cookie = cookies::set(cookies::PENDING, token.reveal());
-            return Ok(Answer::see_other("/_auth/otp").cookie(cookie).done());
+            return Ok(Answer::see_other(&visit.on("/_auth/otp")).cookie(cookie).done());
         }
         FirstFactor::Wrong
         | FirstFactor::SignedIn(_)
@@ -91,7 +84,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         | FirstFactor::Stranger => Complaint::wrong(WRONG),
         FirstFactor::Wait(wait) => Complaint::wait(wait),
     };
-    page(&visit, &return_to, &form.username, &complaint)
+    page(&visit, &form.username, &complaint)
 }
 
 /// The page for the new password, or where the login stands instead.
@@ -100,18 +93,20 @@ async fn password(
     complaint: &Complaint,
     status: StatusCode,
 ) -> Result<Response, Failure> {
-    let Some(pending) = visit.pending() else { return Ok(to_login()) };
+    let Some(pending) = visit.pending() else { return no_login(visit).await };
     let name = match visit.service.owed(visit.app(), &pending).await? {
         Some(Owed::NewPassword { name }) => name,
         Some(Owed::SecondFactor { .. } | Owed::Suspended { .. } | Owed::Help { .. }) => {
-            return Ok(Answer::see_other("/_auth/otp").done());
+            return Ok(Answer::see_other(&visit.on("/_auth/otp")).done());
         }
-        Some(Owed::Enrolment { .. }) => return Ok(Answer::see_other("/_auth/enroll").done()),
-        None => return Ok(to_login()),
+        Some(Owed::Enrolment { .. }) => {
+            return Ok(Answer::see_other(&visit.on("/_auth/enroll")).done());
+        }
+        None => return no_login(visit).await,
     };
     let (csrf, cookie) = visit.csrf()?;
     let page = NewPassword { frame: visit.frame(), csrf, name: name.as_str(), complaint };
-    Ok(Answer::page(status, &page)?.cookie(cookie).done())
+    Ok(Answer::page(status, &page)?.told(complaint).cookie(cookie).done())
 }
 
 pub(in crate::web) async fn show_password(visit: Visit) -> Result<Response, Failure> {
@@ -119,8 +114,14 @@ pub(in crate::web) async fn show_password(visit: Visit) -> Result<Response, Fail
 }
 
 pub(in crate::web) async fn send_password(mut visit: Visit) -> Result<Response, Failure> {
-    let form: PasswordForm = visit.form()?;
-    let Some(pending) = visit.pending() else { return Ok(to_login()) };
+    let form: PasswordForm = match visit.sent()? {
+        Ok(form) => form,
+        Err(old) => {
+            let complaint = Complaint::stale(&old, visit.host());
+            return password(&visit, &complaint, complaint.status()).await;
+        }
+    };
+    let Some(pending) = visit.pending() else { return no_login(&visit).await };
     if !matches!(visit.service.owed(visit.app(), &pending).await?, Some(Owed::NewPassword { .. })) {
         return password(&visit, &Complaint::none(), StatusCode::OK).await;
     }
@@ -133,7 +134,7 @@ pub(in crate::web) async fn send_password(mut visit: Visit) -> Result<Response, 
         }
         NewPasswordSet::Login(outcome) => {
             visit.end_former_session(&outcome).await;
-            finished(&outcome, WRONG)?.or_else(|_complaint| Ok(to_login()))
+            finished(&visit, &outcome, WRONG)?.or_else(|_complaint| Ok(to_login(&visit)))
         }
     }
 }

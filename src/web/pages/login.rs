@@ -6,10 +6,11 @@ use http::StatusCode;
 
 use crate::auth::login::{FirstFactor, FirstFactorAttempt};
 use crate::auth::session::Session;
+use crate::web::back::Back;
 use crate::web::cookies;
+use crate::web::csrf::Stale;
 use crate::web::failure::Failure;
 use crate::web::form::LoginForm;
-use crate::web::return_to::ReturnTo;
 use crate::web::view::{Answer, Complaint, Frame};
 use crate::web::visit::{Visit, signed_in};
 
@@ -19,6 +20,8 @@ const APP_CODE: &str = "Your account asks for a code of its own here. Type your 
                         code with it.";
 const AGAIN: &str = "Before you go on, please sign in again: your account asks for a code of its own here, \
                      and a new one is needed.";
+const TOO_LONG: &str = "The address you asked for is too long to be kept while you sign in. You will \
+                        start at the beginning; go to that address again from there.";
 const EXPIRED: &str = "Your sign-in was not finished in time or had too many tries. Please start \
                        again.";
 
@@ -27,7 +30,6 @@ const EXPIRED: &str = "Your sign-in was not finished in time or had too many tri
 struct Page<'a> {
     frame: Frame,
     csrf: String,
-    return_to: &'a str,
     username: &'a str,
     notice: Option<&'static str>,
     complaint: &'a Complaint,
@@ -36,16 +38,13 @@ struct Page<'a> {
 }
 
 pub(in crate::web) async fn show(mut visit: Visit) -> Result<Response, Failure> {
-    let return_to = visit.return_to()?;
-    if let Some((_, session)) = visit.session().await? {
-        let asked = return_to.as_ref().map_or("/_auth/account", ReturnTo::as_str);
-        let next =
-            if session.recovery_codes_due.is_some() { "/_auth/recovery-codes" } else { asked };
-        return Ok(Answer::see_other(next).done());
+    if let Some(answer) = visit.led_on().await? {
+        return Ok(answer.done());
     }
     // Nobody is asked for a password that cannot be taken now.
     visit.service.is_open().await?;
-    let mut notice = None;
+    let back = visit.back();
+    let mut notice = back.is_too_long().then_some(TOO_LONG);
     let mut cleared = None;
     if let Some(pending) = visit.pending()
         && visit.service.owed(visit.app(), &pending).await?.is_none()
@@ -53,8 +52,7 @@ pub(in crate::web) async fn show(mut visit: Visit) -> Result<Response, Failure> 
         notice = Some(EXPIRED);
         cleared = visit.forget_pending();
     }
-    let return_to = return_to.unwrap_or_else(ReturnTo::root);
-    let answer = page(&visit, &return_to, "", notice, &Complaint::none())?;
+    let answer = page(&visit, &back, "", notice, &Complaint::none())?;
     Ok(answer.cookie(cleared).done())
 }
 
@@ -63,10 +61,10 @@ pub(in crate::web) async fn show(mut visit: Visit) -> Result<Response, Failure> 
 pub(super) fn once_more(
     visit: &Visit,
     session: &Session,
-    return_to: &ReturnTo,
+    back: &Back,
 ) -> Result<Response, Failure> {
     let name = session.identity.name.as_str();
-    Ok(page(visit, return_to, name, Some(AGAIN), &Complaint::none())?.done())
+    Ok(page(visit, back, name, Some(AGAIN), &Complaint::none())?.done())
 }
 
 /// The app took name and password, and there is no account for that person.
@@ -81,56 +79,62 @@ fn stranger() -> Failure {
 
 fn page(
     visit: &Visit,
-    return_to: &ReturnTo,
+    back: &Back,
     username: &str,
     notice: Option<&'static str>,
     complaint: &Complaint,
 ) -> Result<Answer, Failure> {
     let (csrf, cookie) = visit.csrf()?;
-    let return_to = return_to.as_str();
     let app_code = complaint.text.as_deref() == Some(APP_CODE);
     let forgot = !visit.context.app.keeps_passwords;
-    let frame = visit.frame();
-    let page = Page { frame, csrf, return_to, username, notice, complaint, app_code, forgot };
-    let answer = Answer::page(complaint.status(), &page)?;
+    let frame = visit.frame().with_back(back);
+    let page = Page { frame, csrf, username, notice, complaint, app_code, forgot };
+    let answer = Answer::page(complaint.status(), &page)?.told(complaint);
     Ok(answer.cookie(cookie).retry_after(complaint.wait))
 }
 
+/// A form that is out of date: on, or the form anew with the name that was typed.
+async fn again(visit: &Visit, stale: &Stale) -> Result<Response, Failure> {
+    if let Some(answer) = visit.led_on().await? {
+        return Ok(answer.done());
+    }
+    let complaint = Complaint::stale(stale, visit.host());
+    Ok(page(visit, &visit.back(), &stale.username, None, &complaint)?.done())
+}
+
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
-    let form: LoginForm = visit.form()?;
-    let asked = visit.return_to()?;
-    let return_to = if form.return_to.is_empty() {
-        asked.unwrap_or_else(ReturnTo::root)
-    } else {
-        ReturnTo::parse(&form.return_to)
+    let form: LoginForm = match visit.sent()? {
+        Ok(form) => form,
+        Err(stale) => return again(&visit, &stale).await,
     };
+    let back = visit.back();
     let attempt = FirstFactorAttempt {
         name: form.username.clone(),
         password: form.password,
         app_code: Some(form.app_code).filter(|code| !code.reveal().trim().is_empty()),
         caller: visit.caller(),
-        return_to: return_to.as_str().to_owned(),
+        return_to: back.as_str().to_owned(),
     };
     let complaint = match visit.service.first_factor(visit.app(), attempt).await? {
         FirstFactor::Begun { token, lives: _, enrol } => {
             let cookie = cookies::set(cookies::PENDING, token.reveal());
             let next = match &visit.context.openings {
-                Some(openings) if openings.opens(&token, return_to.as_str()).await => {
-                    return_to.as_str()
+                Some(openings) if !back.is_own() && openings.opens(&token, back.as_str()).await => {
+                    back.as_str().to_owned()
                 }
-                _ if enrol => "/_auth/enroll",
-                _ => "/_auth/otp",
+                _ if enrol => visit.on("/_auth/enroll"),
+                _ => visit.on("/_auth/otp"),
             };
-            return Ok(Answer::see_other(next).cookie(cookie).done());
+            return Ok(Answer::see_other(&next).cookie(cookie).done());
         }
         FirstFactor::Wrong => Complaint::wrong(WRONG),
         FirstFactor::Wait(wait) => Complaint::wait(wait),
         FirstFactor::SignedIn(done) => {
             visit.end_session_before(&done).await;
-            return Ok(signed_in(&done)?.done());
+            return Ok(signed_in(&visit, &done)?.done());
         }
         FirstFactor::AppCodeWanted => Complaint::wrong(APP_CODE),
         FirstFactor::Stranger => return Err(stranger()),
     };
-    Ok(page(&visit, &return_to, &form.username, None, &complaint)?.done())
+    Ok(page(&visit, &back, &form.username, None, &complaint)?.done())
 }

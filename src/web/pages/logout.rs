@@ -2,13 +2,12 @@
 
 use askama::Template;
 use axum::response::Response;
-use http::StatusCode;
 
 use crate::auth::audit::Ended;
 use crate::web::cookies;
 use crate::web::failure::Failure;
 use crate::web::form::Nothing;
-use crate::web::view::{Answer, Frame};
+use crate::web::view::{Answer, Complaint, Frame};
 use crate::web::visit::Visit;
 
 #[derive(Template)]
@@ -18,21 +17,33 @@ struct Page {
     csrf: String,
     signed_in: bool,
     name: String,
+    complaint: Complaint,
 }
 
 pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
+    page(&visit, Complaint::none()).await
+}
+
+async fn page(visit: &Visit, complaint: Complaint) -> Result<Response, Failure> {
     let session = visit.session().await?;
     let name = session.map(|(_, session)| session.identity.name.to_string());
     let signed_in = name.is_some() || visit.pending().is_some();
     let (csrf, cookie) = visit.csrf()?;
-    let page = Page { frame: visit.frame(), csrf, signed_in, name: name.unwrap_or_default() };
-    Ok(Answer::page(StatusCode::OK, &page)?.cookie(cookie).done())
+    if !signed_in && complaint.text.is_some() {
+        return Ok(Answer::see_other("/_auth/logout").done());
+    }
+    let name = name.unwrap_or_default();
+    let page = Page { frame: visit.frame(), csrf, signed_in, name, complaint };
+    let answer = Answer::page(page.complaint.status(), &page)?.told(&page.complaint);
+    Ok(answer.cookie(cookie).done())
 }
 
 /// Both cookies go only once the store has let go of what they stand for: otherwise somebody would
 /// believe to be signed out who is not.
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
-    let _: Nothing = visit.form()?;
+    if let Err(old) = visit.sent::<Nothing>()? {
+        return page(&visit, Complaint::stale(&old, visit.host())).await;
+    }
     if let Some(token) = visit.session_token() {
         visit.service.sign_out(&token, &visit.caller(), Ended::SignedOut).await?;
     }

@@ -7,7 +7,6 @@ use zeroize::Zeroizing;
 use super::account::{Done, done};
 use super::fresh;
 use super::recovery_codes::file;
-use super::second_factor::to_login;
 use super::step_up::Target;
 use crate::auth::fresh::FreshFactors;
 use crate::auth::login::KeptCodes;
@@ -62,7 +61,7 @@ async fn page(
         return Ok(fresh::to_step_up(&Target::RecoveryCodes));
     };
     let Some(offer) = visit.service.offered_codes(token, proof).await? else {
-        return Ok(to_login());
+        return Ok(fresh::to_login_for(&Target::RecoveryCodes));
     };
     let name = session.identity.name.as_str();
     let (csrf, cookie) = visit.csrf()?;
@@ -75,11 +74,11 @@ async fn page(
         in_force: offer.in_force,
         complaint,
     };
-    Ok(Answer::page(complaint.status(), &page)?.cookie(cookie).done())
+    Ok(Answer::page(complaint.status(), &page)?.told(complaint).cookie(cookie).done())
 }
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
-    let form: CodeForm = visit.form()?;
+    let sent = visit.sent::<CodeForm>()?;
     let (token, session) = match fresh::with_both(&visit, &Target::RecoveryCodes).await? {
         Ok(asked) => asked,
         Err(elsewhere) => return Ok(*elsewhere),
@@ -87,6 +86,12 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     if let Some(elsewhere) = first_codes(&session) {
         return Ok(elsewhere);
     }
+    let form = match sent {
+        Ok(form) => form,
+        Err(old) => {
+            return page(&visit, &token, &session, &Complaint::stale(&old, visit.host())).await;
+        }
+    };
     let Some(proof) = FreshFactors::of(&session, visit.service.now()) else {
         return Ok(fresh::to_step_up(&Target::RecoveryCodes));
     };

@@ -9,7 +9,6 @@ use super::second_factor::to_login;
 use crate::auth::notice::Notice;
 use crate::base::address::ClientIp;
 use crate::web::failure::Failure;
-use crate::web::return_to::ReturnTo;
 use crate::web::view::{Answer, Frame};
 use crate::web::visit::Visit;
 use crate::web::words::Moment;
@@ -28,7 +27,6 @@ struct Page<'a> {
     frame: Frame,
     name: &'a str,
     notices: Vec<Told>,
-    return_to: &'a str,
 }
 
 const SOMEBODY_KNOWS: &str = "If that was not you, somebody knows your password: change it now, and \
@@ -82,16 +80,15 @@ fn told(notice: &Notice) -> Told {
 }
 
 pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
-    let Some((_, session)) = visit.session().await? else { return Ok(to_login()) };
-    let return_to = visit.return_to()?.unwrap_or_else(ReturnTo::root);
+    let Some((_, session)) = visit.session().await? else { return Ok(to_login(&visit)) };
+    let back = visit.back();
     if session.notices.is_empty() {
-        return Ok(Answer::see_other(return_to.as_str()).done());
+        return Ok(Answer::see_other(back.as_str()).done());
     }
     let page = Page {
-        frame: visit.frame(),
+        frame: visit.frame().with_back(&back),
         name: session.identity.name.as_str(),
         notices: session.notices.iter().map(told).collect(),
-        return_to: return_to.as_str(),
     };
     Ok(Answer::page(StatusCode::OK, &page)?.done())
 }

@@ -6,7 +6,6 @@ use http::StatusCode;
 
 use super::account::{Done, done_with};
 use super::fresh;
-use super::second_factor::to_login;
 use super::step_up::Target;
 use crate::auth::fresh::FreshSecondFactor;
 use crate::auth::login::{PasswordChange, PasswordChanged};
@@ -84,15 +83,23 @@ fn page(
     let name = session.identity.name.as_str();
     let min_length = visit.service.password_length();
     let page = Page { frame: visit.frame(), csrf, name, min_length, current, new };
-    Ok(Answer::page(status, &page)?.cookie(cookie).retry_after(current.wait).done())
+    let answer = Answer::page(status, &page)?.told(current);
+    Ok(answer.cookie(cookie).retry_after(current.wait).done())
 }
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
-    let form: PasswordChangeForm = visit.form()?;
+    let sent = visit.sent::<PasswordChangeForm>()?;
     kept_here(&visit)?;
     let (token, session) = match fresh::with_second_factor(&visit, &Target::Password).await? {
         Ok(asked) => asked,
         Err(elsewhere) => return Ok(*elsewhere),
+    };
+    let form = match sent {
+        Ok(form) => form,
+        Err(old) => {
+            let complaint = Complaint::stale(&old, visit.host());
+            return page(&visit, &session, complaint.status(), &complaint, &Complaint::none());
+        }
     };
     let Some(proof) = FreshSecondFactor::of(&session, visit.service.now()) else {
         return Ok(fresh::to_step_up(&Target::Password));
@@ -103,7 +110,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         PasswordChanged::Done(changed) => {
             return Ok(goes_on(done_with(Done::PasswordChanged), &changed).done());
         }
-        PasswordChanged::Ended => return Ok(to_login()),
+        PasswordChanged::Ended => return Ok(fresh::to_login_for(&Target::Password)),
         PasswordChanged::WrongCurrent => (Complaint::wrong(WRONG), Complaint::none()),
         PasswordChanged::Wait(wait) => (Complaint::wait(wait), Complaint::none()),
         PasswordChanged::Refused(why) => (Complaint::none(), Complaint::wrong(refused(&why))),

@@ -65,20 +65,28 @@ enum Means {
     RecoveryCode,
 }
 
-/// Back to the first factor.
-pub(in crate::web) fn to_login() -> Response {
-    Answer::see_other("/_auth/login").done()
+/// Back to the first factor, with the way on from there kept.
+pub(in crate::web) fn to_login(visit: &Visit) -> Response {
+    Answer::see_other(&visit.on("/_auth/login")).done()
+}
+
+/// There is no login to go on with: a browser that is signed in by now is led on.
+pub(in crate::web) async fn no_login(visit: &Visit) -> Result<Response, Failure> {
+    let on = if visit.asked_back().is_some() { visit.led_on().await? } else { None };
+    Ok(on.map_or_else(|| to_login(visit), Answer::done))
 }
 
 /// The page for what the login owes: the form, or where it is found.
 async fn page(visit: &Visit, means: Means, complaint: &Complaint) -> Result<Response, Failure> {
-    let Some(pending) = visit.pending() else { return Ok(to_login()) };
+    let Some(pending) = visit.pending() else { return no_login(visit).await };
     let name = match visit.service.owed(visit.app(), &pending).await? {
-        None => return Ok(to_login()),
+        None => return no_login(visit).await,
         Some(Owed::NewPassword { .. }) => {
-            return Ok(Answer::see_other("/_auth/forgot/password").done());
+            return Ok(Answer::see_other(&visit.on("/_auth/forgot/password")).done());
         }
-        Some(Owed::Enrolment { .. }) => return Ok(Answer::see_other("/_auth/enroll").done()),
+        Some(Owed::Enrolment { .. }) => {
+            return Ok(Answer::see_other(&visit.on("/_auth/enroll")).done());
+        }
         Some(Owed::Help { name }) => return help(visit, name.as_str()),
         Some(Owed::SecondFactor { name }) => name,
         Some(Owed::Suspended { name, recovery: true }) if means == Means::RecoveryCode => name,
@@ -92,7 +100,7 @@ async fn page(visit: &Visit, means: Means, complaint: &Complaint) -> Result<Resp
         Means::App => Answer::page(status, &OtpPage { frame, csrf, name, complaint }),
         Means::RecoveryCode => Answer::page(status, &RecoveryPage { frame, csrf, name, complaint }),
     }?;
-    Ok(answer.cookie(cookie).retry_after(complaint.wait).done())
+    Ok(answer.told(complaint).cookie(cookie).retry_after(complaint.wait).done())
 }
 
 fn help(visit: &Visit, name: &str) -> Result<Response, Failure> {
@@ -126,28 +134,36 @@ pub(in crate::web) async fn show_recovery(visit: Visit) -> Result<Response, Fail
 }
 
 pub(in crate::web) async fn send_otp(mut visit: Visit) -> Result<Response, Failure> {
-    let form: CodeForm = visit.form()?;
-    let Some(pending) = visit.pending() else { return Ok(to_login()) };
+    let form: CodeForm = match visit.sent()? {
+        Ok(form) => form,
+        Err(old) => return page(&visit, Means::App, &Complaint::stale(&old, visit.host())).await,
+    };
+    let Some(pending) = visit.pending() else { return no_login(&visit).await };
     let Ok(code) = Code::parse(form.code.reveal()) else {
         return page(&visit, Means::App, &Complaint::wrong(WRONG)).await;
     };
     let outcome = visit.service.totp(visit.app(), &pending, &code, &visit.caller()).await?;
     visit.end_former_session(&outcome).await;
-    match finished(&outcome, WRONG)? {
+    match finished(&visit, &outcome, WRONG)? {
         Ok(response) => Ok(response),
         Err(complaint) => page(&visit, Means::App, &complaint).await,
     }
 }
 
 pub(in crate::web) async fn send_recovery(mut visit: Visit) -> Result<Response, Failure> {
-    let form: CodeForm = visit.form()?;
-    let Some(pending) = visit.pending() else { return Ok(to_login()) };
+    let form: CodeForm = match visit.sent()? {
+        Ok(form) => form,
+        Err(old) => {
+            return page(&visit, Means::RecoveryCode, &Complaint::stale(&old, visit.host())).await;
+        }
+    };
+    let Some(pending) = visit.pending() else { return no_login(&visit).await };
     let Ok(code) = RecoveryCode::parse(form.code.reveal()) else {
         return page(&visit, Means::RecoveryCode, &Complaint::wrong(WRONG_RECOVERY)).await;
     };
     let outcome = with_recovery_code(&visit, &pending, &code).await?;
     visit.end_former_session(&outcome).await;
-    match finished(&outcome, WRONG_RECOVERY)? {
+    match finished(&visit, &outcome, WRONG_RECOVERY)? {
         Ok(response) => Ok(response),
         Err(complaint) => page(&visit, Means::RecoveryCode, &complaint).await,
     }
@@ -175,14 +191,17 @@ pub(super) fn clock_words(off: ClockOff) -> String {
 
 /// The answer to an outcome that ends this step, or what to complain about beside the field.
 pub(in crate::web) fn finished(
+    visit: &Visit,
     outcome: &SecondFactor,
     wrong: &str,
 ) -> Result<Result<Response, Complaint>, Failure> {
     Ok(match outcome {
-        SecondFactor::SignedIn(done) => Ok(signed_in(done)?.done()),
-        SecondFactor::NewPasswordOwed => Ok(Answer::see_other("/_auth/forgot/password").done()),
+        SecondFactor::SignedIn(done) => Ok(signed_in(visit, done)?.done()),
+        SecondFactor::NewPasswordOwed => {
+            Ok(Answer::see_other(&visit.on("/_auth/forgot/password")).done())
+        }
         // The cookie stays: the login page finds the login gone and says so.
-        SecondFactor::StartAgain => Ok(to_login()),
+        SecondFactor::StartAgain => Ok(to_login(visit)),
         SecondFactor::Wait(wait) => Err(Complaint::wait(*wait)),
         SecondFactor::Suspended => Err(Complaint::wrong(SUSPENDED)),
         SecondFactor::Wrong { tries_left, clock } => {

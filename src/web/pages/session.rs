@@ -48,14 +48,15 @@ fn told<'a>(visit: &Visit, session: &'a Session) -> SignedIn<'a> {
 
 fn nobody(visit: &Visit) -> Response {
     let context = &visit.context;
+    let reference = context.request_id.reference();
     let refusal = Refusal {
-        status: StatusCode::UNAUTHORIZED,
-        code: "login_required",
-        sentence: "Nobody is signed in.".into(),
-        reference: context.request_id.reference(),
-        retry_after: None,
         login_url: Some(format!("{}/_auth/login", context.links)),
-        step_up_url: None,
+        ..Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            "login_required",
+            "Nobody is signed in.",
+            reference,
+        )
     };
     let place = Place { title: &context.app.title, origin: &context.origin };
     refusal.answer(false, Some(place)).map(Body::from)

@@ -84,23 +84,30 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
             .or_else(ticket_cookie::clear);
         return Ok(Answer::see_other("/_auth/setup").cookie(cookie).unreferred().done());
     }
-    let ticket = ticket(&visit)?;
-    let none = Complaint::none();
+    page(&visit, &Complaint::none()).await
+}
+
+/// The page for what the ticket is good for.
+async fn page(visit: &Visit, complaint: &Complaint) -> Result<Response, Failure> {
+    let ticket = ticket(visit)?;
     match visit.service.ticket(visit.app(), ticket.as_ref(), &visit.caller()).await? {
         TicketView::NewPassword { name } => {
-            new_password(&visit, name.as_str(), &none, none.status())
+            new_password(visit, name.as_str(), complaint, complaint.status())
         }
         TicketView::Password { name } | TicketView::AppPassword { name } => {
-            password(&visit, name.as_str(), "", &none)
+            password(visit, name.as_str(), "", complaint)
         }
-        TicketView::Elsewhere { name, why } => elsewhere(&visit, name.as_str(), &why),
-        TicketView::Worthless => worthless(&visit, &none),
-        TicketView::Wait(wait) => worthless(&visit, &Complaint::wait(wait)),
+        TicketView::Elsewhere { name, why } => elsewhere(visit, name.as_str(), &why),
+        TicketView::Worthless => worthless(visit, &Complaint::none()),
+        TicketView::Wait(wait) => worthless(visit, &Complaint::wait(wait)),
     }
 }
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
-    let SetupForm { typed } = visit.form()?;
+    let SetupForm { typed } = match visit.sent()? {
+        Ok(form) => form,
+        Err(old) => return page(&visit, &Complaint::stale(&old, visit.host())).await,
+    };
     let username = typed.name.clone();
     let ticket = ticket(&visit)?;
     let service = &visit.service;
@@ -146,7 +153,7 @@ fn new_password(
 ) -> Result<Response, Failure> {
     let (csrf, cookie) = visit.csrf()?;
     let page = NewPassword { frame: visit.frame(), csrf, name, complaint };
-    Ok(Answer::page(status, &page)?.cookie(cookie).done())
+    Ok(Answer::page(status, &page)?.told(complaint).cookie(cookie).done())
 }
 
 fn password(
@@ -160,7 +167,7 @@ fn password(
     let app_code = complaint.text.as_deref() == Some(APP_CODE);
     let frame = visit.frame();
     let page = Password { frame, csrf, name, complaint, at_app, username, app_code };
-    let answer = Answer::page(complaint.status(), &page)?;
+    let answer = Answer::page(complaint.status(), &page)?.told(complaint);
     Ok(answer.cookie(cookie).retry_after(complaint.wait).done())
 }
 

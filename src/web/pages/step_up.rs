@@ -3,12 +3,12 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::second_factor::to_login;
 use super::{fresh, login, setup};
 use crate::auth::fresh::{FreshFactors, FreshSecondFactor};
 use crate::auth::login::{StepUp, TypedCode};
 use crate::auth::session::Session;
 use crate::auth::stage::Factor;
+use crate::web::back::Back;
 use crate::web::cookies;
 use crate::web::failure::Failure;
 use crate::web::form::{Fields, StepUpForm};
@@ -115,17 +115,17 @@ fn in_address(visit: &Visit) -> Result<(Option<Target>, Means), Failure> {
 }
 
 pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
-    let (_, session) = match fresh::session(&visit).await? {
+    let (target, means) = in_address(&visit)?;
+    let target = target.unwrap_or(Target::Account);
+    let (_, session) = match fresh::session(&visit, &target).await? {
         Ok(asked) => asked,
         Err(elsewhere) => return Ok(*elsewhere),
     };
-    let (target, means) = in_address(&visit)?;
-    let target = target.unwrap_or(Target::Account);
     if target.is_served(&session, &visit) {
         return Ok(Answer::see_other(target.path()).done());
     }
     if session.method == Factor::App {
-        return login::once_more(&visit, &session, &ReturnTo::parse(target.path()));
+        return login::once_more(&visit, &session, &Back::parse(target.path()));
     }
     page(
         &visit,
@@ -164,24 +164,35 @@ fn page(
         code,
     };
     let status = if password.text.is_some() { password.status() } else { code.status() };
-    let answer = Answer::page(status, &page)?.cookie(cookie);
+    let answer = Answer::page(status, &page)?.told(code).cookie(cookie);
     Ok(answer.retry_after(password.wait.or(code.wait)).done())
 }
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
-    let form: StepUpForm = visit.form()?;
-    let (token, session) = match fresh::session(&visit).await? {
+    let sent = visit.sent::<StepUpForm>()?;
+    let (target, means) = in_address(&visit)?;
+    let target = match &sent {
+        Ok(form) if !form.return_to.is_empty() => Target::parse(&form.return_to),
+        Ok(_) | Err(_) => target.unwrap_or(Target::Account),
+    };
+    let (token, session) = match fresh::session(&visit, &target).await? {
         Ok(asked) => asked,
         Err(elsewhere) => return Ok(*elsewhere),
     };
-    let (target, means) = in_address(&visit)?;
-    let target = match form.return_to.as_str() {
-        "" => target.unwrap_or(Target::Account),
-        text => Target::parse(text),
-    };
     if session.method == Factor::App {
-        return login::once_more(&visit, &session, &ReturnTo::parse(target.path()));
+        return login::once_more(&visit, &session, &Back::parse(target.path()));
     }
+    let form = match sent {
+        Ok(form) => form,
+        Err(_) if target.is_served(&session, &visit) => {
+            return Ok(Answer::see_other(target.path()).done());
+        }
+        Err(old) => {
+            let asked = Asked { target: &target, means, username: &old.username };
+            let complaint = Complaint::stale(&old, visit.host());
+            return page(&visit, &session, &asked, &Complaint::none(), &complaint);
+        }
+    };
     let username = form.typed.name.clone();
     let typed = target.needs_password().then_some(form.typed);
     let code = TypedCode::parse(form.code.reveal());
@@ -193,7 +204,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
                 let cookie = cookies::set(cookies::SESSION, token.reveal());
                 return Ok(Answer::see_other(target.path()).cookie(cookie).done());
             }
-            StepUp::Ended => return Ok(to_login()),
+            StepUp::Ended => return Ok(fresh::to_login_for(&target)),
             StepUp::WrongPassword if visit.context.app.keeps_passwords => {
                 (Complaint::wrong(setup::WRONG_AT_APP), none())
             }

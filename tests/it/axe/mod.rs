@@ -13,10 +13,10 @@ use super::support::html;
 
 /// Light, dark, narrow, zoomed.
 const LOOKS: [Look; 4] = [
-    Look { scripts: true, dark: false, window: Window::Desk },
-    Look { scripts: true, dark: true, window: Window::Desk },
-    Look { scripts: true, dark: false, window: Window::Phone },
-    Look { scripts: true, dark: false, window: Window::Zoomed },
+    Look { scripts: true, dark: false, window: Window::Desk, cookies: true },
+    Look { scripts: true, dark: true, window: Window::Desk, cookies: true },
+    Look { scripts: true, dark: false, window: Window::Phone, cookies: true },
+    Look { scripts: true, dark: false, window: Window::Zoomed, cookies: true },
 ];
 
 impl Sweep {

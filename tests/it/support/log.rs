@@ -40,6 +40,16 @@ impl Log {
 
     /// Waits for a line that `found` makes something of.
     pub(crate) async fn wait_for<T>(&self, what: &str, found: impl Fn(&Line) -> Option<T>) -> T {
+        let found = self.find(what, found).await;
+        found.unwrap_or_else(|| panic!("ended before {what}; it said:\n{}", self.text()))
+    }
+
+    /// The same; nothing when the program closes the pipe before there is such a line.
+    pub(crate) async fn find<T>(
+        &self,
+        what: &str,
+        found: impl Fn(&Line) -> Option<T>,
+    ) -> Option<T> {
         let mut changed = self.changed.clone();
         let search = async {
             let mut read = 0;
@@ -50,11 +60,13 @@ impl Log {
                 };
                 read += fresh.len();
                 if let Some(value) = fresh.iter().find_map(&found) {
-                    return value;
+                    return Some(value);
                 }
                 let over = changed.changed().await.is_err();
                 let read_all = self.lines.lock().len() == read;
-                assert!(!(over && read_all), "ended before {what}; it said:\n{}", self.text());
+                if over && read_all {
+                    return None;
+                }
             }
         };
         let found = tokio::time::timeout(Duration::from_mins(1), search).await;
