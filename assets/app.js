@@ -94,8 +94,6 @@
     }, 1000);
   }
 
-  for (const note of all("[data-no-cookies]")) note.hidden = navigator.cookieEnabled;
-
   // The part of an address behind "#" never reaches the server. The browser carries it over redirects,
   // and here it goes on into the forms and links of the sign-in, so that it comes back to the app.
   const fragment = location.hash;

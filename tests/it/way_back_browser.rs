@@ -90,10 +90,6 @@ async fn without_cookies_a_page_says_so_and_leads_round_in_no_circle() {
         let screen = &walk.screen;
         screen.client.goto(&format!("{}/start", walk.origin)).await.unwrap();
         screen.wait_for_path("/_auth/login").await;
-        if scripts {
-            let note = screen.wait_for("[data-no-cookies]").await;
-            assert!(note.is_displayed().await.unwrap(), "{}", screen.source().await);
-        }
         screen.prove_password("alice").await;
         let said = screen.wait_for("#problem").await.text().await.unwrap();
         assert!(said.contains("sent no cookie") && said.contains("allow them"), "{said}");
