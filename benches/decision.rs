@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use criterion::Criterion;
 use http::Method;
-use vestibule::auth::account::{Account, AccountStatus, Identity, LoginName, NewAccount};
+use vestibule::auth::account::{
+    Account, AccountStatus, Identity, IdentityChange, LoginName, NewAccount,
+};
 use vestibule::auth::keys::{KEY_LEN, Key, KeyMaterial, KeyRing};
 use vestibule::auth::password::PasswordRecord;
 use vestibule::auth::ports::{Accounts, Added, LinkEnded, Sessions, StoreError, Stored};
@@ -209,6 +211,7 @@ fn session(now: Timestamp) -> Result<Session, Failure> {
         recovery_codes_due: None,
         offers: Offers::default(),
         notices: Vec::new(),
+        identity_changes: 0,
     })
 }
 
@@ -263,6 +266,9 @@ impl Sessions for Memory {
     async fn end_others(&self, _: AccountId, _: &HashedToken<SessionToken>) -> Stored<u64> {
         never()
     }
+    async fn identity_changed(&self, _: AccountId) -> Stored<()> {
+        never()
+    }
     async fn recovery_codes_done(&self, _: &HashedToken<SessionToken>) -> Stored<()> {
         never()
     }
@@ -289,7 +295,18 @@ impl Sessions for Memory {
 #[async_trait]
 impl Accounts for Memory {
     async fn status(&self, _: AccountId) -> Stored<Option<AccountStatus>> {
-        Ok(Some(AccountStatus { disabled: false, sessions_valid_from: Timestamp::EPOCH }))
+        Ok(Some(AccountStatus {
+            identity: Arc::new(self.session.identity.clone()),
+            disabled: false,
+            sessions_valid_from: Timestamp::EPOCH,
+        }))
+    }
+    async fn change_identity(
+        &self,
+        _: AccountId,
+        _: &IdentityChange,
+    ) -> Stored<Option<(Identity, Identity)>> {
+        never()
     }
     async fn add(&self, _: &NewAccount) -> Stored<Added> {
         never()

@@ -1,15 +1,23 @@
 //! `vestibule demo`: a sample app, the gateway in front of it, a certificate made at start, and
 //! one user.
 
+mod codes;
+mod listen;
+
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use data_encoding::BASE32_NOPAD;
 use rcgen::{CertificateParams, KeyPair};
 use tokio::net::TcpListener;
 
-use super::{AppError, make_private_dir, open_admin};
+use self::codes::CodePrinter;
+use self::listen::in_url;
+pub use self::listen::{ListenOn, NotAHostAndPort};
+use super::serve::Gateway;
+use super::{AppError, Base, make_private_dir, open_admin};
 use crate::auth::account::LoginName;
 use crate::auth::admin::{AdminError, NewUser};
 use crate::base::random::{OsRandom, bytes};
@@ -19,13 +27,15 @@ use crate::config::Config;
 /// The demo's one user.
 const USER: &str = "alice";
 
-/// What the demo may be told.
+/// Options of the demo.
 #[derive(Clone, Debug, Default)]
 pub struct DemoOptions {
-    /// Where its data is kept; a fresh directory, removed at the end, when absent.
+    /// Directory for its data; a temporary one, removed at the end, when absent.
     pub dir: Option<PathBuf>,
-    /// Where it listens; `127.0.0.1:8443` when absent.
-    pub listen: Option<SocketAddr>,
+    /// Address to listen on.
+    pub listen: ListenOn,
+    /// True to print the demo user's one-time codes.
+    pub print_codes: bool,
 }
 
 /// Runs the demo until Ctrl-C.
@@ -35,7 +45,7 @@ pub async fn demo(options: DemoOptions, out: &mut (dyn Write + Send)) -> Result<
         Some(dir) => dir,
         None => fresh_dir()?,
     };
-    let result = run(&dir, options.listen, out).await;
+    let result = run(&dir, (&options.listen, options.print_codes), out).await;
     if fresh && let Err(error) = std::fs::remove_dir_all(&dir) {
         tracing::warn!(%error, dir = %dir.display(), "the demo's directory was not removed");
     }
@@ -50,43 +60,76 @@ fn fresh_dir() -> Result<PathBuf, AppError> {
 
 async fn run(
     dir: &Path,
-    listen: Option<SocketAddr>,
+    (listen, print_codes): (&ListenOn, bool),
     out: &mut (dyn Write + Send),
 ) -> Result<(), AppError> {
-    let listen = listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)));
+    let resolved = listen.resolve().await;
+    let address = resolved.map_err(AppError::io(format!("cannot listen on {listen}")))?;
     make_private_dir(dir)?;
     let sample = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
         .map_err(AppError::io("cannot start the sample app"))?;
     let upstream = sample.local_addr().map_err(AppError::io("cannot start the sample app"))?;
-    make_certificate(dir)?;
+    let host = listen.host();
+    let certificate = make_certificate(dir, &host)?;
     let file = dir.join("vestibule.toml");
-    std::fs::write(&file, config_text(listen, upstream))
+    std::fs::write(&file, config_text((address, &host), &certificate, upstream))
         .map_err(AppError::io(format!("cannot write {}", file.display())))?;
     let settings = Config::load(&file).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         AppError::Other(lines.join("\n"))
     })?;
     crate::telemetry::logs::init(settings.log);
+    let mut offered = None;
+    let gateway = Gateway::bind(settings.clone(), |stores| {
+        offered = print_codes.then(|| codes::watch_offers(stores));
+    });
+    let gateway = Box::pin(gateway).await?;
+    // Only now: a port that is taken leaves no user whose password nobody has seen.
     let password = add_user(&settings).await?;
-    let said = greet(out, listen, dir, password.as_ref());
+    let port = gateway.port().unwrap_or_else(|| address.port());
+    let url = format!("https://{}:{port}", in_url(&host));
+    let said = greet(out, (&url, dir), password.as_ref(), print_codes);
     said.map_err(AppError::io("cannot write to standard output"))?;
     tokio::spawn(super::sample::serve(sample));
-    super::serve(settings).await
+    let Some(offered) = offered else { return gateway.run().await };
+    let stores = super::stores::Stores::open(&settings).await?;
+    let keys = Arc::clone(&Base::open(&settings)?.keys);
+    let (accounts, factors) = (stores.accounts, stores.factors);
+    let printer = CodePrinter { keys, accounts, factors, offered };
+    tokio::select! {
+        done = gateway.run() => done,
+        failed = printer.run(out) => Err(failed),
+    }
 }
 
-/// A certificate for this machine, signed by nobody.
-fn make_certificate(dir: &Path) -> Result<(), AppError> {
-    let (cert, key) = (dir.join("demo.pem"), dir.join("demo.key"));
+/// The files of a certificate.
+struct CertificateFiles {
+    cert: String,
+    key: String,
+}
+
+/// A self-signed certificate for this machine, and for `host` if that is another name. One that was
+/// made for the same names before is kept: browsers may trust it by now.
+fn make_certificate(dir: &Path, host: &str) -> Result<CertificateFiles, AppError> {
+    let mut names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    let stem = if names.iter().any(|name| name == host) {
+        "demo".to_owned()
+    } else {
+        names.push(host.to_owned());
+        format!("demo-{}", host.replace(':', "_"))
+    };
+    let files = CertificateFiles { cert: format!("{stem}.pem"), key: format!("{stem}.key") };
+    let (cert, key) = (dir.join(&files.cert), dir.join(&files.key));
     if cert.exists() && key.exists() {
-        return Ok(());
+        return Ok(files);
     }
     let failed = |e: rcgen::Error| AppError::Other(format!("cannot make a certificate: {e}"));
-    let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let pair = KeyPair::generate().map_err(failed)?;
     let made = CertificateParams::new(names).and_then(|p| p.self_signed(&pair)).map_err(failed)?;
     std::fs::write(&cert, made.pem()).map_err(AppError::io("cannot write the certificate"))?;
-    write_private(&key, &pair.serialize_pem())
+    write_private(&key, &pair.serialize_pem())?;
+    Ok(files)
 }
 
 fn write_private(path: &Path, text: &str) -> Result<(), AppError> {
@@ -101,7 +144,18 @@ fn write_private(path: &Path, text: &str) -> Result<(), AppError> {
         .map_err(AppError::io(format!("cannot write {}", path.display())))
 }
 
-fn config_text(listen: SocketAddr, upstream: SocketAddr) -> String {
+fn config_text(
+    (listen, host): (SocketAddr, &str),
+    certificate: &CertificateFiles,
+    upstream: SocketAddr,
+) -> String {
+    let CertificateFiles { cert, key } = certificate;
+    let mut hosts = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "[::1]".to_owned()];
+    if !hosts.contains(&in_url(host)) {
+        hosts.insert(0, in_url(host));
+    }
+    let hosts: Vec<String> = hosts.iter().map(|host| format!("\"{host}\"")).collect();
+    let hosts = hosts.join(", ");
     format!(
         r#"# Written by `vestibule demo`.
 data_dir = "data"
@@ -111,8 +165,8 @@ address = "{listen}"
 kind = "https"
 
 [[certificates]]
-cert = "demo.pem"
-key = "demo.key"
+cert = "{cert}"
+key = "{key}"
 
 [admin]
 address = "127.0.0.1:0"
@@ -120,7 +174,7 @@ address = "127.0.0.1:0"
 [[apps]]
 name = "sample"
 title = "Sample app"
-hosts = ["localhost", "127.0.0.1", "[::1]"]
+hosts = [{hosts}]
 upstreams = ["http://{upstream}"]
 websocket = true
 
@@ -154,13 +208,13 @@ async fn add_user(
 
 fn greet(
     out: &mut (dyn Write + Send),
-    listen: SocketAddr,
-    dir: &Path,
+    (url, dir): (&str, &Path),
     password: Option<&Secret>,
+    print_codes: bool,
 ) -> std::io::Result<()> {
     writeln!(out, "Vestibule demo: a sample app behind two factors.")?;
     writeln!(out)?;
-    writeln!(out, "  open      https://localhost:{}", listen.port())?;
+    writeln!(out, "  open      {url}")?;
     writeln!(out, "  user      {USER}")?;
     match password {
         Some(password) => writeln!(out, "  password  {}", password.reveal())?,
@@ -168,8 +222,14 @@ fn greet(
     }
     writeln!(out, "  data      {}", dir.display())?;
     writeln!(out)?;
-    writeln!(out, "The certificate was made just now and is signed by nobody: your browser will")?;
-    writeln!(out, "warn you once. Have an authenticator app at hand. Ctrl-C ends the demo.")?;
+    writeln!(out, "The certificate is self-signed, so your browser warns you once.")?;
+    if print_codes {
+        writeln!(out, "The one-time codes of {USER} appear below when the sign-in asks for one;")?;
+        writeln!(out, "no authenticator app is needed. Ctrl-C ends the demo.")?;
+    } else {
+        writeln!(out, "Signing in takes an authenticator app on a phone; without one, start the")?;
+        writeln!(out, "demo with --print-codes. Ctrl-C ends the demo.")?;
+    }
     writeln!(out)?;
     out.flush()
 }

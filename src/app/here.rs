@@ -1,6 +1,12 @@
 //! What this machine and its operator are called, for the audit trail.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// `file` from the root, for messages that outlive the working directory.
+pub(super) fn absolute(file: &Path) -> PathBuf {
+    std::path::absolute(file).unwrap_or_else(|_no_directory| file.to_owned())
+}
 
 /// The name of this machine.
 pub(super) fn node() -> String {

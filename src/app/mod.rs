@@ -15,7 +15,7 @@ mod stores;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use self::demo::{DemoOptions, demo};
+pub use self::demo::{DemoOptions, ListenOn, NotAHostAndPort, demo};
 pub use self::online::{Online, check_online};
 pub use self::outlets::Outlets;
 use self::outlets::Process;

@@ -124,7 +124,7 @@ fn same_database(one: &Database, other: &Database) -> bool {
 
 fn same_mail(one: Option<&MailSettings>, other: Option<&MailSettings>) -> bool {
     let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
-    let MailSettings { host, port, tls, ca, login, from, service, site } = one;
+    let MailSettings { host, port, tls, ca, login, from, service, site, time_zone } = one;
     let same_login = match (login, &other.login) {
         (None, None) => true,
         (Some(one), Some(other)) => same_login(one, other),
@@ -133,6 +133,7 @@ fn same_mail(one: Option<&MailSettings>, other: Option<&MailSettings>) -> bool {
     same_login
         && (host, port, tls, ca) == (&other.host, &other.port, &other.tls, &other.ca)
         && (from, service, site) == (&other.from, &other.service, &other.site)
+        && *time_zone == other.time_zone
 }
 
 fn same_login(one: &(String, Secret), other: &(String, Secret)) -> bool {

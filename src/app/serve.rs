@@ -11,7 +11,7 @@ use super::limits;
 use super::outlets::{Outlets, Process, prune_for_ever};
 use super::reload::reload_on_hangup;
 use super::stores::Stores;
-use super::{AppError, Base};
+use super::{AppError, Base, here};
 use crate::auth::app_sign_in::{AppSignIn, ReservedNames};
 use crate::auth::audit::Trail;
 use crate::auth::login::{LoginDeps, LoginService};
@@ -29,12 +29,55 @@ use crate::telemetry::{admin, logs};
 
 /// Serves until SIGTERM or SIGINT, then drains. SIGHUP reads the configuration again.
 pub async fn serve(settings: Settings) -> Result<(), AppError> {
-    begin(&settings);
+    Box::pin(Gateway::bind(settings, |_stores| ())).await?.run().await
+}
+
+/// The whole gateway, with its listeners bound.
+pub(super) struct Gateway {
+    proxy: Proxy,
+    outlets: Outlets,
+    settings: Settings,
+    reserved: Arc<ReservedNames>,
+}
+
+impl Gateway {
+    /// Wires everything up and binds all listeners. `adapt` may wrap stores before they are used.
+    pub(super) async fn bind(
+        settings: Settings,
+        adapt: impl FnOnce(&mut Stores),
+    ) -> Result<Self, AppError> {
+        begin(&settings);
+        bind(settings, adapt).await
+    }
+
+    /// The port of the first listener.
+    pub(super) fn port(&self) -> Option<u16> {
+        self.proxy.addresses().first().map(|(address, _kind)| address.port())
+    }
+
+    /// Serves until a signal says otherwise.
+    pub(super) async fn run(self) -> Result<(), AppError> {
+        let Self { proxy, outlets, settings, reserved } = self;
+        tokio::spawn(reload_on_hangup(settings, proxy.reload_handle(), reserved)?);
+        let shutdown = shutdown_signal()?;
+        tracing::info!("ready");
+        proxy.run(shutdown).await;
+        let unsent = outlets.close().await;
+        if unsent > 0 {
+            tracing::error!(unsent, "notices were not sent");
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+async fn bind(settings: Settings, adapt: impl FnOnce(&mut Stores)) -> Result<Gateway, AppError> {
     let descriptors = limits::raise_descriptors();
     let metrics =
         install_metrics().map_err(|e| AppError::Other(format!("metrics cannot be set up: {e}")))?;
     let base = Base::open(&settings)?;
-    let stores = Stores::open(&settings).await?;
+    let mut stores = Stores::open(&settings).await?;
+    adapt(&mut stores);
     let outlets = Outlets::open(&settings, &base, &stores, Process::Gateway)?;
     tokio::spawn(prune_for_ever(Arc::clone(&outlets.trail), settings.audit.retention));
     let sessions = Arc::new(cached_sessions(&settings, &base, &stores)?);
@@ -74,16 +117,7 @@ pub async fn serve(settings: Settings) -> Result<(), AppError> {
         };
         serve_admin(address, health).await?;
     }
-    tokio::spawn(reload_on_hangup(settings, proxy.reload_handle(), reserved)?);
-    let shutdown = shutdown_signal()?;
-    tracing::info!("ready");
-    proxy.run(shutdown).await;
-    let unsent = outlets.close().await;
-    if unsent > 0 {
-        tracing::error!(unsent, "notices were not sent");
-    }
-    tracing::info!("stopped");
-    Ok(())
+    Ok(Gateway { proxy, outlets, settings, reserved })
 }
 
 async fn serve_admin(address: SocketAddr, health: Health) -> Result<(), AppError> {
@@ -100,6 +134,12 @@ async fn serve_admin(address: SocketAddr, health: Health) -> Result<(), AppError
 fn begin(settings: &Settings) {
     logs::init(settings.log);
     dumps::forbid();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = %here::absolute(&settings.source).display(),
+        public_url = settings.public_url,
+        "starting"
+    );
     say_what_is_weak(settings);
 }
 

@@ -33,6 +33,20 @@ pub(super) async fn look_at_accounts(settings: &Settings) -> Result<Option<Strin
     Ok(in_words("the account database", found))
 }
 
+/// The people of app tokens that no account is there for. None are named while the tables are still
+/// to be made.
+pub(super) async fn unknown_people(settings: &Settings) -> Result<Vec<String>, StoreError> {
+    let target = target(&settings.database);
+    let tokens = settings.proxy.apps.iter().flat_map(|app| &app.tokens);
+    let mut names: Vec<String> = tokens.map(|token| token.user.to_string()).collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() || SqlStore::look(&target).await? != Found::UpToDate {
+        return Ok(Vec::new());
+    }
+    SqlStore::unknown_names(&target, &names).await
+}
+
 /// What is to be said of the session store, if anything. A file is not changed; in Redis a key is
 /// written that lasts for a second, to see that it takes any.
 pub(super) async fn look_at_sessions(settings: &Settings) -> Result<Option<String>, StoreError> {

@@ -1,6 +1,7 @@
 //! Accounts and what they are called.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
@@ -114,6 +115,63 @@ pub struct Identity {
     pub groups: Vec<String>,
 }
 
+/// A change to an identity. Parts that are not named stay.
+#[derive(Clone, Debug, Default)]
+pub struct IdentityChange {
+    /// The new email address; empty for none.
+    pub email: Option<String>,
+    /// The new display name; empty for the login name.
+    pub display_name: Option<String>,
+    /// Groups to add.
+    pub add_groups: Vec<String>,
+    /// Groups to remove.
+    pub remove_groups: Vec<String>,
+}
+
+impl IdentityChange {
+    /// Returns the change that makes `after` of `before`.
+    #[must_use]
+    pub fn between(before: &Identity, after: &Identity) -> Self {
+        let missing = |of: &Identity, from: &Identity| {
+            from.groups.iter().filter(|group| !of.groups.contains(group)).cloned().collect()
+        };
+        let email = after.email.clone().unwrap_or_default();
+        Self {
+            email: (before.email != after.email).then_some(email),
+            display_name: (before.display_name != after.display_name)
+                .then(|| after.display_name.clone()),
+            add_groups: missing(before, after),
+            remove_groups: missing(after, before),
+        }
+    }
+
+    /// Returns true unless it does nothing but remove groups.
+    #[must_use]
+    pub const fn may_open(&self) -> bool {
+        self.email.is_some() || self.display_name.is_some() || !self.add_groups.is_empty()
+    }
+
+    /// Returns `who` with the change made.
+    #[must_use]
+    pub fn apply(&self, who: &Identity) -> Identity {
+        let mut changed = who.clone();
+        if let Some(email) = &self.email {
+            changed.email = Some(email.clone()).filter(|email| !email.is_empty());
+        }
+        if let Some(name) = &self.display_name {
+            let empty = name.is_empty();
+            changed.display_name = if empty { who.name.to_string() } else { name.clone() };
+        }
+        changed.groups.retain(|group| !self.remove_groups.contains(group));
+        for group in &self.add_groups {
+            if !changed.groups.contains(group) {
+                changed.groups.push(group.clone());
+            }
+        }
+        changed
+    }
+}
+
 /// An account as it is stored.
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -160,8 +218,10 @@ pub struct NewAccount {
 }
 
 /// What the gate asks about an account whose session it honours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountStatus {
+    /// The identity at present.
+    pub identity: Arc<Identity>,
     /// A disabled account has no sessions.
     pub disabled: bool,
     /// Sessions that started before this moment are over.

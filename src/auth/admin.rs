@@ -10,6 +10,7 @@
 
 mod access_tokens;
 mod error;
+mod identity;
 mod links;
 mod tickets;
 
@@ -162,7 +163,7 @@ impl AccountAdmin {
     /// Adds an account. Its second factor is set up at the first login or by a link; see
     /// [`FirstEnrolment`].
     pub async fn add(&self, user: NewUser) -> Result<AddedUser, AdminError> {
-        check_fields(&user)?;
+        check_fields(user.display_name.as_deref(), user.email.as_deref(), &user.groups)?;
         let identity = Identity {
             account: AccountId::random(&*self.deps.random)?,
             display_name: user.display_name.unwrap_or_else(|| user.name.to_string()),
@@ -352,14 +353,18 @@ impl AccountAdmin {
 }
 
 /// What stands in an identity header must not break out of it, nor one group be two.
-fn check_fields(user: &NewUser) -> Result<(), AdminError> {
+fn check_fields(
+    display_name: Option<&str>,
+    email: Option<&str>,
+    groups: &[String],
+) -> Result<(), AdminError> {
     let plain = |text: &str| {
         !text.trim().is_empty()
             && text.chars().count() <= FIELD_MAX
             && !text.chars().any(char::is_control)
     };
     let refuse = |field, rule| Err(AdminError::BadField { field, rule });
-    if user.display_name.as_deref().is_some_and(|name| !plain(name)) {
+    if display_name.is_some_and(|name| !plain(name)) {
         return refuse("display name", "1 to 256 characters, no control characters");
     }
     let is_address = |a: &str| {
@@ -367,10 +372,10 @@ fn check_fields(user: &NewUser) -> Result<(), AdminError> {
             && !a.contains(|c: char| c.is_whitespace() || c == ',')
             && a.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty())
     };
-    if user.email.as_deref().is_some_and(|email| !is_address(email)) {
+    if email.is_some_and(|email| !is_address(email)) {
         return refuse("email address", "write it like alice@example.com");
     }
-    if user.groups.iter().any(|g| !plain(g) || g.contains(',') || g.trim() != g) {
+    if groups.iter().any(|g| !plain(g) || g.contains(',') || g.trim() != g) {
         return refuse("group", "1 to 256 characters, no commas or control characters");
     }
     Ok(())

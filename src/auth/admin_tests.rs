@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use super::super::account::AccountStatus;
+use super::super::account::{AccountStatus, IdentityChange};
 use super::super::audit::{Checkpoint, Head, NewRecord, Record, chain};
 use super::super::keys::KeyRing;
 use super::super::keys::testing::material;
@@ -101,6 +101,19 @@ impl Accounts for Memory {
     }
     async fn forget_devices(&self, id: AccountId, now: Timestamp) -> Stored<bool> {
         Ok(self.change(id, "forget_devices", |a| a.devices_valid_from = now))
+    }
+    async fn change_identity(
+        &self,
+        id: AccountId,
+        change: &IdentityChange,
+    ) -> Stored<Option<(Identity, Identity)>> {
+        let mut changed = None;
+        self.change(id, "change_identity", |a| {
+            let before = a.identity.clone();
+            a.identity = change.apply(&before);
+            changed = Some((before, a.identity.clone()));
+        });
+        Ok(changed)
     }
     async fn remove(&self, id: AccountId) -> Stored<bool> {
         let existed = self.change(id, "remove", |_| {});
@@ -258,6 +271,10 @@ impl Sessions for Memory {
         _: std::time::Duration,
     ) -> Stored<()> {
         down()
+    }
+    async fn identity_changed(&self, _: AccountId) -> Stored<()> {
+        self.done.lock().push("identity_changed");
+        if self.sessions_down { down() } else { Ok(()) }
     }
     async fn recovery_codes_done(&self, _: &HashedToken<SessionToken>) -> Stored<()> {
         down()

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::account::{Account, AccountStatus, LoginName, NewAccount};
+use super::account::{Account, AccountStatus, Identity, IdentityChange, LoginName, NewAccount};
 use super::app_sign_in::{Linked, Subject};
 use super::audit::{Checkpoint, Head, NewRecord, Record};
 use super::keys::KeyRing;
@@ -29,6 +29,7 @@ use super::throttle::{AttemptKey, Budget, Pace, Verdict};
 use super::ticket::{NewTicket, Ticket};
 use super::token::{AppToken, HashedToken, PendingToken, SessionToken, TicketToken};
 use super::totp::{NewTotpFactor, TimeStep, TotpFactor};
+use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId, SessionId};
 
@@ -107,6 +108,13 @@ pub trait Accounts: Send + Sync {
     /// Browsers that became known to the account up to `now` are strangers again. Whether the
     /// account exists.
     async fn forget_devices(&self, id: AccountId, now: Timestamp) -> Stored<bool>;
+    /// Changes email address, display name and groups in one step. Returns the identity before and
+    /// after; `None` when there is no such account.
+    async fn change_identity(
+        &self,
+        id: AccountId,
+        change: &IdentityChange,
+    ) -> Stored<Option<(Identity, Identity)>>;
     /// Removes the account with its factors, recovery codes and ticket. Whether it existed.
     async fn remove(&self, id: AccountId) -> Stored<bool>;
     /// Tries whether the store answers and takes what signing in writes; not more than once a second,
@@ -215,14 +223,37 @@ pub struct AuditQuery {
     pub after: u64,
     /// Only rows from this moment on.
     pub since: Timestamp,
+    /// Only rows from before this moment.
+    pub before: Option<Timestamp>,
     /// Only rows of this login name.
     pub name: Option<LoginName>,
     /// Only rows of this account.
     pub account: Option<AccountId>,
     /// Only rows of this event.
     pub event: Option<String>,
+    /// Only rows of requests whose id ends so, in hexadecimal digits.
+    pub reference_end: Option<String>,
+    /// Only rows of this client address.
+    pub address: Option<ClientIp>,
     /// No more rows than this.
     pub limit: u32,
+}
+
+impl AuditQuery {
+    /// The newest rows, whatever they say.
+    pub fn newest(limit: u32) -> Self {
+        Self {
+            after: 0,
+            since: Timestamp::EPOCH,
+            before: None,
+            name: None,
+            account: None,
+            event: None,
+            reference_end: None,
+            address: None,
+            limit,
+        }
+    }
 }
 
 /// What was removed from the audit trail.
@@ -396,6 +427,9 @@ pub trait Sessions: Send + Sync {
         now: Timestamp,
         ttl: Duration,
     ) -> Stored<()>;
+    /// Counts a change to the account's identity in each of its sessions, so that every node reads
+    /// the identity again.
+    async fn identity_changed(&self, account: AccountId) -> Stored<()>;
     /// Notes that the due recovery codes were confirmed.
     async fn recovery_codes_done(&self, id: &HashedToken<SessionToken>) -> Stored<()>;
     /// Ends one session: true for exactly one caller, and false when there is none.
@@ -419,8 +453,8 @@ pub trait Sessions: Send + Sync {
 /// The tokens that apps gave out within sessions of ours: each is worth as much as its session.
 #[async_trait]
 pub trait AppTokens: Send + Sync {
-    /// Binds `token` to a session, for as long as `ttl` at most; of more than `most` the oldest are
-    /// let go. False, and nothing bound, when the session is gone, or the token is bound to a
+    /// Binds `token` to a session, for as long as `ttl` at most; of more than `most` the oldest but
+    /// the first are let go. False, and nothing bound, when the session is gone, or the token is bound to a
     /// session of another account.
     async fn bind(
         &self,

@@ -117,6 +117,9 @@ pub struct Session {
     /// What the person was to be told when it began.
     #[serde(default)]
     pub notices: Vec<Notice>,
+    /// Changes to the account's identity since it was filed, counted by the store.
+    #[serde(skip)]
+    pub identity_changes: u64,
 }
 
 /// What a session that was filed before there were such proofs is worth.
@@ -227,6 +230,7 @@ pub(crate) mod testing {
             recovery_codes_due: None,
             offers: Offers::default(),
             notices: Vec::new(),
+            identity_changes: 0,
         }
     }
 

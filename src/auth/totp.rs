@@ -179,6 +179,13 @@ impl TotpSecret {
         })
     }
 
+    /// The code of a step.
+    pub fn code(&self, step: TimeStep) -> Zeroizing<String> {
+        let totp = self.totp("", "");
+        let code = totp.map(|totp| totp.generate(step.0 * PERIOD.as_secs()).to_string());
+        Zeroizing::new(code.unwrap_or_default())
+    }
+
     /// The secret as people type it: base32 without padding (RFC 4648 §6).
     pub fn to_base32(&self) -> Zeroizing<String> {
         Zeroizing::new(data_encoding::BASE32_NOPAD.encode(self.0.as_slice()))
@@ -215,6 +222,7 @@ mod tests {
             let now = Timestamp::from_millis(time * 1000);
             let step = rfc_secret().matching_step(&Code::parse(code).unwrap(), now);
             assert_eq!(step, Some(TimeStep::at(now)), "at {time}");
+            assert_eq!(*rfc_secret().code(TimeStep::at(now)), code);
         }
     }
 

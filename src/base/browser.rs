@@ -7,6 +7,11 @@ pub fn in_words(user_agent: &str) -> String {
         table.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)
     };
     let browser = first(&[
+        ("CellEngine Python", "CellEngine toolkit for Python"),
+        ("CellEngine API Toolkit", "CellEngine toolkit for R"),
+        ("httr/", "R"),
+        ("python-requests/", "Python"),
+        ("Wget/", "Wget"),
         ("Edg", "Edge"),
         ("OPR/", "Opera"),
         ("Firefox/", "Firefox"),
@@ -41,6 +46,11 @@ mod tests {
         let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
         assert_eq!(in_words(firefox), "Firefox on Linux");
         assert_eq!(in_words("curl/8.5"), "curl");
+        let toolkit = "CellEngine Python API Toolkit/1.0.0 requests/2.34.2";
+        assert_eq!(in_words(toolkit), "CellEngine toolkit for Python");
+        let toolkit = "CellEngine API Toolkit/0.1.0 libcurl/7.88.1 r-curl/5.0.0 httr/1.4.5";
+        assert_eq!(in_words(toolkit), "CellEngine toolkit for R");
+        assert_eq!(in_words("libcurl/7.88.1 r-curl/5.0.0 httr/1.4.5"), "R");
         assert_eq!(in_words(""), "Unknown browser");
         assert_eq!(in_words("Confirm at https://evil.test/"), "Unknown browser");
     }

@@ -44,11 +44,19 @@ impl Timestamp {
 
     /// `2026-01-31T12:00:00Z` (RFC 3339), to the second.
     pub fn rfc3339(self) -> String {
-        i64::try_from(self.as_secs())
-            .ok()
-            .and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok())
-            .and_then(|t| t.format(&Rfc3339).ok())
-            .unwrap_or_else(|| "unknown".to_owned())
+        self.utc().and_then(|t| t.format(&Rfc3339).ok()).unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// `2026-01-31 12:00Z`, to the minute, for tables.
+    pub fn minute(self) -> String {
+        self.utc().map_or_else(
+            || "unknown".to_owned(),
+            |t| format!("{} {:02}:{:02}Z", t.date(), t.hour(), t.minute()),
+        )
+    }
+
+    fn utc(self) -> Option<OffsetDateTime> {
+        OffsetDateTime::from_unix_timestamp(i64::try_from(self.as_secs()).ok()?).ok()
     }
 }
 
@@ -145,6 +153,11 @@ mod tests {
     #[test]
     fn a_timestamp_is_written_as_rfc_3339() {
         assert_eq!(Timestamp::from_millis(1_767_225_600_999).rfc3339(), "2026-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_timestamp_in_a_table_ends_with_the_minute() {
+        assert_eq!(Timestamp::from_millis(1_767_225_600_999).minute(), "2026-01-01 00:00Z");
     }
 
     #[test]

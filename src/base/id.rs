@@ -124,6 +124,13 @@ impl RequestId {
         }
     }
 
+    /// The end that is common to all ids with this short form, as hexadecimal digits.
+    pub fn end_of_reference(reference: &str) -> Option<String> {
+        let text: String = reference.chars().filter(|c| *c != '-').collect();
+        let bytes = BASE32_NOPAD.decode(text.as_bytes()).ok()?;
+        (bytes.len() == 5).then(|| HEXLOWER.encode(&bytes))
+    }
+
     /// The number that counts up on each node.
     pub fn number(self) -> u64 {
         let mut number = [0; 8];
@@ -141,6 +148,15 @@ mod tests {
     fn an_id_survives_its_text() {
         let id = AccountId::random(&OsRandom::new()).unwrap();
         assert_eq!(id.to_string().parse::<AccountId>().unwrap(), id);
+    }
+
+    #[test]
+    fn an_id_ends_as_its_short_form_says() {
+        let id = RequestId::from_parts([1, 2, 3, 4], 0x0102_0304_0506_0708);
+        let end = RequestId::end_of_reference(&id.reference()).unwrap();
+        assert!(id.to_string().ends_with(&end) && end.len() == 10, "{id} {end}");
+        assert_eq!(RequestId::end_of_reference("K7QX"), None);
+        assert_eq!(RequestId::end_of_reference("k7qx-3fz1"), None);
     }
 
     #[test]

@@ -1,12 +1,19 @@
-//! What can be typed.
+//! The command line, as clap reads it.
 #![expect(clippy::doc_markdown, reason = "the comments are the help, shown as plain text")]
 
-use std::net::SocketAddr;
+mod audit;
+mod config;
+mod set;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(super) use self::audit::{AuditArgs, AuditCommand, AuditListArgs};
+pub(super) use self::config::{ConfigArgs, NoDefault, StateArgs, default_config};
+pub(super) use self::set::SetArgs;
+use crate::app::ListenOn;
 use crate::auth::app_sign_in::Subject;
 use crate::base::address::ClientIp;
 use crate::base::id::{SessionId, TokenId};
@@ -22,54 +29,77 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// See it work: a sample app behind the gateway on https://localhost:8443, until Ctrl-C
+    /// Run a demo: a sample app behind the gateway on https://localhost:8443, until Ctrl-C
     Demo(DemoArgs),
     /// Run the gateway
     Serve(ConfigArgs),
     /// Check a configuration and print the settings in effect
     Check(CheckArgs),
-    /// Tell what would become of a request, and which rule says so
+    /// Evaluate the access rules for a request and print the decision
     Explain(ExplainArgs),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
-    /// Make or rotate the key file
+    /// Create or rotate the key file
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Add, change and remove users
     User(UserArgs),
     /// List and end sessions
     Session(SessionArgs),
-    /// Read the audit trail and check that it is whole
+    /// List and verify the audit log
     Audit(AuditArgs),
-    /// Make, list and revoke tokens for programs
+    /// Create, list and revoke access tokens for programs
     Token(TokenArgs),
-    /// Tell why a request was refused, by the reference that its answer showed
+    /// Show why a request was rejected, by the reference in its response
     Why(WhyArgs),
-    /// Print a completion script for a shell
+    /// Print a shell completion script
     Completions {
-        /// The shell
+        /// Shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual, or write one page per subcommand
+    Man {
+        /// Write vestibule.1, vestibule-serve.1 and so on to this directory instead
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+impl Command {
+    /// The configuration option of this command, where it reads a configuration.
+    pub(super) fn config_mut(&mut self) -> Option<&mut Option<PathBuf>> {
+        match self {
+            Self::Serve(arguments) => Some(&mut arguments.config),
+            Self::Check(arguments) => Some(&mut arguments.config.config),
+            Self::Explain(arguments) => Some(&mut arguments.state.config),
+            Self::User(arguments) => Some(&mut arguments.state.config),
+            Self::Session(arguments) => Some(&mut arguments.state.config),
+            Self::Audit(arguments) => Some(&mut arguments.state.config),
+            Self::Why(arguments) => Some(&mut arguments.state.config),
+            Self::Token(TokenArgs { state, command }) => {
+                let reads = !matches!(command, TokenCommand::Hash { .. });
+                reads.then_some(&mut state.config)
+            }
+            Self::Demo(_)
+            | Self::Schema
+            | Self::Keys(_)
+            | Self::Completions { .. }
+            | Self::Man { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
-    /// Keep the data in this directory; otherwise a fresh one is made and removed at the end
+    /// Keep the data in this directory; without it, a temporary one is removed at the end
     #[arg(long, value_name = "DIR")]
     pub(super) dir: Option<PathBuf>,
-    /// Listen here
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) listen: Option<SocketAddr>,
-}
-
-/// Which configuration.
-#[derive(Debug, Args)]
-pub(super) struct ConfigArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "VESTIBULE_CONFIG")]
-    pub(super) config: PathBuf,
+    /// Address to listen on, such as localhost:8443 or 192.0.2.7:443 [default: localhost:8443]
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) listen: Option<ListenOn>,
+    /// Print the one-time codes of the demo user as they change, for when no phone is at hand
+    #[arg(long)]
+    pub(super) print_codes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -85,26 +115,26 @@ pub(super) struct CheckArgs {
 pub(super) struct ExplainArgs {
     #[command(flatten)]
     pub(super) state: StateArgs,
-    /// Method, such as GET
+    /// Request method, such as GET
     pub(super) method: String,
-    /// Address, such as https://app.example.com/path; it is taken as it is written
+    /// URL, such as https://app.example.com/path; used as given, dot segments are not resolved
     pub(super) url: String,
-    /// This user, signed in with both factors; otherwise nobody is signed in
+    /// Evaluate for this user, signed in with both factors [default: not signed in]
     #[arg(long, value_name = "NAME")]
     pub(super) user: Option<String>,
-    /// As if the user were in this group too; may be repeated
+    /// Additional group of the user; may be repeated
     #[arg(long = "group", value_name = "GROUP", requires = "user")]
     pub(super) groups: Vec<String>,
-    /// Only the user's password is proved
+    /// Only the password has been verified
     #[arg(long, requires = "user", conflicts_with = "second_factor_age")]
     pub(super) password_only: bool,
-    /// How long ago the second factor was proved, such as 10m [default: just now]
+    /// Time since the second factor was verified, such as 10m [default: 0s]
     #[arg(long, value_name = "TIME", requires = "user", value_parser = humantime::parse_duration)]
     pub(super) second_factor_age: Option<Duration>,
-    /// By a token of ours or of the app's that allows the request, in the user's name
+    /// Use an access token or app token of the user that allows the request
     #[arg(long, requires = "user", conflicts_with_all = ["password_only", "second_factor_age"])]
     pub(super) by_token: bool,
-    /// Where the request comes from: an IP address, or "unknown"
+    /// Client address, or "unknown"
     #[arg(long, value_name = "IP", visible_alias = "network")]
     pub(super) address: Option<ClientIp>,
 }
@@ -113,20 +143,20 @@ pub(super) struct ExplainArgs {
 pub(super) struct WhyArgs {
     #[command(flatten)]
     pub(super) state: StateArgs,
-    /// Reference, such as K7QX-3FZA, or a whole request id
+    /// Reference, such as K7QX-3FZA, or request id
     pub(super) reference: String,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysCommand {
-    /// Make a key file (mode 0600); a file that is there already is left alone
+    /// Create a key file (mode 0600); never overwrites one
     Init {
-        /// The key file
+        /// Key file
         file: PathBuf,
     },
-    /// Add a new key to every ring; what was made with the old ones stays valid
+    /// Add a new key to each ring; old keys stay valid for reading
     Rotate {
-        /// The key file
+        /// Key file
         file: PathBuf,
     },
 }
@@ -141,64 +171,53 @@ pub(super) struct TokenArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct TokenCreateArgs {
-    /// Whom the program stands for
+    /// User the program acts for
     #[arg(long, value_name = "NAME")]
     pub(super) user: String,
-    /// The app's name in the configuration
+    /// App name, as in the configuration
     #[arg(long)]
     pub(super) app: String,
-    /// What it is for
+    /// Description
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     pub(super) description: String,
-    /// Only with this method, such as GET; may be repeated
+    /// Allowed method, such as GET; may be repeated [default: any]
     #[arg(long = "method", value_name = "METHOD")]
     pub(super) methods: Vec<String>,
-    /// May open WebSockets, too, where --method limits it; without --method it may anyway
+    /// Also allows opening WebSockets when --method is given; without --method they are allowed
     #[arg(long)]
     pub(super) websocket: bool,
-    /// Only with paths that match, such as /data/**; may be repeated
+    /// Allowed path pattern, such as /data/**; may be repeated [default: any]
     #[arg(long = "path", value_name = "GLOB")]
     pub(super) paths: Vec<String>,
-    /// Only from this network, such as 10.0.0.0/8; may be repeated
+    /// Allowed client network, such as 10.0.0.0/8; may be repeated [default: any]
     #[arg(long = "network", value_name = "CIDR")]
     pub(super) networks: Vec<String>,
-    /// How long it works, such as 30days; at most a year [default: 365days]
+    /// Lifetime, such as 30days; at most a year [default: 365days]
     #[arg(long = "expires", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(super) lifetime: Option<Duration>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
-    /// Make a token that lets a program in for a user; it is printed this once
+    /// Create an access token for a program; it is printed only once
     Create(TokenCreateArgs),
     /// List tokens, newest first
     List {
-        /// Only this user's
+        /// Only those of this user
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
     },
     /// Revoke a token, on every node within a second
     Revoke {
-        /// Its id, as `list` shows it
+        /// Token id, as shown by `list`
         id: TokenId,
     },
-    /// Print the SHA-256 of a token of an app's, for `apps.tokens` in the configuration
+    /// Print the SHA-256 of an app token, for `apps.tokens` in the configuration
     Hash {
         /// Read the token from standard input, up to the end of the line
         #[arg(long, required = true)]
         stdin: bool,
     },
-}
-
-/// What commands on state share; it may stand before or after the sub-command.
-#[derive(Debug, Args)]
-pub(super) struct StateArgs {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", env = "VESTIBULE_CONFIG", global = true)]
-    pub(super) config: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long, global = true)]
-    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -211,31 +230,33 @@ pub(super) struct UserArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum UserCommand {
-    /// Add a user; without a password, print a one-time link to set one
+    /// Add a user; without a password, print a one-time set-up link
     Add(AddArgs),
-    /// List all users
+    /// Change a user's email address, display name or groups; sessions see it within a second
+    Set(SetArgs),
+    /// List users
     List,
-    /// Show a user with second factor, recovery codes and sessions
+    /// Show a user, with second factor, recovery codes and sessions
     Show {
         /// Login name
         name: String,
     },
-    /// Keep a user from signing in, and end the user's sessions
+    /// Disable a user and end their sessions
     Disable {
         /// Login name
         name: String,
     },
-    /// Let a disabled user sign in again
+    /// Enable a disabled user
     Enable {
         /// Login name
         name: String,
     },
-    /// Remove a user with factors and recovery codes, and end the user's sessions
+    /// Remove a user with their factors and recovery codes, and end their sessions
     Remove {
         /// Login name
         name: String,
     },
-    /// Set a new password, and end the user's sessions
+    /// Set a user's password and end their sessions
     SetPassword {
         /// Login name
         name: String,
@@ -243,25 +264,25 @@ pub(super) enum UserCommand {
         #[arg(long, required = true)]
         password_stdin: bool,
     },
-    /// Forget a user's wrong codes: an authenticator suspended because of them counts again
+    /// Reset a user's failure counter and lift the suspension of their authenticator
     LiftSuspension {
         /// Login name
         name: String,
     },
-    /// Say who a user is at an app that checks passwords itself
+    /// Link a user to their identity at an app that checks passwords itself
     Link(LinkArgs),
-    /// Take that back, and end the user's sessions
+    /// Unlink a user from an app and end their sessions
     Unlink {
         /// Login name
         name: String,
-        /// The app's name in the configuration
+        /// App name, as in the configuration
         #[arg(long)]
         app: String,
     },
-    /// Print a one-time link to enrol a (new) second factor; it replaces any link made before
+    /// Print a one-time link to set up a (new) second factor; it replaces any earlier link
     Ticket(TicketArgs),
-    /// Take a user's second factor and recovery codes away, end the user's sessions, and print a
-    /// one-time link to enrol anew
+    /// Remove a user's second factor and recovery codes, end their sessions, and print a one-time
+    /// link to set up a new one
     #[command(name = "reset-2fa")]
     ResetSecondFactor(ResetArgs),
 }
@@ -270,10 +291,10 @@ pub(super) enum UserCommand {
 pub(super) struct LinkArgs {
     /// Login name
     pub(super) name: String,
-    /// The app's name in the configuration
+    /// App name, as in the configuration
     #[arg(long)]
     pub(super) app: String,
-    /// The app's own id of the person; at CellEngine the userId
+    /// User id at the app; at CellEngine, the userId
     #[arg(long, value_name = "ID")]
     pub(super) subject: Subject,
 }
@@ -282,10 +303,10 @@ pub(super) struct LinkArgs {
 pub(super) struct TicketArgs {
     /// Login name
     pub(super) name: String,
-    /// Let the link set a new password as well; whoever holds it then needs nothing else
+    /// The link also sets a new password; it then needs no other proof
     #[arg(long, conflicts_with = "password_only")]
     pub(super) password: bool,
-    /// Let the link set a new password and leave the second factor as it is
+    /// The link sets a new password and keeps the second factor
     #[arg(long)]
     pub(super) password_only: bool,
     #[command(flatten)]
@@ -296,17 +317,17 @@ pub(super) struct TicketArgs {
 pub(super) struct ResetArgs {
     /// Login name
     pub(super) name: String,
-    /// Why; it is kept with the event
+    /// Reason, recorded in the audit log
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: String,
     #[command(flatten)]
     pub(super) expires: ExpiresArgs,
 }
 
-/// How long a link works.
+/// Lifetime of a one-time link.
 #[derive(Debug, Args)]
 pub(super) struct ExpiresArgs {
-    /// How long the link works, such as 2h; at most 7days [default: tickets.lifetime, 24h]
+    /// Lifetime of the link, such as 2h; at most 7days [default: tickets.lifetime, 24h]
     #[arg(long = "expires", value_name = "TIME", value_parser = humantime::parse_duration)]
     pub(super) lifetime: Option<Duration>,
 }
@@ -315,17 +336,16 @@ pub(super) struct ExpiresArgs {
 pub(super) struct AddArgs {
     /// Login name
     pub(super) name: String,
-    /// Where the person gets mail
+    /// Email address
     #[arg(long)]
     pub(super) email: Option<String>,
-    /// What the person is called; the login name where it is not set
+    /// Display name [default: the login name]
     #[arg(long)]
     pub(super) display_name: Option<String>,
-    /// A group the person belongs to; may be repeated
+    /// Group of the user; may be repeated
     #[arg(long = "group", value_name = "GROUP")]
     pub(super) groups: Vec<String>,
-    /// Read the password from standard input, up to the end of the line; otherwise a one-time link
-    /// to set it is printed
+    /// Read the password from standard input, up to the end of the line
     #[arg(long)]
     pub(super) password_stdin: bool,
 }
@@ -342,7 +362,7 @@ pub(super) struct SessionArgs {
 pub(super) enum SessionCommand {
     /// List sessions, newest first
     List {
-        /// Only this user's
+        /// Only those of this user
         #[arg(long, value_name = "NAME")]
         user: Option<String>,
     },
@@ -353,52 +373,14 @@ pub(super) enum SessionCommand {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct EndArgs {
-    /// The session with this id
+    /// Session id
     pub(super) id: Option<SessionId>,
     /// All sessions of this user
     #[arg(long, value_name = "NAME")]
     pub(super) user: Option<String>,
-    /// All sessions there are
+    /// All sessions of all users
     #[arg(long)]
     pub(super) all: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct AuditArgs {
-    #[command(flatten)]
-    pub(super) state: StateArgs,
-    #[command(subcommand)]
-    pub(super) command: AuditCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum AuditCommand {
-    /// List security events, newest first
-    List(AuditListArgs),
-    /// Check every row against its hash and the rows around it; exit 1 when something was changed,
-    /// removed or inserted
-    Verify {
-        /// The last row as an earlier `verify` printed it, kept where nobody can change it: proves
-        /// that nothing up to that row was undone
-        #[arg(long, value_name = "ROW:HASH")]
-        noted: Option<String>,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(super) struct AuditListArgs {
-    /// Only this user's, also of one who was removed
-    #[arg(long, value_name = "NAME")]
-    pub(super) user: Option<String>,
-    /// Only from then on: a date, a time, or how long ago (7d)
-    #[arg(long, value_name = "WHEN")]
-    pub(super) since: Option<String>,
-    /// Only this event, such as signed_in
-    #[arg(long, value_name = "EVENT")]
-    pub(super) event: Option<String>,
-    /// No more than this many
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
-    pub(super) limit: u32,
 }
 
 #[cfg(test)]

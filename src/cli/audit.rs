@@ -12,7 +12,9 @@ use super::{Streams, input, meta};
 use crate::auth::account::LoginName;
 use crate::auth::audit::{Noted, Record, Report};
 use crate::auth::ports::AuditQuery;
+use crate::auth::refusals::parse_reference;
 use crate::base::clock::{Clock, SystemClock, Timestamp};
+use crate::base::id::RequestId;
 
 /// Runs the sub-command.
 pub(super) fn run(arguments: &AuditArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
@@ -25,13 +27,15 @@ pub(super) fn run(arguments: &AuditArgs, streams: &mut Streams<'_>) -> Result<()
 }
 
 fn list(state: &StateArgs, which: &AuditListArgs, output: &mut dyn Write) -> Result<(), Failure> {
+    let since = which.since.as_deref().map(moment).transpose()?;
     let asked = AuditQuery {
-        after: 0,
-        since: which.since.as_deref().map_or(Ok(Timestamp::EPOCH), moment)?,
+        since: since.map_or(Timestamp::EPOCH, |since| since.begins),
+        before: which.until.as_deref().map(moment).transpose()?.map(|until| until.ends),
         name: which.user.as_deref().map(LoginName::parse).transpose()?,
-        account: None,
         event: which.event.clone(),
-        limit: which.limit,
+        reference_end: which.reference.as_deref().map(reference_end).transpose()?,
+        address: which.address,
+        ..AuditQuery::newest(which.limit)
     };
     let rows = input::with_trail(state, async |trail| Ok(trail.find(&asked).await?))?;
     if state.json {
@@ -59,7 +63,7 @@ fn list(state: &StateArgs, which: &AuditListArgs, output: &mut dyn Write) -> Res
             c.name.unwrap_or_default(),
             c.operator.unwrap_or(c.actor),
             c.address.unwrap_or_default(),
-            c.reference.unwrap_or_default(),
+            c.reference.as_deref().map(short).unwrap_or_default(),
             c.node,
             c.detail,
         ]);
@@ -67,19 +71,42 @@ fn list(state: &StateArgs, which: &AuditListArgs, output: &mut dyn Write) -> Res
     Ok(table.write(output)?)
 }
 
-/// A moment as it is typed: a date, a time, or how long ago.
-fn moment(text: &str) -> Result<Timestamp, Failure> {
+/// The short form of a request id.
+fn short(id: &str) -> String {
+    id.parse::<RequestId>().map_or_else(|_other| id.to_owned(), RequestId::reference)
+}
+
+/// End of the ids of the requests that a reference stands for.
+fn reference_end(text: &str) -> Result<String, Failure> {
+    let short = parse_reference(text);
+    short.as_deref().and_then(RequestId::end_of_reference).ok_or_else(|| {
+        let hint = "write it as shown, such as K7QX-3FZA, or the request id";
+        Failure::usage(format_args!("{text:?} is not a reference"), hint)
+    })
+}
+
+/// A moment as typed.
+struct Moment {
+    begins: Timestamp,
+    /// First moment after it: a date is a whole day.
+    ends: Timestamp,
+}
+
+/// Parses a date, a time or an age.
+fn moment(text: &str) -> Result<Moment, Failure> {
     let now = SystemTime::UNIX_EPOCH + Duration::from_millis(SystemClock::new().now().as_millis());
     let ago = |ago: Duration| now.checked_sub(ago);
     let date = || humantime::parse_rfc3339_weak(&format!("{text} 00:00:00")).ok();
-    let at = humantime::parse_duration(text)
+    let second = humantime::parse_duration(text)
         .ok()
         .and_then(ago)
-        .or_else(|| humantime::parse_rfc3339_weak(text).ok())
-        .or_else(date);
+        .or_else(|| humantime::parse_rfc3339_weak(text).ok());
+    let lasts = Duration::from_secs(if second.is_some() { 1 } else { 86_400 });
+    let at = second.or_else(date);
     let since = at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     let millis = since.and_then(|since| u64::try_from(since.as_millis()).ok());
-    millis.map(Timestamp::from_millis).ok_or_else(|| {
+    let begins = millis.map(Timestamp::from_millis);
+    begins.map(|begins| Moment { begins, ends: begins.plus(lasts) }).ok_or_else(|| {
         Failure::usage(
             format_args!("{text:?} is no moment"),
             "write a date (2026-11-24), a time (2026-11-24T19:00:00Z) or how long ago (7d)",

@@ -16,7 +16,7 @@ use crate::proxy::settings::{AppSettings, ListenerKind, Preflight, UpstreamAddre
 
 /// Checks the configuration and prints what it means.
 pub(super) fn check(arguments: &CheckArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let settings = input::settings(&arguments.config.config)?;
+    let settings = input::configured(arguments.config.config.as_deref())?;
     for warning in &settings.warnings {
         writeln!(streams.errors, "warning: {warning}")?;
     }
@@ -73,7 +73,13 @@ fn listeners(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
     }
     let admin = settings.admin.map_or_else(|| "off".to_owned(), |a| a.to_string());
     line(out, "admin.address", &admin)?;
-    line(out, "public_url", &settings.public_url)?;
+    let implied = if settings.proxy.public.is_none() {
+        " (by host of the first app and port of the first https listener; write public_url if people use \
+         others)"
+    } else {
+        ""
+    };
+    line(out, "public_url", &format!("{}{implied}", settings.public_url))?;
     line(out, "trusted_proxies", &list(&proxy.network.trusted_proxies))?;
     let most = proxy.network.max_connections;
     let most = most.map_or_else(|| "by the descriptor limit".to_owned(), |most| most.to_string());
@@ -278,6 +284,38 @@ fn list<T: ToString>(items: &[T]) -> String {
     if items.is_empty() { "none".to_owned() } else { items.join(", ") }
 }
 
+/// A duration in the largest unit that divides it, as people write it: 30m, 90days.
 fn time(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
+    const UNITS: [(u128, &str); 5] =
+        [(86_400_000, "days"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let millis = duration.as_millis();
+    let fits = |(unit, name): &(u128, &str)| {
+        // A day or two read better as hours.
+        let enough = *name != "days" || millis > 2 * unit;
+        millis > 0 && millis.is_multiple_of(*unit) && enough
+    };
+    let unit = UNITS.iter().find(|unit| fits(unit));
+    unit.map_or_else(|| "0s".to_owned(), |(unit, name)| format!("{}{name}", millis / unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_printed_as_people_write_them() {
+        for (seconds, written) in [
+            (0, "0s"),
+            (1, "1s"),
+            (90, "90s"),
+            (1800, "30m"),
+            (43_200, "12h"),
+            (86_400, "24h"),
+            (604_800, "7days"),
+            (31_536_000, "365days"),
+        ] {
+            assert_eq!(time(Duration::from_secs(seconds)), written);
+        }
+        assert_eq!(time(Duration::from_millis(250)), "250ms");
+    }
 }

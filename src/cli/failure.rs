@@ -138,6 +138,7 @@ fn next_step(error: &AdminError) -> Option<&'static str> {
             "note down who did it and when; see to it that the account database answers"
         }
         AdminError::SessionsLeft { .. } => "nothing more is needed: they end by themselves",
+        AdminError::SessionsBehind { .. } => "nothing more is needed: they see it in five seconds",
         AdminError::NoSuchUser(_) => "`vestibule user list` shows who there is",
         AdminError::Disabled(_) => "enable the user first, with `vestibule user enable`",
         AdminError::NoSuchToken(_) => "`vestibule token list` shows which there are",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::args::StateArgs;
+use super::args::{NoDefault, StateArgs};
 use super::failure::Failure;
 use crate::app;
 use crate::auth::admin::AccountAdmin;
@@ -83,13 +83,13 @@ where
 }
 
 pub(super) fn state_settings(state: &StateArgs) -> Result<Settings, Failure> {
-    let file = state.config.as_ref().ok_or_else(|| {
-        Failure::usage(
-            "it is not said which configuration",
-            "use --config FILE or the environment variable VESTIBULE_CONFIG",
-        )
-    })?;
-    settings(file)
+    configured(state.config.as_deref())
+}
+
+/// The settings of a command whose configuration was named, or filled in by default.
+pub(super) fn configured(file: Option<&Path>) -> Result<Settings, Failure> {
+    let hint = "name one with --config FILE or in the environment variable VESTIBULE_CONFIG";
+    settings(file.ok_or_else(|| Failure::usage(NoDefault::Missing, hint))?)
 }
 
 /// A runtime with this many worker threads.

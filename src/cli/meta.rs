@@ -1,6 +1,7 @@
-//! What the program says about itself: schema, completions, manual page.
+//! The program's description of itself: schema, completions, manual pages.
 
 use std::io::Write;
+use std::path::Path;
 
 use clap::CommandFactory;
 
@@ -33,6 +34,16 @@ pub(super) fn man(output: &mut dyn Write) -> Result<(), Failure> {
     let mut command = Cli::command();
     command.build();
     Ok(pages(&command, output)?)
+}
+
+/// One manual page for the program and for each subcommand, in roff, as files in `dir`.
+pub(super) fn man_pages(dir: &Path, output: &mut dyn Write) -> Result<(), Failure> {
+    let written = std::fs::create_dir_all(dir)
+        .and_then(|()| clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), dir));
+    written.map_err(|error| {
+        Failure::failed(format_args!("cannot write to {}: {error}", dir.display()), None)
+    })?;
+    Ok(writeln!(output, "wrote the manual pages to {}", dir.display())?)
 }
 
 fn pages(command: &clap::Command, output: &mut dyn Write) -> std::io::Result<()> {

@@ -19,6 +19,7 @@ mod why;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -48,18 +49,41 @@ impl fmt::Debug for Streams<'_> {
 /// Runs the command that `arguments` (the program's name first) ask for. 0: done, 1: failed, 2: bad
 /// usage or configuration.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, mut streams: Streams<'_>) -> ExitCode {
-    let cli = match Cli::try_parse_from(arguments) {
+    let mut cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &mut streams),
     };
+    let by_default = match fill_in_config(&mut cli.command) {
+        Ok(by_default) => by_default,
+        Err(failure) => return failed(&failure, None, &mut streams),
+    };
     match dispatch(cli.command, &mut streams).and_then(|()| Ok(streams.output.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            // With standard error gone too, the exit code is all that is left to say.
-            drop(failure.report(streams.errors));
-            failure.exit_code()
-        }
+        Err(failure) => failed(&failure, by_default.as_deref(), &mut streams),
     }
+}
+
+/// Puts the default configuration where the command needs one and none is named. Returns that
+/// default, if it was needed.
+fn fill_in_config(command: &mut Command) -> Result<Option<PathBuf>, Failure> {
+    let Some(named @ None) = command.config_mut() else { return Ok(None) };
+    let hint = "name one with --config FILE or in the environment variable VESTIBULE_CONFIG";
+    let found = args::default_config().map_err(|why| Failure::usage(why, hint))?;
+    *named = Some(found.clone());
+    Ok(Some(found))
+}
+
+/// Reports a failure, and the configuration that was read if nobody named it. With standard error
+/// gone too, the exit code is all that is left to say.
+fn failed(failure: &Failure, by_default: Option<&Path>, streams: &mut Streams<'_>) -> ExitCode {
+    let reported = failure.report(streams.errors).and_then(|()| match by_default {
+        Some(file) => {
+            writeln!(streams.errors, "note: the configuration is {}, by default", file.display())
+        }
+        None => Ok(()),
+    });
+    drop(reported);
+    failure.exit_code()
 }
 
 /// Help, version and errors in the arguments.
@@ -103,6 +127,7 @@ fn dispatch(command: Command, streams: &mut Streams<'_>) -> Result<(), Failure> 
         Command::Session(arguments) => session::run(&arguments, streams),
         Command::Why(arguments) => why::why(&arguments, streams),
         Command::Completions { shell } => meta::completions(shell, streams.output),
-        Command::Man => meta::man(streams.output),
+        Command::Man { dir: None } => meta::man(streams.output),
+        Command::Man { dir: Some(dir) } => meta::man_pages(&dir, streams.output),
     }
 }

@@ -10,7 +10,7 @@ const DEMO_WORKERS: usize = 2;
 
 /// The gateway.
 pub(super) fn serve(arguments: &ConfigArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let settings = input::settings(&arguments.config)?;
+    let settings = input::configured(arguments.config.as_deref())?;
     for warning in &settings.warnings {
         writeln!(streams.errors, "warning: {warning}")?;
     }
@@ -20,6 +20,10 @@ pub(super) fn serve(arguments: &ConfigArgs, streams: &mut Streams<'_>) -> Result
 
 /// The demonstration.
 pub(super) fn demo(arguments: DemoArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let options = DemoOptions { dir: arguments.dir, listen: arguments.listen };
+    let options = DemoOptions {
+        dir: arguments.dir,
+        listen: arguments.listen.unwrap_or_default(),
+        print_codes: arguments.print_codes,
+    };
     Ok(input::runtime(DEMO_WORKERS)?.block_on(Box::pin(app::demo(options, streams.output)))?)
 }

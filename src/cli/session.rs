@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use super::args::{EndArgs, SessionArgs, SessionCommand, StateArgs};
 use super::failure::Failure;
-use super::table::Table;
+use super::table::{Table, shortened};
 use super::{Streams, input, meta};
 use crate::auth::account::LoginName;
 use crate::auth::session::Session;
+use crate::base::browser;
 
 /// Runs the sub-command.
 pub(super) fn run(arguments: &SessionArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
@@ -45,20 +46,17 @@ fn end(state: &StateArgs, which: &EndArgs, output: &mut dyn Write) -> Result<(),
     Ok(writeln!(output, "sessions ended: {ended}")?)
 }
 
-/// Sessions as a table.
-pub(super) fn table(sessions: &[Session]) -> Table<8> {
-    let mut table =
-        Table::new(["ID", "USER", "APP", "STARTED", "LAST SEEN", "ENDS", "ADDRESS", "BROWSER"]);
+/// Sessions as a table that fits a line of 100 characters; `--json` has the rest.
+pub(super) fn table(sessions: &[Session]) -> Table<6> {
+    let mut table = Table::new(["ID", "USER", "APP", "LAST SEEN", "ADDRESS", "BROWSER"]);
     for session in sessions {
         table.row([
             session.id.to_string(),
-            session.identity.name.to_string(),
-            session.app.clone(),
-            session.started_at.rfc3339(),
-            session.last_seen_at.rfc3339(),
-            session.expires_at.rfc3339(),
-            session.device.address.to_string(),
-            session.device.user_agent.clone(),
+            shortened(session.identity.name.as_str(), 16),
+            shortened(&session.app, 12),
+            session.last_seen_at.minute(),
+            shortened(&session.device.address.to_string(), 16),
+            shortened(&browser::in_words(&session.device.user_agent), 18),
         ]);
     }
     table

@@ -53,6 +53,14 @@ pub(super) fn visible(text: &str) -> String {
     text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
 }
 
+/// The first characters of `text`, with an ellipsis in place of what does not fit into `width`.
+pub(super) fn shortened(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['\u{2026}']).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

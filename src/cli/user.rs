@@ -4,11 +4,13 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::args::{AddArgs, LinkArgs, ResetArgs, StateArgs, TicketArgs, UserArgs, UserCommand};
+use super::args::{
+    AddArgs, LinkArgs, ResetArgs, SetArgs, StateArgs, TicketArgs, UserArgs, UserCommand,
+};
 use super::failure::Failure;
 use super::table::{Table, visible};
 use super::{Streams, input, meta, session};
-use crate::auth::account::{Account, LoginName};
+use crate::auth::account::{Account, IdentityChange, LoginName};
 use crate::auth::admin::{NewUser, UserDetails};
 use crate::auth::ticket::{Link, Rights};
 
@@ -17,6 +19,7 @@ pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), 
     let state = &arguments.state;
     match arguments.command {
         UserCommand::Add(user) => add(state, user, streams),
+        UserCommand::Set(set) => change_identity(state, set, streams.output),
         UserCommand::List => list(state, streams.output),
         UserCommand::Show { name } => show(state, &LoginName::parse(&name)?, streams.output),
         UserCommand::Disable { name } => {
@@ -69,6 +72,24 @@ pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), 
         UserCommand::Ticket(ticket) => make_ticket(state, &ticket, streams.output),
         UserCommand::ResetSecondFactor(reset) => reset_second_factor(state, &reset, streams.output),
     }
+}
+
+fn change_identity(
+    state: &StateArgs,
+    SetArgs { name, changes }: SetArgs,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let name = LoginName::parse(&name)?;
+    let change = IdentityChange {
+        email: changes.email,
+        display_name: changes.display_name,
+        add_groups: changes.add_groups,
+        remove_groups: changes.remove_groups,
+    };
+    let done =
+        input::with_admin(state, async |admin| Ok(admin.change_identity(&name, &change).await?))?;
+    let done = if done.is_empty() { "left unchanged" } else { "changed" };
+    changed(state, &name, done, None, output)
 }
 
 /// Warns that the person of an app is not kept out by what was done.

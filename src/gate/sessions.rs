@@ -242,20 +242,26 @@ impl CachedSessions {
         asked_at: Duration,
     ) -> Stored<Option<Arc<KnownSession>>> {
         let ends = self.ends.load(Ordering::Acquire);
-        let Some(session) = self.store.load(token).await? else {
+        let Some(mut session) = self.store.load(token).await? else {
             self.known.remove(token);
             return Ok(None);
         };
-        // What was believed of the account says nothing of a session that began since.
-        let first = !self.known.contains_key(token);
+        // What was believed of the account says nothing of a session that began since, nor of an
+        // identity that was changed since.
+        let known = self.known.get(token);
+        let same = known.is_some_and(|k| k.session.identity_changes == session.identity_changes);
         let account = session.identity.account;
-        let status = if first { None } else { self.known_status(account, asked_at) };
+        let status = if same { self.known_status(account, asked_at) } else { None };
         let status = match status {
             Some(status) => Some(status),
             None => self.account_status(account, asked_at).await?,
         };
-        if !status.is_some_and(|s| s.honours(session.started_at)) {
+        let Some(status) = status.filter(|status| status.honours(session.started_at)) else {
             return Ok(None);
+        };
+        // The record of the session holds the identity of its beginning.
+        if session.identity != *status.identity {
+            session.identity.clone_from(&status.identity);
         }
         let now = self.clock.now();
         let unused = now.since(session.last_seen_at);
@@ -290,8 +296,8 @@ impl CachedSessions {
         asked_at: Duration,
     ) -> Stored<Option<AccountStatus>> {
         let status = self.accounts.status(account).await?;
-        match status {
-            Some(status) => self.status.insert(account, (status, asked_at)),
+        match &status {
+            Some(status) => self.status.insert(account, (status.clone(), asked_at)),
             None => {
                 self.status.remove(&account);
             }
@@ -395,6 +401,10 @@ impl Sessions for CachedSessions {
         ttl: Duration,
     ) -> Stored<()> {
         self.store.touch(id, now, ttl).await
+    }
+
+    async fn identity_changed(&self, account: AccountId) -> Stored<()> {
+        self.store.identity_changed(account).await
     }
 
     async fn recovery_codes_done(&self, id: &HashedToken<SessionToken>) -> Stored<()> {

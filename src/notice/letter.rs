@@ -1,10 +1,12 @@
 //! What a notice says.
 
 use askama::Template;
+use jiff::tz::TimeZone;
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message};
 
 use super::occasion::Occasion;
+use super::when;
 use crate::auth::audit::Record;
 use crate::base::browser;
 
@@ -28,6 +30,8 @@ pub(super) struct Sender {
     pub(super) service: String,
     /// Where they find it: a host name, and no link.
     pub(super) host: String,
+    /// The time zone of the moments in them.
+    pub(super) zone: TimeZone,
 }
 
 #[derive(Template)]
@@ -65,32 +69,30 @@ impl Letter {
         let (subject, what, otherwise) = match occasion {
             Occasion::NewBrowser => (
                 "Sign-in from a new browser",
-                "Somebody signed in to your account from a browser that it does not know: a new \
-                 one, or one that has to become known again because its cookies were deleted, it \
-                 was not used for long, or the password was changed elsewhere.",
+                "Your account was signed in to from a browser or program that it does not know: a \
+                 new one, one whose cookies were deleted or that was not used for a long time, or \
+                 any one after the password was changed elsewhere.",
                 SIGN_IN_AND_CHANGE,
             ),
             Occasion::SecondFactorConfigured => (
                 "Authenticator app set up",
-                "An authenticator app was set up for your account. If there was another one \
-                 before, it no longer works.",
+                "An authenticator app was set up for your account. An earlier one no longer works.",
                 TELL,
             ),
             Occasion::SecondFactorRemoved => (
                 "Second factor removed",
-                "An administrator removed the second factor of your account, and ended its \
-                 sessions.",
+                "An administrator removed the second factor of your account and ended its sessions.",
                 TELL,
             ),
             Occasion::SecondFactorSuspended => (
                 "Second factor suspended",
-                "After too many wrong codes the second factor of your account no longer counts. \
-                 Whoever tried knew your password.",
+                "The second factor of your account was suspended after too many wrong codes. \
+                 Whoever entered them knew your password.",
                 "ask your administrator for a one-time link, and choose a new password.",
             ),
             Occasion::RecoveryCodeUsed => (
                 "Recovery code used",
-                "One of your recovery codes was used. It will not work again.",
+                "One of your recovery codes was used. It no longer works.",
                 SIGN_IN_AND_CHANGE,
             ),
             Occasion::PasswordChanged => {
@@ -103,15 +105,20 @@ impl Letter {
             ),
             Occasion::TokenMade => (
                 "Token for a program made",
-                "An administrator made a token with which a program gets in for you, without your \
-                 password and your codes. It is listed on your account page.",
+                "An administrator created an access token for your account. A program that has it \
+                 gets in as you, without your password and codes. Your account page lists it.",
                 "revoke it there, and tell your administrator.",
+            ),
+            Occasion::EmailChanged => (
+                "Email address changed",
+                "An administrator changed or removed the email address of your account. This is \
+                 the last message to the former address.",
+                TELL,
             ),
             Occasion::WrongCodes => (
                 "Wrong codes after the right password",
-                "Somebody typed the right password of your account, and then wrong codes again \
-                 and again.",
-                "your password is known to somebody else: sign in and change it.",
+                "Your password was entered correctly, and then wrong codes, several times.",
+                "someone else knows your password: sign in and change it.",
             ),
         };
         Self { subject, what, otherwise }
@@ -130,7 +137,7 @@ pub(super) fn message(
     let row = &record.content;
     let address = to.parse::<Address>().map_err(|e| format!("the address is not valid: {e}"))?;
     let person = row.name.as_deref().unwrap_or_default();
-    let at = row.at.rfc3339();
+    let at = when::in_words(row.at, &sender.zone);
     let (service, host) = (sender.service.as_str(), sender.host.as_str());
     let browser = row.user_agent.as_deref().map(browser::in_words);
     let (from_where, browser) = (row.address.as_deref(), browser.as_deref());
@@ -181,7 +188,8 @@ mod tests {
     #[test]
     fn what_a_browser_calls_itself_is_told_in_words_of_our_own() {
         let from: Mailbox = "gate@example.com".parse().unwrap();
-        let sender = Sender { from, service: "App".to_owned(), host: "gw.test".to_owned() };
+        let (service, host) = ("App".to_owned(), "gw.test".to_owned());
+        let sender = Sender { from, service, host, zone: TimeZone::UTC };
         for (agent, words) in [
             ("Mozilla/5.0 (X11; Linux x86_64) Firefox/128.0 evil.test/help", "Firefox on Linux"),
             ("Confirm at https://evil.test/", "Unknown browser"),
@@ -190,6 +198,7 @@ mod tests {
             let text = String::from_utf8(letter.unwrap().formatted()).unwrap();
             assert!(!text.contains("evil.test") && !text.contains("Confirm"), "{text}");
             assert_eq!(text.matches(words).count(), 2, "{text}");
+            assert!(text.contains("Thursday, 1 January 1970, 00:00 UTC"), "{text}");
         }
     }
 }

@@ -7,5 +7,6 @@
 mod letter;
 mod occasion;
 mod post;
+mod when;
 
 pub use self::post::{MailSettings, MailTls, Notices};

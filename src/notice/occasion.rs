@@ -25,6 +25,7 @@ pub(super) enum Occasion {
     PasswordChanged,
     SessionsEnded,
     TokenMade,
+    EmailChanged,
     WrongCodes,
 }
 
@@ -49,6 +50,7 @@ pub(super) fn told(event: &Event) -> Told {
         Event::FactorSuspended { .. } => Told::Yes(Occasion::SecondFactorSuspended),
         Event::RecoveryCodeUsed { .. } => Told::Yes(Occasion::RecoveryCodeUsed),
         Event::Token(TokenEvent::Made { .. }) => Told::Yes(Occasion::TokenMade),
+        Event::AccountChanged(change) if change.email => Told::Yes(Occasion::EmailChanged),
         Event::PasswordChanged { .. } | Event::PasswordSet { .. } => {
             Told::Yes(Occasion::PasswordChanged)
         }
@@ -65,12 +67,10 @@ pub(super) async fn makes_many(
     record: &Record,
 ) -> Stored<bool> {
     let asked = AuditQuery {
-        after: 0,
         since: earlier(record.content.at, WRONG_CODES_IN),
-        name: None,
         account: Some(account),
         event: Some(record.content.event.clone()),
-        limit: LOOK_BACK,
+        ..AuditQuery::newest(LOOK_BACK)
     };
     let rows = store.find(&asked).await?;
     let before = rows.iter().filter(|row| row.seq < record.seq).count();

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::letter::{self, Sender};
 use super::occasion::{self, Occasion, Told};
+use super::when;
 use crate::auth::audit::{Context, Event, Observer, Record};
 use crate::auth::ports::Audit;
 use crate::base::id::AccountId;
@@ -63,12 +64,19 @@ pub struct MailSettings {
     pub service: String,
     /// Where they find it: a host name.
     pub site: String,
+    /// IANA name of the time zone in which notices tell the time.
+    pub time_zone: String,
 }
 
 impl MailSettings {
     /// Whether `text` can be the sender of a mail.
     pub fn is_sender(text: &str) -> bool {
         text.parse::<Mailbox>().is_ok()
+    }
+
+    /// Returns true if there is a time zone of this name.
+    pub fn is_time_zone(name: &str) -> bool {
+        when::time_zone(name).is_some()
     }
 }
 
@@ -110,8 +118,10 @@ impl Notices {
     pub fn start(settings: &MailSettings, trail: Arc<dyn Audit>) -> Result<Self, String> {
         let from =
             settings.from.parse().map_err(|e| format!("mail.from is not an address: {e}"))?;
-        let sender =
-            Sender { from, service: settings.service.clone(), host: settings.site.clone() };
+        let zone = when::time_zone(&settings.time_zone)
+            .ok_or_else(|| format!("mail.time_zone is not known: {}", settings.time_zone))?;
+        let (service, host) = (settings.service.clone(), settings.site.clone());
+        let sender = Sender { from, service, host, zone };
         let post = Post { transport: transport(settings)?, sender, trail, waiting: Vec::new() };
         let (sender, jobs) = mpsc::channel(QUEUE);
         tokio::spawn(post.run(jobs));

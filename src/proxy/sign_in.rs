@@ -1,6 +1,9 @@
 //! An app's own sign-in, as its pages, scripts and toolkits send it: the app checks the password,
 //! its answer is held, and goes out once our second factor is proved in the app's own words.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{
     CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SET_COOKIE, USER_AGENT,
@@ -22,16 +25,18 @@ use crate::auth::app_sign_in::{AppPolicy, Relayed};
 use crate::auth::audit::{Caller, Ended};
 use crate::auth::browser::KnownBrowser;
 use crate::auth::login::{
-    AppAttempt, AppRef, ByApp, LoginError, Owed, SecondFactor, SignedIn, TypedCode,
+    AppAttempt, AppRef, ByApp, GoneOn, LoginError, Owed, SecondFactor, SignedIn, TypedCode,
 };
 use crate::auth::session::Device;
-use crate::auth::token::{PendingToken, PlainToken, SessionToken};
+use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
 use crate::base::secret::Secret;
 use crate::gate::dialect::{Dialect, MOST_BYTES, READ_TIME, SignInForm};
 use crate::web::cookies;
 use crate::web::origin::Source;
 use crate::web::refusal::{Refusal, Told};
 
+/// Time for a client's second request, with the code.
+const SECOND_REQUEST_WITHIN: Duration = Duration::from_mins(2);
 /// Most characters of a `User-Agent` that are kept.
 const USER_AGENT_MAX: usize = 256;
 
@@ -60,9 +65,9 @@ enum Said {
     /// What the app said, with our session.
     In(Relayed, Box<SignedIn>),
     /// A sentence of ours, as JSON.
-    Ours(StatusCode, &'static str, String, Option<std::time::Duration>),
-    /// That a code is wanted, in the app's own words.
-    CodeWanted,
+    Ours(StatusCode, &'static str, String, Option<Duration>),
+    /// That a code is wanted, in the app's own words; the login that waits for it.
+    CodeWanted(PlainToken<PendingToken>),
 }
 
 fn ours(status: StatusCode, code: &'static str, sentence: impl Into<String>) -> Said {
@@ -115,7 +120,7 @@ impl Gateway {
                     let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
                     match dialect.sign_in.read(kind, &body) {
                         Err(why) => ours(StatusCode::BAD_REQUEST, "bad_request", why.to_string()),
-                        Ok(form) => match attempt.run(policy, form).await {
+                        Ok(form) => match attempt.run(policy, form, &headers).await {
                             Ok(said) => said,
                             Err(error) => return failed(self, session, state, &error).await,
                         },
@@ -126,19 +131,58 @@ impl Gateway {
         if let Said::In(..) = said {
             attempt.end_former(&headers).await;
         }
+        self.answer_sign_in(session, state, (&site, &dialect, &headers), said).await
+    }
+
+    /// Writes the answer. A login that it leaves waiting ends by itself.
+    async fn answer_sign_in(
+        &self,
+        session: &mut Session,
+        state: &mut RequestState,
+        (site, dialect, headers): (&Site, &Dialect, &HeaderMap),
+        said: Said,
+    ) -> Result<()> {
         state.refusal = match &said {
             Said::In(..) => None,
             Said::Ours(_, code, ..) => Some(code),
             Said::App(_) => Some("sign_in_refused"),
-            Said::CodeWanted => Some("code_wanted"),
+            Said::CodeWanted(_) => Some("code_wanted"),
         };
-        let mut response = response(said, &site, &dialect, state, session)?;
-        site.app.answers.let_read(response.headers_mut(), &headers);
+        if let Said::CodeWanted(token) = &said {
+            self.end_unless_finished(*token.hashed());
+        }
+        let signed_in = matches!(said, Said::In(..));
+        let within = self.second_request_within();
+        let mut response = response(said, within, site, dialect, state, session)?;
+        if signed_in && cookies::pending(headers).is_ok_and(|login| login.is_some()) {
+            response
+                .headers_mut()
+                .extend(cookies::clear(cookies::PENDING).map(|c| (SET_COOKIE, c)));
+        }
+        site.app.answers.let_read(response.headers_mut(), headers);
         if let Some(told) = response.extensions().get::<Told>() {
             self.note_refusal(session.req_header(), state, told);
         }
         bridge::write(session, response).await?;
         Ok(())
+    }
+}
+
+impl Gateway {
+    /// How long a client has for its second request, with the code.
+    fn second_request_within(&self) -> Duration {
+        SECOND_REQUEST_WITHIN.min(self.login.limits().pending / 2)
+    }
+
+    /// Ends a login that its client does not finish in time, so that no session stays at the app.
+    fn end_unless_finished(&self, login: HashedToken<PendingToken>) {
+        let (service, within) = (Arc::clone(&self.login), self.second_request_within());
+        tokio::spawn(async move {
+            tokio::time::sleep(within).await;
+            if let Err(error) = service.abandon_hashed(&login).await {
+                tracing::warn!(%error, "an unfinished sign-in by the app was not ended");
+            }
+        });
     }
 }
 
@@ -182,8 +226,15 @@ impl Attempt<'_> {
         &self,
         policy: AppPolicy,
         form: SignInForm,
+        headers: &HeaderMap,
     ) -> std::result::Result<Said, LoginError> {
         let SignInForm { mut typed, code } = form;
+        if let (Some(token), Some(code)) = (self.waiting(headers), &code)
+            && let Some(GoneOn { enrol, answer }) =
+                self.gateway.login.gone_on(self.app(), &token, &typed).await?
+        {
+            return self.go_on(token, (enrol, false), Some(code), answer).await;
+        }
         // Whether the code is ours or the app's shows in what the app asks for.
         typed.code.clone_from(&code);
         let (caller, return_to) = (self.caller.clone(), "/".to_owned());
@@ -208,25 +259,45 @@ impl Attempt<'_> {
                 Some(wait),
             ),
             ByApp::Begun { token, enrol, code_spent, answer } => {
-                let said = match self.refusal(&token, enrol, code_spent, code.is_some()).await? {
-                    Some(said) => said,
-                    None => self.prove(&token, code.as_ref(), answer).await?,
-                };
-                if !matches!(said, Said::In(..)) {
-                    self.gateway.login.abandon(&token).await?;
-                }
-                said
+                self.go_on(token, (enrol, code_spent), code.as_ref(), answer).await?
             }
         })
     }
 
-    /// Why no code is looked at.
+    /// The pending login of the client's first request, by its cookie.
+    fn waiting(&self, headers: &HeaderMap) -> Option<PlainToken<PendingToken>> {
+        let cookie = cookies::pending(headers).ok().flatten()?;
+        PlainToken::parse(std::str::from_utf8(cookie).ok()?, &self.gateway.keys)
+    }
+
+    /// Asks for the code, or checks the one that came along. A login that waits for its code is kept
+    /// for a while; any other is over.
+    async fn go_on(
+        &self,
+        token: PlainToken<PendingToken>,
+        (enrol, code_spent): (bool, bool),
+        code: Option<&Secret>,
+        answer: Relayed,
+    ) -> std::result::Result<Said, LoginError> {
+        let said = match self.refusal(&token, enrol, code_spent).await? {
+            Some(said) => said,
+            None => match code {
+                None => return Ok(Said::CodeWanted(token)),
+                Some(code) => self.prove(&token, code, answer).await?,
+            },
+        };
+        if !matches!(said, Said::In(..)) {
+            self.gateway.login.abandon(&token).await?;
+        }
+        Ok(said)
+    }
+
+    /// Why no code is looked at, nor asked for.
     async fn refusal(
         &self,
         token: &PlainToken<PendingToken>,
         enrol: bool,
         code_spent: bool,
-        has_code: bool,
     ) -> std::result::Result<Option<Said>, LoginError> {
         let refuse = |code, sentence: String| Some(ours(StatusCode::FORBIDDEN, code, sentence));
         let title = &self.site.app.pages.title;
@@ -247,11 +318,6 @@ impl Attempt<'_> {
             ));
         }
         Ok(match self.gateway.login.owed(self.app(), token).await? {
-            Some(Owed::SecondFactor { .. } | Owed::Suspended { recovery: true, .. })
-                if !has_code =>
-            {
-                Some(Said::CodeWanted)
-            }
             Some(Owed::SecondFactor { .. } | Owed::Suspended { recovery: true, .. }) => None,
             Some(Owed::Suspended { .. }) => refuse(
                 "suspended",
@@ -273,11 +339,10 @@ impl Attempt<'_> {
     async fn prove(
         &self,
         token: &PlainToken<PendingToken>,
-        code: Option<&Secret>,
+        code: &Secret,
         answer: Relayed,
     ) -> std::result::Result<Said, LoginError> {
         let (app, login) = (self.app(), &self.gateway.login);
-        let Some(code) = code else { return Ok(Said::CodeWanted) };
         let outcome = match TypedCode::parse(code.reveal()) {
             TypedCode::App(code) => login.totp(app, token, &code, &self.caller).await?,
             TypedCode::Recovery(code) => {
@@ -370,6 +435,7 @@ fn relayed(
 
 fn response(
     said: Said,
+    within: Duration,
     site: &Site,
     dialect: &Dialect,
     state: &RequestState,
@@ -395,7 +461,7 @@ fn response(
                 Refusal { retry_after, ..Refusal::new(status, code, sentence, reference) };
             Ok(refusal.answer_in(false, None, &site.app.answers.errors))
         }
-        Said::CodeWanted => {
+        Said::CodeWanted(login) => {
             let wanted = &dialect.code_wanted;
             let mut response = Response::new(Bytes::from(wanted.body.clone()));
             *response.status_mut() =
@@ -405,6 +471,8 @@ fn response(
             }
             let no_store = HeaderValue::from_static("no-store");
             response.headers_mut().insert(http::header::CACHE_CONTROL, no_store);
+            let set = cookies::set_for(cookies::PENDING, login.reveal(), within);
+            response.headers_mut().extend(set.map(|cookie| (SET_COOKIE, cookie)));
             Ok(response)
         }
     }

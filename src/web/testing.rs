@@ -133,6 +133,7 @@ impl Fake {
             recovery_codes_due: due.then(|| "/app?q=1".to_owned()),
             offers: Offers::default(),
             notices: self.script.lock().notices.clone(),
+            identity_changes: 0,
         }
     }
 

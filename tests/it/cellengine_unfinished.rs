@@ -1,9 +1,13 @@
 //! A sign-in of an app that checks passwords itself which comes to nothing, or is not enough: the app
 //! is told, and whoever asked can read why and goes on.
 
+use serde_json::json;
+
+use super::cellengine::{LIST, post_sign_in, script, typed, with_code};
 use super::support::cellengine::Lab;
 use super::support::client::{Browser, PATIENCE};
 use super::support::codes::Codes;
+use super::support::visitor::PENDING;
 use super::support::wire::Answer;
 use super::support::{html, within};
 
@@ -28,6 +32,65 @@ async fn told_of(lab: &Lab, sign_outs: usize) {
         }
     };
     within(PATIENCE, "the app to be told", told).await;
+}
+
+/// How often the app was asked to sign somebody in.
+async fn sign_ins(lab: &Lab) -> usize {
+    let seen = lab.app.requests().await;
+    seen.iter().filter(|r| r["target"] == "/api/v1/signin").count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_requests_of_a_toolkit_are_one_sign_in_at_the_app() {
+    let lab = Lab::start("provision = true").await;
+    let (_browser, mut codes, _) = lab.join("alice").await;
+    let before = sign_ins(&lab).await;
+    let code = codes.next().await;
+    let input = format!("{code}\n");
+    let done = Lab::client(&lab.two, &["work", "alice", "pw-alice"], &input).await;
+    assert_eq!(sign_ins(&lab).await, before + 1, "{done}");
+    told_of(&lab, 0).await;
+
+    // Another name or password in the second request is another sign-in, and so is one without the
+    // cookie of the first.
+    let wrong = json!({ "username": "alice", "password": "guess", "otp": codes.next().await });
+    let mut client = Lab::browser(&lab.one);
+    assert_eq!(post_sign_in(&mut client, &typed("alice")).await.status, 400);
+    assert!(client.jar.contains_key(PENDING));
+    assert_eq!(post_sign_in(&mut client, &wrong).await.status, 401);
+    assert_eq!(sign_ins(&lab).await, before + 3);
+    script(&mut client, "alice", &codes.next().await).await;
+    assert_eq!(sign_ins(&lab).await, before + 3, "the first answer is still good");
+    assert!(!client.jar.contains_key(PENDING), "{:?}", client.jar.keys());
+    client.jar.clear();
+    assert_eq!(post_sign_in(&mut client, &typed("alice")).await.status, 400);
+    client.jar.clear();
+    script(&mut client, "alice", &codes.next().await).await;
+    assert_eq!(sign_ins(&lab).await, before + 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_toolkit_that_does_not_come_back_leaves_no_session_at_the_app() {
+    let lab = Lab::with_sessions("provision = true", "pending = \"20s\"").await;
+    lab.join("alice").await;
+    let mut client = Lab::browser(&lab.one);
+    assert_eq!(post_sign_in(&mut client, &typed("alice")).await.status, 400);
+    told_of(&lab, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_that_is_given_up_signs_out_no_other_session_of_the_person() {
+    let lab = Lab::with("provision = true", &["--one-token"]).await;
+    let (_browser, mut codes, _) = lab.join("alice").await;
+    let mut person = Lab::browser(&lab.one);
+    let token = script(&mut person, "alice", &codes.next().await).await;
+    let mut given_up = Lab::browser(&lab.two);
+    prove_password(&mut given_up).await;
+    assert_eq!(given_up.submit("/_auth/logout", &[]).await.status, 303);
+    let wrong = post_sign_in(&mut Lab::browser(&lab.two), &with_code("alice", "000000")).await;
+    assert_eq!(wrong.status, 401, "{}", wrong.text());
+    assert_eq!(person.fetch(LIST).await.status, 200, "{token}");
+    told_of(&lab, 0).await;
 }
 
 /// On our page as far as the second factor.

@@ -281,3 +281,25 @@ async fn an_address_that_serving_refuses_is_refused_by_the_check() {
     let checked = run(&["check", "--config", file.to_str().unwrap()]);
     assert_eq!(checked.code, 0, "{}", checked.stderr);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_for_somebody_who_does_not_exist_is_told() {
+    let upstream = Recorder::start().await;
+    let site = Site::new();
+    let entry = |user: &str| {
+        format!(
+            "[[apps.tokens]]\nname = \"for {user}\"\nsha256 = \"{}\"\nuser = \"{user}\"\n",
+            super::support::sha256_hex(user.as_bytes())
+        )
+    };
+    let entries = [entry("alice"), entry("bob")].concat();
+    let app = app(&upstream.url(), &format!("dialect = \"cellengine\"\n{entries}"));
+    let file = site.write("vestibule.toml", &format!("data_dir = \"data\"\n{LISTENER}{app}"));
+    let config = file.to_str().unwrap();
+    done(&["user", "add", "alice", "--config", config], "");
+    let checked = run(&["check", "--online", "--config", config]);
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    let said = [checked.stdout, checked.stderr].concat();
+    assert!(said.contains("there is no user bob"), "{said}");
+    assert!(!said.contains("there is no user alice"), "{said}");
+}

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::program::{Site, run, run_with_input};
+use crate::support::program::{Run, Site, run, run_with_input, vestibule};
 
 #[test]
 fn every_command_has_help() {
@@ -17,6 +17,7 @@ fn every_command_has_help() {
         &["keys", "rotate"],
         &["user"],
         &["user", "add"],
+        &["user", "set"],
         &["user", "list"],
         &["user", "show"],
         &["user", "disable"],
@@ -54,6 +55,8 @@ fn bad_usage_is_exit_code_2_on_standard_error() {
         &["user", "ticket", "alice", "--expires", "soon"],
         &["user", "ticket", "alice", "--password", "--password-only"],
         &["audit", "list"],
+        &["audit", "list", "--event", "signed_inn"],
+        &["user", "set", "alice"],
         &["session", "end"],
         &["session", "end", "--all", "--user", "alice"],
         &["session", "end", "not-an-id"],
@@ -147,6 +150,70 @@ fn the_program_describes_itself() {
     for command in ["vestibule", "keys", "session", "set\\-password"] {
         assert!(man.contains(command), "{command}");
     }
+}
+
+#[test]
+fn an_unknown_event_is_refused_with_the_nearest_one() {
+    let run = run(&["audit", "list", "--event", "signed-in"]);
+    assert_eq!(run.code, 2);
+    assert!(run.stderr.contains("a similar value exists: 'signed_in'"), "{}", run.stderr);
+}
+
+#[test]
+fn there_is_a_manual_page_for_every_subcommand() {
+    let site = Site::new();
+    let dir = site.path().join("man");
+    let run = run(&["man", "--dir", dir.to_str().unwrap()]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    for page in ["vestibule", "vestibule-serve", "vestibule-user-set", "vestibule-audit-list"] {
+        let text = std::fs::read_to_string(dir.join(format!("{page}.1"))).unwrap();
+        assert!(text.contains(".SH NAME"), "{page}");
+    }
+    assert!(!dir.join("vestibule-help.1").exists());
+}
+
+/// A configuration with these lines before its tables.
+fn config_of_an_app(more: &str) -> String {
+    format!(
+        "data_dir = \"data\"\n{more}\n[[listeners]]\naddress = \"127.0.0.1:0\"\nkind = \"http\"\n\
+         [[apps]]\nname = \"app\"\nhosts = [\"app.test\"]\nupstreams = [\"http://127.0.0.1:1\"]\n"
+    )
+}
+
+#[test]
+fn the_configuration_in_the_working_directory_is_the_default_and_is_named_in_errors() {
+    let site = Site::new();
+    let at = |arguments: &[&str]| -> Run {
+        vestibule(arguments).current_dir(site.path()).output().unwrap().into()
+    };
+    let file = site.write("vestibule.toml", &config_of_an_app(""));
+    let mode = |bits| {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(bits)).unwrap();
+    };
+    mode(0o644);
+    assert!(at(&["check"]).stdout.starts_with("vestibule.toml is valid"));
+    let listed = at(&["user", "list"]);
+    assert_eq!((listed.code, listed.stderr.as_str()), (0, ""));
+    let failed = at(&["user", "show", "nobody"]);
+    assert_eq!(failed.code, 1);
+    assert!(failed.stderr.contains("the configuration is vestibule.toml, by default"));
+    mode(0o666);
+    let refused = at(&["check"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("another user"), "{}", refused.stderr);
+}
+
+#[test]
+fn settings_are_printed_with_durations_as_people_write_them() {
+    let site = Site::new();
+    let more = "[sessions]\nidle = \"1800s\"\nabsolute = \"12h\"\n[audit]\nretention = \"90days\"";
+    let file = site.write("vestibule.toml", &config_of_an_app(more));
+    let said = run(&["check", "--config", file.to_str().unwrap()]).stdout;
+    let value = |key: &str| said.lines().find_map(|l| l.strip_prefix(key)).map(str::trim);
+    assert_eq!(value("sessions.idle"), Some("30m"), "{said}");
+    assert_eq!(value("sessions.absolute"), Some("12h"));
+    assert_eq!(value("audit.retention"), Some("90days"));
+    assert_eq!(value("tickets.lifetime"), Some("24h"));
 }
 
 #[test]

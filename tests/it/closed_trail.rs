@@ -115,6 +115,11 @@ fn act(trail: &Trail, act: &str, name: &str) -> Vec<String> {
         "`user ticket`" => vec!["user", "ticket", name],
         "`user set-password`" => vec!["user", "set-password", name, "--password-stdin"],
         "`user lift-suspension`" => vec!["user", "lift-suspension", name],
+        "`user set`" => {
+            let words = "--email new@example.com --display-name New --add-group ops";
+            ["user", "set", name].into_iter().chain(words.split(' ')).collect()
+        }
+        "`user set --remove-group` alone" => vec!["user", "set", name, "--remove-group", "staff"],
         "`user disable`" => vec!["user", "disable", name],
         "`user remove`" => vec!["user", "remove", name],
         "`user unlink`" => vec!["user", "unlink", name, "--app", "main"],

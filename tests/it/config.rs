@@ -157,6 +157,12 @@ const BREAKAGES: &[Breakage] = &[
     ("[log]", "[mail]\nhost = \"h\"\n[log]", "mail.from", "is not an address"),
     (
         "[log]",
+        "[mail]\nhost = \"h\"\nfrom = \"a@b.c\"\ntime_zone = \"Zurich\"\n[log]",
+        "mail.time_zone",
+        "is not a time zone",
+    ),
+    (
+        "[log]",
         "[mail]\nhost = \"h\"\nfrom = \"a@b.c\"\nuser = \"u\"\n[log]",
         "mail.user",
         "write both user and password",
@@ -689,6 +695,23 @@ fn what_may_not_be_meant_is_a_warning() {
     assert_eq!(settings.warnings.len(), 5, "{:?}", settings.warnings);
     assert!(!settings.keys_may_be_made);
     assert!(load(&site, GOOD).warnings.is_empty());
+}
+
+#[test]
+fn links_carry_the_port_of_the_listener_unless_another_is_written() {
+    let site = Site::new();
+    let url = |text: &str| load(&site, text).public_url;
+    for (address, expected) in [
+        ("127.0.0.1:8443", "https://cellengine.example.com:8443"),
+        ("0.0.0.0:443", "https://cellengine.example.com"),
+        ("0.0.0.0:0", "https://cellengine.example.com"),
+    ] {
+        assert_eq!(url(&GOOD.replace("127.0.0.1:8443", address)), expected, "{address}");
+    }
+    assert!(site.check(GOOD).stdout.contains("write public_url if people use"));
+    let written = GOOD.replacen("data_dir", "public_url = \"https://lab.test\"\ndata_dir", 1);
+    assert_eq!(url(&written), "https://lab.test");
+    assert!(!site.check(&written).stdout.contains("write public_url"));
 }
 
 #[test]

@@ -17,8 +17,9 @@ const NEW_PASSWORD: &str = "nine-herons-mend-the-clock";
 
 async fn gateway(mail: &MailServer) -> (Recorder, Gateway) {
     let app = Recorder::start().await;
-    let plan = Plan::new(&app).extra(&mail.config(PASSWORD));
-    let gateway = Gateway::start(&plan).await;
+    let config =
+        mail.config(PASSWORD).replacen("[mail]\n", "[mail]\ntime_zone = \"Asia/Tokyo\"\n", 1);
+    let gateway = Gateway::start(&Plan::new(&app).extra(&config)).await;
     (app, gateway)
 }
 
@@ -35,7 +36,7 @@ async fn people_are_told_what_happens_to_their_account() {
     let (browser, mut person) = visitor::signed_in(&gateway, "alice").await;
     let told = mail.wait_for("Authenticator app set up").await;
     assert_eq!(told.to, "alice@example.com");
-    for part in ["Hello alice", "127.0.0.1", "text/plain", "text/html", "App main"] {
+    for part in ["Hello alice", "127.0.0.1", "text/plain", "text/html", "App main", " JST"] {
         assert!(told.text.contains(part), "{part}: {}", told.text);
     }
     for link in ["http:", "https:", "href", "/_auth/"] {

@@ -29,6 +29,19 @@ pub enum AdminError {
         /// What the session store said.
         source: StoreError,
     },
+    /// The account was changed, but its sessions do not know yet.
+    #[error(
+        "{name} was changed, but its sessions could not be told{}: {source}",
+        if *recorded { "" } else { ", and the audit trail does not tell" }
+    )]
+    SessionsBehind {
+        /// Whose sessions.
+        name: LoginName,
+        /// The audit trail tells.
+        recorded: bool,
+        /// What the session store said.
+        source: StoreError,
+    },
     /// One part was done, and another could not be.
     #[error("{done}, but {left}: {source}")]
     Partly {

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::account_change::AccountChange;
 use super::token_event::TokenEvent;
 use crate::auth::stage::Factor;
 use crate::base::clock::Timestamp;
@@ -300,6 +301,8 @@ pub enum Event {
     },
     /// Something happened to a token of ours.
     Token(TokenEvent),
+    /// An operator changed email address, display name or groups.
+    AccountChanged(AccountChange),
     /// The account was disabled.
     AccountDisabled {
         /// Sessions that ended with it.
@@ -353,6 +356,7 @@ impl Event {
             Self::AppTokenUsed { .. } => "app_token_used",
             Self::AppTokenRefused { .. } => "app_token_refused",
             Self::Token(event) => event.name(),
+            Self::AccountChanged(_) => "account_changed",
             Self::AccountDisabled { .. } => "account_disabled",
             Self::AccountEnabled => "account_enabled",
             Self::AccountRemoved { .. } => "account_removed",
@@ -415,9 +419,6 @@ impl Event {
             Self::SecondFactorWrong { factor: _, tries_left } => {
                 json!({ "tries_left": tries_left })
             }
-            Self::Throttled { guess, seconds, name_digest } => {
-                json!({ "guess": guess.as_str(), "seconds": seconds, "name_digest": name_digest })
-            }
             Self::PasswordSpray { wrong, seconds } => {
                 json!({ "wrong": wrong, "seconds": seconds })
             }
@@ -452,8 +453,10 @@ impl Event {
             | Self::AppUserLinked { .. }
             | Self::AppUserUnlinked { .. }
             | Self::AppTokenUsed { .. }
-            | Self::AppTokenRefused { .. } => self.detail_of_app(),
-            Self::Token(event) => event.detail(),
+            | Self::AppTokenRefused { .. }
+            | Self::Token(_)
+            | Self::Throttled { .. }
+            | Self::AccountChanged(_) => self.further_detail(),
             Self::PasswordSet { sessions }
             | Self::AccountDisabled { sessions }
             | Self::AccountRemoved { sessions } => json!({ "sessions": sessions }),
@@ -461,10 +464,15 @@ impl Event {
         members(fields)
     }
 
-    /// The fields of an event about an app.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest is about no app")]
-    fn detail_of_app(&self) -> Value {
+    /// The fields of events about apps, access tokens, identities and throttling.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest has its fields above")]
+    fn further_detail(&self) -> Value {
         match self {
+            Self::Throttled { guess, seconds, name_digest } => {
+                json!({ "guess": guess.as_str(), "seconds": seconds, "name_digest": name_digest })
+            }
+            Self::Token(event) => event.detail(),
+            Self::AccountChanged(change) => change.detail(),
             Self::AppUserUnknown { app, subject }
             | Self::AppUserAdded { app, subject }
             | Self::AppUserLinked { app, subject } => json!({ "app": app, "subject": subject }),

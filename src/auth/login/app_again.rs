@@ -37,7 +37,7 @@ impl LoginService {
         let (answer, _code_taken) = self.ask_app(app, typed, caller, Asker::Known).await;
         match answer? {
             AppAnswer::Accepted { subject, held, .. } => {
-                self.deps.apps.give_up(app, held);
+                self.give_up(app, held).await;
                 let known = self.deps.app_accounts.by_subject(app, &subject).await?;
                 let own = known.is_some_and(|a| a.id() == account && !a.disabled);
                 Ok(own.then(|| PasswordProof::checked_by_app(account)).into())

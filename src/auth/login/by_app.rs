@@ -1,8 +1,11 @@
 //! The first factor where the app itself checks it: what it says is believed for its own people, and
 //! whose account it is goes by the id the app has for them, never by what was typed.
 
+use serde::{Deserialize, Serialize};
+
 use super::events::{rows, throttled};
 use super::guesses::{MayTry, Tried};
+use super::second_post::KeptAnswer;
 use super::{
     AppRef, FirstFactor, FirstFactorAttempt, LoginError, LoginService, SecondFactor, SignedIn,
 };
@@ -16,7 +19,8 @@ use crate::auth::turns::Asker;
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
-/// Tokens of an app that are kept for one session; of more the oldest are let go.
+/// Tokens of an app that are kept for one session; of more the oldest are let go, but never the one
+/// that the sign-in gave out.
 pub const APP_TOKENS: u32 = 64;
 
 /// What somebody typed who signs in to an app that checks the password itself.
@@ -64,10 +68,21 @@ pub enum ByApp {
 
 /// What an app accepted.
 struct Accepted {
+    /// The request, where its client will send it again with a code.
+    typed: Option<Typed>,
     subject: Subject,
     code_taken: bool,
     held: Held,
     answer: Relayed,
+}
+
+/// The content of the sealed field of a pending login.
+#[derive(Default, Serialize, Deserialize)]
+struct Sealed {
+    #[serde(flatten)]
+    held: Held,
+    #[serde(default)]
+    kept: Option<KeptAnswer>,
 }
 
 fn held_context(login: &HashedToken<PendingToken>) -> Vec<u8> {
@@ -101,6 +116,11 @@ impl LoginService {
         };
         // Before the app is asked: what ends sessions meanwhile ends this login too.
         let asked_at = self.now();
+        let again = by_client.then(|| Typed {
+            name: typed.name.clone(),
+            password: typed.password.clone(),
+            code: None,
+        });
         let (asked, code_taken) = self.ask_app(app.name, typed, &caller, tried.asker).await;
         self.take_back(&tried, &asked).await?;
         match asked {
@@ -113,11 +133,11 @@ impl LoginService {
                 Ok(ByApp::Refused(answer))
             }
             Ok(AppAnswer::Accepted { subject, held, answer }) => {
-                let accepted = Accepted { subject, code_taken, held, answer };
+                let accepted = Accepted { typed: again, subject, code_taken, held, answer };
                 let Some(account) =
                     self.account_at(app, policy, &accepted.subject, name.login(), &caller).await?
                 else {
-                    self.deps.apps.give_up(app.name, accepted.held);
+                    self.give_up(app.name, accepted.held).await;
                     return Ok(ByApp::Stranger);
                 };
                 self.record_right_password(&caller, &account.identity).await?;
@@ -191,9 +211,10 @@ impl LoginService {
         accepted: Accepted,
         caller: &Caller,
     ) -> Result<ByApp, LoginError> {
-        let Accepted { subject: _, code_taken, held, answer } = accepted;
+        let Accepted { typed, subject: _, code_taken, held, answer } = accepted;
         let token = PlainToken::generate(&self.deps.keys, self.random())?;
-        login.held = Some(self.seal_held(token.hashed(), &held)?);
+        let kept = typed.and_then(|typed| KeptAnswer::new(&token, &typed, &answer));
+        login.held = Some(self.seal_held(token.hashed(), &Sealed { held, kept })?);
         self.deps.pending.begin(token.hashed(), &login, self.now()).await?;
         // The app's password is enough to switch on the app's code: that must not lead past an
         // authenticator that was ever enrolled here, be it suspended or taken away since.
@@ -293,9 +314,9 @@ impl LoginService {
     fn seal_held(
         &self,
         login: &HashedToken<PendingToken>,
-        held: &Held,
+        sealed: &Sealed,
     ) -> Result<String, LoginError> {
-        let text = zeroize::Zeroizing::new(serde_json::json!(held).to_string());
+        let text = zeroize::Zeroizing::new(serde_json::json!(sealed).to_string());
         Ok(self.deps.keys.seal(self.random(), &held_context(login), text.as_bytes())?)
     }
 
@@ -305,7 +326,24 @@ impl LoginService {
         login: &PendingLogin,
         id: &HashedToken<PendingToken>,
     ) -> Result<Held, LoginError> {
-        let Some(sealed) = &login.held else { return Ok(Held::default()) };
+        Ok(self.sealed_in(login, id)?.held)
+    }
+
+    /// The answer kept for the second request of a client.
+    pub(super) fn kept_in(
+        &self,
+        login: &PendingLogin,
+        id: &HashedToken<PendingToken>,
+    ) -> Result<Option<KeptAnswer>, LoginError> {
+        Ok(self.sealed_in(login, id)?.kept)
+    }
+
+    fn sealed_in(
+        &self,
+        login: &PendingLogin,
+        id: &HashedToken<PendingToken>,
+    ) -> Result<Sealed, LoginError> {
+        let Some(sealed) = &login.held else { return Ok(Sealed::default()) };
         let open = self.deps.keys.open(&held_context(id), sealed)?;
         serde_json::from_slice(&open)
             .map_err(|_json| LoginError::Broken("a held answer does not read".to_owned()))
@@ -320,7 +358,7 @@ impl LoginService {
     ) -> Result<(), LoginError> {
         self.deps.pending.end(id).await?;
         if login.held.is_some() {
-            self.deps.apps.give_up(&login.app, self.held_in(login, id)?);
+            self.give_up(&login.app, self.held_in(login, id)?).await;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::events::LeftOut;
 use super::{AppRef, DeviceCookie, LoginError, Owed, Profile, SecondFactor, SignedIn};
-use crate::auth::account::{Account, Identity, folded};
+use crate::auth::account::{Account, AccountStatus, Identity, folded};
 use crate::auth::app_sign_in::{AppSignIn, Held, ReservedNames};
 use crate::auth::audit::{Caller, Context, Ended, Event, Trail};
 use crate::auth::browser::KnownBrowser;
@@ -102,14 +102,7 @@ impl fmt::Debug for LoginService {
 
 /// The rows of the audit trail that the owner of an account is shown.
 fn recent(account: AccountId) -> AuditQuery {
-    AuditQuery {
-        after: 0,
-        since: Timestamp::EPOCH,
-        name: None,
-        account: Some(account),
-        event: None,
-        limit: 20,
-    }
+    AuditQuery { account: Some(account), ..AuditQuery::newest(20) }
 }
 
 impl LoginService {
@@ -232,8 +225,7 @@ impl LoginService {
         } else {
             Vec::new()
         };
-        // The very first sign-in is told of by what it set up.
-        let new_browser = account.ever_enrolled && !self.knows_browser(&account, caller);
+        let new_browser = self.is_new(&account, &login, caller).await?;
         let browser = self.make_known(&account.identity, caller, now)?;
         let has_notices = !notices.is_empty();
         let held = self.held_in(&login, token.hashed())?;
@@ -258,14 +250,14 @@ impl LoginService {
             recovery_codes_due: recovery_codes_due.then(|| login.return_to.clone()),
             offers: Offers::default(),
             notices,
+            identity_changes: 0,
         };
         let ttl = self.deps.limits.time_to_live(&session, now);
         let plain = PlainToken::<SessionToken>::generate(&self.deps.keys, self.random())?;
         if !self.deps.sessions.promote(token.hashed(), plain.hashed(), &session, ttl).await? {
             return Ok(SecondFactor::StartAgain);
         }
-        let factor = finished.method();
-        let (id, app) = (session.id, session.app.clone());
+        let (id, app, factor) = (session.id, session.app.clone(), finished.method());
         let event = Event::SignedIn { session: id, factor, app, new_browser };
         self.note_sign_in(&session, event, &held, &plain, caller).await?;
         self.note_network(&session, login.typed_name, caller).await;
@@ -387,7 +379,9 @@ impl LoginService {
             return Ok(None);
         }
         let status = self.deps.accounts.status(session.identity.account).await?;
-        Ok(status.is_some_and(|s| s.honours(session.started_at)).then_some(session))
+        let honoured = status.filter(|status| status.honours(session.started_at));
+        let identity = |status: AccountStatus| (*status.identity).clone();
+        Ok(honoured.map(|status| Session { identity: identity(status), ..session }))
     }
 
     /// The state of the account, for its owner.
@@ -439,9 +433,13 @@ impl LoginService {
 
     /// Ends a login in progress, and the session at the app that it began with.
     pub async fn abandon(&self, token: &PlainToken<PendingToken>) -> Result<(), LoginError> {
-        let login = self.deps.pending.load(token.hashed(), self.now()).await?;
-        match login {
-            Some(login) => self.end_login(&login, token.hashed()).await,
+        self.abandon_hashed(token.hashed()).await
+    }
+
+    /// The same by the hash of its token.
+    pub async fn abandon_hashed(&self, id: &HashedToken<PendingToken>) -> Result<(), LoginError> {
+        match self.deps.pending.load(id, self.now()).await? {
+            Some(login) => self.end_login(&login, id).await,
             None => Ok(()),
         }
     }

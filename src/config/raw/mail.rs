@@ -26,4 +26,7 @@ pub(in crate::config) struct RawMail {
     pub(in crate::config) password: Option<SecretRef>,
     /// Whom mail is from: "gate@example.com", or "Our gate <gate@example.com>".
     pub(in crate::config) from: Option<String>,
+    /// Time zone of the times in mail, by its IANA name, such as "Europe/Zurich".
+    #[schemars(extend("default" = "UTC"))]
+    pub(in crate::config) time_zone: Option<String>,
 }

@@ -27,6 +27,10 @@ pub(super) fn mail(
     if !MailSettings::is_sender(&from) {
         r.fail(&at.key("from"), "is not an address: write it like \"gate@example.com\"");
     }
+    let time_zone = raw.time_zone.clone().unwrap_or_else(|| "UTC".to_owned());
+    if !MailSettings::is_time_zone(&time_zone) {
+        r.fail(&at.key("time_zone"), "is not a time zone: write it like \"Europe/Zurich\"");
+    }
     let ca = raw.ca.as_ref().map(|file| {
         let file = r.path(file);
         if let Err(why) = certificates::chain(&file) {
@@ -59,5 +63,6 @@ pub(super) fn mail(
         from,
         service,
         site,
+        time_zone,
     })
 }

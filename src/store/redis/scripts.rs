@@ -34,7 +34,8 @@ macro_rules! scripts {
 
 scripts! {
     "redis.call('SET', KEYS[1], 1, 'PX', 1000)":
-        begin, bind_token, count, count_guess, keep_refusal, note_network, offer, offer_enrolment, pace, promote, renew, touch;
+        begin, bind_token, count, count_guess, identity_changed, keep_refusal, note_network, offer,
+        offer_enrolment, pace, promote, renew, touch;
     "redis.call('DEL', KEYS[1])":
         clear, codes_done, end_account, end_by_id, end_pending, end_sessions, forgive,
         list_account, load_pending, load_refusal, load_session, seen_network, session_of_token, waits,

@@ -13,10 +13,12 @@ use crate::base::id::{AccountId, SessionId};
 
 use super::{RedisStore, STORE, damaged, lifetime};
 
-/// A session as a script tells it: record, last use in milliseconds, codes due, offers.
-type Told = (Option<String>, Option<u64>, Option<String>, Option<String>, Option<String>);
+/// A session as a script tells it: record, last use in milliseconds, codes due, offers, changes to
+/// the identity.
+type Told =
+    (Option<String>, Option<u64>, Option<String>, Option<String>, Option<String>, Option<u64>);
 /// The fields of a session that a script tells.
-const FIELDS: [&str; 5] = ["record", "seen", "due", AUTHENTICATOR, RECOVERY_CODES];
+const FIELDS: [&str; 6] = ["record", "seen", "due", AUTHENTICATOR, RECOVERY_CODES, "changes"];
 const AUTHENTICATOR: &str = "authenticator";
 const RECOVERY_CODES: &str = "recovery_codes";
 
@@ -28,12 +30,14 @@ fn field(offer: Offer) -> &'static str {
 }
 
 /// The session, or nothing when it ended between two commands.
-fn session((record, seen, due, authenticator, recovery_codes): Told) -> Stored<Option<Session>> {
+fn session(told: Told) -> Stored<Option<Session>> {
+    let (record, seen, due, authenticator, recovery_codes, changes) = told;
     let Some((record, seen)) = record.zip(seen) else { return Ok(None) };
     let mut session: Session = serde_json::from_str(&record).map_err(|_json| damaged("session"))?;
     session.last_seen_at = Timestamp::from_millis(seen);
     session.recovery_codes_due = due;
     session.offers = Offers { authenticator, recovery_codes };
+    session.identity_changes = changes.unwrap_or(0);
     Ok(Some(session))
 }
 
@@ -162,6 +166,13 @@ impl Sessions for RedisStore {
         let mut call = self.call(|s| &s.touch);
         call.arg(id.to_hex()).arg(now.as_millis()).arg(lifetime(ttl));
         self.run(&call).await
+    }
+
+    async fn identity_changed(&self, account: AccountId) -> Stored<()> {
+        let mut call = self.call(|s| &s.identity_changed);
+        call.arg(account.to_string());
+        self.run::<u64>(&call).await?;
+        Ok(())
     }
 
     async fn recovery_codes_done(&self, id: &HashedToken<SessionToken>) -> Stored<()> {

@@ -1,11 +1,15 @@
 //! Accounts in SQL.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
 use sqlx::query;
 use sqlx::query::Query;
 
-use crate::auth::account::{Account, AccountStatus, Identity, LoginName, NewAccount};
+use crate::auth::account::{
+    Account, AccountStatus, Identity, IdentityChange, LoginName, NewAccount,
+};
 use crate::auth::password::PasswordRecord;
 use crate::auth::ports::{Accounts, Added, LinkEnded, Stored};
 use crate::base::clock::Timestamp;
@@ -16,20 +20,24 @@ use super::loan::Transaction;
 use super::values::{at, flag, json, moment, optional_at, optional_text, parsed, text};
 use super::{SqlStore, tickets};
 
-fn account(row: &AnyRow) -> sqlx::Result<Account> {
+fn identity(row: &AnyRow) -> sqlx::Result<Identity> {
     let name = LoginName::parse(&text(row, "name")?).map_err(|source| {
         sqlx::Error::ColumnDecode { index: "name".to_owned(), source: Box::new(source) }
     })?;
+    Ok(Identity {
+        account: parsed(row, "id")?,
+        name,
+        display_name: text(row, "display_name")?,
+        email: optional_text(row, "email")?,
+        groups: json(row, "group_names")?,
+    })
+}
+
+fn account(row: &AnyRow) -> sqlx::Result<Account> {
     let phc = optional_text(row, "password_phc")?;
     let pepper = optional_text(row, "password_pepper")?;
     Ok(Account {
-        identity: Identity {
-            account: parsed(row, "id")?,
-            name,
-            display_name: text(row, "display_name")?,
-            email: optional_text(row, "email")?,
-            groups: json(row, "group_names")?,
-        },
+        identity: identity(row)?,
         password: phc.zip(pepper).map(|(phc, pepper_id)| PasswordRecord { phc, pepper_id }),
         password_set_at: optional_at(row, "password_set_at")?,
         disabled: flag(row, "disabled")?,
@@ -110,11 +118,15 @@ impl Accounts for SqlStore {
     }
 
     async fn status(&self, id: AccountId) -> Stored<Option<AccountStatus>> {
-        let statement = query("SELECT disabled, sessions_valid_from FROM accounts WHERE id = $1")
-            .bind(id.to_string());
+        let statement = query(
+            "SELECT id, name, display_name, email, group_names, disabled, sessions_valid_from \
+             FROM accounts WHERE id = $1",
+        )
+        .bind(id.to_string());
         let Some(row) = self.db.fetch_one(statement).await? else { return Ok(None) };
         let status = |row: &AnyRow| {
             Ok::<_, sqlx::Error>(AccountStatus {
+                identity: Arc::new(identity(row)?),
                 disabled: flag(row, "disabled")?,
                 sessions_valid_from: at(row, "sessions_valid_from")?,
             })
@@ -233,6 +245,37 @@ impl Accounts for SqlStore {
         .bind(id.to_string())
         .bind(moment(now));
         Ok(self.db.change(statement).await? == 1)
+    }
+
+    async fn change_identity(
+        &self,
+        id: AccountId,
+        change: &IdentityChange,
+    ) -> Stored<Option<(Identity, Identity)>> {
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                // Locks the row until the transaction ends.
+                let lock = query("UPDATE accounts SET name = name WHERE id = $1 RETURNING *");
+                let found = lock.bind(id.to_string()).fetch_optional(&mut *t).await?;
+                let Some(before) = found.as_ref().map(identity).transpose()? else {
+                    return t.rolled_back(None).await;
+                };
+                let after = change.apply(&before);
+                query(
+                    "UPDATE accounts SET display_name = $2, email = $3, group_names = $4 \
+                     WHERE id = $1",
+                )
+                .bind(id.to_string())
+                .bind(after.display_name.as_str())
+                .bind(after.email.as_deref())
+                .bind(serde_json::json!(after.groups).to_string())
+                .execute(&mut *t)
+                .await?;
+                t.commit().await?;
+                Ok(Some((before, after)))
+            })
+            .await
     }
 
     async fn remove(&self, id: AccountId) -> Stored<bool> {

@@ -115,13 +115,18 @@ async fn mark(t: &mut Loan, point: &Checkpoint) -> sqlx::Result<()> {
 /// The statement that finds what is asked for: only conditions that hold, so that indexes serve.
 fn find_statement(asked: &AuditQuery) -> String {
     let given = [
-        ("name", asked.name.is_some()),
-        ("account_id", asked.account.is_some()),
-        ("event", asked.event.is_some()),
+        ("name =", asked.name.is_some()),
+        ("account_id =", asked.account.is_some()),
+        ("event =", asked.event.is_some()),
+        ("address =", asked.address.is_some()),
+        ("reference LIKE", asked.reference_end.is_some()),
+        ("at <", asked.before.is_some()),
     ];
-    let columns = given.into_iter().filter(|(_, given)| *given).map(|(column, _)| column);
-    let conditions: Vec<String> =
-        columns.zip(4..).map(|(column, place)| format!(" AND {column} = ${place}")).collect();
+    let conditions = given.into_iter().filter(|(_, given)| *given).map(|(condition, _)| condition);
+    let conditions: Vec<String> = conditions
+        .zip(4..)
+        .map(|(condition, place)| format!(" AND {condition} ${place}"))
+        .collect();
     let conditions = conditions.concat();
     format!(
         "SELECT * FROM audit WHERE seq > $1 AND at >= $2{conditions} ORDER BY seq DESC LIMIT $3"
@@ -171,6 +176,17 @@ impl Audit for SqlStore {
         }
         if let Some(event) = asked.event.as_deref() {
             statement = statement.bind(event);
+        }
+        if let Some(address) = asked.address {
+            statement = statement.bind(address.to_string());
+        }
+        if let Some(end) = &asked.reference_end {
+            // Digits and letters alone: nothing in it is a wildcard.
+            let end: String = end.chars().filter(char::is_ascii_alphanumeric).collect();
+            statement = statement.bind(format!("%{end}"));
+        }
+        if let Some(before) = asked.before {
+            statement = statement.bind(moment(before));
         }
         let rows = self.db.fetch(statement).await?;
         self.read(&rows, record)

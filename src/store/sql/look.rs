@@ -25,6 +25,10 @@ const IN_POSTGRES: &str = "SELECT 1 FROM pg_class WHERE oid = to_regclass('_sqlx
 /// The first start begins with the like of this. It is rolled back.
 const MAKE_TABLE: &str = "CREATE TABLE vestibule_trial (id BIGINT)";
 
+/// Makes a connection refuse to write: to SQLite, and to PostgreSQL.
+const QUERY_ONLY: &str = "PRAGMA query_only = ON";
+const READ_ONLY: &str = "SET default_transaction_read_only = on";
+
 /// What a look found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -45,6 +49,16 @@ pub(super) async fn sqlite(store: &'static str, path: &Path, schema: &[Step]) ->
     if !path.try_exists().map_err(io)? {
         return Ok(Found::NoFile);
     }
+    let options = sqlite_options(store, path)?;
+    within(store, OPENING, look_at_file(&options, schema)).await
+}
+
+/// How to read a file that is there.
+fn sqlite_options(store: &'static str, path: &Path) -> Stored<AnyConnectOptions> {
+    let io = |error: std::io::Error| StoreError {
+        store,
+        reason: format!("{} cannot be read: {error}", path.display()),
+    };
     let path = path.canonicalize().map_err(io)?;
     fs::File::open(&path).map_err(io)?;
     fs::OpenOptions::new().append(true).open(&path).map_err(|error| StoreError {
@@ -56,8 +70,45 @@ pub(super) async fn sqlite(store: &'static str, path: &Path, schema: &[Step]) ->
     let alone = !beside(&path, "-shm").exists();
     let how = if alone { "mode=ro&immutable=true" } else { "mode=ro" };
     let options = options(&format!("{}?{how}", file::url(&path)));
-    let options = options.map_err(|e| failure(store, &e))?;
-    within(store, OPENING, look_at_file(&options, schema)).await
+    options.map_err(|e| failure(store, &e))
+}
+
+/// Those of `names` that no account in a SQLite file has.
+pub(super) async fn unknown_in_sqlite(
+    store: &'static str,
+    path: &Path,
+    names: &[String],
+) -> Stored<Vec<String>> {
+    let options = sqlite_options(store, path)?;
+    within(store, OPENING, unknown(&options, QUERY_ONLY, names)).await
+}
+
+/// Those of `names` that no account in a database on a PostgreSQL server has.
+pub(super) async fn unknown_in_postgres(
+    store: &'static str,
+    url: &Secret,
+    names: &[String],
+) -> Stored<Vec<String>> {
+    let options = postgres_options(store, url)?;
+    within(store, OPENING, unknown(&options, READ_ONLY, names)).await
+}
+
+async fn unknown(
+    options: &AnyConnectOptions,
+    read_only: &'static str,
+    names: &[String],
+) -> sqlx::Result<Vec<String>> {
+    let mut connection = AnyConnection::connect_with(options).await?;
+    connection.execute(read_only).await?;
+    let mut unknown = Vec::new();
+    for name in names {
+        let statement = sqlx::query("SELECT 1 FROM accounts WHERE name = $1").bind(name.as_str());
+        if connection.fetch_optional(statement).await?.is_none() {
+            unknown.push(name.clone());
+        }
+    }
+    connection.close().await?;
+    Ok(unknown)
 }
 
 /// Looks at a database on a PostgreSQL server, and tries whether it takes what signing in writes.
@@ -74,7 +125,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 
 async fn look_at_file(options: &AnyConnectOptions, schema: &[Step]) -> sqlx::Result<Found> {
     let mut connection = AnyConnection::connect_with(options).await?;
-    connection.execute("PRAGMA query_only = ON").await?;
+    connection.execute(QUERY_ONLY).await?;
     let found = look(&mut connection, IN_SQLITE, schema).await?;
     connection.close().await?;
     Ok(found)

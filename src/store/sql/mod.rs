@@ -121,6 +121,14 @@ impl SqlStore {
         }
     }
 
+    /// Those of `names` that no account has, without changing anything. The tables must be there.
+    pub async fn unknown_names(target: &SqlTarget, names: &[String]) -> Stored<Vec<String>> {
+        match target {
+            SqlTarget::Embedded(path) => look::unknown_in_sqlite(SQLITE, path, names).await,
+            SqlTarget::Postgres(url) => look::unknown_in_postgres(POSTGRES, url, names).await,
+        }
+    }
+
     /// Closes all connections, for an orderly stop. Operations after it fail.
     pub async fn close(&self) {
         self.db.close().await;

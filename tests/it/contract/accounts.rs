@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use vestibule::auth::account::LoginName;
+use vestibule::auth::account::{IdentityChange, LoginName};
 use vestibule::auth::ports::Added;
 
 use super::places::{Durable, DurablePorts};
@@ -98,6 +98,46 @@ async fn disabling_ends_sessions_for_good<S: DurablePorts>(place: &Durable<S>) {
     assert!(!place.one.set_disabled(account_id(), true, later).await.unwrap());
 }
 
+async fn an_identity_is_changed_in_its_named_parts_by_many_at_once<S: DurablePorts>(
+    place: &Durable<S>,
+) {
+    let new = account("heidi");
+    let id = new.identity.account;
+    assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
+    let groups: Vec<String> = (0..20).map(|i| format!("group{i}")).collect();
+    at_once(20, |i| {
+        let add_groups = vec![groups[i].clone()];
+        let (store, change) = (place.either(i), IdentityChange { add_groups, ..unchanged() });
+        async move { store.change_identity(id, &change).await.unwrap().unwrap() }
+    })
+    .await;
+    let mut held = place.two.by_id(id).await.unwrap().unwrap().identity;
+    assert_eq!(
+        (&held.email, &held.display_name),
+        (&new.identity.email, &new.identity.display_name)
+    );
+    held.groups.retain(|group| groups.contains(group));
+    assert_eq!(held.groups.len(), 20, "no change is lost to another");
+    let change = IdentityChange {
+        email: Some(String::new()),
+        display_name: Some("Heidi H.".to_owned()),
+        add_groups: vec!["ops".to_owned()],
+        remove_groups: groups,
+    };
+    let (before, after) = place.one.change_identity(id, &change).await.unwrap().unwrap();
+    assert_eq!(before.email, new.identity.email);
+    assert_eq!((after.email.as_deref(), after.display_name.as_str()), (None, "Heidi H."));
+    assert!(
+        after.groups.contains(&"ops".to_owned()) && !after.groups.contains(&"group3".to_owned())
+    );
+    assert_eq!(*place.two.status(id).await.unwrap().unwrap().identity, after);
+    assert_eq!(place.one.change_identity(account_id(), &change).await.unwrap(), None);
+}
+
+fn unchanged() -> IdentityChange {
+    IdentityChange::default()
+}
+
 async fn removal_takes_factors_and_codes_along<S: DurablePorts>(place: &Durable<S>) {
     let new = account("grace");
     let id = new.identity.account;
@@ -163,6 +203,7 @@ super::on_both_databases!(
     a_new_password_ends_older_sessions_when_asked_to,
     a_rehash_never_undoes_a_new_password,
     disabling_ends_sessions_for_good,
+    an_identity_is_changed_in_its_named_parts_by_many_at_once,
     removal_takes_factors_and_codes_along,
     two_processes_write_at_once_without_error,
 );

@@ -80,20 +80,27 @@ async fn a_token_is_not_taken_from_another_account<S: ShortLivedPorts>(place: &S
     assert!(place.two.bind(&bobs, &held, 8, HOUR).await.unwrap(), "nobody's any more");
 }
 
-async fn of_many_tokens_the_oldest_are_let_go<S: ShortLivedPorts>(place: &ShortLived<S>) {
+async fn of_many_tokens_the_oldest_but_the_first_are_let_go<S: ShortLivedPorts>(
+    place: &ShortLived<S>,
+) {
     let (id, _) = signed_in(place, "alice").await;
+    let (other, _) = signed_in(place, "bob").await;
+    let theirs = token();
+    assert!(place.one.bind(&other, &theirs, 3, HOUR).await.unwrap());
     let all: Vec<HashedToken<AppToken>> = (0..6).map(|_| token()).collect();
     for held in &all {
         assert!(place.one.bind(&id, held, 3, HOUR).await.unwrap());
     }
     assert!(place.one.bind(&id, &all[4], 3, HOUR).await.unwrap(), "again");
     for (i, held) in all.iter().enumerate() {
-        assert_eq!(of(place, held).await.is_some(), i >= 3, "number {i}");
+        assert_eq!(of(place, held).await.is_some(), i == 0 || i >= 4, "number {i}");
     }
     let new = token();
     assert!(place.one.bind(&id, &new, 3, HOUR).await.unwrap());
-    assert_eq!(of(place, &all[3]).await, None);
+    assert_eq!(of(place, &all[5]).await, None, "bound before number 4 was bound again");
     assert_eq!(of(place, &all[4]).await, Some(id));
+    assert_eq!(of(place, &all[0]).await, Some(id), "what the sign-in gave out");
+    assert_eq!(of(place, &theirs).await, Some(other), "another session has its own");
 }
 
 async fn fifty_at_once_are_all_bound<S: ShortLivedPorts>(place: &ShortLived<S>) {
@@ -114,6 +121,6 @@ on_both_session_stores! {
     a_token_is_worth_its_session_and_no_longer,
     tokens_go_with_a_session_to_its_new_id,
     a_token_is_not_taken_from_another_account,
-    of_many_tokens_the_oldest_are_let_go,
+    of_many_tokens_the_oldest_but_the_first_are_let_go,
     fifty_at_once_are_all_bound,
 }

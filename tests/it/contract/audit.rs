@@ -8,6 +8,7 @@ use vestibule::auth::audit::{
     Caller, Context, Ended, Event, Finding, NewRecord, Noted, Report, verify,
 };
 use vestibule::auth::ports::AuditQuery;
+use vestibule::base::address::ClientIp;
 use vestibule::base::clock::Timestamp;
 use vestibule::base::id::{RequestId, SessionId};
 use vestibule::base::random::OsRandom;
@@ -27,7 +28,7 @@ fn caller() -> Caller {
 
 fn everything() -> AuditQuery {
     let since = Timestamp::EPOCH;
-    AuditQuery { after: 0, since, name: None, account: None, event: None, limit: 1000 }
+    AuditQuery { since, ..AuditQuery::newest(1000) }
 }
 
 async fn a_row_comes_back_as_it_was_written<S: DurablePorts>(place: &Durable<S>) {
@@ -62,6 +63,18 @@ async fn rows_are_found_by_what_they_say<S: DurablePorts>(place: &Durable<S>) {
     assert_eq!(found(AuditQuery { event, ..everything() }).await, [3]);
     let since = Timestamp::from_millis(start().as_millis() + 1);
     assert_eq!(found(AuditQuery { since, ..everything() }).await, [3, 2]);
+    let before = Some(since);
+    assert_eq!(found(AuditQuery { before, ..everything() }).await, [1]);
+    let rows = place.two.find(&everything()).await.unwrap();
+    let id = rows[1].content.reference.clone().unwrap();
+    let reference_end = Some(id[14..].to_owned());
+    assert_eq!(found(AuditQuery { reference_end, ..everything() }).await, [2]);
+    let reference_end = Some("%".to_owned() + &id[14..20]);
+    assert_eq!(found(AuditQuery { reference_end, ..everything() }).await, [0_u64; 0]);
+    let address = Some(caller().device.address);
+    assert_eq!(found(AuditQuery { address, ..everything() }).await, [3, 2, 1]);
+    let address = Some(ClientIp::new([192, 0, 2, 99].into()));
+    assert_eq!(found(AuditQuery { address, ..everything() }).await, [0_u64; 0]);
     assert_eq!(found(AuditQuery { after: 2, ..everything() }).await, [3]);
     assert_eq!(found(AuditQuery { limit: 1, ..everything() }).await, [3]);
 }

@@ -133,6 +133,7 @@ pub(crate) fn session(identity: Identity, now: Timestamp) -> Session {
         recovery_codes_due: Some("/experiments".to_owned()),
         offers: Offers::default(),
         notices: Vec::new(),
+        identity_changes: 0,
     }
 }
 

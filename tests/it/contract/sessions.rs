@@ -299,7 +299,25 @@ async fn all_others_of_an_account_end_and_one_stays<S: ShortLivedPorts>(place: &
     assert_eq!(place.two.end_account(who.account).await.unwrap(), 1);
 }
 
+async fn changes_to_an_identity_are_counted_in_each_of_its_sessions<S: ShortLivedPorts>(
+    place: &ShortLived<S>,
+) {
+    let (who, neighbour) = (identity("tove"), identity("uwe"));
+    let (one, _) = signed_in(place, &who).await;
+    let (two, _) = signed_in(place, &who).await;
+    let (theirs, _) = signed_in(place, &neighbour).await;
+    let changes = async |id| S::load_session(&place.two, id).await.unwrap().identity_changes;
+    place.one.identity_changed(who.account).await.unwrap();
+    assert_eq!((changes(&one).await, changes(&two).await, changes(&theirs).await), (1, 1, 0));
+    place.two.identity_changed(who.account).await.unwrap();
+    assert_eq!(changes(&one).await, 2);
+    assert!(S::end_session(&place.one, &one).await);
+    place.one.identity_changed(who.account).await.unwrap();
+    assert_eq!(S::load_session(&place.one, &one).await, None, "nothing is brought back");
+}
+
 super::on_both_session_stores!(
+    changes_to_an_identity_are_counted_in_each_of_its_sessions,
     a_session_goes_on_under_one_new_id_only,
     an_ended_or_lapsed_session_is_not_renewed,
     the_first_offer_holds_until_it_is_taken_once,

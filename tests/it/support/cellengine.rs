@@ -156,7 +156,13 @@ impl Lab {
     /// The same with options of the app's.
     pub(crate) async fn with(more: &str, options: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self::before(CellEngine::start(options).await, more, dir).await
+        Self::before(CellEngine::start(options).await, more, "", dir).await
+    }
+
+    /// The same with further keys of `[sessions]`.
+    pub(crate) async fn with_sessions(more: &str, sessions: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        Self::before(CellEngine::start(&[]).await, more, sessions, dir).await
     }
 
     /// The same with an app that speaks TLS and is addressed by a name of its own.
@@ -166,10 +172,10 @@ impl Lab {
         let authority = certificates.authority.display();
         let more = format!("upstream_host = \"{name}\"\nupstream_ca = \"{authority}\"\n{more}");
         let app = CellEngine::start_tls(name, certificates, options).await;
-        Self::before(app, &more, dir).await
+        Self::before(app, &more, "", dir).await
     }
 
-    async fn before(app: CellEngine, more: &str, dir: TempDir) -> Self {
+    async fn before(app: CellEngine, more: &str, sessions: &str, dir: TempDir) -> Self {
         let (redis, postgres) = (RedisServer::start(), PostgresServer::shared());
         let database = postgres.database().await;
         let keys = dir.path().join("keys.toml");
@@ -178,7 +184,7 @@ impl Lab {
             first: String::new(),
             apps: String::new(),
             extra: format!(
-                "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n\
+                "[sessions]\nstore = \"redis\"\n{sessions}\n[redis]\nurl = \"{}\"\n\
                  [accounts]\ndatabase = \"{database}\"\n",
                 redis.url()
             ),

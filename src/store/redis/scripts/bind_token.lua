@@ -18,7 +18,10 @@ end
 redis.call('SET', key, session, 'PX', ms)
 redis.call('RPUSH', list, token)
 redis.call('PEXPIRE', list, ms)
+-- The first one stays: the sign-in gave it out, and what it was handed to sends no other.
 while redis.call('LLEN', list) > tonumber(most) do
-  redis.call('DEL', P .. ':t:' .. redis.call('LPOP', list))
+  local old = redis.call('LINDEX', list, 1)
+  redis.call('LREM', list, 1, old)
+  redis.call('DEL', P .. ':t:' .. old)
 end
 return 1

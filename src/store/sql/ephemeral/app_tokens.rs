@@ -42,13 +42,16 @@ impl AppTokens for EmbeddedStore {
                 if bound.rows_affected() != 1 {
                     return t.rolled_back(false).await;
                 }
+                // The first one stays: the sign-in gave it out, and what it was handed to sends no
+                // other.
                 query(
-                    "DELETE FROM app_tokens WHERE session_id = $1 AND id NOT IN \
+                    "DELETE FROM app_tokens WHERE session_id = $1 AND number > \
+                     (SELECT MIN(number) FROM app_tokens WHERE session_id = $1) AND id NOT IN \
                      (SELECT id FROM app_tokens WHERE session_id = $1 \
                      ORDER BY number DESC LIMIT $2)",
                 )
                 .bind(session)
-                .bind(i64::from(most))
+                .bind(i64::from(most.saturating_sub(1)))
                 .execute(&mut *t)
                 .await?;
                 t.commit().await?;

@@ -35,6 +35,11 @@ const SCHEMA: &[Step] = &[
         name: "seen networks",
         sql: include_str!("../migrations/seen_networks_0010.sql"),
     },
+    Step {
+        version: 12,
+        name: "identity changes",
+        sql: include_str!("../migrations/identity_changes_0012.sql"),
+    },
 ];
 
 const STORE: &str = "the session store (SQLite)";

@@ -14,7 +14,7 @@ use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, SessionId};
 
 use super::super::loan::Transaction;
-use super::super::values::{at, json, moment, optional_text, text};
+use super::super::values::{at, json, moment, number, optional_text, text};
 use super::EmbeddedStore;
 
 const RECORD: &str = "the record of a session";
@@ -24,6 +24,7 @@ fn session(row: &AnyRow) -> sqlx::Result<Session> {
     session.last_seen_at = at(row, "last_seen_at")?;
     session.recovery_codes_due = optional_text(row, "recovery_codes_due")?;
     session.offers = offered(row)?;
+    session.identity_changes = number(row, "identity_changes")?;
     Ok(session)
 }
 
@@ -200,6 +201,14 @@ impl Sessions for EmbeddedStore {
         .bind(moment(now.plus(ttl)));
         self.db.change(statement).await?;
         self.sweep(now).await
+    }
+
+    async fn identity_changed(&self, account: AccountId) -> Stored<()> {
+        let statement = query(
+            "UPDATE sessions SET identity_changes = identity_changes + 1 WHERE account_id = $1",
+        );
+        self.db.change(statement.bind(account.to_string())).await?;
+        Ok(())
     }
 
     async fn recovery_codes_done(&self, id: &HashedToken<SessionToken>) -> Stored<()> {

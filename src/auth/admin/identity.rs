@@ -1,0 +1,76 @@
+//! Changes to email address, display name and groups.
+
+use super::{AccountAdmin, AdminError, check_fields};
+use crate::auth::account::{Identity, IdentityChange, LoginName};
+use crate::auth::audit::{AccountChange, Event};
+use crate::auth::ports::StoreError;
+
+impl AccountAdmin {
+    /// Changes the identity of an account in one step. Live sessions see it within a second. Returns
+    /// what changed; nothing is recorded when nothing did. Only the removal of groups takes something
+    /// away; any other change may open something.
+    pub async fn change_identity(
+        &self,
+        name: &LoginName,
+        change: &IdentityChange,
+    ) -> Result<AccountChange, AdminError> {
+        check_fields(
+            change.display_name.as_deref().filter(|name| !name.is_empty()),
+            change.email.as_deref().filter(|email| !email.is_empty()),
+            &change.add_groups,
+        )?;
+        if change.add_groups.iter().any(|group| change.remove_groups.contains(group)) {
+            let rule = "one cannot be added and removed at once";
+            return Err(AdminError::BadField { field: "group", rule });
+        }
+        let account = self.find(name).await?.id();
+        if change.may_open() {
+            self.may_open().await?;
+        }
+        let changed = self.deps.accounts.change_identity(account, change).await?;
+        let Some((before, after)) = changed else {
+            return Err(AdminError::NoSuchUser(name.clone()));
+        };
+        let difference = difference(&before, &after);
+        if before == after {
+            return Ok(difference);
+        }
+        // Mail about the change goes to the address that was known before.
+        let event = Event::AccountChanged(difference.clone());
+        let row = if change.may_open() {
+            let undo = self.undo(&before, &after);
+            self.record_opened(event, &before, undo).await
+        } else {
+            self.record(event, Some(&before)).await
+        };
+        if let Err(error @ AdminError::Undone(_)) = row {
+            return Err(error);
+        }
+        match self.deps.sessions.identity_changed(account).await {
+            Ok(()) => row.map(|()| difference),
+            Err(source) => {
+                let (name, recorded) = (name.clone(), row.is_ok());
+                Err(AdminError::SessionsBehind { name, recorded, source })
+            }
+        }
+    }
+
+    /// Makes the identity what it was. A node may have read the changed one meanwhile; one that is not
+    /// told reads it again within five seconds.
+    async fn undo(&self, before: &Identity, after: &Identity) -> Result<bool, StoreError> {
+        let back = IdentityChange::between(after, before);
+        let undone = self.deps.accounts.change_identity(before.account, &back).await?;
+        drop(self.deps.sessions.identity_changed(before.account).await);
+        Ok(undone.is_some())
+    }
+}
+
+fn difference(before: &Identity, after: &Identity) -> AccountChange {
+    let change = IdentityChange::between(before, after);
+    AccountChange {
+        email: change.email.is_some(),
+        display_name: change.display_name.is_some(),
+        groups_added: change.add_groups,
+        groups_removed: change.remove_groups,
+    }
+}

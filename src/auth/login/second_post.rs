@@ -1,0 +1,160 @@
+//! The second request of an app's own client: name, password and code, after the first one brought
+//! name and password and was asked for a code.
+//!
+//! The app's answer to the first is kept with the pending login, sealed, so that the app is asked
+//! once. It counts only for a client that brings the cookie of that login and the same name and
+//! password again.
+
+use data_encoding::BASE64URL_NOPAD;
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{AppRef, LoginError, LoginService};
+use crate::auth::app_sign_in::{Held, Relayed, Typed};
+use crate::auth::session::BegunWith;
+use crate::auth::token::{HashedToken, PendingToken, PlainToken};
+
+/// The longest answer that is kept. For a longer one the app is asked again.
+const ANSWER_MAX: usize = 8 * 1024;
+
+/// An app's answer to the first request.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeptAnswer {
+    /// Name and password of the request, as a MAC under a key that the client alone holds.
+    typed: String,
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Drop for KeptAnswer {
+    fn drop(&mut self) {
+        self.headers.iter_mut().for_each(|(_, value)| value.zeroize());
+        self.body.zeroize();
+    }
+}
+
+/// A MAC of name and password under the token of the login, of which the store has only a hash.
+fn mac(token: &PlainToken<PendingToken>, typed: &Typed) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, token.reveal().as_bytes());
+    let text = [typed.name.as_bytes(), b"\0", typed.password.reveal().as_bytes()].concat();
+    BASE64URL_NOPAD.encode(hmac::sign(&key, &Zeroizing::new(text)).as_ref())
+}
+
+impl KeptAnswer {
+    /// The answer to keep; nothing for one that is too long or not text.
+    pub(super) fn new(
+        token: &PlainToken<PendingToken>,
+        typed: &Typed,
+        answer: &Relayed,
+    ) -> Option<Self> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
+        let headers = answer.headers.iter();
+        let headers: Vec<(String, String)> =
+            headers.map(|(n, v)| Some((n.clone(), text(v)?))).collect::<Option<_>>()?;
+        let length = headers.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>();
+        (length + answer.body.len() <= ANSWER_MAX).then_some(())?;
+        let body = text(&answer.body)?;
+        Some(Self { typed: mac(token, typed), status: answer.status, headers, body })
+    }
+
+    fn is_of(&self, token: &PlainToken<PendingToken>, typed: &Typed) -> bool {
+        bool::from(self.typed.as_bytes().ct_eq(mac(token, typed).as_bytes()))
+    }
+
+    fn relayed(&self) -> Relayed {
+        let headers = self.headers.iter();
+        Relayed {
+            status: self.status,
+            headers: headers.map(|(n, v)| (n.clone(), v.clone().into_bytes())).collect(),
+            body: self.body.clone().into_bytes(),
+        }
+    }
+}
+
+/// A pending login that its client goes on with.
+#[derive(Debug)]
+pub struct GoneOn {
+    /// True if the account was never enrolled.
+    pub enrol: bool,
+    /// What the app answered to the first request.
+    pub answer: Relayed,
+}
+
+impl LoginService {
+    /// Finds the pending login that the first request of this client began. `None` when there is
+    /// none, or the client sends another name or password now: then the app has to be asked.
+    pub async fn gone_on(
+        &self,
+        app: AppRef<'_>,
+        token: &PlainToken<PendingToken>,
+        typed: &Typed,
+    ) -> Result<Option<GoneOn>, LoginError> {
+        let Some(login) = self.pending(app, token).await? else { return Ok(None) };
+        if login.begun_with != BegunWith::AppClient || login.spent {
+            return Ok(None);
+        }
+        let Some(account) = self.account_of(&login).await? else { return Ok(None) };
+        let kept = self.kept_in(&login, token.hashed())?;
+        let kept = kept.filter(|kept| kept.is_of(token, typed));
+        let enrol = self.may_enrol(&account, &login);
+        Ok(kept.map(|kept| GoneOn { enrol, answer: kept.relayed() }))
+    }
+
+    /// Signs out at the app with tokens that nobody will use. A token that a live session holds
+    /// stays: some apps give out the same one at several sign-ins of a person.
+    pub(super) async fn give_up(&self, app: &str, mut held: Held) {
+        let mut unused = Vec::new();
+        for token in std::mem::take(&mut held.tokens) {
+            let mut in_use = false;
+            for hashed in HashedToken::of_app(&self.deps.keys, app, token.as_bytes()) {
+                in_use |= !matches!(self.deps.app_tokens.session_of(&hashed).await, Ok(None));
+            }
+            if !in_use {
+                unused.push(token);
+            }
+        }
+        held.tokens = unused;
+        self.deps.apps.give_up(app, held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::keys::KeyRing;
+    use crate::auth::keys::testing::material;
+    use crate::base::random::OsRandom;
+    use crate::base::secret::Secret;
+
+    fn typed(name: &str, password: &str) -> Typed {
+        let password = Secret::new(password.to_owned());
+        Typed { name: name.to_owned(), password, code: None }
+    }
+
+    fn answer(body: Vec<u8>) -> Relayed {
+        let headers = vec![("set-cookie".to_owned(), b"token=s%3Ax".to_vec())];
+        Relayed { status: 200, headers, body }
+    }
+
+    #[test]
+    fn an_answer_is_that_of_one_name_and_password_in_one_login() {
+        let keys = KeyRing::new(&material()).unwrap();
+        let token = || PlainToken::<PendingToken>::generate(&keys, &OsRandom::new()).unwrap();
+        let (own, other) = (token(), token());
+        let first = typed("alice", "pw");
+        let kept = KeptAnswer::new(&own, &first, &answer(b"{}".to_vec())).unwrap();
+        assert!(kept.is_of(&own, &typed("alice", "pw")));
+        assert!(!kept.is_of(&other, &first));
+        for (name, password) in [("alice", "pW"), ("bob", "pw"), ("alice\0", "pw"), ("alic", "epw")]
+        {
+            assert!(!kept.is_of(&own, &typed(name, password)), "{name} {password}");
+        }
+        let again = kept.relayed();
+        assert_eq!((again.status, again.body.as_slice()), (200, b"{}".as_slice()));
+        assert!(KeptAnswer::new(&own, &first, &answer(vec![b'x'; 9000])).is_none());
+        assert!(KeptAnswer::new(&own, &first, &answer(vec![0xff])).is_none());
+    }
+}
