@@ -19,7 +19,7 @@ const FAILING: &str = "CREATE TRIGGER closed BEFORE INSERT ON audit \
 /// The rows of the table: act, by whom, with the trail closed, with the row failing.
 fn table() -> Vec<[String; 4]> {
     let docs = include_str!("../../docs/audit.md");
-    let section = docs.split("## When the trail cannot be written").nth(1).unwrap();
+    let section = docs.split("## When the audit log cannot be written").nth(1).unwrap();
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| ")).skip(1);
     rows.map(|row| {
