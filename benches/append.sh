@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What a row of the audit trail costs: rows appended in a second, over SQLite and over PostgreSQL, beside
-# bare inserts of the same columns, by turns in one run. Both wait for the disk at every row, so the
-# numbers are the disk's; the ratio says what the chain and its lock cost.
+# Measures the cost of a row of the audit log: appends a second over SQLite and PostgreSQL, alternating
+# with bare inserts of the same columns in one run. Both wait for the disk at each row, so the numbers
+# depend on the disk. The ratio is the cost of the hash chain and its lock.
 #
 #   benches/append.sh              ROUNDS=5 SECONDS_EACH=2 PROFILE=dist
 set -euo pipefail

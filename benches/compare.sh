@@ -1,18 +1,17 @@
 #!/usr/bin/env bash
-# Requests a second and processor time a request: bare Pingora, nginx, and the gateway with its
+# Measures requests a second and CPU time per request for bare Pingora, nginx, and the gateway with
 # sessions in Redis, in front of the same app, over HTTP/1.1 and over TLS with HTTP/2.
 #
-# The gateway is measured beside bare Pingora and then beside nginx: both under load at the same time,
-# on core 0, each with a load of its own; the loads, the app and Redis are on core 1. The kernel has
-# them take turns every few milliseconds, so that whatever else happens to the machine happens to both
-# alike: on a shared machine the same proxy is a third faster or slower from one second to the next,
-# which rounds one after the other would measure. What counts are the ratios within a round, and of
-# those the median. Who is given less of the core than its half answers less: the ratio of requests for
-# the same processor time has that taken out. What the gateway does by the clock and not by the request
-# (reading sessions again) weighs twice what it would with the core to itself.
+# The gateway runs beside bare Pingora, then beside nginx. Both proxies are under load at the same time on
+# core 0, each from its own load generator; the generators, the app and Redis are on core 1. The kernel
+# alternates between the proxies every few milliseconds, so disturbances of the machine affect both
+# equally. On a shared machine one proxy alone varies by a third from one second to the next. The result
+# is the median of the ratios within each round. A proxy that gets less than half of the core answers
+# fewer requests; the ratio of requests for equal CPU time corrects for that. Periodic work of the gateway
+# (refreshing sessions) weighs twice as much as it would with the core to itself.
 #
-# Bare Pingora runs on the gateway's kind of runtime; BARE= (empty) gives it one without work
-# stealing, which is cheaper on a single core.
+# Bare Pingora runs on the same kind of runtime as the gateway. BARE= (empty) gives it a runtime without
+# work stealing, which is cheaper on a single core.
 #
 #   benches/compare.sh            ROUNDS=10 SECONDS_EACH=3 SESSIONS=50 PROFILE=dist
 set -euo pipefail
@@ -110,7 +109,7 @@ start_gateway "$config" "${proxy_core[@]}"
 for port in "$bare_h1" "$bare_h2" "$nginx_h1" "$nginx_h2"; do until_open "$port"; done
 sign_in "$config" "$SESSIONS"
 
-# Every request carries the cookie of one of the sessions, to whomever it goes.
+# Each request carries the cookie of one of the sessions, to every proxy.
 cat >"$work/cookies.lua" <<LUA
 local requests = {}
 init = function()
@@ -133,8 +132,7 @@ done = function(summary, latency)
 end
 LUA
 
-# used PID: processor time that its threads have used, in nanoseconds. None of those that work ends
-# meanwhile.
+# used PID: CPU time of its threads in nanoseconds. No working thread ends during a measurement.
 used() {
     cat "/proc/$1/task"/*/schedstat 2>/dev/null | awk '{ used += $1 } END { printf "%.0f\n", used }'
 }
@@ -148,7 +146,7 @@ load_h1() {
 turn=0
 load_h2() {
     local cookie
-    # h2load has one set of fields for a whole run: each run takes the next session.
+    # h2load sends one set of headers in a run, so each run takes the next session.
     cookie="$(sed -n "$((turn % SESSIONS + 1))p" "$cookies")"
     timeout $((SECONDS_EACH + 30)) "${load_core[@]}" h2load -t1 -c8 -m16 -D "$SECONDS_EACH" \
         -H "Cookie: $cookie" -H ":authority: $host" \
@@ -161,25 +159,24 @@ load_h2() {
 
 results="$work/results"
 : >"$results"
-# measure ROUND PROTOCOL BESIDE NAME PID PORT: one line of what happened meanwhile. BESIDE names the
-# pair.
+# measure ROUND PROTOCOL BESIDE NAME PID PORT: prints one line with the results. BESIDE names the pair.
 measure() {
     local before after line redis_before redis_after
     before="$(used "$5")"
     redis_before="$(used "$redis_pid")"
-    line="$("load_$2" "$6")" || fail "the load of $4 over $2 broke off"
+    line="$("load_$2" "$6")" || fail "the load of $4 over $2 stopped early"
     after="$(used "$5")"
     redis_after="$(used "$redis_pid")"
     [ "$(field requests <<<"$line")" -gt 0 ] || fail "$4 answered nothing over $2"
     [ "$(field failed <<<"$line")" -le 0 ] || fail "not every request to $4 was answered 200: $line"
     [ "$1" -gt 0 ] || return 0
-    # Nobody but the gateway asks Redis.
+    # Only the gateway uses Redis.
     [ "$4" = vestibule ] || redis_after=$redis_before
     echo "round=$1 protocol=$2 beside=$3 name=$4 used=$((after - before))" \
         "redis_used=$((redis_after - redis_before)) $line" | tee -a "$results" >&2
 }
 
-# side_by_side ROUND PROTOCOL NAME PID PORT: the gateway beside another.
+# side_by_side ROUND PROTOCOL NAME PID PORT: measures the gateway beside another proxy.
 side_by_side() {
     local one status=0 under_way=() gateway_at="$gateway_http"
     [ "$2" = h1 ] || gateway_at="$gateway_https"
@@ -188,10 +185,10 @@ side_by_side() {
     (trap - EXIT; measure "$1" "$2" "$3" vestibule "$gateway_pid" "${gateway_at##*:}") &
     under_way+=($!)
     for one in "${under_way[@]}"; do wait "$one" || status=1; done
-    [ "$status" = 0 ] || fail "round $1 beside $3 over $2 did not come to its end"
+    [ "$status" = 0 ] || fail "round $1 beside $3 over $2 did not finish"
 }
 
-# Round 0 warms up and does not count.
+# Round 0 is a warm-up and does not count.
 for ((round = 0; round <= ROUNDS; round++)); do
     turn=$round
     side_by_side "$round" h1 pingora "$bare_pid" "$bare_h1"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# How much a flood of wrong logins slows people down who are signed in: their requests at a fixed
-# rate, first quiet, then beside 200 clients that send wrong passwords as fast as they are answered.
-# The throttle is set aside, so that every try costs a hash. Latency counts from the time at which a
-# request was due. Gateway, app and load share the machine, so the load of the flood is in it.
+# Measures how much a flood of failed sign-ins slows signed-in users: requests at a fixed rate, first
+# without the flood, then beside 200 clients that send wrong passwords as fast as they get answers. The
+# throttle is off, so each attempt costs a hash. Latency counts from the time at which a request was due.
+# Gateway, app and load share the machine, so the results include the load of the flood.
 #
 #   benches/flood.sh              ROUNDS=3 RATE=500 CLIENTS=200 SECONDS_EACH=10 PROFILE=dist
 set -euo pipefail
@@ -51,13 +51,13 @@ for ((round = 1; round <= ROUNDS; round++)); do
         --seconds $((SECONDS_EACH + 2)) >"$work/flood.out" 2>"$work/flood.log" &
     flood_pid=$!
     pids+=("$flood_pid")
-    sleep 1 # the flood is at its height before the first request counts
+    sleep 1 # the flood reaches its peak before the first request counts
     flooded="$(paced)"
-    wait "$flood_pid" || fail "the flood broke off"
+    wait "$flood_pid" || fail "the flood stopped early"
     echo "flood: $flooded"
     echo "       logins in $((SECONDS_EACH + 2)) s: $(cat "$work/flood.out")"
     for line in "$quiet" "$flooded"; do
-        [ "$(field failed <<<"$line")" = 0 ] || fail "requests of signed-in people failed: $line"
+        [ "$(field failed <<<"$line")" = 0 ] || fail "requests of signed-in users failed: $line"
     done
     echo "$(field p50_ms <<<"$quiet") $(field p99_ms <<<"$quiet")" \
         "$(field p50_ms <<<"$flooded") $(field p99_ms <<<"$flooded")" >>"$results"
@@ -77,4 +77,4 @@ print(f"under the flood         {flood50:>9.2f} {flood99:>8.2f}")
 print(f"ratio                   {r50:>9.2f} {r99:>8.2f}   p99, aim under 3: "
       f"{'reached' if r99 < 3 else 'MISSED'}")
 PYTHON
-echo "most memory of the gateway: $(resident VmHWM) MiB"
+echo "peak memory of the gateway: $(resident VmHWM) MiB"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Instructions a forwarded request takes in the gateway, counted by callgrind: repeatable to within a
-# percent on a busy machine, where times are not. Compare two commits by running it in both.
+# Counts the instructions of a forwarded request in the gateway with callgrind. The counts repeat to within
+# a percent even on a busy machine; times do not. To compare two commits, run it in both.
 #
-# The counters are zeroed after a warm-up and read after REQUESTS more, over HTTP/1.1 and over TLS with
-# HTTP/2, with a session in the embedded store. What the gateway does by the clock (reading the session
-# again once a second) is included and small.
+# The counters are reset after a warm-up and read after REQUESTS more, over HTTP/1.1 and over TLS with
+# HTTP/2, with a session in the embedded store. Periodic work of the gateway (refreshing the session once a
+# second) is included and small.
 #
 #   benches/instructions.sh       REQUESTS=4000 WARM_UP=1000 PROFILE=dist
 set -euo pipefail
@@ -38,7 +38,7 @@ TOML
     app_config "127.0.0.1:$backend"
 } >"$config"
 
-# Password hashes take minutes under valgrind: the session is made without it.
+# Password hashes take minutes under valgrind, so the session is created without it.
 start_gateway "$config"
 sign_in "$config" 1
 kill "$gateway_pid"
@@ -47,7 +47,7 @@ wait "$gateway_pid" || true
 start_gateway "$config" valgrind --quiet --tool=callgrind --callgrind-out-file="$work/callgrind.out"
 cookie="$(head -n 1 "$cookies")"
 
-# requests N ADDRESS SCHEME [H2LOAD-OPTION...]: all of them must be answered 200.
+# requests N ADDRESS SCHEME [H2LOAD-OPTION...]: sends N requests; each answer must be 200.
 requests() {
     local number=$1 address=$2 scheme=$3 out
     shift 3
@@ -56,7 +56,7 @@ requests() {
     grep -q "^status codes: $number 2xx" <<<"$out" || fail "not every request was answered 200: $out"
 }
 
-# measure NAME ADDRESS SCHEME [H2LOAD-OPTION...]
+# measure NAME ADDRESS SCHEME [H2LOAD-OPTION...]: prints one line with the result.
 measure() {
     local name=$1 before
     shift

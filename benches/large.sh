@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A large upload and a large download through the gateway, hashed at both ends, with the memory the
-# gateway took for them; and how long it takes from its start until it is ready.
+# Measures the memory of the gateway during a large upload and a large download, hashed at both ends, and
+# the time from its start until it is ready.
 #
 #   benches/large.sh              BYTES=2147483648 STARTS=5 PROFILE=dist
 set -euo pipefail
@@ -24,7 +24,7 @@ config="$work/vestibule.toml"
     app_config "127.0.0.1:$port"
 } >"$config"
 
-# start_once: seconds from the start to the line that says ready, read as it is written.
+# start_once: sets `seconds` to the time from the start to the log line "ready".
 start_once() {
     local begin end line log
     begin=$EPOCHREALTIME
@@ -65,7 +65,7 @@ resident() {
 }
 
 before="$(resident VmRSS)"
-echo 5 >"/proc/$gateway_pid/clear_refs" # the high-water mark starts here
+echo 5 >"/proc/$gateway_pid/clear_refs" # resets the high-water mark
 timeout 900 "$load" transfer --to "$gateway_http" --host "$host" --cookies "$cookies" \
     --bytes "$BYTES"
 peak="$(resident VmHWM)"

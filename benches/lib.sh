@@ -1,9 +1,9 @@
-# Shared by benches/*.sh: what they need installed, built, started, and ended again.
-# Sourced by bash with `set -euo pipefail`; everything listens on loopback and ends with the script.
+# Shared by benches/*.sh: installs, builds, starts and ends what they need. Sourced by bash with
+# `set -euo pipefail`. Everything listens on loopback and ends with the script.
 # shellcheck shell=bash
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-# The profile that is shipped. `PROFILE=dev` shows that a script works; its numbers say nothing.
+# The release profile. `PROFILE=dev` shows that a script works, but its numbers mean nothing.
 PROFILE="${PROFILE:-dist}"
 host=localhost
 password=seven-owls-paint-the-fence
@@ -15,7 +15,7 @@ fail() {
     exit 1
 }
 
-# Ends what this script started, by process id, and waits for it.
+# Ends the processes that this script started, by id, and waits for them.
 clean_up() {
     local status=$? pid
     trap - EXIT INT TERM
@@ -30,7 +30,7 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-# need COMMAND PACKAGE...: installs packages for commands that are missing (Debian).
+# need COMMAND PACKAGE...: installs the packages of missing commands (Debian).
 need() {
     local missing=()
     while [ $# -gt 0 ]; do
@@ -45,7 +45,7 @@ need() {
         "${missing[@]}" >&2
 }
 
-# build EXAMPLE...: the gateway and what a script runs beside it; sets `target`.
+# build EXAMPLE...: builds the gateway and the examples; sets `target`, `vestibule` and `load`.
 build() {
     local example arguments=(--locked --profile "$PROFILE" --bin vestibule)
     for example in "$@"; do arguments+=(--example "$example"); done
@@ -57,7 +57,7 @@ build() {
     load="$target/examples/load"
 }
 
-# free_ports N: N ports on loopback that nobody listens on now.
+# free_ports N: prints N free ports on loopback.
 free_ports() {
     python3 - "$1" <<'PYTHON'
 import socket, sys
@@ -68,7 +68,7 @@ print(*(one.getsockname()[1] for one in sockets))
 PYTHON
 }
 
-# until_open PORT: waits until somebody listens there, 30 s at most.
+# until_open PORT: waits until a process listens on PORT, 30 s at most.
 until_open() {
     local try
     for ((try = 0; try < 300; try++)); do
@@ -78,7 +78,7 @@ until_open() {
     fail "nothing listens on port $1"
 }
 
-# background NAME COMMAND...: runs it with its output in NAME.log; its id is `pid`.
+# background NAME COMMAND...: runs COMMAND with its output in NAME.log; sets `pid`.
 background() {
     local name=$1
     shift
@@ -87,8 +87,8 @@ background() {
     pids+=("$pid")
 }
 
-# start_gateway CONFIG COMMAND...: starts it (COMMAND... goes before it: taskset, say) and waits
-# until it is ready; sets `gateway_pid`, and `gateway_http` and `gateway_https` to its addresses.
+# start_gateway CONFIG COMMAND...: starts the gateway, with COMMAND as a prefix (such as taskset), and waits
+# until it is ready. Sets `gateway_pid`, and `gateway_http` and `gateway_https` to its addresses.
 start_gateway() {
     local config=$1 try
     shift
@@ -104,13 +104,13 @@ start_gateway() {
     [ -n "$gateway_http" ] || fail "the gateway is not ready after 30 s"
 }
 
-# address_of KIND: from the log line in which the gateway names that listener; empty without one.
+# address_of KIND: prints the address of the listener of that kind, from the log; empty without one.
 address_of() {
     sed -n "/\"message\":\"listening\",\"kind\":\"$1\"/s/.*\"address\":\"\([^\"]*\)\".*/\1/p" \
         "$work/gateway.log"
 }
 
-# sign_in CONFIG N: adds N accounts and signs each in; their Cookie headers are in `cookies`.
+# sign_in CONFIG N: adds N accounts and signs each in; `cookies` names the file with their Cookie headers.
 sign_in() {
     local number names=()
     for ((number = 1; number <= $2; number++)); do
@@ -123,7 +123,7 @@ sign_in() {
         "$load" sign-in --gateway "$gateway_http" --host "$host" "${names[@]}" >"$cookies"
 }
 
-# common_config: what every configuration here starts with.
+# common_config: prints the start of every configuration.
 common_config() {
     cat <<TOML
 data_dir = "$work/data"
@@ -139,7 +139,7 @@ kind = "http"
 TOML
 }
 
-# app_config UPSTREAM: the app behind.
+# app_config UPSTREAM: prints the configuration of the app.
 app_config() {
     cat <<TOML
 [[apps]]
@@ -150,12 +150,12 @@ upstreams = ["http://$1"]
 TOML
 }
 
-# field NAME <<<LINE: the value of NAME=VALUE in a line of such pairs.
+# field NAME <<<LINE: prints the value of NAME=VALUE in a line of such pairs.
 field() {
     tr ' ' '\n' | sed -n "s/^$1=//p"
 }
 
-# start_backend PORT COMMAND...: nginx that answers everything with 1 KiB.
+# start_backend PORT COMMAND...: starts an nginx that answers every request with 1 KiB.
 start_backend() {
     local port=$1
     shift
@@ -180,13 +180,13 @@ http {
     }
 }
 NGINX
-    # An NGINX variable in the environment would be taken for inherited sockets.
+    # nginx would read an NGINX variable in the environment as inherited sockets.
     background backend env -u NGINX "$@" nginx -p "$work/backend" -c "$work/backend/nginx.conf"
     backend_pid=$pid
     until_open "$port"
 }
 
-# nginx_paths DIR: temporary files of nginx in DIR and nowhere else.
+# nginx_paths DIR: prints settings that keep all temporary files of nginx in DIR.
 nginx_paths() {
     local kind
     for kind in client_body proxy fastcgi uwsgi scgi; do

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Reads the lines of benches/compare.sh and prints medians, and medians of the ratios by round.
+"""Reads the lines of benches/compare.sh. Prints medians, and medians of the ratios within each round.
 
 usage: medians.py < LINES
 """
@@ -11,8 +11,8 @@ AIM = 0.95
 
 
 def read(lines):
-    """By protocol, the other proxy, name and round: requests a second, and the processor time of a
-    request and of Redis for it in microseconds."""
+    """Maps (protocol, other proxy, name, round) to requests a second, CPU time per request, and CPU time of
+    Redis per request, in microseconds."""
     runs = {}
     for line in lines:
         pairs = dict(pair.split("=", 1) for pair in line.split())
@@ -47,7 +47,7 @@ def main():
             low, high = cheaper[len(cheaper) // 4], cheaper[-1 - len(cheaper) // 4]
             ratio = median(cheaper)
             print(
-                f"  Vestibule ÷ {other}: req/s {answered:.2f}; requests for the same processor"
+                f"  Vestibule ÷ {other}: req/s {answered:.2f}; requests for equal CPU"
                 f" time {ratio:.3f} (quartiles {low:.3f} to {high:.3f}); CPU {1 / ratio:.2f}"
             )
             if other == "pingora":
@@ -55,7 +55,7 @@ def main():
     lower = min(beside_pingora)
     verdict = "reached" if lower >= AIM else "MISSED"
     print(
-        f"\nrequests for the same processor time as bare Pingora's, the lower of both:"
+        f"\nrequests for equal CPU time, relative to bare Pingora, the lower of both:"
         f" {lower:.3f}, aim {AIM}: {verdict}"
     )
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Does the time of a refused sign-in tell which names exist? Wrong passwords for names that exist and
-# for names that do not, in random order; how the two kinds of times differ, and how often chance
-# alone would make them differ as much (a permutation test of the medians).
+# Tests whether the time of a failed sign-in reveals which names exist. Sends wrong passwords for existing
+# and unknown names in random order, and prints the difference of the times and how often chance alone
+# would cause as large a difference (a permutation test of the medians).
 #
 #   benches/names.sh              NAMES=40 TRIES=5 PROFILE=dist
 set -euo pipefail
@@ -11,7 +11,7 @@ set -euo pipefail
 NAMES="${NAMES:-40}"
 TRIES="${TRIES:-5}"
 [ "$NAMES" -ge 2 ] && [ "$NAMES" -le 500 ] || fail "NAMES is 2 to 500"
-[ "$TRIES" -ge 1 ] && [ "$TRIES" -le 5 ] || fail "TRIES is 1 to 5: beyond, there are waits"
+[ "$TRIES" -ge 1 ] && [ "$TRIES" -le 5 ] || fail "TRIES is 1 to 5: more cause backoff"
 
 need python3 python3
 build load

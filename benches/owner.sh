@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Can strangers slow the owner of an account? The owner signs in again and again, in a browser that the
-# account knows, first quiet, then while wrong passwords for the same account come from many addresses.
-# The throttle is as it is by default. Gateway, guessers and owner share the machine, so the load of the
-# flood is in the times.
+# Measures whether strangers slow the owner of an account. The owner signs in repeatedly in a known browser,
+# first without a flood, then while wrong passwords for the same account come from many addresses. The
+# throttle has its defaults. Gateway, attackers and owner share the machine, so the times include the load
+# of the flood.
 #
 #   benches/owner.sh              GUESSES=20000 ADDRESSES=500 PROFILE=dist
 set -euo pipefail

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A CA of your own and a certificate under it, for development. Nothing here is fit for the public.
+# Creates a CA and a certificate under it, for development only. Do not use them in production.
 #
 #   certs/make-dev-certs.sh DIRECTORY HOST...
 #
-# DIRECTORY/ca.pem is what a browser or an app must trust; it is kept when it is there already.
-# DIRECTORY/FIRST_HOST.pem and .key are what the gateway is given. Hosts may be names, wildcards
-# (*.example.test) or IP addresses. Keys are readable for the owner only.
+# Browsers and apps must trust DIRECTORY/ca.pem; an existing CA is kept. The gateway uses
+# DIRECTORY/FIRST_HOST.pem and .key. Hosts are names, wildcards (*.example.test) or IP addresses. Only
+# the owner can read the keys.
 set -euo pipefail
 umask 077
 
@@ -51,8 +51,8 @@ if [ ! -e ca.pem ] || [ ! -e ca.key ]; then
         -addext "keyUsage=critical,keyCertSign,cRLSign"
 fi
 
-# A new pair is made aside and moved into place, key first: a gateway that watches the files never
-# meets half a pair for long.
+# The new pair is created elsewhere and moved into place, key first, so a gateway that watches the files
+# reads a mismatched pair for a moment at most.
 openssl ecparam -name prime256v1 -genkey -noout -out "$scratch/leaf.key"
 openssl req -new -key "$scratch/leaf.key" -subj "/CN=Vestibule development" -out "$scratch/leaf.csr"
 cat >"$scratch/extensions" <<EXTENSIONS
@@ -61,7 +61,7 @@ keyUsage = critical,digitalSignature
 extendedKeyUsage = serverAuth
 subjectAltName = ${names#,}
 EXTENSIONS
-# Clients refuse certificates that run for more than 825 days.
+# Clients refuse certificates that are valid for more than 825 days.
 openssl x509 -req -in "$scratch/leaf.csr" -CA ca.pem -CAkey ca.key -sha256 -days 800 \
     -set_serial "0x$(openssl rand -hex 16)" -extfile "$scratch/extensions" \
     -out "$scratch/leaf.pem" 2>"$scratch/said" || { cat "$scratch/said" >&2; exit 1; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts axe-core, which looks for barriers on web pages, where the browser tests find it, unless it is
-# there: target/axe. It is Mozilla-licensed (MPL-2.0) and no part of the product.
+# Installs axe-core, an accessibility checker, in target/axe for the browser tests. Does nothing if it is
+# already there. axe-core is licensed under the MPL-2.0 and is not part of the product.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=4.14.1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds Vestibule and runs its demo: a sample app behind the gate. Installs what the build needs
-# first, where apt-get is at hand and something is missing. Arguments go to `vestibule demo`.
+# Builds Vestibule and runs its demo: a sample app behind the gateway. Installs missing build tools with
+# apt-get. Passes its arguments to `vestibule demo`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/install.sh

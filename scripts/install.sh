@@ -1,14 +1,14 @@
-# Sourced by the other scripts: installs Debian packages that are missing, where that is possible.
+# Sourced by the other scripts: installs missing Debian packages, if apt-get is available.
 #
-#   need COMMAND PACKAGE     remembers PACKAGE when COMMAND is not there
-#   install_needed           installs what was remembered
+#   need COMMAND PACKAGE     notes PACKAGE if COMMAND is missing
+#   install_needed           installs the noted packages
 needed_packages=()
 
 need() {
     command -v "$1" >/dev/null 2>&1 || needed_packages+=("$2")
 }
 
-# What the crates with C in them are built with.
+# Tools that build the crates with C code.
 need_to_build() {
     need gcc gcc
     need cmake cmake

@@ -1,8 +1,8 @@
-"""How long the owner of an account takes to sign in while others guess at its password.
+"""Measures how long the owner of an account takes to sign in while strangers guess at its password.
 
-Called by benches/owner.sh: PORT HOST NAME PASSWORD GUESSES ADDRESSES. A trusted proxy on loopback names
-the addresses. The guessers are processes of their own, each with an open connection; the owner's
-browser is one that the account knows. Every sign-in is a password and a recovery code, so two hashes.
+Called by benches/owner.sh: PORT HOST NAME PASSWORD GUESSES ADDRESSES. The addresses come from a trusted
+proxy on loopback. Each attacker is a process with an open connection. The owner uses a known browser. Each
+sign-in takes a password and a recovery code, so two hashes.
 """
 
 import base64
@@ -153,7 +153,7 @@ def main():
     for one in guessers:
         one.join()
         if one.exitcode:
-            sys.exit("the flood broke off")
+            sys.exit("the flood stopped early")
     seconds = time.perf_counter() - begun
     print(f"flood: {answered.value} guesses from {ADDRESSES} addresses in {seconds:.1f} s, "
           f"{put_off.value} of them put off unseen")
