@@ -1,3 +1,5 @@
+//! Tests of the bounds on requests in hand.
+
 use super::*;
 
 fn client(text: &str) -> ClientIp {

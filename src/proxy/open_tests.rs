@@ -1,3 +1,5 @@
+//! Tests of the bounds on open connections.
+
 use std::time::Duration;
 
 use super::super::load::Loads;
