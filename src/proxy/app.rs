@@ -9,13 +9,13 @@ use http::{HeaderName, Method};
 use metrics::{Counter, counter};
 use tokio::task::JoinSet;
 
-use super::capacity::Capacity;
+use super::admit::front::Doors;
+use super::client::capacity::Capacity;
+use super::client::load::Places;
 use super::counts::RuleCounts;
-use super::front::Doors;
-use super::load::Places;
-use super::own_name::OwnName;
+use super::rewrite::own_name::OwnName;
 use super::settings::{AnswerSettings, AppSettings, HostPattern, takes};
-use super::upstream::{BadUpstream, Upstream};
+use super::upstream::pool::{BadUpstream, Upstream};
 use crate::auth::app_sign_in::AppPolicy;
 use crate::gate::dialect::Dialect;
 use crate::gate::machine::TokenRule;

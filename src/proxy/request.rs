@@ -1,7 +1,7 @@
 //! What is remembered of a request from one of Pingora's phases to the next.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
@@ -9,53 +9,17 @@ use http::HeaderValue;
 use pingora_core::protocols::SocketDigest;
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 
-use super::connection::Connection;
-use super::credentials::LeftOut;
-use super::handshake::ReadGate;
-use super::in_hand::InHand;
-use super::site::Site;
-use super::tunnel::Tunnel;
-use super::vet::Marks;
-use crate::base::address::ClientIp;
+use super::admit::site::Site;
+use super::admit::vet::Marks;
+use super::client::connection::Connection;
+use super::client::in_hand::InHand;
+use super::client::origin::Origin;
+use super::rewrite::left_out::LeftOut;
+use super::upstream::handshake::ReadGate;
+use super::upstream::tunnel::Tunnel;
 use crate::base::id::RequestId;
-use crate::base::random::{NoRandomness, Random, bytes};
 use crate::gate::admission::{Admission, Visitor};
 use crate::gate::policy::{Outcome, Ruling};
-
-/// Ids of requests: unique over nodes and restarts, at the price of an increment each.
-#[derive(Debug)]
-pub(super) struct RequestIds {
-    node: [u8; 4],
-    next: AtomicU64,
-}
-
-impl RequestIds {
-    pub(super) fn new(random: &dyn Random) -> Result<Self, NoRandomness> {
-        let start: [u8; 4] = bytes(random)?;
-        Ok(Self {
-            node: bytes(random)?,
-            next: AtomicU64::new(u64::from(u32::from_be_bytes(start)) << 24),
-        })
-    }
-
-    pub(super) fn next(&self) -> RequestId {
-        RequestId::from_parts(self.node, self.next.fetch_add(1, Ordering::Relaxed))
-    }
-}
-
-/// Where a request came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Origin {
-    pub(super) client: ClientIp,
-    pub(super) https: bool,
-}
-
-impl Origin {
-    /// The scheme the browser used.
-    pub(super) fn scheme(self) -> &'static str {
-        if self.https { "https" } else { "http" }
-    }
-}
 
 /// How far the app has been sent a request.
 #[derive(Clone, Copy, Debug, Default)]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
-pub use super::answers::{AnswerSettings, Preflight};
-pub use super::hygiene::stripped;
+pub use super::respond::answers::{AnswerSettings, Preflight};
+pub use super::rewrite::hygiene::stripped;
 use crate::auth::app_sign_in::AppPolicy;
 use crate::gate::admission::{Admission, Visitor};
 use crate::gate::dialect::Dialect;

@@ -1,0 +1,113 @@
+//! Where a request comes from and which app it is for.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Method, StatusCode, Version, header};
+use pingora_proxy::Session;
+
+use super::site::{NoSite, Site};
+use super::vet;
+use super::way::{Way, refuse};
+use crate::proxy::client::connection::Connection;
+use crate::proxy::client::load::ClientLoad;
+use crate::proxy::client::origin::Origin;
+use crate::proxy::client::sender::{Front, sender};
+use crate::proxy::gateway::Gateway;
+use crate::proxy::request::RequestState;
+use crate::proxy::respond::refused::Refused;
+use crate::proxy::settings::ListenerKind;
+
+impl Gateway {
+    /// Where a request comes from and what it is for: everything that can be refused without
+    /// looking anybody up.
+    pub(in crate::proxy) fn vet<'a>(
+        &self,
+        session: &'a Session,
+        state: &mut RequestState,
+    ) -> Result<(Arc<Site>, Option<&'a HeaderValue>), Way> {
+        let request = session.req_header();
+        let connection = state.connection.as_ref().ok_or_else(|| {
+            refuse(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                "The gateway lost track of this connection.",
+            )
+        })?;
+        let (peer, kind) = (connection.peer, connection.kind);
+        let sender = sender(peer, kind, &request.headers, &self.trusted);
+        if let Some(doubt) = sender.doubt {
+            self.doubts.tell(doubt, peer.ip(), state.started);
+        }
+        let origin = Origin { client: sender.client, https: sender.https };
+        let front = sender.front.as_ref();
+        state.origin = Some(origin);
+        let heads = match vet::vet(session.as_downstream(), connection.line.is_bad()) {
+            Ok(heads) => heads,
+            Err(why) => {
+                // Whose clients are answered so; nothing of it is forwarded.
+                let named = request.headers.get(header::HOST).map(HeaderValue::to_str);
+                let host = match named {
+                    Some(host) => host.ok(),
+                    None => request.uri.authority().map(http::uri::Authority::as_str),
+                };
+                state.site = host.and_then(|host| {
+                    let load = self.load_of(connection, origin);
+                    Site::find(&self.apps.load(), host, origin, front, load).ok().map(Arc::new)
+                });
+                return Err(why.into());
+            }
+        };
+        state.marks = heads.marks;
+        // A WebSocket handshake (RFC 6455 §4.1) is one in HTTP/1.1 only.
+        state.marks.websocket &= request.version == Version::HTTP_11;
+        let authority = request.uri.authority().map(http::uri::Authority::as_str);
+        // It is asked of a proxy, and its host is none of ours.
+        if request.method == Method::CONNECT {
+            return Err(Refused::method(&request.method).into());
+        }
+        let generation = self.apps.generation();
+        let last = heads
+            .only_host(authority)
+            .and_then(|h| connection.last_site(generation, h, origin, front));
+        let site = match last {
+            Some(site) => site,
+            None => self.find_site(connection, heads.host(authority)?, origin, front)?,
+        };
+        state.site = Some(Arc::clone(&site));
+        if kind == ListenerKind::Redirect {
+            return Err(refuse(
+                StatusCode::FORBIDDEN,
+                "https_required",
+                "Use https. Nothing was forwarded.",
+            ));
+        }
+        Ok((site, heads.only_cookie()))
+    }
+
+    /// The load of the client, which may not be that of the socket's peer.
+    fn load_of(&self, connection: &Connection, origin: Origin) -> Arc<ClientLoad> {
+        if origin.client.network() == connection.load.network() {
+            return Arc::clone(&connection.load);
+        }
+        self.loads.of(origin.client)
+    }
+
+    fn find_site(
+        &self,
+        connection: &Connection,
+        host: &str,
+        origin: Origin,
+        front: Option<&Front<'_>>,
+    ) -> Result<Arc<Site>, Way> {
+        let load = self.load_of(connection, origin);
+        let found = connection.find_site(&self.apps.load(), host, origin, front, load);
+        found.map_err(|none| match none {
+            NoSite::Malformed(why) => why.into(),
+            NoSite::Unknown => refuse(
+                StatusCode::MISDIRECTED_REQUEST,
+                "misdirected",
+                "No app is served under this host name.",
+            ),
+        })
+    }
+}

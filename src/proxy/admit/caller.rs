@@ -1,0 +1,31 @@
+//! The client of a request as the audit log records it.
+
+use http::header::{HeaderMap, USER_AGENT};
+
+use crate::auth::audit::Caller;
+use crate::auth::browser::KnownBrowser;
+use crate::auth::session::Device;
+use crate::proxy::gateway::Gateway;
+use crate::proxy::request::RequestState;
+use crate::web::cookies;
+
+/// Most characters of a `User-Agent` that are kept.
+const USER_AGENT_MAX: usize = 256;
+
+/// Who asks, for the audit trail.
+pub(in crate::proxy) fn caller(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    state: &RequestState,
+) -> Option<Caller> {
+    let agent = headers.get(USER_AGENT).map(|v| String::from_utf8_lossy(v.as_bytes()));
+    Some(Caller {
+        device: Device {
+            address: state.origin?.client,
+            user_agent: agent.unwrap_or_default().chars().take(USER_AGENT_MAX).collect(),
+        },
+        browser: cookies::device(headers).and_then(|t| KnownBrowser::parse(t, &gateway.keys)),
+        reference: state.id,
+        host: state.site.as_ref().map(|site| site.host().to_owned()),
+    })
+}

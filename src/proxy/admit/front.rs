@@ -1,0 +1,172 @@
+//! The addresses under which people use an app: the origin that the browser asked for, and what links
+//! to our pages start with.
+
+use super::vet;
+use crate::proxy::client::sender::Front;
+use crate::web::origin::WebOrigin;
+
+/// What is known of the way to the gateway, whoever asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::proxy) struct Doors {
+    /// `public_url`, where it is set.
+    pub(in crate::proxy) public: Option<WebOrigin>,
+    /// The port of the first listener that speaks https.
+    pub(in crate::proxy) https_port: Option<u16>,
+}
+
+/// What a trusted proxy says of the front, kept to be compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::proxy) struct KnownFront {
+    scheme: bool,
+    host: Option<String>,
+    port: Option<u16>,
+}
+
+impl KnownFront {
+    pub(in crate::proxy) fn of(front: &Front<'_>) -> Self {
+        let host = front.host.as_deref().map(str::to_owned);
+        Self { scheme: front.scheme, host, port: front.port }
+    }
+
+    pub(in crate::proxy) fn is(&self, front: &Front<'_>) -> bool {
+        (self.scheme, self.host.as_deref(), self.port)
+            == (front.scheme, front.host.as_deref(), front.port)
+    }
+}
+
+/// A host name and its port, where that is written.
+#[derive(Clone, Debug)]
+struct Written {
+    name: String,
+    port: Option<u16>,
+}
+
+impl Written {
+    /// Of a host as it stands in a header; nothing where it is none.
+    fn of(host: &str) -> Option<Self> {
+        let name = vet::host_name(host).ok()?;
+        let port = host.get(name.len()..)?.strip_prefix(':').and_then(|port| port.parse().ok());
+        Some(Self { name, port })
+    }
+}
+
+/// How one app is asked for.
+pub(in crate::proxy) struct Asked<'a> {
+    /// `Host`, which is known to be a name.
+    pub(in crate::proxy) host: &'a str,
+    /// The browser spoke https.
+    pub(in crate::proxy) https: bool,
+    /// The front, where a trusted proxy tells of one.
+    pub(in crate::proxy) front: Option<&'a Front<'a>>,
+}
+
+impl Asked<'_> {
+    /// The host by `X-Forwarded-Host`, where it is one of this app.
+    fn fronted(&self, is_of_app: impl Fn(&str) -> bool) -> Option<Written> {
+        let written = Written::of(self.front?.host.as_deref()?)?;
+        is_of_app(&written.name).then_some(written)
+    }
+
+    /// The origin that the browser asked for, and what links start with.
+    pub(in crate::proxy) fn origins(
+        &self,
+        doors: &Doors,
+        is_of_app: impl Fn(&str) -> bool,
+    ) -> (WebOrigin, WebOrigin) {
+        let host = Written::of(self.host);
+        let fronted = self.fronted(is_of_app);
+        let named = fronted.as_ref().or(host.as_ref());
+        let name = named.map_or_else(String::new, |named| named.name.clone());
+        // A front that changes `Host` changes its port as well.
+        let own_port = host.filter(|host| host.name == name).and_then(|host| host.port);
+        let said = fronted.and_then(|fronted| fronted.port);
+        let front_port = self.front.and_then(|front| front.port);
+        let page = WebOrigin::new(self.https, &name, said.or(own_port).or(front_port));
+        let https_at = |port| WebOrigin::new(true, &name, port);
+        let behind_front = self.front.is_some_and(|front| front.scheme);
+        let links = if let Some(public) = &doors.public {
+            WebOrigin::new(public.is_https(), &name, public.port())
+        } else if behind_front {
+            let port = said.or(front_port).or(own_port).filter(|_| self.https);
+            https_at(port)
+        } else if self.https {
+            https_at(own_port.or(doors.https_port))
+        } else if doors.https_port.is_none() && page.is_loopback() {
+            page.clone()
+        } else {
+            https_at(doors.https_port)
+        };
+        (page, links)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origins(host: &str, https: bool, front: Option<&Front<'_>>, doors: &Doors) -> [String; 2] {
+        let of_app = |name: &str| name == "gw.test" || name == "other.test";
+        let (page, links) = Asked { host, https, front }.origins(doors, of_app);
+        [page.to_string(), links.to_string()]
+    }
+
+    fn front(host: Option<&str>, port: Option<u16>) -> Front<'_> {
+        Front { scheme: true, host: host.map(Into::into), port }
+    }
+
+    #[test]
+    fn links_carry_the_port_of_the_first_https_listener() {
+        let doors = |port| Doors { public: None, https_port: Some(port) };
+        let links = |host, https, port| origins(host, https, None, &doors(port))[1].clone();
+        assert_eq!(links("gw.test", true, 443), "https://gw.test");
+        assert_eq!(links("gw.test", true, 8443), "https://gw.test:8443");
+        assert_eq!(links("gw.test:9443", true, 8443), "https://gw.test:9443");
+        assert_eq!(links("gw.test:8080", false, 8443), "https://gw.test:8443");
+        assert_eq!(links("GW.test:80", false, 443), "https://gw.test");
+        assert_eq!(links("[::1]:8080", false, 8443), "https://[::1]:8443");
+    }
+
+    #[test]
+    fn without_an_https_listener_this_very_machine_is_asked_as_it_was() {
+        let none = Doors::default();
+        assert_eq!(origins("localhost:8080", false, None, &none)[1], "http://localhost:8080");
+        assert_eq!(origins("gw.test:8080", false, None, &none)[1], "https://gw.test");
+    }
+
+    #[test]
+    fn the_public_url_goes_before_all() {
+        let public = WebOrigin::parse("https://gw.test:444");
+        let doors = Doors { public, https_port: Some(8443) };
+        let said = front(Some("gw.test:9"), Some(10));
+        assert_eq!(origins("gw.test", true, Some(&said), &doors)[1], "https://gw.test:444");
+        assert_eq!(origins("other.test:1", false, None, &doors)[1], "https://other.test:444");
+    }
+
+    #[test]
+    fn behind_a_front_its_words_count() {
+        let doors = Doors { public: None, https_port: Some(8443) };
+        let of = |host, said: &Front<'_>| origins(host, true, Some(said), &doors);
+        let both = |origin: &str| [origin.to_owned(), origin.to_owned()];
+        assert_eq!(of("gw.test", &front(None, None)), both("https://gw.test"));
+        assert_eq!(of("gw.test", &front(None, Some(444))), both("https://gw.test:444"));
+        assert_eq!(of("gw.test:444", &front(None, None)), both("https://gw.test:444"));
+        assert_eq!(
+            of("gw.test:8443", &front(Some("other.test"), None)),
+            both("https://other.test")
+        );
+        assert_eq!(
+            of("gw.test", &front(Some("gw.test:444"), Some(9))),
+            both("https://gw.test:444")
+        );
+        assert_eq!(of("gw.test", &front(Some("evil.example"), None)), both("https://gw.test"));
+        assert_eq!(of("gw.test", &front(Some("a/b"), Some(443))), both("https://gw.test"));
+        // By `Host` the browser tells its own port; links go by the front.
+        let mapped = of("gw.test:8080", &front(None, Some(443)));
+        assert_eq!(mapped, ["https://gw.test:8080", "https://gw.test"]);
+        let plain = Front { scheme: true, host: None, port: Some(80) };
+        assert_eq!(
+            origins("gw.test", false, Some(&plain), &doors),
+            ["http://gw.test", "https://gw.test"]
+        );
+    }
+}

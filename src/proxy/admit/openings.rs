@@ -1,0 +1,44 @@
+//! Where somebody who has just proved a password gets to by that alone.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::Method;
+
+use super::site::Site;
+use crate::auth::token::{PendingToken, PlainToken};
+use crate::base::clock::Clock;
+use crate::gate::admission::Visitor;
+use crate::gate::logins::CachedLogins;
+use crate::gate::policy::{Outcome, Unwatched};
+use crate::web;
+
+/// The rules of one site, as a page of ours asks them.
+pub(in crate::proxy) struct Openings {
+    pub(in crate::proxy) site: Arc<Site>,
+    pub(in crate::proxy) logins: Arc<CachedLogins>,
+    pub(in crate::proxy) clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Openings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Openings")
+    }
+}
+
+#[async_trait]
+impl web::Openings for Openings {
+    async fn opens(&self, login: &PlainToken<PendingToken>, target: &str) -> bool {
+        let app = &self.site.app;
+        let found = self.logins.find(app.name(), login, self.clock.monotonic()).await;
+        let Ok(Some(known)) = found else { return false };
+        let Ok(target) = app.policy.target(target.as_bytes()) else { return false };
+        let asked = self.site.asked(&Method::GET, target.path());
+        let first = app.policy.first(&asked, &mut Unwatched);
+        let visitor = Visitor::Password(known);
+        let (who, clock) = (visitor.who(), &*self.clock);
+        let ruling = app.policy.ruling(first, &asked, who, clock, &mut Unwatched);
+        matches!(ruling.outcome, Outcome::Password | Outcome::Public)
+    }
+}

@@ -1,0 +1,98 @@
+//! How much is done at once: the descriptors of the process, shared out between clients, apps and
+//! everything else that needs one.
+
+use crate::proxy::settings::{AppSettings, ProxySettings};
+
+/// Most client connections by default: beyond, memory is the limit and not descriptors.
+const CONNECTIONS: usize = 10_000;
+/// Most requests that one app is sent at once by default.
+const REQUESTS_PER_APP: usize = 4_000;
+/// Kept connections to apps that nothing goes through.
+const IDLE_UPSTREAM: usize = 256;
+
+/// The shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) struct Capacity {
+    /// Open client connections.
+    pub(in crate::proxy) connections: usize,
+    /// Connections that are closing while others have taken their places.
+    pub(in crate::proxy) closing: usize,
+    /// Idle connections to apps.
+    pub(in crate::proxy) idle_upstream: usize,
+    /// Requests at all apps together: each may need a connection of its own.
+    pub(in crate::proxy) at_apps: usize,
+}
+
+impl Capacity {
+    /// Shares out `descriptors`, and says where the configuration asks for more.
+    pub(in crate::proxy) fn of(descriptors: usize, settings: &ProxySettings) -> Self {
+        let capacity = Self::shared(descriptors, settings.network.max_connections);
+        capacity.compare(&settings.apps);
+        capacity
+    }
+
+    /// `connections` is what the configuration asks for. An eighth stays for stores, files, the admin
+    /// listener and connections that are closing.
+    pub(in crate::proxy) fn shared(descriptors: usize, connections: Option<usize>) -> Self {
+        let eighth = (descriptors / 8).max(32);
+        let idle_upstream = IDLE_UPSTREAM.min(eighth);
+        let rest = descriptors.saturating_sub(eighth.min(4 * 1024) + idle_upstream).max(64);
+        let wanted = connections.unwrap_or_else(|| CONNECTIONS.min(rest / 2));
+        let most = rest - rest / 4;
+        if wanted > most {
+            tracing::warn!(
+                wanted,
+                most,
+                descriptors,
+                "network.max_connections is more than the descriptor limit allows; raise LimitNOFILE"
+            );
+        }
+        let connections = wanted.min(most);
+        let closing = (eighth / 2).min(1024);
+        Self { connections, closing, idle_upstream, at_apps: rest - connections }
+    }
+
+    /// Requests that one of `apps` is sent at once where the configuration does not say.
+    pub(in crate::proxy) fn per_app(self, apps: usize) -> usize {
+        (self.at_apps / apps.max(1)).clamp(8, REQUESTS_PER_APP)
+    }
+
+    /// Says where the configuration asks apps for more at once than there are descriptors.
+    pub(in crate::proxy) fn compare(self, apps: &[AppSettings]) {
+        let asked: usize = apps.iter().filter_map(|app| app.max_requests).sum();
+        if asked > self.at_apps {
+            let most = self.at_apps;
+            tracing::warn!(
+                asked,
+                most,
+                "apps.max_requests add up to more than the descriptor limit allows; raise LimitNOFILE"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_never_add_up_to_more_than_there_is() {
+        for descriptors in [256, 1024, 4096, 65_536, 524_288, 1_048_576] {
+            for wanted in [None, Some(1), Some(100), Some(1_000_000)] {
+                let shares = Capacity::shared(descriptors, wanted);
+                let sum = shares.connections + shares.closing + shares.idle_upstream;
+                let apps = shares.at_apps;
+                assert!(sum + apps <= descriptors, "{descriptors} {wanted:?}: {shares:?}");
+                assert!(shares.connections > 0 && apps >= 32, "{descriptors}: {shares:?}");
+                assert!(3 * shares.per_app(3) <= apps.max(24), "{descriptors}: {shares:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn plenty_of_descriptors_is_not_plenty_of_memory() {
+        let shares = Capacity::shared(524_288, None);
+        assert_eq!((shares.connections, shares.per_app(1)), (CONNECTIONS, REQUESTS_PER_APP));
+        assert_eq!(Capacity::shared(524_288, Some(50_000)).connections, 50_000);
+    }
+}

@@ -1,0 +1,19 @@
+//! Connections of clients: listeners, TLS, limits, deadlines, and the address and scheme of a client.
+
+pub(in crate::proxy) mod capacity;
+pub(in crate::proxy) mod connection;
+pub(in crate::proxy) mod doubts;
+pub(in crate::proxy) mod forwarded;
+pub(in crate::proxy) mod gather;
+pub(in crate::proxy) mod in_hand;
+pub(in crate::proxy) mod linger;
+pub(in crate::proxy) mod listen;
+pub(in crate::proxy) mod load;
+pub(in crate::proxy) mod open;
+pub(in crate::proxy) mod origin;
+pub(in crate::proxy) mod quiet;
+pub(in crate::proxy) mod request_line;
+pub(in crate::proxy) mod sender;
+pub(in crate::proxy) mod socket;
+pub(in crate::proxy) mod tls;
+pub(in crate::proxy) mod usage;

@@ -1,0 +1,272 @@
+//! Open connections: counted in all and by address. Where there are too many, idle ones make room,
+//! those of the busiest address first, so that a newcomer gets in.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use metrics::{Counter, Gauge, counter, gauge};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::capacity::Capacity;
+use super::connection::Connection;
+use crate::base::address::ClientNetwork;
+
+/// Of all places, so many parts are made free at once: looking for idle connections costs a look at
+/// each.
+const PARTS: usize = 64;
+/// After a search in vain, for so many milliseconds there is no other.
+const PAUSE: u64 = 50;
+
+/// The limits of what is open.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::proxy) struct Most {
+    all: usize,
+    closing: usize,
+    per_address: usize,
+}
+
+/// All open connections.
+#[derive(Debug)]
+pub(in crate::proxy) struct Open {
+    most: Most,
+    /// Also those that are closing.
+    all: AtomicUsize,
+    crowd: Mutex<Crowd>,
+    gone: Notify,
+    counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Crowd {
+    by_address: HashMap<ClientNetwork, Group>,
+    size: usize,
+    next: u64,
+    /// When, in milliseconds.
+    searched_in_vain: Option<u64>,
+}
+
+/// The connections of one address, by number.
+#[derive(Debug, Default)]
+struct Group {
+    members: HashMap<u64, Arc<Connection>>,
+    trusted: bool,
+}
+
+/// Made once, so that counting costs no look-up.
+struct Counts {
+    open: Gauge,
+    shed: [Counter; 2],
+    refused: [Counter; 2],
+}
+
+impl std::fmt::Debug for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Counts")
+    }
+}
+
+impl Group {
+    /// Numbers of idle connections in the order in which they go: strangers' first, then the one
+    /// that was not used for the longest.
+    fn idle(&self) -> VecDeque<u64> {
+        let idle = self.members.iter().filter(|(_, one)| one.usage.is_idle());
+        let mut idle: Vec<_> = idle
+            .map(|(number, one)| (!one.usage.is_strange(), one.usage.last(), *number))
+            .collect();
+        idle.sort_unstable();
+        idle.into_iter().map(|(_, _, number)| number).collect()
+    }
+
+    /// The oldest connection that nobody who is signed in has used.
+    fn strangers_oldest(&self) -> Option<u64> {
+        let strange = self.members.iter().filter(|(_, one)| one.usage.is_strange());
+        strange.min_by_key(|(number, one)| (one.usage.last(), **number)).map(|(number, _)| *number)
+    }
+}
+
+impl Crowd {
+    fn count(&self, address: ClientNetwork) -> usize {
+        self.by_address.get(&address).map_or(0, |group| group.members.len())
+    }
+
+    fn add(&mut self, address: ClientNetwork, trusted: bool, connection: &Arc<Connection>) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        let group = self.by_address.entry(address).or_default();
+        group.trusted = trusted;
+        group.members.insert(number, Arc::clone(connection));
+        self.size += 1;
+        number
+    }
+
+    /// Strikes a connection out.
+    fn remove(&mut self, address: ClientNetwork, number: u64) -> Option<Arc<Connection>> {
+        let group = self.by_address.get_mut(&address)?;
+        let removed = group.members.remove(&number)?;
+        if group.members.is_empty() {
+            self.by_address.remove(&address);
+        }
+        self.size -= 1;
+        Some(removed)
+    }
+
+    fn shed(&mut self, address: ClientNetwork, number: u64) -> usize {
+        let shed = self.remove(address, number);
+        shed.map_or(0, |connection| {
+            connection.close();
+            1
+        })
+    }
+
+    /// Ends the first idle connection of an address.
+    fn shed_of(&mut self, address: ClientNetwork) -> usize {
+        let first = self.by_address.get(&address).and_then(|group| group.idle().pop_front());
+        first.map_or(0, |number| self.shed(address, number))
+    }
+
+    /// Ends up to `wanted` idle connections, always one of the address that has the most by then.
+    /// Those of trusted proxies are ended last.
+    fn shed_idle(&mut self, wanted: usize) -> usize {
+        let groups = self.by_address.iter();
+        let mut groups: BinaryHeap<_> = groups
+            .map(|(address, group)| {
+                (!group.trusted, group.members.len(), Reverse(*address), group.idle())
+            })
+            .filter(|(.., idle)| !idle.is_empty())
+            .collect();
+        let mut shed = 0;
+        while shed < wanted
+            && let Some((strange, count, address, mut idle)) = groups.pop()
+        {
+            let Some(number) = idle.pop_front() else { continue };
+            shed += self.shed(address.0, number);
+            if !idle.is_empty() {
+                groups.push((strange, count - 1, address, idle));
+            }
+        }
+        shed
+    }
+
+    /// Ends a connection that is in use, but by nobody who is signed in, of the address that has the
+    /// most of all, if those are more than the newcomer's.
+    fn shed_strange(&mut self, newcomer: ClientNetwork) -> usize {
+        let theirs = self.count(newcomer) + 1;
+        let groups = self.by_address.iter().filter(|(_, group)| !group.trusted);
+        let found = groups
+            .filter(|(_, group)| group.members.len() > theirs)
+            .filter_map(|(address, group)| {
+                Some((group.members.len(), *address, group.strangers_oldest()?))
+            })
+            .max();
+        found.map_or(0, |(_, address, number)| self.shed(address, number))
+    }
+
+    /// Makes room for a newcomer that was accepted at `now`.
+    fn make_room(&mut self, newcomer: ClientNetwork, wanted: usize, now: u64) -> usize {
+        if self.searched_in_vain.is_some_and(|at| now.saturating_sub(at) < PAUSE) {
+            return 0;
+        }
+        let shed = match self.shed_idle(wanted) {
+            0 => self.shed_strange(newcomer),
+            shed => shed,
+        };
+        self.searched_in_vain = (shed == 0).then_some(now);
+        shed
+    }
+}
+
+impl Open {
+    pub(in crate::proxy) fn new(capacity: Capacity, per_address: usize) -> Arc<Self> {
+        let all = capacity.connections;
+        let both = |name: &'static str| {
+            [counter!(name, "limit" => "address"), counter!(name, "limit" => "all")]
+        };
+        Arc::new(Self {
+            most: Most { all, closing: capacity.closing, per_address },
+            all: AtomicUsize::new(0),
+            crowd: Mutex::default(),
+            gone: Notify::new(),
+            counts: Counts {
+                open: gauge!("vestibule_connections"),
+                shed: both("vestibule_connections_shed_total"),
+                refused: both("vestibule_connections_refused_total"),
+            },
+        })
+    }
+
+    /// Takes a connection up, or refuses it. Those of trusted proxies are not counted by address.
+    pub(in crate::proxy) fn enter(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        trusted: bool,
+    ) -> Option<Entered> {
+        let address = connection.load.network();
+        let ([shed_there, shed_anywhere], [too_many_there, too_many]) =
+            (&self.counts.shed, &self.counts.refused);
+        let mut crowd = self.crowd.lock();
+        if !trusted && crowd.count(address) >= self.most.per_address {
+            let shed = crowd.shed_of(address);
+            shed_there.increment(u64::try_from(shed).unwrap_or(0));
+            if shed == 0 {
+                too_many_there.increment(1);
+                return None;
+            }
+        }
+        if crowd.size >= self.most.all {
+            let shed =
+                crowd.make_room(address, (self.most.all / PARTS).max(1), connection.usage.last());
+            shed_anywhere.increment(u64::try_from(shed).unwrap_or(0));
+        }
+        let closing = self.all.load(Ordering::Acquire).saturating_sub(crowd.size);
+        if crowd.size >= self.most.all || closing > self.most.closing {
+            too_many.increment(1);
+            return None;
+        }
+        let number = crowd.add(address, trusted, connection);
+        self.counts.open.increment(1);
+        self.all.fetch_add(1, Ordering::AcqRel);
+        Some(Entered { open: Arc::clone(self), address, number })
+    }
+
+    /// Makes room where the system has none left.
+    pub(in crate::proxy) fn out_of_descriptors(&self) {
+        let shed = self.crowd.lock().shed_idle((self.most.all / PARTS).max(1));
+        let [_, shed_anywhere] = &self.counts.shed;
+        shed_anywhere.increment(u64::try_from(shed).unwrap_or(0));
+    }
+
+    /// Waits until nobody is connected.
+    pub(in crate::proxy) async fn empty(&self) {
+        loop {
+            let gone = self.gone.notified();
+            if self.all.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            gone.await;
+        }
+    }
+}
+
+/// A connection's place, given back when it goes.
+pub(in crate::proxy) struct Entered {
+    open: Arc<Open>,
+    address: ClientNetwork,
+    number: u64,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let gone = self.open.crowd.lock().remove(self.address, self.number);
+        drop(gone);
+        self.open.counts.open.decrement(1);
+        self.open.all.fetch_sub(1, Ordering::AcqRel);
+        self.open.gone.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+#[path = "open_tests.rs"]
+mod tests;

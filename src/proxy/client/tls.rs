@@ -1,0 +1,216 @@
+//! Certificates: chosen by SNI, read again when their files change.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, version};
+use x509_parser::extensions::GeneralName;
+use x509_parser::parse_x509_certificate;
+
+use crate::base::clock::Timestamp;
+use crate::proxy::settings::CertificateFiles;
+
+/// How often the files are looked at.
+const WATCH: Duration = Duration::from_secs(5);
+
+/// A certificate that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate {path} cannot be used: {reason}")]
+pub struct BadCertificate {
+    path: String,
+    reason: String,
+}
+
+/// Which files, and as what they were seen.
+type Stamps = (Arc<Vec<CertificateFiles>>, Vec<Option<(SystemTime, u64)>>);
+type ByName = HashMap<String, Arc<CertifiedKey>>;
+
+#[derive(Debug, Default)]
+struct Loaded {
+    by_name: ByName,
+    first: Option<Arc<CertifiedKey>>,
+}
+
+/// The certificates in force.
+pub(in crate::proxy) struct Certificates {
+    files: ArcSwap<Vec<CertificateFiles>>,
+    loaded: ArcSwap<Loaded>,
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificates").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+fn read(files: &CertificateFiles) -> Result<CertifiedKey, BadCertificate> {
+    let bad =
+        |path: &Path, reason: String| BadCertificate { path: path.display().to_string(), reason };
+    let chain = CertificateDer::pem_file_iter(&files.cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|e| bad(&files.cert, e.to_string()))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&files.key).map_err(|e| bad(&files.key, e.to_string()))?;
+    let signer = any_supported_type(&key).map_err(|e| bad(&files.key, e.to_string()))?;
+    let certified = CertifiedKey::new(chain, signer);
+    certified.keys_match().map_err(|e| bad(&files.cert, e.to_string()))?;
+    Ok(certified)
+}
+
+/// The DNS names and addresses a certificate is for, in lower case.
+fn names(certified: &CertifiedKey) -> Vec<String> {
+    let Some(leaf) = certified.cert.first() else { return Vec::new() };
+    let Ok((_, parsed)) = parse_x509_certificate(leaf) else { return Vec::new() };
+    let Ok(Some(extension)) = parsed.subject_alternative_name() else { return Vec::new() };
+    extension
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| {
+            if let GeneralName::DNSName(dns) = name { Some(dns.to_ascii_lowercase()) } else { None }
+        })
+        .collect()
+}
+
+fn load(files: &[CertificateFiles]) -> Result<Loaded, BadCertificate> {
+    let mut loaded = Loaded::default();
+    for pair in files {
+        let certified = Arc::new(read(pair)?);
+        for name in names(&certified) {
+            loaded.by_name.entry(name).or_insert_with(|| Arc::clone(&certified));
+        }
+        loaded.first.get_or_insert(certified);
+    }
+    Ok(loaded)
+}
+
+/// Which certificates are expired at `now` or not valid yet, a sentence each. Those that cannot be
+/// read are told of elsewhere.
+pub fn out_of_date(files: &[CertificateFiles], now: Timestamp) -> Vec<String> {
+    let chains = files.iter().filter_map(|files| {
+        let chain = CertificateDer::pem_file_iter(&files.cert).ok()?;
+        Some((&files.cert, chain.filter_map(Result::ok).collect::<Vec<_>>()))
+    });
+    let each = chains.flat_map(|(path, chain)| {
+        chain.into_iter().enumerate().map(move |(place, certificate)| (path, place, certificate))
+    });
+    each.filter_map(|(path, place, certificate)| {
+        let wrong = dates(&certificate, now)?;
+        let which = if place == 0 { String::new() } else { format!(" (number {})", place + 1) };
+        Some(format!("the certificate in {}{which} {wrong}", path.display()))
+    })
+    .collect()
+}
+
+fn dates(certificate: &CertificateDer<'_>, now: Timestamp) -> Option<String> {
+    let (_, parsed) = parse_x509_certificate(certificate).ok()?;
+    let moment = |seconds: i64| {
+        Timestamp::from_millis(u64::try_from(seconds).unwrap_or(0).saturating_mul(1000))
+    };
+    let (from, until) = (
+        moment(parsed.validity().not_before.timestamp()),
+        moment(parsed.validity().not_after.timestamp()),
+    );
+    if now > until {
+        return Some(format!("is expired since {}: browsers refuse it", until.rfc3339()));
+    }
+    (now < from).then(|| format!("is not valid before {}: browsers refuse it", from.rfc3339()))
+}
+
+impl Certificates {
+    /// Reads all files.
+    pub(in crate::proxy) fn load(files: &[CertificateFiles]) -> Result<Arc<Self>, BadCertificate> {
+        let loaded = ArcSwap::from_pointee(load(files)?);
+        Ok(Arc::new(Self { files: ArcSwap::from_pointee(files.to_vec()), loaded }))
+    }
+
+    /// Reads other files in their place, which the value returned puts in force. When one of them
+    /// cannot be used, nothing changes.
+    pub(in crate::proxy) fn replacement(
+        self: &Arc<Self>,
+        files: &[CertificateFiles],
+    ) -> Result<impl FnOnce() + use<>, BadCertificate> {
+        let (loaded, files) = (Arc::new(load(files)?), Arc::new(files.to_vec()));
+        let this = Arc::clone(self);
+        Ok(move || {
+            // Should the watch put the former ones back at this very moment, it finds other files
+            // at its next look and reads these.
+            this.files.store(files);
+            this.loaded.store(loaded);
+        })
+    }
+
+    /// A TLS configuration that asks for these certificates at each handshake.
+    pub(in crate::proxy) fn server_config(
+        self: &Arc<Self>,
+    ) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Self>::clone(self);
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.ticketer = rustls::crypto::ring::Ticketer::new()?;
+        Ok(Arc::new(config))
+    }
+
+    fn stamps(&self) -> Stamps {
+        let stamp = |path: &Path| -> io::Result<(SystemTime, u64)> {
+            let meta = fs::metadata(path)?;
+            Ok((meta.modified()?, meta.len()))
+        };
+        let files = self.files.load_full();
+        let stamps = files.iter().flat_map(|f| [stamp(&f.cert).ok(), stamp(&f.key).ok()]).collect();
+        (files, stamps)
+    }
+
+    /// Looks at the files for ever and takes up what changed. A pair that does not load leaves the
+    /// old one in force.
+    pub(in crate::proxy) async fn watch(self: Arc<Self>) {
+        let mut seen = self.stamps();
+        let mut ticks = tokio::time::interval(WATCH);
+        loop {
+            ticks.tick().await;
+            let now = self.stamps();
+            if now == seen {
+                continue;
+            }
+            match load(&now.0) {
+                Ok(loaded) => {
+                    self.loaded.store(Arc::new(loaded));
+                    tracing::info!("the certificates were read again");
+                    seen = now;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the changed certificates are not taken up");
+                    seen = now;
+                }
+            }
+        }
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let loaded = self.loaded.load();
+        let Some(name) = hello.server_name() else { return loaded.first.clone() };
+        let name = name.to_ascii_lowercase();
+        let wildcard = || {
+            let (_, parent) = name.split_once('.')?;
+            loaded.by_name.get(&format!("*.{parent}"))
+        };
+        loaded.by_name.get(&name).or_else(wildcard).cloned().or_else(|| loaded.first.clone())
+    }
+}

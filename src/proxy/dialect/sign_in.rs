@@ -1,0 +1,456 @@
+//! An app's own sign-in, as its pages, scripts and toolkits send it: the app checks the password,
+//! its answer is held, and goes out once our second factor is proved in the app's own words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, SET_COOKIE};
+use http::{Response, StatusCode};
+use pingora_error::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+
+use crate::auth::app_sign_in::{AppPolicy, Relayed};
+use crate::auth::audit::{Caller, Ended};
+use crate::auth::login::{
+    AppAttempt, AppRef, ByApp, GoneOn, LoginError, Owed, SecondFactor, SignedIn, TypedCode,
+};
+use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
+use crate::base::secret::Secret;
+use crate::gate::dialect::{Dialect, MOST_BYTES, READ_TIME, SignInForm};
+use crate::proxy::admit::caller::caller;
+use crate::proxy::admit::site::Site;
+use crate::proxy::gateway::Gateway;
+use crate::proxy::request::RequestState;
+use crate::proxy::respond::bridge::{self, Form};
+use crate::proxy::respond::refused::Refused;
+use crate::proxy::rewrite::forward;
+use crate::proxy::rewrite::slim;
+use crate::proxy::upstream::pool::or_internal;
+use crate::web::cookies;
+use crate::web::origin::Source;
+use crate::web::refusal::{Refusal, Told};
+
+/// Time for a client's second request, with the code.
+const SECOND_REQUEST_WITHIN: Duration = Duration::from_mins(2);
+
+/// What is answered.
+enum Said {
+    /// What the app said.
+    App(Relayed),
+    /// What the app said, with our session.
+    In(Relayed, Box<SignedIn>),
+    /// A sentence of ours, as JSON.
+    Ours(StatusCode, &'static str, String, Option<Duration>),
+    /// That a code is wanted, in the app's own words; the login that waits for it.
+    CodeWanted(PlainToken<PendingToken>),
+}
+
+fn ours(status: StatusCode, code: &'static str, sentence: impl Into<String>) -> Said {
+    Said::Ours(status, code, sentence.into(), None)
+}
+
+/// One sign-in on its way.
+struct Attempt<'a> {
+    gateway: &'a Gateway,
+    site: &'a Site,
+    caller: Caller,
+}
+
+impl Gateway {
+    /// Answers a sign-in of an app that checks passwords itself.
+    pub(in crate::proxy) async fn sign_in_by_app(
+        &self,
+        session: &mut Session,
+        state: &mut RequestState,
+        policy: AppPolicy,
+    ) -> Result<()> {
+        let site = state.site.clone().ok_or_else(forward::no_admission)?;
+        let dialect = site.app.dialect.clone().ok_or_else(forward::no_admission)?;
+        slim::down(session);
+        let headers = session.req_header().headers.clone();
+        let caller = caller(self, &headers, state).ok_or_else(forward::no_admission)?;
+        let attempt = Attempt { gateway: self, site: &site, caller };
+        let said = if from_elsewhere(&headers, &site) && !site.app.answers.lets_read(&headers) {
+            ours(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "This was sent from another site, so nothing was done.",
+            )
+        } else {
+            match bridge::read_form(session, MOST_BYTES, READ_TIME).await? {
+                Form::TooLarge => {
+                    session.set_keepalive(None);
+                    ours(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "No sign-in is that long.")
+                }
+                Form::TooSlow => {
+                    session.set_keepalive(None);
+                    ours(
+                        StatusCode::REQUEST_TIMEOUT,
+                        "too_slow",
+                        "The sign-in took too long to arrive.",
+                    )
+                }
+                Form::Read(body) => {
+                    let body = zeroize::Zeroizing::new(body);
+                    let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
+                    match dialect.sign_in.read(kind, &body) {
+                        Err(why) => ours(StatusCode::BAD_REQUEST, "bad_request", why.to_string()),
+                        Ok(form) => match attempt.run(policy, form, &headers).await {
+                            Ok(said) => said,
+                            Err(error) => return failed(self, session, state, &error).await,
+                        },
+                    }
+                }
+            }
+        };
+        if let Said::In(..) = said {
+            attempt.end_former(&headers).await;
+        }
+        self.answer_sign_in(session, state, (&site, &dialect, &headers), said).await
+    }
+
+    /// Writes the answer. A login that it leaves waiting ends by itself.
+    async fn answer_sign_in(
+        &self,
+        session: &mut Session,
+        state: &mut RequestState,
+        (site, dialect, headers): (&Site, &Dialect, &HeaderMap),
+        said: Said,
+    ) -> Result<()> {
+        state.refusal = match &said {
+            Said::In(..) => None,
+            Said::Ours(_, code, ..) => Some(code),
+            Said::App(_) => Some("sign_in_refused"),
+            Said::CodeWanted(_) => Some("code_wanted"),
+        };
+        if let Said::CodeWanted(token) = &said {
+            self.end_unless_finished(*token.hashed());
+        }
+        let signed_in = matches!(said, Said::In(..));
+        let within = self.second_request_within();
+        let mut response = response(said, within, site, dialect, state, session)?;
+        if signed_in && cookies::pending(headers).is_ok_and(|login| login.is_some()) {
+            response
+                .headers_mut()
+                .extend(cookies::clear(cookies::PENDING).map(|c| (SET_COOKIE, c)));
+        }
+        site.app.answers.let_read(response.headers_mut(), headers);
+        if let Some(told) = response.extensions().get::<Told>() {
+            self.note_refusal(session.req_header(), state, told);
+        }
+        bridge::write(session, response).await?;
+        Ok(())
+    }
+}
+
+impl Gateway {
+    /// How long a client has for its second request, with the code.
+    fn second_request_within(&self) -> Duration {
+        SECOND_REQUEST_WITHIN.min(self.login.limits().pending / 2)
+    }
+
+    /// Ends a login that its client does not finish in time, so that no session stays at the app.
+    fn end_unless_finished(&self, login: HashedToken<PendingToken>) {
+        let (service, within) = (Arc::clone(&self.login), self.second_request_within());
+        tokio::spawn(async move {
+            tokio::time::sleep(within).await;
+            if let Err(error) = service.abandon_hashed(&login).await {
+                tracing::warn!(%error, "an unfinished sign-in by the app was not ended");
+            }
+        });
+    }
+}
+
+async fn failed(
+    gateway: &Gateway,
+    session: &mut Session,
+    state: &mut RequestState,
+    error: &LoginError,
+) -> Result<()> {
+    let id = state.id;
+    if matches!(error, LoginError::Busy) {
+        tracing::warn!(%id, %error, "a sign-in by the app was put off");
+    } else {
+        tracing::error!(%id, %error, "a sign-in by the app could not be carried out");
+    }
+    let refused = if let LoginError::AppSilent(_) = error {
+        Refused::app_silent()
+    } else {
+        Refused::unavailable()
+    };
+    refused.answer(gateway, session, state).await
+}
+
+/// A browser says that another site sends this: somebody would be signed in as somebody else.
+fn from_elsewhere(headers: &HeaderMap, site: &Site) -> bool {
+    // An address that was typed in: no page sends it.
+    let typed = headers.get("sec-fetch-site").is_some_and(|site| site == "none");
+    if typed && !headers.contains_key(ORIGIN) {
+        return headers.get_all("sec-fetch-site").iter().count() > 1;
+    }
+    Source::of(headers, &site.page) == Source::Elsewhere
+}
+
+impl Attempt<'_> {
+    fn app(&self) -> AppRef<'_> {
+        let pages = &self.site.app.pages;
+        AppRef { name: &pages.name, issuer: &pages.issuer }
+    }
+
+    async fn run(
+        &self,
+        policy: AppPolicy,
+        form: SignInForm,
+        headers: &HeaderMap,
+    ) -> std::result::Result<Said, LoginError> {
+        let SignInForm { mut typed, code } = form;
+        if let (Some(token), Some(code)) = (self.waiting(headers), &code)
+            && let Some(GoneOn { enrol, answer }) =
+                self.gateway.login.gone_on(self.app(), &token, &typed).await?
+        {
+            return self.go_on(token, (enrol, false), Some(code), answer).await;
+        }
+        // Whether the code is ours or the app's shows in what the app asks for.
+        typed.code.clone_from(&code);
+        let (caller, return_to) = (self.caller.clone(), "/".to_owned());
+        let attempt = AppAttempt { typed, caller, return_to, by_client: true };
+        let login = &self.gateway.login;
+        let answer = login.first_factor_by_app(self.app(), policy, attempt).await?;
+        Ok(match answer {
+            ByApp::CodeWanted(answer) | ByApp::Refused(answer) | ByApp::Undecided(answer) => {
+                Said::App(answer)
+            }
+            ByApp::SignedIn(done, answer) => Said::In(answer, done),
+            ByApp::Stranger => ours(
+                StatusCode::FORBIDDEN,
+                "no_account",
+                "Your name and password are right, but you have no account at the gateway yet. \
+                 Ask your administrator for one.",
+            ),
+            ByApp::Wait(wait) => Said::Ours(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_tries",
+                "Too many tries.".to_owned(),
+                Some(wait),
+            ),
+            ByApp::Begun { token, enrol, code_spent, answer } => {
+                self.go_on(token, (enrol, code_spent), code.as_ref(), answer).await?
+            }
+        })
+    }
+
+    /// The pending login of the client's first request, by its cookie.
+    fn waiting(&self, headers: &HeaderMap) -> Option<PlainToken<PendingToken>> {
+        let cookie = cookies::pending(headers).ok().flatten()?;
+        PlainToken::parse(std::str::from_utf8(cookie).ok()?, &self.gateway.keys)
+    }
+
+    /// Asks for the code, or checks the one that came along. A login that waits for its code is kept
+    /// for a while; any other is over.
+    async fn go_on(
+        &self,
+        token: PlainToken<PendingToken>,
+        (enrol, code_spent): (bool, bool),
+        code: Option<&Secret>,
+        answer: Relayed,
+    ) -> std::result::Result<Said, LoginError> {
+        let said = match self.refusal(&token, enrol, code_spent).await? {
+            Some(said) => said,
+            None => match code {
+                None => return Ok(Said::CodeWanted(token)),
+                Some(code) => self.prove(&token, code, answer).await?,
+            },
+        };
+        if !matches!(said, Said::In(..)) {
+            self.gateway.login.abandon(&token).await?;
+        }
+        Ok(said)
+    }
+
+    /// Why no code is looked at, nor asked for.
+    async fn refusal(
+        &self,
+        token: &PlainToken<PendingToken>,
+        enrol: bool,
+        code_spent: bool,
+    ) -> std::result::Result<Option<Said>, LoginError> {
+        let refuse = |code, sentence: String| Some(ours(StatusCode::FORBIDDEN, code, sentence));
+        let title = &self.site.app.pages.title;
+        let login = format!("{}/_auth/login", self.site.links);
+        if enrol {
+            return Ok(refuse(
+                "enrolment_required",
+                format!("Set up your second factor first: sign in with a browser at {login}"),
+            ));
+        }
+        if code_spent {
+            return Ok(refuse(
+                "two_second_factors",
+                format!(
+                    "{title} asked for a code of its own, which does not count in place of yours here, \
+                     and only one code can be sent. Sign in with a browser at {login}"
+                ),
+            ));
+        }
+        Ok(match self.gateway.login.owed(self.app(), token).await? {
+            Some(Owed::SecondFactor { .. } | Owed::Suspended { recovery: true, .. }) => None,
+            Some(Owed::Suspended { .. }) => refuse(
+                "suspended",
+                "Your authenticator is suspended after too many wrong codes. Ask your \
+                 administrator."
+                    .to_owned(),
+            ),
+            Some(Owed::Enrolment { .. } | Owed::Help { .. } | Owed::NewPassword { .. }) | None => {
+                refuse(
+                    "no_second_factor",
+                    "Your account has no second factor at present. Ask your administrator."
+                        .to_owned(),
+                )
+            }
+        })
+    }
+
+    /// Checks the code by the same use cases as our own pages do.
+    async fn prove(
+        &self,
+        token: &PlainToken<PendingToken>,
+        code: &Secret,
+        answer: Relayed,
+    ) -> std::result::Result<Said, LoginError> {
+        let (app, login) = (self.app(), &self.gateway.login);
+        let outcome = match TypedCode::parse(code.reveal()) {
+            TypedCode::App(code) => login.totp(app, token, &code, &self.caller).await?,
+            TypedCode::Recovery(code) => {
+                login.recovery_code(app, token, &code, &self.caller).await?
+            }
+            TypedCode::Neither => SecondFactor::Wrong { tries_left: 0, clock: None },
+        };
+        Ok(match outcome {
+            SecondFactor::SignedIn(done) => Said::In(answer, Box::new(done)),
+            SecondFactor::Wrong { clock: Some(_), .. } => ours(
+                StatusCode::UNAUTHORIZED,
+                "wrong_code",
+                "This code is not right now: the clock of your phone is off. Set its time to \
+                 automatic and try the next code.",
+            ),
+            SecondFactor::Wrong { .. }
+            | SecondFactor::StartAgain
+            | SecondFactor::NewPasswordOwed => ours(
+                StatusCode::UNAUTHORIZED,
+                "wrong_code",
+                "The one-time code is not right, or was used before.",
+            ),
+            SecondFactor::Suspended => ours(
+                StatusCode::FORBIDDEN,
+                "suspended",
+                "Your authenticator is suspended after too many wrong codes. Ask your \
+                 administrator, or use a recovery code.",
+            ),
+            SecondFactor::Wait(wait) => Said::Ours(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_tries",
+                "Too many wrong codes.".to_owned(),
+                Some(wait),
+            ),
+        })
+    }
+
+    /// Ends the session that came with the sign-in: it is replaced, never merged.
+    async fn end_former(&self, headers: &HeaderMap) {
+        let cookie = cookies::session(headers, None).ok().flatten();
+        let text = cookie.and_then(|cookie| std::str::from_utf8(cookie.value).ok());
+        let former = text.and_then(|t| PlainToken::<SessionToken>::parse(t, &self.gateway.keys));
+        let Some(former) = former else { return };
+        let ended = self.gateway.login.sign_out(&former, &self.caller, Ended::Replaced).await;
+        if let Err(error) = ended {
+            tracing::warn!(%error, "a session that was replaced by another could not be ended");
+        }
+    }
+}
+
+const HOP_BY_HOP: [&str; 6] =
+    ["connection", "content-length", "keep-alive", "transfer-encoding", "trailer", "upgrade"];
+
+/// What the app said, as the client gets it.
+fn relayed(
+    mut answer: Relayed,
+    dialect: &Dialect,
+    state: &RequestState,
+    session: &Session,
+) -> Result<Response<Bytes>> {
+    let body = Bytes::from(std::mem::take(&mut answer.body));
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    for (name, value) in &answer.headers {
+        if HOP_BY_HOP.contains(&name.as_str()) {
+            continue;
+        }
+        let bare = if name == "set-cookie" { dialect.without_domain(value) } else { None };
+        let value = bare.as_ref().unwrap_or(value);
+        let name = HeaderName::from_bytes(name.as_bytes()).ok();
+        if let Some((name, value)) = name.zip(HeaderValue::from_bytes(value).ok()) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    let (parts, body) = response.into_parts();
+    let mut header = ResponseHeader::from(parts);
+    let client = forward::Client {
+        version: session.req_header().version,
+        https: state.origin.is_some_and(|o| o.https),
+        workers: false,
+    };
+    if let Some(site) = state.site.as_deref()
+        && let Some(own) = &site.app.own_name
+    {
+        own.answer(&mut header, &site.page_text)?;
+    }
+    forward::response(&mut header, client)?;
+    Ok(Response::from_parts(header.into(), body))
+}
+
+fn response(
+    said: Said,
+    within: Duration,
+    site: &Site,
+    dialect: &Dialect,
+    state: &RequestState,
+    session: &Session,
+) -> Result<Response<Bytes>> {
+    match said {
+        Said::App(answer) => relayed(answer, dialect, state, session),
+        Said::In(answer, done) => {
+            let mut response = relayed(answer, dialect, state, session)?;
+            let set = cookies::set(cookies::SESSION, done.token.reveal());
+            let set = or_internal(set.ok_or(std::fmt::Error), "a token is no header value")?;
+            response.headers_mut().append(SET_COOKIE, set);
+            let known = done.browser.as_ref();
+            let known = known.and_then(|b| cookies::set_for(cookies::DEVICE, &b.text, b.lives));
+            if let Some(known) = known {
+                response.headers_mut().append(SET_COOKIE, known);
+            }
+            Ok(response)
+        }
+        Said::Ours(status, code, sentence, retry_after) => {
+            let reference = state.id.reference();
+            let refusal =
+                Refusal { retry_after, ..Refusal::new(status, code, sentence, reference) };
+            Ok(refusal.answer_in(false, None, &site.app.answers.errors))
+        }
+        Said::CodeWanted(login) => {
+            let wanted = &dialect.code_wanted;
+            let mut response = Response::new(Bytes::from(wanted.body.clone()));
+            *response.status_mut() =
+                StatusCode::from_u16(wanted.status).unwrap_or(StatusCode::BAD_REQUEST);
+            if let Ok(kind) = HeaderValue::from_str(&wanted.content_type) {
+                response.headers_mut().insert(CONTENT_TYPE, kind);
+            }
+            let no_store = HeaderValue::from_static("no-store");
+            response.headers_mut().insert(http::header::CACHE_CONTROL, no_store);
+            let set = cookies::set_for(cookies::PENDING, login.reveal(), within);
+            response.headers_mut().extend(set.map(|cookie| (SET_COOKIE, cookie)));
+            Ok(response)
+        }
+    }
+}

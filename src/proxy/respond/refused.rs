@@ -1,0 +1,239 @@
+//! Refusals: what is said to whom, as a page, as JSON or as a redirect.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Response, StatusCode, header};
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+
+use super::bridge;
+use super::sent_form;
+use crate::gate::target::CanonicalTarget;
+use crate::proxy::admit::vet::Malformed;
+use crate::proxy::gateway::Gateway;
+use crate::proxy::request::RequestState;
+use crate::web::back::Back;
+use crate::web::cookies;
+use crate::web::refusal::{NOT_CHECKED, Place, Refusal, Told, wants_page};
+
+/// Scripts come back as soon as this.
+const SOON: Duration = Duration::from_secs(1);
+
+/// A refusal, before it is written down for whoever asked.
+pub(in crate::proxy) struct Refused {
+    status: StatusCode,
+    code: &'static str,
+    sentence: &'static str,
+    retry_after: Option<Duration>,
+    close: bool,
+}
+
+impl From<Malformed> for Refused {
+    fn from(why: Malformed) -> Self {
+        Self { close: true, ..Self::new(why.status, "bad_request", why.sentence) }
+    }
+}
+
+impl Refused {
+    pub(in crate::proxy) fn new(
+        status: StatusCode,
+        code: &'static str,
+        sentence: &'static str,
+    ) -> Self {
+        Self { status, code, sentence, retry_after: None, close: false }
+    }
+
+    /// A store did not answer.
+    pub(in crate::proxy) fn unavailable() -> Self {
+        let sentence = "Signing in isn't possible right now. This is not your fault.";
+        let retry_after = Some(Duration::from_secs(5));
+        Self { retry_after, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", sentence) }
+    }
+
+    /// The app was not heard.
+    pub(in crate::proxy) fn app_silent() -> Self {
+        let sentence = "The application cannot be reached at this moment.";
+        let retry_after = Some(Duration::from_secs(5));
+        let new = Self::new(StatusCode::BAD_GATEWAY, "upstream_unavailable", sentence);
+        Self { retry_after, ..new }
+    }
+
+    /// A method that the app is never sent.
+    pub(in crate::proxy) fn method(method: &Method) -> Self {
+        let sentence = "This method is not allowed here.";
+        let new = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", sentence);
+        // What follows CONNECT may be anything.
+        Self { close: *method == Method::CONNECT, ..new }
+    }
+
+    /// There is no place for one more request.
+    pub(in crate::proxy) fn too_much() -> Self {
+        let sentence = "Too much is going on at once. Try again in a few seconds.";
+        let new = Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", sentence);
+        Self { retry_after: Some(Duration::from_secs(2)), ..new }
+    }
+
+    /// Too many tries.
+    pub(in crate::proxy) fn too_many(wait: Duration) -> Self {
+        let new = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", "Too many tries.");
+        Self { retry_after: Some(wait), ..new }
+    }
+
+    /// Answers by it.
+    pub(in crate::proxy) async fn answer(
+        &self,
+        gateway: &Gateway,
+        session: &mut Session,
+        state: &mut RequestState,
+    ) -> Result<()> {
+        state.refusal = Some(self.code);
+        let response = self.response(session.req_header(), state);
+        let told =
+            Told { status: response.status(), code: self.code, sentence: self.sentence.into() };
+        // Nobody asks why of a way to https, nor of leave to ask from another origin.
+        if !matches!(told.status, StatusCode::PERMANENT_REDIRECT | StatusCode::NO_CONTENT) {
+            gateway.note_refusal(session.req_header(), state, &told);
+        }
+        if self.close {
+            session.set_keepalive(None);
+        }
+        bridge::write(session, response).await?;
+        Ok(())
+    }
+
+    fn response(&self, request: &RequestHeader, state: &RequestState) -> Response<Bytes> {
+        let readable = matches!(request.method, Method::GET | Method::HEAD);
+        let raw = request.raw_path();
+        let target = String::from_utf8_lossy(raw);
+        let answers = state.site.as_ref().map(|site| &site.app.answers);
+        let api = answers.is_some_and(|answers| answers.is_api(raw));
+        if self.code == "https_required" && readable && !api {
+            return redirect(StatusCode::PERMANENT_REDIRECT, &https_url(state, &target));
+        }
+        // Who sends a token of ours is a program, whatever it accepts.
+        let page = !api && !state.marks.token && wants_page(&request.method, &request.headers);
+        let own_page = match self.code {
+            "login_required" => Some("/_auth/login"),
+            "step_up_required" => Some("/_auth/step-up"),
+            _ => None,
+        };
+        if let Some(own_page) = own_page.filter(|_| page && readable) {
+            return redirect(StatusCode::SEE_OTHER, &and_back(own_page, &target));
+        }
+        let https = state.origin.is_some_and(|origin| origin.https);
+        if self.code == "login_required"
+            && let Some(answers) = answers
+            && let Some(preflight) = answers.preflight(&request.method, &request.headers, https)
+        {
+            return preflight;
+        }
+        let site = state.site.as_deref();
+        let links = site.map_or("", |site| &site.links);
+        let url = |code| own_page.filter(|_| self.code == code).map(|p| format!("{links}{p}"));
+        // An app that is away is asked again soon; a limit stays as long as it is.
+        let soon = api && self.status != StatusCode::TOO_MANY_REQUESTS;
+        let mut refusal = Refusal {
+            retry_after: self.retry_after.map(|wait| if soon { wait.min(SOON) } else { wait }),
+            login_url: url("login_required"),
+            step_up_url: url("step_up_required"),
+            ..Refusal::new(self.status, self.code, self.sentence, state.id.reference())
+        };
+        if self.code == "unavailable" && holds_session(request) {
+            refusal.sentence = NOT_CHECKED.into();
+        }
+        if page && !readable {
+            let here = site.map(|site| &site.page);
+            sent_form::explain(&mut refusal, request, here, || https_url(state, "/"));
+        }
+        let place =
+            site.map(|site| Place { title: &site.app.pages.title, origin: &site.page_text });
+        let Some(answers) = answers else { return refusal.answer(page, place) };
+        let mut response = refusal.answer_in(page, place, &answers.errors);
+        answers.let_read(response.headers_mut(), &request.headers);
+        response
+    }
+}
+
+/// Whether the browser believes to be signed in.
+fn holds_session(request: &RequestHeader) -> bool {
+    matches!(cookies::session(&request.headers, None), Ok(Some(_)))
+}
+
+/// `fail_to_proxy`: the status answered, 0 when there is nobody left to answer.
+pub(in crate::proxy) async fn answer_failure(
+    gateway: &Gateway,
+    session: &mut Session,
+    error: &Error,
+    state: &mut RequestState,
+) -> u16 {
+    let silent = state.connection.as_ref().is_some_and(|c| c.app_was_silent());
+    let gone = !silent
+        && *error.esource() == ErrorSource::Downstream
+        && matches!(
+            error.etype(),
+            ErrorType::WriteError
+                | ErrorType::ReadError
+                | ErrorType::ConnectionClosed
+                | ErrorType::H2Error
+        );
+    let answered = session.response_written().is_some_and(|a| !a.status.is_informational());
+    if gone || answered {
+        return 0;
+    }
+    let source = if silent { &ErrorSource::Upstream } else { error.esource() };
+    let kind = if silent { &ErrorType::ReadTimedout } else { error.etype() };
+    let (status, code, sentence, retry) = match (kind, source) {
+        (ErrorType::HTTPStatus(500), _) | (_, ErrorSource::Internal | ErrorSource::Unset) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "Something went wrong in the gateway.",
+            None,
+        ),
+        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => (
+            StatusCode::GATEWAY_TIMEOUT,
+            "upstream_timeout",
+            "The application did not answer in time.",
+            None,
+        ),
+        (_, ErrorSource::Upstream) => (
+            StatusCode::BAD_GATEWAY,
+            "upstream_unavailable",
+            "The application cannot be reached at this moment.",
+            Some(Duration::from_secs(5)),
+        ),
+        (_, ErrorSource::Downstream) => {
+            (StatusCode::BAD_REQUEST, "bad_request", "The request was broken off.", None)
+        }
+    };
+    let refused = Refused { status, code, sentence, retry_after: retry, close: true };
+    match refused.answer(gateway, session, state).await {
+        Ok(()) => status.as_u16(),
+        Err(_) => 0,
+    }
+}
+
+fn redirect(status: StatusCode, to: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if let Ok(to) = to.parse() {
+        headers.insert(header::LOCATION, to);
+    }
+    headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    response
+}
+
+/// The same address by https: the host was checked to be one of ours.
+fn https_url(state: &RequestState, target: &str) -> String {
+    let links = state.site.as_ref().map_or("", |site| &site.links);
+    let place = links.split_once("://").map_or("", |(_, place)| place);
+    let path = if CanonicalTarget::verbatim(target.as_bytes()).is_ok() { target } else { "/" };
+    format!("https://{place}{path}")
+}
+
+/// A page of ours, with the way back.
+fn and_back(page: &str, target: &str) -> String {
+    Back::of_target(target).on(page)
+}

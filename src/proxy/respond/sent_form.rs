@@ -1,0 +1,89 @@
+//! The page that answers a form which did not reach the app: it says that nothing was sent, and leads
+//! back to where the form was.
+
+use http::header::REFERER;
+use pingora_http::RequestHeader;
+
+use crate::web::back::Back;
+use crate::web::origin::WebOrigin;
+use crate::web::refusal::{Refusal, WayOn};
+
+const RESEND: &str = "To send the same form again, sign in in a new tab, come back to this one and \
+                      reload it.";
+
+/// Words the refusal of a form, sent by a browser to the origin `here`, for the person who sent it.
+/// `https` makes the address of the same host by https.
+pub(in crate::proxy) fn explain(
+    refusal: &mut Refusal,
+    request: &RequestHeader,
+    here: Option<&WebOrigin>,
+    https: impl FnOnce() -> String,
+) {
+    let back = || page_of_form(request, here);
+    match refusal.code {
+        "login_required" => {
+            refusal.sentence = "Your session has ended. Nothing was sent.".into();
+            let href = back().on("/_auth/login");
+            refusal.way_on = Some(WayOn { href, label: "Sign in", hint: Some(RESEND) });
+        }
+        "step_up_required" => {
+            let sentence = &refusal.sentence;
+            refusal.sentence = format!("{sentence} Nothing was sent.").into();
+            let href = back().on("/_auth/step-up");
+            refusal.way_on = Some(WayOn { href, label: "Confirm that it is you", hint: None });
+        }
+        "https_required" => {
+            refusal.sentence = "Use https. Nothing was sent.".into();
+            let label = "Open the secure address";
+            refusal.way_on = Some(WayOn { href: https(), label, hint: None });
+        }
+        "forbidden" | "unavailable" => {
+            let sentence = &refusal.sentence;
+            refusal.sentence = format!("{sentence} Nothing was sent.").into();
+        }
+        _ => {}
+    }
+}
+
+/// The page that the form was on, where it is one of this origin; else the start page.
+fn page_of_form(request: &RequestHeader, here: Option<&WebOrigin>) -> Back {
+    let mut referers = request.headers.get_all(REFERER).iter();
+    let only = referers.next().filter(|_| referers.next().is_none());
+    let path = here.and_then(|here| here.after(only?.as_bytes()));
+    let path = path.and_then(|path| std::str::from_utf8(path).ok());
+    path.map_or_else(Back::root, Back::of_target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(referers: &[&str]) -> String {
+        let mut request = RequestHeader::build("POST", b"/send", None).unwrap();
+        for referer in referers {
+            request.append_header("referer", *referer).unwrap();
+        }
+        let here = WebOrigin::new(true, "gw.test", None);
+        page_of_form(&request, Some(&here)).as_str().to_owned()
+    }
+
+    #[test]
+    fn the_way_leads_back_to_the_page_of_the_form_and_never_off_the_host() {
+        assert_eq!(of(&["https://gw.test/form?id=7"]), "/form?id=7");
+        assert_eq!(of(&["https://GW.test:443/form"]), "/form");
+        for none in [
+            &[][..],
+            &["https://gw.test"],
+            &["https://gw.test/"],
+            &["https://gw.test.evil.example/x"],
+            &["https://evil.example/x"],
+            &["http://gw.test/x"],
+            &["https://gw.test@evil.example/x"],
+            &["https://gw.test//evil.example/x"],
+            &["https://gw.test/_auth/logout"],
+            &["https://gw.test/a", "https://gw.test/b"],
+        ] {
+            assert_eq!(of(none), "/", "{none:?}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Second tries: a request that met a closing connection is sent again, once, on a fresh one.
+
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_error::{Error, ErrorType, RetryType};
+use pingora_proxy::Session;
+
+use super::spent::SPENT;
+use crate::proxy::request::RequestState;
+
+/// Decides about a request that failed at the app, by a connection that was `reused` or not.
+///
+/// It is tried again only where the app answered no byte and the body is still at hand; and where
+/// the method is idempotent, the app allows it, or the header block did not go out whole, so that
+/// the app cannot have acted on it.
+pub(in crate::proxy) fn or_not(
+    mut error: Box<Error>,
+    peer: &HttpPeer,
+    session: &mut Session,
+    state: &mut RequestState,
+    reused: bool,
+) -> Box<Error> {
+    if *error.etype() == SPENT {
+        // Nothing was sent, and no connection that was kept is looked at again.
+        state.sending.afresh = true;
+        error.set_retry(true);
+        return error;
+    }
+    let unsent = matches!(error.etype(), ErrorType::WriteError) && !state.sending.body_begun;
+    let unanswered = unsent || is_unanswered(&error);
+    let allowed = unsent
+        || session.req_header().method.is_idempotent()
+        || state.site.as_ref().is_some_and(|site| site.app.upstream.retries_unanswered());
+    // HTTP/2 says itself when a request was not taken up.
+    let at_hand = reused || matches!(error.retry, RetryType::Decided(true));
+    let again = unanswered
+        && allowed
+        && at_hand
+        && !state.sending.afresh
+        && session.response_written().is_none_or(|answer| answer.status.is_informational())
+        && !session.as_downstream().retry_buffer_truncated();
+    state.sending.afresh |= again;
+    error.set_retry(again);
+    error.more_context(format!("Peer: {peer}"))
+}
+
+/// Whether the app ended the connection without a byte of an answer. Pingora says so in words for
+/// HTTP/1.1, and by its advice for HTTP/2.
+fn is_unanswered(error: &Error) -> bool {
+    let said = error.context.as_ref().map_or("", |context| context.as_str());
+    match said.split_once("bytes already read: ") {
+        Some((_, read)) => read == "0",
+        None => !matches!(error.retry, RetryType::Decided(false)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_of_an_answer_is_an_answer() {
+        let read = |n| {
+            let said = format!("while reading response headers, bytes already read: {n}");
+            let mut error = Error::explain(ErrorType::ConnectionClosed, said);
+            error.retry = RetryType::ReusedOnly;
+            is_unanswered(&error)
+        };
+        assert!(read(0));
+        assert!(!read(1) && !read(10));
+    }
+
+    #[test]
+    fn a_stream_that_was_refused_is_unanswered_and_a_timeout_is_not() {
+        let mut refused = Error::explain(ErrorType::H2Error, "while reading h2 header");
+        refused.retry = true.into();
+        assert!(is_unanswered(&refused));
+        let late = Error::explain(ErrorType::ReadTimedout, "while reading response headers");
+        assert!(!is_unanswered(&late));
+    }
+}
