@@ -1,11 +1,11 @@
 #!/usr/bin/env Rscript
-# What CellEngine's R toolkit sends, on the HTTP stack it uses: httr, with one pool of cookies for each
-# host, its Accept header, its names for parts and paths, and its way of asking for a code. It is no
-# part of any toolkit.
+# Sends what CellEngine's R toolkit sends, on the same HTTP stack: httr, with one cookie pool for each host,
+# and the toolkit's Accept header, names of parts and paths, and prompt for a code. It contains no code of
+# the toolkit.
 #
 #     client.R BASE_URL CA_FILE TASK [ARGUMENTS]
 #
-# The last line printed is JSON: what came of the task.
+# The last line printed is the result of the task as JSON.
 
 suppressPackageStartupMessages(library(httr))
 
@@ -26,7 +26,7 @@ ask <- function() {
   line
 }
 
-# Asks again for as long as the server says that a code is wanted: by this status and this very text.
+# Asks again while the server asks for a code, by this status and this exact text.
 authenticate <- function(username, password, otp = NULL) {
   body <- list(username = username, password = password)
   if (!is.null(otp)) body$otp <- otp
@@ -47,7 +47,7 @@ call <- function(method, path, ...) {
 
 parsed <- function(r) jsonlite::fromJSON(content(r, "text", encoding = "UTF-8"))
 
-# What the toolkit makes of any answer: JSON first, whatever the status.
+# Reads an answer as the toolkit does: JSON first, whatever the status.
 seen <- function(r) {
   said <- parsed(r)
   error <- if (is.list(said) && is.character(said$error)) said$error else ""

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What CellEngine's Python toolkit sends, on the HTTP stack it uses: requests with urllib3's retries
-and requests-toolbelt's multipart encoder. The same headers, the same prompt, the same variable for
-child processes. It is no part of any toolkit.
+"""Sends what CellEngine's Python toolkit sends, on the same HTTP stack: requests with urllib3's retries
+and requests-toolbelt's multipart encoder. Headers, prompt and the variable for child processes are the
+same. It contains no code of the toolkit.
 
     client.py BASE_URL TASK [ARGUMENTS]
 
-The last line printed is JSON: what came of the task.
+The last line printed is the result of the task as JSON.
 """
 import hashlib
 import json
