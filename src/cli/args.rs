@@ -1,4 +1,4 @@
-//! The command line, as clap reads it.
+//! Command-line arguments, as parsed by clap.
 #![expect(clippy::doc_markdown, reason = "the comments are the help, shown as plain text")]
 
 mod audit;
@@ -66,7 +66,7 @@ pub(super) enum Command {
 }
 
 impl Command {
-    /// The configuration option of this command, where it reads a configuration.
+    /// Returns the `--config` option of a command that reads a configuration.
     pub(super) fn config_mut(&mut self) -> Option<&mut Option<PathBuf>> {
         match self {
             Self::Serve(arguments) => Some(&mut arguments.config),

@@ -16,7 +16,7 @@ use crate::auth::refusals::parse_reference;
 use crate::base::clock::{Clock, SystemClock, Timestamp};
 use crate::base::id::RequestId;
 
-/// Runs the sub-command.
+/// Runs the subcommand.
 pub(super) fn run(arguments: &AuditArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     match &arguments.command {
         AuditCommand::List(which) => list(&arguments.state, which, streams.output),
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &AuditArgs, streams: &mut Streams<'_>) -> Result<()
 
 fn list(state: &StateArgs, which: &AuditListArgs, output: &mut dyn Write) -> Result<(), Failure> {
     let since = which.since.as_deref().map(moment).transpose()?;
-    let asked = AuditQuery {
+    let query = AuditQuery {
         since: since.map_or(Timestamp::EPOCH, |since| since.begins),
         before: which.until.as_deref().map(moment).transpose()?.map(|until| until.ends),
         name: which.user.as_deref().map(LoginName::parse).transpose()?,
@@ -37,7 +37,7 @@ fn list(state: &StateArgs, which: &AuditListArgs, output: &mut dyn Write) -> Res
         address: which.address,
         ..AuditQuery::newest(which.limit)
     };
-    let rows = input::with_trail(state, async |trail| Ok(trail.find(&asked).await?))?;
+    let rows = input::with_trail(state, async |trail| Ok(trail.find(&query).await?))?;
     if state.json {
         return meta::json(&rows.iter().map(Record::json).collect(), output);
     }
@@ -71,24 +71,24 @@ fn list(state: &StateArgs, which: &AuditListArgs, output: &mut dyn Write) -> Res
     Ok(table.write(output)?)
 }
 
-/// The short form of a request id.
+/// Returns the reference of a request id: its short form.
 fn short(id: &str) -> String {
     id.parse::<RequestId>().map_or_else(|_other| id.to_owned(), RequestId::reference)
 }
 
-/// End of the ids of the requests that a reference stands for.
+/// Returns the end that all request ids with this reference share.
 fn reference_end(text: &str) -> Result<String, Failure> {
     let short = parse_reference(text);
     short.as_deref().and_then(RequestId::end_of_reference).ok_or_else(|| {
-        let hint = "write it as shown, such as K7QX-3FZA, or the request id";
+        let hint = "write it as shown, such as K7QX-3FZA, or write the request id";
         Failure::usage(format_args!("{text:?} is not a reference"), hint)
     })
 }
 
-/// A moment as typed.
+/// A moment as the operator typed it. A date is a whole day.
 struct Moment {
     begins: Timestamp,
-    /// First moment after it: a date is a whole day.
+    /// First moment after it.
     ends: Timestamp,
 }
 
@@ -108,8 +108,8 @@ fn moment(text: &str) -> Result<Moment, Failure> {
     let begins = millis.map(Timestamp::from_millis);
     begins.map(|begins| Moment { begins, ends: begins.plus(lasts) }).ok_or_else(|| {
         Failure::usage(
-            format_args!("{text:?} is no moment"),
-            "write a date (2026-11-24), a time (2026-11-24T19:00:00Z) or how long ago (7d)",
+            format_args!("{text:?} is not a date, a time or an age"),
+            "write a date (2026-11-24), a time (2026-11-24T19:00:00Z) or an age (7d)",
         )
     })
 }
@@ -124,7 +124,7 @@ fn verify(state: &StateArgs, noted: Option<&str>, output: &mut dyn Write) -> Res
             writeln!(output, "{finding}")?;
         }
         if report.more > 0 {
-            writeln!(output, "and {} more of the kind", report.more)?;
+            writeln!(output, "and {} more", report.more)?;
         }
         writeln!(output, "rows read: {}, checkpoints: {}", report.rows, report.checkpoints)?;
         writeln!(output, "last row:  {}:{}", report.last, report.hash)?;
@@ -133,8 +133,8 @@ fn verify(state: &StateArgs, noted: Option<&str>, output: &mut dyn Write) -> Res
         return Ok(());
     }
     Err(Failure::failed(
-        "the audit trail is not as it was written",
-        Some("compare with the JSON lines, the log and backups of the database"),
+        "the audit log was changed after it was written",
+        Some("compare it with the JSON lines, the log and backups of the database"),
     ))
 }
 
@@ -144,8 +144,8 @@ fn parse_noted(text: &str) -> Result<Noted, Failure> {
         .and_then(|(seq, hash)| Some(Noted { seq: seq.parse().ok()?, hash: hash.to_owned() }));
     parsed.ok_or_else(|| {
         Failure::usage(
-            format_args!("{text:?} names no row"),
-            "write what `audit verify` printed as last row, such as 120:k1.Zm9v",
+            format_args!("{text:?} is not a row"),
+            "write the last row that `audit verify` printed, such as 120:k1.Zm9v",
         )
     })
 }

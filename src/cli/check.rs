@@ -14,7 +14,7 @@ use crate::gate::glob::PathGlob;
 use crate::gate::rule::{Access, Rule};
 use crate::proxy::settings::{AppSettings, ListenerKind, Preflight, UpstreamAddress};
 
-/// Checks the configuration and prints what it means.
+/// Checks the configuration and prints the settings in effect.
 pub(super) fn check(arguments: &CheckArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let settings = input::configured(arguments.config.config.as_deref())?;
     for warning in &settings.warnings {
@@ -38,7 +38,7 @@ pub(super) fn check(arguments: &CheckArgs, streams: &mut Streams<'_>) -> Result<
     for problem in online.problems.iter().map(|problem| visible(problem)) {
         writeln!(streams.errors, "online: {problem}")?;
     }
-    Err(Failure::failed("not everything that the configuration names works", None))
+    Err(Failure::failed("the online check found problems", None))
 }
 
 fn print(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
@@ -74,15 +74,15 @@ fn listeners(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
     let admin = settings.admin.map_or_else(|| "off".to_owned(), |a| a.to_string());
     line(out, "admin.address", &admin)?;
     let implied = if settings.proxy.public.is_none() {
-        " (by host of the first app and port of the first https listener; write public_url if people use \
-         others)"
+        " (host of the first app and port of the first https listener; set public_url if browsers \
+         use others)"
     } else {
         ""
     };
     line(out, "public_url", &format!("{}{implied}", settings.public_url))?;
     line(out, "trusted_proxies", &list(&proxy.network.trusted_proxies))?;
     let most = proxy.network.max_connections;
-    let most = most.map_or_else(|| "by the descriptor limit".to_owned(), |most| most.to_string());
+    let most = most.map_or_else(|| "from the descriptor limit".to_owned(), |most| most.to_string());
     line(out, "max_connections", &most)?;
     line(out, "connections_per_address", &proxy.network.connections_per_address.to_string())?;
     let body_idle = proxy.network.body_idle;
@@ -104,19 +104,19 @@ fn stores(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
         Database::Embedded(dir) => format!("embedded in {}", dir.display()),
         Database::Postgres(_secret) => "postgres ***".to_owned(),
     };
-    let made = if settings.keys_may_be_made { " (made at first start)" } else { "" };
+    let made = if settings.keys_may_be_made { " (created at first start)" } else { "" };
     line(out, "sessions.store", &sessions)?;
     line(out, "accounts.database", &database)?;
     line(out, "keys.file", &format!("{}{made}", settings.keys_file.display()))?;
     let audit = &settings.audit;
     line(out, "audit.retention", &time(audit.retention))?;
     let lines = match &audit.lines {
-        None => "nowhere".to_owned(),
+        None => "off".to_owned(),
         Some(LinesTarget::Stdout) => "stdout".to_owned(),
         Some(LinesTarget::File(path)) => path.display().to_string(),
     };
     line(out, "audit.file", &lines)?;
-    line(out, "audit.node", audit.node.as_deref().unwrap_or("the host name"))?;
+    line(out, "audit.node", audit.node.as_deref().unwrap_or("host name"))?;
     let mail = settings.mail.as_ref().map_or_else(
         || "off".to_owned(),
         |mail| format!("{}:{}, from {}", mail.host, mail.port, mail.from),
@@ -147,8 +147,8 @@ fn limits(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
         [("throttle.per_address", budgets.address), ("throttle.per_name", budgets.name)]
     {
         let (first, longest) = (time(pace.first), time(pace.longest));
-        let waits = format!("{}, then waits of {first} to {longest}", pace.free);
-        line(out, key, &format!("{waits}, forgotten after {}", time(pace.forget)))?;
+        let backoff = format!("{}, then backoff of {first} to {longest}", pace.free);
+        line(out, key, &format!("{backoff}, reset after {}", time(pace.forget)))?;
     }
     for (key, budget) in
         [("throttle.per_device", budgets.device), ("throttle.spray", budgets.spray)]
@@ -158,9 +158,11 @@ fn limits(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {
     line(out, "throttle.device_lives", &time(budgets.device_lives))?;
     let ladder = budgets.second_factor;
     let (short, long) = (time(ladder.short), time(ladder.long));
-    let waits =
-        format!("every {} a wait of {short}, from {} of {long}", ladder.every, ladder.long_after);
-    line(out, "throttle.second_factor", &format!("{waits}, suspended with {}", ladder.most))?;
+    let backoff = format!(
+        "backoff of {short} after every {} failures, of {long} from {} on",
+        ladder.every, ladder.long_after
+    );
+    line(out, "throttle.second_factor", &format!("{backoff}, suspended after {}", ladder.most))?;
     line(out, "throttle.per_login", &budgets.login.to_string())?;
     let enrolment = match settings.enrolment {
         FirstEnrolment::FirstLogin => "first_login",
@@ -178,20 +180,20 @@ fn print_app(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
     let addresses: Vec<String> = upstream.addresses.iter().map(address).collect();
     line(out, "  upstreams", &list(&addresses))?;
     if let Some(name) = &upstream.name {
-        line(out, "  upstream_host", &format!("{name} (for Host and certificate)"))?;
+        line(out, "  upstream_host", &format!("{name} (in Host and certificate)"))?;
     }
     let version = if upstream.http2 { "HTTP/2" } else { "HTTP/1.1" };
     let connect = time(upstream.connect_timeout);
     let read = time(upstream.read_timeout);
     let idle = time(upstream.idle);
-    let reached = format!("{version}, connect {connect}, read {read}, idle {idle}");
-    line(out, "  reached by", &reached)?;
+    let connection = format!("{version}, connect {connect}, read {read}, idle {idle}");
+    line(out, "  connection", &connection)?;
     if upstream.retry_unanswered {
         line(out, "  retry_unanswered", "any method")?;
     }
-    line(out, "  websocket", if app.websocket { "passed on" } else { "refused" })?;
+    line(out, "  websocket", if app.websocket { "forwarded" } else { "refused" })?;
     if !app.extra_methods.is_empty() {
-        line(out, "  further methods", &list(&app.extra_methods))?;
+        line(out, "  extra_methods", &list(&app.extra_methods))?;
     }
     signing_in(app, out)?;
     let answers = &app.answers;
@@ -203,26 +205,30 @@ fn print_app(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
         line(out, "  cors_origins", &list(&answers.cors_origins))?;
     }
     if answers.preflight == Preflight::Pass {
-        line(out, "  cors_preflight", "pass (weakening: OPTIONS without signing in)")?;
+        line(out, "  cors_preflight", "pass (weakening: OPTIONS without sign-in)")?;
     }
     for rule in app.policy.rules() {
-        line(out, "  rule", &in_words(rule))?;
+        line(out, "  rule", &describe_rule(rule))?;
     }
     line(out, "  otherwise", Access::TwoFactor.as_str())
 }
 
-/// How an app is signed in to, where that is not our business alone.
+/// Prints the dialect, the first factor and the app tokens of an app that has its own sign-in.
 fn signing_in(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
     let Some(dialect) = &app.dialect else { return Ok(()) };
     line(out, "  dialect", &dialect.name)?;
-    let taken_up = |provision| if provision { "get accounts" } else { "are linked by hand" };
+    let accounts = |provision| if provision { "created at sign-in" } else { "linked by operators" };
     let first = app.first_factor.map_or_else(
         || "password".to_owned(),
-        |policy| format!("app; its people {}", taken_up(policy.provision)),
+        |policy| format!("app; accounts {}", accounts(policy.provision)),
     );
     line(out, "  first_factor", &first)?;
     if app.first_factor.is_some_and(|policy| policy.code_counts) {
-        line(out, "  app_second_factor", "counts (weakening: a code that is not ours)")?;
+        line(
+            out,
+            "  app_second_factor",
+            "counts (weakening: Vestibule does not verify that code)",
+        )?;
     }
     for token in &app.tokens {
         let mut about = vec![format!("for {}", token.user)];
@@ -244,8 +250,8 @@ fn signing_in(app: &AppSettings, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// A rule in one line.
-pub(super) fn in_words(rule: &Rule) -> String {
+/// Formats a rule on one line.
+pub(super) fn describe_rule(rule: &Rule) -> String {
     let path = rule.path.as_ref().map_or("every path", |path| path.as_str());
     let mut about = vec![path.to_owned()];
     let mut limit = |what: &str, items: String, given: bool| {
@@ -258,13 +264,13 @@ pub(super) fn in_words(rule: &Rule) -> String {
     limit("network", list(&rule.networks), !rule.networks.is_empty());
     limit("user", list(&rule.users), !rule.users.is_empty());
     limit("group", list(&rule.groups), !rule.groups.is_empty());
-    let age = rule.max_age.map(|age| format!(", second factor at most {} old", time(age)));
+    let age = rule.max_age.map(|age| format!(", second factor at most {} ago", time(age)));
     let age = age.unwrap_or_default();
     let weak = match rule.access {
         Access::Password => " (weakening: no second factor)",
         Access::Public | Access::TwoFactor | Access::Deny => "",
     };
-    let idle = if rule.report_only { " (report only: does not act)" } else { "" };
+    let idle = if rule.report_only { " (report only: not enforced)" } else { "" };
     let (about, access) = (about.join("; "), rule.access.as_str());
     format!("{:?}: {about}: {access}{age}{weak}{idle}", rule.name)
 }
@@ -284,13 +290,13 @@ fn list<T: ToString>(items: &[T]) -> String {
     if items.is_empty() { "none".to_owned() } else { items.join(", ") }
 }
 
-/// A duration in the largest unit that divides it, as people write it: 30m, 90days.
+/// Formats a duration in the largest unit that divides it, such as 30m or 90days.
 fn time(duration: Duration) -> String {
     const UNITS: [(u128, &str); 5] =
         [(86_400_000, "days"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
     let millis = duration.as_millis();
     let fits = |(unit, name): &(u128, &str)| {
-        // A day or two read better as hours.
+        // 24h and 48h are clearer than 1days and 2days.
         let enough = *name != "days" || millis > 2 * unit;
         millis > 0 && millis.is_multiple_of(*unit) && enough
     };
@@ -303,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_printed_as_people_write_them() {
+    fn durations_are_printed_in_their_largest_whole_unit() {
         for (seconds, written) in [
             (0, "0s"),
             (1, "1s"),

@@ -1,5 +1,5 @@
-//! `vestibule explain`: what the gate would do with a request, and which rule says so. It asks the
-//! very policy that the gate asks.
+//! `vestibule explain`: predicts the gate's decision on a request and names the deciding rule. It
+//! evaluates the same policy as the gate.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::args::ExplainArgs;
-use super::check::in_words;
+use super::check::describe_rule;
 use super::failure::Failure;
 use super::table::visible;
 use super::{Streams, input, meta};
@@ -22,7 +22,7 @@ use crate::gate::policy::{DEFAULT, Outcome, Ruling, Watch, Who};
 use crate::gate::rule::{Access, Asked, Miss};
 use crate::proxy::settings::{AppSettings, Preflight};
 
-/// What became of each rule that was asked, in order.
+/// The rules evaluated before the deciding one, in order, with the result of each.
 #[derive(Default)]
 struct Trace(Vec<(usize, Step)>);
 
@@ -41,16 +41,16 @@ impl Watch for Trace {
     }
 }
 
-/// A request as it would be sent.
+/// The request to evaluate.
 struct Request<'a> {
     method: Method,
-    /// In lower case, without a port.
+    /// Host in lower case, without a port.
     host: String,
     /// Path and query, byte for byte.
     target: &'a str,
 }
 
-/// Who would send it.
+/// The client that sends the request.
 struct Sender {
     person: Option<Identity>,
     by_password: bool,
@@ -64,7 +64,7 @@ impl Sender {
         match &self.person {
             None => Who::Nobody,
             Some(identity) if self.by_password => Who::Password(identity),
-            // As the gate sees a program.
+            // The gate treats a program in the same way.
             Some(identity) if self.by_token => {
                 Who::Full { identity, second_factor_at: Timestamp::EPOCH }
             }
@@ -78,58 +78,59 @@ impl Sender {
     }
 
     fn in_words(&self) -> String {
-        let Some(person) = &self.person else { return "nobody is signed in".to_owned() };
+        let Some(person) = &self.person else { return "not signed in".to_owned() };
         let groups = if person.groups.is_empty() {
-            "in no group".to_owned()
+            "no groups".to_owned()
         } else {
-            format!("in {}", person.groups.join(", "))
+            format!("groups {}", person.groups.join(", "))
         };
         let proved = if self.by_password {
-            "only the password proved".to_owned()
+            "only the password verified".to_owned()
         } else if self.by_token {
             "a program with a token".to_owned()
         } else {
-            format!("second factor proved {} ago", humantime::format_duration(self.age))
+            format!("second factor verified {} ago", humantime::format_duration(self.age))
         };
         format!("{} ({groups}), {proved}", person.name)
     }
 }
 
-/// What is found out.
-struct Finding<'a> {
+/// The result of an evaluation.
+struct Evaluation<'a> {
     app: Option<&'a AppSettings>,
-    /// The path that rules look at.
+    /// Path that rules are matched against.
     path: Option<String>,
     trace: Trace,
     ruling: Option<Ruling>,
-    /// Where it is clear without the rules.
-    without: Option<(&'static str, String)>,
+    /// Outcome and reason, if decided without the rules.
+    early: Option<(&'static str, String)>,
 }
 
-/// Explains.
+/// Evaluates the request and prints the decision.
 pub(super) fn explain(arguments: &ExplainArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let settings = input::state_settings(&arguments.state)?;
     let request = request(arguments, &settings)?;
     let sender = sender(arguments)?;
-    let finding = find(&settings, &request, &sender)?;
+    let evaluation = evaluate(&settings, &request, &sender)?;
     if arguments.state.json {
-        return meta::json(&as_json(&request, &sender, &finding), streams.output);
+        return meta::json(&as_json(&request, &sender, &evaluation), streams.output);
     }
-    Ok(print(&request, &sender, &finding, streams.output)?)
+    Ok(print(&request, &sender, &evaluation, streams.output)?)
 }
 
 fn request<'a>(arguments: &'a ExplainArgs, settings: &Settings) -> Result<Request<'a>, Failure> {
-    let hint = "write it like: vestibule explain GET https://app.example.com/path";
+    let hint = "example: vestibule explain GET https://app.example.com/path";
     let method = Method::from_bytes(arguments.method.as_bytes())
-        .map_err(|_not_a_token| Failure::usage("that is not a method", hint))?;
-    // Not parsed as browsers would: dot segments and encodings are what it may be about.
+        .map_err(|_not_a_token| Failure::usage("not a request method", hint))?;
+    // A browser's URL parser would resolve dot segments and encodings, which are often the
+    // question.
     let rest = match arguments.url.split_once("://") {
         Some((_scheme, rest)) => rest,
         None if arguments.url.starts_with('/') => {
             let host = settings.public_url.split_once("://").map_or("", |(_, host)| host);
             return Ok(Request { method, host: name_of(host), target: &arguments.url });
         }
-        None => return Err(Failure::usage("that is not an address", hint)),
+        None => return Err(Failure::usage("not a URL", hint)),
     };
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let (host, target) = rest.split_at(at);
@@ -137,7 +138,7 @@ fn request<'a>(arguments: &'a ExplainArgs, settings: &Settings) -> Result<Reques
     Ok(Request { method, host: name_of(host), target })
 }
 
-/// A host in lower case without its port.
+/// Returns a host in lower case, without its port.
 fn name_of(host: &str) -> String {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
@@ -162,7 +163,7 @@ fn person(arguments: &ExplainArgs, name: &str) -> Result<Identity, Failure> {
     let shown = async |admin: AccountAdmin| Ok(admin.show(&name).await?);
     let account = input::with_admin(&arguments.state, shown)?.account;
     if account.disabled {
-        let why = format!("{name} is disabled: explain the request without --user");
+        let why = format!("{name} is disabled: omit --user");
         return Err(Failure::failed(why, None));
     }
     let mut identity = account.identity;
@@ -170,64 +171,64 @@ fn person(arguments: &ExplainArgs, name: &str) -> Result<Identity, Failure> {
     Ok(identity)
 }
 
-fn find<'a>(
+fn evaluate<'a>(
     settings: &'a Settings,
     request: &Request<'_>,
     sender: &Sender,
-) -> Result<Finding<'a>, Failure> {
-    let mut finding = Finding {
+) -> Result<Evaluation<'a>, Failure> {
+    let mut evaluation = Evaluation {
         app: settings.proxy.app_of(&request.host),
         path: None,
         trace: Trace::default(),
         ruling: None,
-        without: None,
+        early: None,
     };
-    let Some(app) = finding.app else {
-        let why = format!("no app is served under {:?}: 421", request.host);
-        finding.without = Some(("unknown_host", why));
-        return Ok(finding);
+    let Some(app) = evaluation.app else {
+        let why = format!("no app has the host {:?}: 421", request.host);
+        evaluation.early = Some(("unknown_host", why));
+        return Ok(evaluation);
     };
     let target = match app.policy.target(request.target.as_bytes()) {
         Ok(target) => target,
         Err(why) => {
-            finding.without = Some(("malformed", format!("{why}: 400, or 414 for one too long")));
-            return Ok(finding);
+            evaluation.early = Some(("malformed", format!("{why}: 400, or 414 if it is too long")));
+            return Ok(evaluation);
         }
     };
     if target.forwarded.is_own() {
-        let why = "one of Vestibule's own pages, which no rule changes".to_owned();
-        finding.without = Some(("own_page", why));
-        return Ok(finding);
+        let why = "one of Vestibule's own pages; rules do not apply".to_owned();
+        evaluation.early = Some(("own_page", why));
+        return Ok(evaluation);
     }
     if !app.takes(&request.method) {
-        let why = format!("{} is not among the app's methods: 405", request.method);
-        finding.without = Some(("method_not_allowed", why));
-        return Ok(finding);
+        let why = format!("{} is not one of the app's methods: 405", request.method);
+        evaluation.early = Some(("method_not_allowed", why));
+        return Ok(evaluation);
     }
     let by_network = app.policy.rules().iter().any(|rule| !rule.networks.is_empty());
     let nowhere = ClientIp::new(std::net::Ipv4Addr::UNSPECIFIED.into());
     if by_network && sender.client.is_none() {
         return Err(Failure::usage(
-            "the app has rules that go by the network of the client",
-            "say where the request would come from: --address IP",
+            "the app has rules with `networks`, so a client address is needed",
+            "pass --address IP",
         ));
     }
     let client = sender.client.unwrap_or(nowhere);
     let (method, host) = (&request.method, request.host.as_str());
     let asked = Asked { method, path: target.path(), host, client, preflight: false };
     let clock = SystemClock::new();
-    let first = app.policy.first(&asked, &mut finding.trace);
-    finding.path = target.path().map(str::to_owned);
-    finding.without = by_app(app, request, app.policy.denies(first, &asked));
-    if finding.without.is_some() {
-        return Ok(finding);
+    let first = app.policy.first(&asked, &mut evaluation.trace);
+    evaluation.path = target.path().map(str::to_owned);
+    evaluation.early = by_app(app, request, app.policy.denies(first, &asked));
+    if evaluation.early.is_some() {
+        return Ok(evaluation);
     }
     let who = sender.who(&clock);
-    finding.ruling = Some(app.policy.ruling(first, &asked, who, &clock, &mut finding.trace));
-    Ok(finding)
+    evaluation.ruling = Some(app.policy.ruling(first, &asked, who, &clock, &mut evaluation.trace));
+    Ok(evaluation)
 }
 
-/// What becomes of a request that is the app's own sign-in, or looks like it.
+/// Returns the outcome for a request that is the app's own sign-in or resembles it.
 fn by_app(
     app: &AppSettings,
     request: &Request<'_>,
@@ -237,12 +238,13 @@ fn by_app(
     match dialect.sign_in_way(&request.method, request.target.as_bytes(), denied) {
         SignInWay::Other => None,
         SignInWay::Here => {
-            let why =
-                "the app's own sign-in: it asks the app about the password, and then for a code";
+            let why = "the app's own sign-in: the app checks the password, then Vestibule asks for a code";
             Some(("sign_in_by_app", why.to_owned()))
         }
         SignInWay::Nowhere => {
-            let why = "the app might take it for its sign-in, which it is not: 404".to_owned();
+            let why =
+                "the app could treat it as its own sign-in, but it does not match the dialect: 404"
+                    .to_owned();
             Some(("not_found", why))
         }
     }
@@ -250,80 +252,82 @@ fn by_app(
 
 fn miss(why: Miss) -> &'static str {
     match why {
-        Miss::Method => "another method",
-        Miss::Host => "another host",
-        Miss::Network => "another network",
-        Miss::AddressUnknown => "the address of the client is unknown",
-        Miss::Path => "another path",
-        Miss::User => "another person",
-        Miss::Group => "the person is in none of its groups",
+        Miss::Method => "method differs",
+        Miss::Host => "host differs",
+        Miss::Network => "client address not in its networks",
+        Miss::AddressUnknown => "client address unknown",
+        Miss::Path => "path differs",
+        Miss::User => "user differs",
+        Miss::Group => "user in none of its groups",
     }
 }
 
-/// What would happen, and to whom.
+/// Describes the answer to the request.
 fn outcome(
-    finding: &Finding<'_>,
+    evaluation: &Evaluation<'_>,
     ruling: Ruling,
     request: &Request<'_>,
     sender: &Sender,
 ) -> String {
-    let api = finding.app.is_some_and(|app| app.answers.is_api(request.target.as_bytes()));
+    let api = evaluation.app.is_some_and(|app| app.answers.is_api(request.target.as_bytes()));
     let elsewhere = |page: &str, code: &str| {
         if api {
-            format!("401 JSON with the code {code}: the path is one of api_paths")
+            format!("401 JSON with code {code}, because the path is one of api_paths")
         } else {
-            format!("a page that is opened: 303 to {page}; anything else: 401 JSON, code {code}")
+            format!("303 to {page} for a navigation; 401 JSON with code {code} otherwise")
         }
     };
     match ruling.outcome {
-        Outcome::Public => "forwarded; the app is told of nobody".to_owned(),
-        Outcome::Password | Outcome::TwoFactor => "forwarded; the app is told who it is".to_owned(),
+        Outcome::Public => "forwarded without an identity".to_owned(),
+        Outcome::Password | Outcome::TwoFactor => "forwarded with the user's identity".to_owned(),
         Outcome::SignIn => {
             let there = elsewhere("/_auth/login", "login_required");
-            format!("asked to sign in. {there}{}", preflight(finding, ruling, request))
+            format!("sign-in required: {there}{}", preflight(evaluation, ruling, request))
         }
         Outcome::StepUp if sender.by_token => {
-            "refused: 403, code forbidden: no token stands for a code typed recently".to_owned()
+            "rejected: 403, code forbidden, because a token cannot satisfy max_age".to_owned()
         }
         Outcome::StepUp => {
             let there = elsewhere("/_auth/step-up", "step_up_required");
-            format!("asked for the second factor again. {there}")
+            format!("second factor required again: {there}")
         }
-        Outcome::Forbid => "refused: 403, code forbidden".to_owned(),
+        Outcome::Forbid => "rejected: 403, code forbidden".to_owned(),
     }
 }
 
-/// What becomes of such a request where it asks on behalf of another origin (Fetch Standard §4.8).
-fn preflight(finding: &Finding<'_>, ruling: Ruling, request: &Request<'_>) -> &'static str {
-    let Some(app) = finding.app.filter(|_| request.method == Method::OPTIONS) else { return "" };
+/// Describes the answer to a CORS preflight (Fetch Standard §4.8), after a semicolon.
+fn preflight(evaluation: &Evaluation<'_>, ruling: Ruling, request: &Request<'_>) -> &'static str {
+    let Some(app) = evaluation.app.filter(|_| request.method == Method::OPTIONS) else { return "" };
     let rule = ruling.rule.and_then(|rule| app.policy.rules().get(rule));
     let denied = rule.is_some_and(|rule| rule.access == Access::Deny);
     match (app.answers.preflight, app.answers.cors_origins.is_empty()) {
-        (Preflight::Pass, true) if !denied => "; a preflight: forwarded, the app is told of nobody",
+        (Preflight::Pass, true) if !denied => "; a preflight: forwarded without an identity",
         (Preflight::Pass, false) if !denied => {
-            "; a preflight of one of cors_origins: forwarded, the app is told of nobody"
+            "; a preflight from one of cors_origins: forwarded without an identity"
         }
         (Preflight::Answer | Preflight::Pass, false) => {
-            "; a preflight of one of cors_origins: 204, answered here"
+            "; a preflight from one of cors_origins: 204 from Vestibule"
         }
         (Preflight::Answer | Preflight::Pass, true) => "",
     }
 }
 
-/// Why the deciding rule decides so, where that is not plain.
-fn because(finding: &Finding<'_>, sender: &Sender) -> Option<&'static str> {
-    let rule = finding.ruling?.rule.and_then(|rule| finding.app?.policy.rules().get(rule));
+/// Returns the reason for the deciding rule's verdict, if it is not obvious.
+fn because(evaluation: &Evaluation<'_>, sender: &Sender) -> Option<&'static str> {
+    let rule = evaluation.ruling?.rule.and_then(|rule| evaluation.app?.policy.rules().get(rule));
     let Some(rule) = rule else {
-        return Some("no rule is about it, so two factors are asked for");
+        return Some("no rule matches, and the default is two_factor");
     };
-    match finding.ruling?.outcome {
+    match evaluation.ruling?.outcome {
         Outcome::SignIn if rule.names_people() && sender.person.is_none() => Some(
-            "it is about certain people: who is not known might be one of them, and gets no further",
+            "it names users or groups, and a client that is not signed in could be any of them",
         ),
         Outcome::SignIn if rule.access == Access::Deny => {
-            Some("nobody learns that it is closed without having signed in")
+            Some("denied paths are not revealed before sign-in")
         }
-        Outcome::StepUp if sender.by_token => Some("it has a max_age, which no token meets"),
+        Outcome::StepUp if sender.by_token => {
+            Some("it has a max_age, which a token cannot satisfy")
+        }
         Outcome::StepUp => Some("the second factor is older than its max_age"),
         Outcome::Public
         | Outcome::Password
@@ -336,48 +340,48 @@ fn because(finding: &Finding<'_>, sender: &Sender) -> Option<&'static str> {
 fn print(
     request: &Request<'_>,
     sender: &Sender,
-    finding: &Finding<'_>,
+    evaluation: &Evaluation<'_>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let mut line = |key: &str, text: &str| writeln!(out, "{key:<10} {}", visible(text));
     let host = &request.host;
     line("request", &format!("{} https://{host}{}", request.method, request.target))?;
-    line("app", finding.app.map_or("none", |app| &app.name))?;
+    line("app", evaluation.app.map_or("none", |app| &app.name))?;
     line("visitor", &sender.in_words())?;
     if let Some(client) = sender.client {
         line("address", &client.to_string())?;
     }
-    line("path", finding.path.as_deref().unwrap_or("as it is: no rule decides by path"))?;
-    let rules = finding.app.map_or(&[][..], |app| app.policy.rules());
-    for (number, step) in &finding.trace.0 {
+    line("path", evaluation.path.as_deref().unwrap_or("unchanged: no rule has a path"))?;
+    let rules = evaluation.app.map_or(&[][..], |app| app.policy.rules());
+    for (number, step) in &evaluation.trace.0 {
         let Some(rule) = rules.get(*number) else { continue };
-        let became = match step {
+        let result = match step {
             Step::Missed(why) => format!("does not match: {}", miss(*why)),
             Step::Reported(outcome) => {
-                format!("matches and only reports: would {}", outcome.as_str())
+                format!("matches, report only: would {}", outcome.as_str())
             }
         };
-        line("rule", &format!("{} → {became}", in_words(rule)))?;
+        line("rule", &format!("{} → {result}", describe_rule(rule)))?;
     }
-    if let Some((_, why)) = &finding.without {
+    if let Some((_, why)) = &evaluation.early {
         return line("outcome", why);
     }
-    let Some(ruling) = finding.ruling else { return Ok(()) };
+    let Some(ruling) = evaluation.ruling else { return Ok(()) };
     let decides = ruling.rule.and_then(|rule| rules.get(rule)).map_or_else(
-        || "no rule: two_factor".to_owned(),
-        |rule| format!("{} → decides", in_words(rule)),
+        || "none: default two_factor".to_owned(),
+        |rule| format!("{} → decides", describe_rule(rule)),
     );
     line("rule", &decides)?;
-    if let Some(why) = because(finding, sender) {
+    if let Some(why) = because(evaluation, sender) {
         line("because", why)?;
     }
-    line("outcome", &outcome(finding, ruling, request, sender))
+    line("outcome", &outcome(evaluation, ruling, request, sender))
 }
 
-fn as_json(request: &Request<'_>, sender: &Sender, finding: &Finding<'_>) -> Value {
-    let rules = finding.app.map_or(&[][..], |app| app.policy.rules());
+fn as_json(request: &Request<'_>, sender: &Sender, evaluation: &Evaluation<'_>) -> Value {
+    let rules = evaluation.app.map_or(&[][..], |app| app.policy.rules());
     let name = |number: usize| rules.get(number).map(|rule| rule.name.as_str());
-    let steps: Vec<Value> = finding
+    let steps: Vec<Value> = evaluation
         .trace
         .0
         .iter()
@@ -386,32 +390,32 @@ fn as_json(request: &Request<'_>, sender: &Sender, finding: &Finding<'_>) -> Val
             Step::Reported(would) => json!({ "rule": name(*number), "would": would.as_str() }),
         })
         .collect();
-    let decides = finding.ruling.map(|ruling| match ruling.rule.and_then(|n| rules.get(n)) {
+    let decides = evaluation.ruling.map(|ruling| match ruling.rule.and_then(|n| rules.get(n)) {
         Some(rule) => json!({ "rule": rule.name, "access": rule.access.as_str() }),
         None => json!({ "rule": DEFAULT, "access": Access::TwoFactor.as_str() }),
     });
-    let outcome = finding.ruling.map(|ruling| {
+    let outcome = evaluation.ruling.map(|ruling| {
         let refused = sender.by_token && ruling.outcome == Outcome::StepUp;
         if refused { Outcome::Forbid } else { ruling.outcome }
     });
-    let told = match outcome {
+    let identified = match outcome {
         Some(Outcome::Password | Outcome::TwoFactor) => sender.person.as_ref(),
         Some(Outcome::Public | Outcome::SignIn | Outcome::StepUp | Outcome::Forbid) | None => None,
     };
     json!({
         "method": request.method.as_str(),
         "host": request.host,
-        "app": finding.app.map(|app| &app.name),
-        "path": finding.path,
+        "app": evaluation.app.map(|app| &app.name),
+        "path": evaluation.path,
         "user": sender.person.as_ref().map(|person| person.name.as_str()),
         "groups": sender.person.as_ref().map(|person| &person.groups),
         "passed": steps,
         "decides": decides,
-        "because": because(finding, sender),
-        "outcome": finding.without.as_ref().map_or_else(
+        "because": because(evaluation, sender),
+        "outcome": evaluation.early.as_ref().map_or_else(
             || outcome.map(Outcome::as_str),
             |(outcome, _)| Some(*outcome),
         ),
-        "told": told.map(|person| person.name.as_str()),
+        "told": identified.map(|person| person.name.as_str()),
     })
 }

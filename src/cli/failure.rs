@@ -1,5 +1,4 @@
-//! How a command says that it failed: one plain sentence, a hint where there is one, and an exit
-//! code.
+//! Errors of a command: one plain sentence, an optional hint, and an exit code.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -12,41 +11,41 @@ use crate::auth::ports::StoreError;
 use crate::config::ConfigError;
 use crate::config::keys::KeyFileError;
 
-/// Why a command failed.
+/// An error of a command.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It was asked for in a way that cannot be done: exit 2.
+    /// The arguments are not valid: exit code 2.
     Usage {
-        /// One sentence.
+        /// Message, one sentence.
         message: String,
-        /// What to do.
+        /// Next step.
         hint: Option<&'static str>,
     },
-    /// The configuration has mistakes: exit 2.
+    /// The configuration has errors: exit code 2.
     Config(Vec<ConfigError>),
-    /// It could not be done: exit 1.
+    /// The command failed: exit code 1.
     Failed {
-        /// One sentence.
+        /// Message, one sentence.
         message: String,
-        /// What to do.
+        /// Next step.
         hint: Option<&'static str>,
     },
-    /// Whoever read the output has gone away: exit 1, and nobody to tell.
+    /// The reader of standard output has closed it: exit code 1, without a message.
     OutputClosed,
 }
 
 impl Failure {
-    /// Bad usage.
+    /// Creates a usage error.
     pub(super) fn usage(message: impl Display, hint: &'static str) -> Self {
         Self::Usage { message: message.to_string(), hint: Some(hint) }
     }
 
-    /// Not done.
+    /// Creates a failure.
     pub(super) fn failed(message: impl Display, hint: Option<&'static str>) -> Self {
         Self::Failed { message: message.to_string(), hint }
     }
 
-    /// Says so.
+    /// Writes the message and the hint to `errors`.
     pub(super) fn report(&self, errors: &mut dyn Write) -> io::Result<()> {
         match self {
             Self::Config(mistakes) => {
@@ -65,7 +64,7 @@ impl Failure {
         errors.flush()
     }
 
-    /// 1: failed, 2: bad usage or configuration.
+    /// Returns the exit code: 1 if the command failed, 2 for bad usage or configuration.
     pub(super) fn exit_code(&self) -> ExitCode {
         match self {
             Self::Usage { .. } | Self::Config(_) => ExitCode::from(2),
@@ -79,7 +78,7 @@ impl From<io::Error> for Failure {
         if error.kind() == io::ErrorKind::BrokenPipe {
             Self::OutputClosed
         } else {
-            Self::failed(format_args!("the output cannot be written: {error}"), None)
+            Self::failed(format_args!("failed to write the output: {error}"), None)
         }
     }
 }
@@ -98,7 +97,7 @@ impl From<KeyFileError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        let hint = "`vestibule check --online` tells what is wrong";
+        let hint = "`vestibule check --online` shows the problem";
         Self::failed(error, Some(hint))
     }
 }
@@ -119,40 +118,40 @@ impl From<AdminError> for Failure {
     }
 }
 
-/// What to do about an act that was not done, or not in full.
+/// Returns the next step after an administrative action that failed or was incomplete.
 fn next_step(error: &AdminError) -> Option<&'static str> {
     Some(match error {
-        AdminError::Store(_) => {
-            "nothing was changed; `vestibule check --online` tells what is wrong"
-        }
+        AdminError::Store(_) => "nothing was changed; `vestibule check --online` shows the problem",
         AdminError::Undone(_) => {
-            "nothing was changed; try again once the account database takes writes"
+            "nothing was changed; try again when the account database accepts writes"
         }
         AdminError::LinkWithheld(_) => {
-            "`vestibule user ticket` makes another, once the account database takes writes"
+            "create a new link with `vestibule user ticket` when the account database accepts writes"
         }
         AdminError::Partly { .. } => {
-            "`vestibule check --online` tells what is wrong with the store; then try again"
+            "`vestibule check --online` shows the problem with the store; then try again"
         }
         AdminError::NotRecorded(_) => {
-            "note down who did it and when; see to it that the account database answers"
+            "record who did it and when, and restore the account database"
         }
-        AdminError::SessionsLeft { .. } => "nothing more is needed: they end by themselves",
-        AdminError::SessionsBehind { .. } => "nothing more is needed: they see it in five seconds",
-        AdminError::NoSuchUser(_) => "`vestibule user list` shows who there is",
+        AdminError::SessionsLeft { .. } => "no action needed: they end on their own",
+        AdminError::SessionsBehind { .. } => {
+            "no action needed: they pick it up within five seconds"
+        }
+        AdminError::NoSuchUser(_) => "`vestibule user list` shows all users",
         AdminError::Disabled(_) => "enable the user first, with `vestibule user enable`",
-        AdminError::NoSuchToken(_) => "`vestibule token list` shows which there are",
-        AdminError::NoSuchSession(_) => "`vestibule session list` shows which there are",
+        AdminError::NoSuchToken(_) => "`vestibule token list` shows all tokens",
+        AdminError::NoSuchSession(_) => "`vestibule session list` shows all sessions",
         AdminError::LinkedAlready { .. } | AdminError::SubjectTaken { .. } => {
-            "`vestibule user unlink` takes a link back"
+            "`vestibule user unlink` removes a link"
         }
-        AdminError::NotLinked { .. } => "`vestibule user show` tells who a user is at apps",
+        AdminError::NotLinked { .. } => "`vestibule user show` prints the apps a user is linked to",
         AdminError::PasswordKept { .. } => {
-            "leave out --password for a link that enrols; `vestibule user set-password` gives a \
-             password of Vestibule's on purpose"
+            "omit --password for a link that enrols only; `vestibule user set-password` sets a \
+             password of Vestibule's own"
         }
         AdminError::NameTaken(_) => {
-            "choose another name, or change it with `vestibule user set-password`"
+            "choose another name, or change the user's password with `vestibule user set-password`"
         }
         AdminError::BadField { .. }
         | AdminError::Hash(_)

@@ -1,4 +1,4 @@
-//! What commands read: the configuration, a password, a name. And the runtime they run on.
+//! Input of commands: configuration and password. Also the runtime that commands run on.
 
 use std::future::Future;
 use std::io::{BufRead, Read, Write};
@@ -16,26 +16,26 @@ use crate::base::secret::Secret;
 use crate::config::Config;
 use crate::config::settings::Settings;
 
-/// Most bytes of a password on standard input; the domain allows fewer.
+/// Maximum length of a password on standard input, in bytes. The password policy allows fewer.
 const PASSWORD_MAX: u64 = 4096;
 
-/// The settings, or every mistake in them.
+/// Loads the settings, or returns every error in them.
 pub(super) fn settings(file: &Path) -> Result<Settings, Failure> {
     Config::load(file).map_err(Failure::Config)
 }
 
-/// The first line of `input`, without its line break.
+/// Returns the first line of `input`, without its line break.
 pub(super) fn password(input: &mut dyn BufRead) -> Result<Secret, Failure> {
     let mut raw = Zeroizing::new(Vec::with_capacity(256));
     input
         .take(PASSWORD_MAX + 1)
         .read_until(b'\n', &mut raw)
-        .map_err(|e| Failure::failed(format_args!("the password cannot be read: {e}"), None))?;
+        .map_err(|e| Failure::failed(format_args!("failed to read the password: {e}"), None))?;
     let line = raw.strip_suffix(b"\n").unwrap_or(&raw);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let hint = "write the password on one line of standard input";
     if line.is_empty() {
-        return Err(Failure::usage("there is no password on standard input", hint));
+        return Err(Failure::usage("no password on standard input", hint));
     }
     match std::str::from_utf8(line) {
         Ok(text) if u64::try_from(line.len()).is_ok_and(|n| n <= PASSWORD_MAX) => {
@@ -61,13 +61,13 @@ where
         let unsent = outlets.close().await;
         if unsent > 0 {
             let mut errors = std::io::stderr().lock();
-            writeln!(errors, "warning: notices that could not be sent by mail: {unsent}")?;
+            writeln!(errors, "warning: notices not sent by mail: {unsent}")?;
         }
         done
     })
 }
 
-/// Opens the audit trail and runs `command` on it.
+/// Opens the audit log and runs `command` on it.
 pub(super) fn with_trail<T, F>(
     state: &StateArgs,
     command: impl FnOnce(Arc<Trail>) -> F,
@@ -86,19 +86,19 @@ pub(super) fn state_settings(state: &StateArgs) -> Result<Settings, Failure> {
     configured(state.config.as_deref())
 }
 
-/// The settings of a command whose configuration was named, or filled in by default.
+/// Loads the settings of a command from `file`: the `--config` option or its default.
 pub(super) fn configured(file: Option<&Path>) -> Result<Settings, Failure> {
-    let hint = "name one with --config FILE or in the environment variable VESTIBULE_CONFIG";
+    let hint = "pass --config FILE or set the environment variable VESTIBULE_CONFIG";
     settings(file.ok_or_else(|| Failure::usage(NoDefault::Missing, hint))?)
 }
 
-/// A runtime with this many worker threads.
+/// Creates a runtime with this many worker threads.
 pub(super) fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers.max(1))
         .enable_all()
         .build()
-        .map_err(|e| Failure::failed(format_args!("no threads can be started: {e}"), None))
+        .map_err(|e| Failure::failed(format_args!("failed to start threads: {e}"), None))
 }
 
 #[cfg(test)]
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn no_password_and_no_text_are_refused() {
+    fn no_password_and_no_text_are_rejected() {
         assert!(password(&mut "".as_bytes()).is_err());
         assert!(password(&mut "\n".as_bytes()).is_err());
         assert!(password(&mut b"\xff\xfe\n".as_slice()).is_err());

@@ -1,4 +1,4 @@
-//! The program's description of itself: schema, completions, manual pages.
+//! The program's description of itself: schema, shell completions and manual pages.
 
 use std::io::Write;
 use std::path::Path;
@@ -8,40 +8,40 @@ use clap::CommandFactory;
 use super::args::Cli;
 use super::failure::Failure;
 
-/// The JSON Schema of the configuration.
+/// Prints the JSON Schema of the configuration.
 pub(super) fn schema(output: &mut dyn Write) -> Result<(), Failure> {
     json(&crate::config::schema(), output)
 }
 
-/// Any value as indented JSON.
+/// Prints a value as indented JSON.
 pub(super) fn json(value: &serde_json::Value, output: &mut dyn Write) -> Result<(), Failure> {
     Ok(writeln!(output, "{value:#}")?)
 }
 
-/// A completion script.
+/// Prints a completion script.
 pub(super) fn completions(
     shell: clap_complete::Shell,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    // The generator gives up its life on a write error: let it write where none can happen.
+    // The generator panics on a write error, so it writes to memory.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "vestibule", &mut script);
     Ok(output.write_all(&script)?)
 }
 
-/// The manual page of the program and of every sub-command, in roff.
+/// Prints the manual pages of the program and of every subcommand, in roff.
 pub(super) fn man(output: &mut dyn Write) -> Result<(), Failure> {
     let mut command = Cli::command();
     command.build();
     Ok(pages(&command, output)?)
 }
 
-/// One manual page for the program and for each subcommand, in roff, as files in `dir`.
+/// Writes one manual page for the program and one for each subcommand to `dir`, in roff.
 pub(super) fn man_pages(dir: &Path, output: &mut dyn Write) -> Result<(), Failure> {
     let written = std::fs::create_dir_all(dir)
         .and_then(|()| clap_mangen::generate_to(Cli::command().disable_help_subcommand(true), dir));
     written.map_err(|error| {
-        Failure::failed(format_args!("cannot write to {}: {error}", dir.display()), None)
+        Failure::failed(format_args!("failed to write to {}: {error}", dir.display()), None)
     })?;
     Ok(writeln!(output, "wrote the manual pages to {}", dir.display())?)
 }

@@ -1,6 +1,6 @@
-//! The command line: arguments in, calls of the application, exit code out. What a command prints
-//! goes to streams that are handed in. It holds no logic of its own: what an operator may do is
-//! [`crate::auth::admin`]'s business, what a configuration means is [`crate::config`]'s.
+//! The command line: parses arguments, calls the application and returns an exit code. Output goes
+//! to the streams that the caller passes in. There is no logic here: [`crate::auth::admin`]
+//! implements the actions of operators and [`crate::config`] interprets the configuration.
 
 mod args;
 mod audit;
@@ -28,15 +28,15 @@ use self::args::{Cli, Command, KeysCommand};
 use self::failure::Failure;
 use crate::config::keys;
 
-/// Where a command reads from and writes to.
+/// Standard streams of a command.
 pub struct Streams<'a> {
     /// Standard input: passwords.
     pub input: &'a mut dyn BufRead,
-    /// Standard output: what was asked for.
+    /// Standard output: results.
     pub output: &'a mut (dyn Write + Send),
-    /// Standard error: what went wrong, and warnings.
+    /// Standard error: errors and warnings.
     pub errors: &'a mut dyn Write,
-    /// Whether usage errors may be coloured: standard error is a terminal.
+    /// True if usage errors may be coloured: standard error is a terminal.
     pub colour: bool,
 }
 
@@ -46,8 +46,8 @@ impl fmt::Debug for Streams<'_> {
     }
 }
 
-/// Runs the command that `arguments` (the program's name first) ask for. 0: done, 1: failed, 2: bad
-/// usage or configuration.
+/// Runs the command in `arguments`, of which the first is the program's name. Returns exit code 0
+/// on success, 1 on failure, 2 for bad usage or configuration.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, mut streams: Streams<'_>) -> ExitCode {
     let mut cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -63,22 +63,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, mut streams: Streams<'
     }
 }
 
-/// Puts the default configuration where the command needs one and none is named. Returns that
-/// default, if it was needed.
+/// Sets the default configuration file of a command that needs one and was given none. Returns that
+/// default.
 fn fill_in_config(command: &mut Command) -> Result<Option<PathBuf>, Failure> {
     let Some(named @ None) = command.config_mut() else { return Ok(None) };
-    let hint = "name one with --config FILE or in the environment variable VESTIBULE_CONFIG";
+    let hint = "pass --config FILE or set the environment variable VESTIBULE_CONFIG";
     let found = args::default_config().map_err(|why| Failure::usage(why, hint))?;
     *named = Some(found.clone());
     Ok(Some(found))
 }
 
-/// Reports a failure, and the configuration that was read if nobody named it. With standard error
-/// gone too, the exit code is all that is left to say.
+/// Reports a failure, and the configuration file if it was the default. Write errors are ignored:
+/// if standard error is closed too, only the exit code is left.
 fn failed(failure: &Failure, by_default: Option<&Path>, streams: &mut Streams<'_>) -> ExitCode {
     let reported = failure.report(streams.errors).and_then(|()| match by_default {
         Some(file) => {
-            writeln!(streams.errors, "note: the configuration is {}, by default", file.display())
+            writeln!(streams.errors, "note: the configuration is {}, the default", file.display())
         }
         None => Ok(()),
     });
@@ -86,7 +86,7 @@ fn failed(failure: &Failure, by_default: Option<&Path>, streams: &mut Streams<'_
     failure.exit_code()
 }
 
-/// Help, version and errors in the arguments.
+/// Prints help, the version, or an error in the arguments.
 fn usage(error: &clap::Error, streams: &mut Streams<'_>) -> ExitCode {
     let text = error.render();
     let stream: &mut dyn Write = if error.use_stderr() { streams.errors } else { streams.output };
@@ -111,13 +111,13 @@ fn dispatch(command: Command, streams: &mut Streams<'_>) -> Result<(), Failure> 
         Command::Schema => meta::schema(streams.output),
         Command::Keys(KeysCommand::Init { file }) => {
             keys::init(&file)?;
-            Ok(writeln!(streams.output, "made the key file {}", file.display())?)
+            Ok(writeln!(streams.output, "created the key file {}", file.display())?)
         }
         Command::Keys(KeysCommand::Rotate { file }) => {
             keys::rotate(&file)?;
             Ok(writeln!(
                 streams.output,
-                "added new keys to {}: give the same file to every node and restart them",
+                "added new keys to {}: copy the file to every node and restart the nodes",
                 file.display()
             )?)
         }

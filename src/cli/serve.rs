@@ -5,10 +5,10 @@ use super::failure::Failure;
 use super::{Streams, input};
 use crate::app::{self, DemoOptions};
 
-/// Worker threads of the demonstration.
+/// Number of worker threads of the demo.
 const DEMO_WORKERS: usize = 2;
 
-/// The gateway.
+/// Runs the gateway.
 pub(super) fn serve(arguments: &ConfigArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let settings = input::configured(arguments.config.as_deref())?;
     for warning in &settings.warnings {
@@ -18,7 +18,7 @@ pub(super) fn serve(arguments: &ConfigArgs, streams: &mut Streams<'_>) -> Result
     Ok(runtime.block_on(Box::pin(app::serve(settings)))?)
 }
 
-/// The demonstration.
+/// Runs the demo.
 pub(super) fn demo(arguments: DemoArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let options = DemoOptions {
         dir: arguments.dir,

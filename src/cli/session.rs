@@ -12,7 +12,7 @@ use crate::auth::account::LoginName;
 use crate::auth::session::Session;
 use crate::base::browser;
 
-/// Runs the sub-command.
+/// Runs the subcommand.
 pub(super) fn run(arguments: &SessionArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     match &arguments.command {
         SessionCommand::List { user } => list(&arguments.state, user.as_deref(), streams.output),
@@ -36,7 +36,7 @@ fn end(state: &StateArgs, which: &EndArgs, output: &mut dyn Write) -> Result<(),
         Ok(match (which.id, &name) {
             (Some(id), _) => admin.end_session(id).await.map(|()| 1)?,
             (None, Some(name)) => admin.end_sessions_of(name).await?,
-            // Clap lets nothing else through but --all.
+            // Clap allows no other combination than `--all`.
             (None, None) => admin.end_all_sessions().await?,
         })
     })?;
@@ -46,7 +46,7 @@ fn end(state: &StateArgs, which: &EndArgs, output: &mut dyn Write) -> Result<(),
     Ok(writeln!(output, "sessions ended: {ended}")?)
 }
 
-/// Sessions as a table that fits a line of 100 characters; `--json` has the rest.
+/// Formats sessions as a table at most 100 characters wide. `--json` prints the rest.
 pub(super) fn table(sessions: &[Session]) -> Table<6> {
     let mut table = Table::new(["ID", "USER", "APP", "LAST SEEN", "ADDRESS", "BROWSER"]);
     for session in sessions {
@@ -62,7 +62,7 @@ pub(super) fn table(sessions: &[Session]) -> Table<6> {
     table
 }
 
-/// A session as JSON.
+/// Returns a session as JSON.
 pub(super) fn session_json(session: &Session) -> Value {
     json!({
         "id": session.id.to_string(),

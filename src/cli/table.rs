@@ -1,16 +1,16 @@
-//! Tables of plain text, with columns as wide as they need to be. What others chose (names,
-//! browsers) cannot give orders to the terminal.
+//! Plain-text tables with columns as wide as their content. Control characters in user names and
+//! `User-Agent` values cannot reach the terminal.
 
 use std::io::{self, Write};
 
-/// Rows under a head.
+/// Rows below a header.
 #[derive(Debug)]
 pub(super) struct Table<const N: usize> {
     rows: Vec<[String; N]>,
 }
 
 impl<const N: usize> Table<N> {
-    /// An empty table under `head`.
+    /// Creates an empty table with the header `head`.
     pub(super) fn new(head: [&str; N]) -> Self {
         Self { rows: vec![head.map(str::to_owned)] }
     }
@@ -20,7 +20,7 @@ impl<const N: usize> Table<N> {
         self.rows.push(cells.map(|cell| visible(&cell)));
     }
 
-    /// Writes it, two spaces between columns.
+    /// Writes the table, with two spaces between columns.
     pub(super) fn write(&self, output: &mut dyn Write) -> io::Result<()> {
         let mut widths = [0; N];
         for row in &self.rows {
@@ -41,7 +41,7 @@ impl<const N: usize> Table<N> {
     }
 }
 
-/// `text` without control characters and those that turn the direction of writing; `-` for nothing.
+/// Returns `text` with control and bidirectional characters replaced, or `-` if it is empty.
 pub(super) fn visible(text: &str) -> String {
     let hidden = |c: char| {
         c.is_control()
@@ -53,7 +53,7 @@ pub(super) fn visible(text: &str) -> String {
     text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// The first characters of `text`, with an ellipsis in place of what does not fit into `width`.
+/// Returns `text` cut to `width` characters, with an ellipsis in place of the rest.
 pub(super) fn shortened(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();

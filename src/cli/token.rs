@@ -17,7 +17,7 @@ use crate::base::clock::Timestamp;
 use crate::base::id::TokenId;
 use crate::gate::machine::Limited;
 
-/// Runs the sub-command.
+/// Runs the subcommand.
 pub(super) fn run(arguments: &TokenArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let state = &arguments.state;
     match &arguments.command {
@@ -45,12 +45,12 @@ fn create(
         networks: wanted.networks.clone(),
         websocket: wanted.websocket,
     };
-    let hint = "`vestibule token create --help` shows how limits are written";
+    let hint = "`vestibule token create --help` shows the format of limits";
     Limited::parse(&limits).map_err(|bad| Failure::usage(bad, hint))?;
     let settings = input::state_settings(state)?;
     if !settings.proxy.apps.iter().any(|app| app.name == wanted.app) {
-        let message = format!("there is no app `{}` in the configuration", wanted.app);
-        return Err(Failure::usage(message, "`vestibule check` prints the apps"));
+        let message = format!("no app `{}` in the configuration", wanted.app);
+        return Err(Failure::usage(message, "`vestibule check` lists the apps"));
     }
     let wish = AccessWish {
         app: wanted.app.clone(),
@@ -69,7 +69,11 @@ fn create(
     }
     writeln!(output, "{}", token.reveal())?;
     let (id, end) = (record.id, record.expires_at.rfc3339());
-    writeln!(output, "token {id} of {name} at {}, until {end}; it is not shown again", record.app)?;
+    writeln!(
+        output,
+        "token {id} of {name} for {}, valid until {end}; it is not shown again",
+        record.app
+    )?;
     Ok(())
 }
 
@@ -80,7 +84,16 @@ fn list(state: &StateArgs, user: Option<&str>, output: &mut dyn Write) -> Result
         let tokens = tokens.iter().map(|(user, token)| token_json(user, token)).collect();
         return meta::json(&tokens, output);
     }
-    let mut table = Table::new(["ID", "USER", "APP", "FOR", "LIMITS", "MADE", "ENDS", "LAST USED"]);
+    let mut table = Table::new([
+        "ID",
+        "USER",
+        "APP",
+        "DESCRIPTION",
+        "LIMITS",
+        "CREATED",
+        "EXPIRES",
+        "LAST USED",
+    ]);
     for (user, token) in &tokens {
         table.row([
             token.id.to_string(),
@@ -101,7 +114,7 @@ fn revoke(state: &StateArgs, id: TokenId, output: &mut dyn Write) -> Result<(), 
     if state.json {
         return meta::json(&json!({ "revoked": id.to_string() }), output);
     }
-    Ok(writeln!(output, "token {id} was revoked")?)
+    Ok(writeln!(output, "token {id} revoked")?)
 }
 
 fn token_json(user: &LoginName, token: &AccessRecord) -> Value {

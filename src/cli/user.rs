@@ -14,7 +14,7 @@ use crate::auth::account::{Account, IdentityChange, LoginName};
 use crate::auth::admin::{NewUser, UserDetails};
 use crate::auth::ticket::{Link, Rights};
 
-/// Runs the sub-command.
+/// Runs the subcommand.
 pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let state = &arguments.state;
     match arguments.command {
@@ -25,28 +25,27 @@ pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), 
         UserCommand::Disable { name } => {
             let name = LoginName::parse(&name)?;
             let ended = input::with_admin(state, async |admin| Ok(admin.disable(&name).await?))?;
-            changed(state, &name, "disabled", Some(ended), streams.output)
+            print_done(state, &name, Action::Disabled, Some(ended), streams.output)
         }
         UserCommand::Enable { name } => {
             let name = LoginName::parse(&name)?;
             input::with_admin(state, async |admin| Ok(admin.enable(&name).await?))?;
-            changed(state, &name, "enabled", None, streams.output)
+            print_done(state, &name, Action::Enabled, None, streams.output)
         }
         UserCommand::Remove { name } => {
             let name = LoginName::parse(&name)?;
             let (apps, ended) = input::with_admin(state, async |admin| {
                 Ok((admin.apps_of(&name).await?, admin.remove(&name).await?))
             })?;
-            comes_back(&name, &apps, "`user disable` keeps somebody out", streams)?;
-            changed(state, &name, "removed", Some(ended), streams.output)
+            warn_of_new_account(&name, &apps, "use `user disable` instead", streams)?;
+            print_done(state, &name, Action::Removed, Some(ended), streams.output)
         }
         UserCommand::LiftSuspension { name } => {
             let name = LoginName::parse(&name)?;
             let lifted =
                 input::with_admin(state, async |admin| Ok(admin.lift_suspension(&name).await?))?;
-            let done =
-                if lifted { "forgiven all wrong codes" } else { "found without wrong codes" };
-            changed(state, &name, done, None, streams.output)
+            let action = if lifted { Action::FailuresReset } else { Action::NoFailures };
+            print_done(state, &name, action, None, streams.output)
         }
         UserCommand::SetPassword { name, password_stdin: _always } => {
             let name = LoginName::parse(&name)?;
@@ -54,20 +53,20 @@ pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), 
             let ended = input::with_admin(state, async |admin| {
                 Ok(admin.set_password(&name, &password).await?)
             })?;
-            changed(state, &name, "given a new password", Some(ended), streams.output)
+            print_done(state, &name, Action::PasswordSet, Some(ended), streams.output)
         }
         UserCommand::Link(LinkArgs { name, app, subject }) => {
             let name = LoginName::parse(&name)?;
             input::with_admin(state, async |admin| Ok(admin.link(&name, &app, &subject).await?))?;
-            changed(state, &name, "linked", None, streams.output)
+            print_done(state, &name, Action::Linked, None, streams.output)
         }
         UserCommand::Unlink { name, app } => {
             let name = LoginName::parse(&name)?;
             let ended =
                 input::with_admin(state, async |admin| Ok(admin.unlink(&name, &app).await?))?;
-            let out = "`user disable` of an account that stays linked keeps somebody out";
-            comes_back(&name, &[app], out, streams)?;
-            changed(state, &name, "unlinked", Some(ended), streams.output)
+            let instead = "keep the link and use `user disable` instead";
+            warn_of_new_account(&name, &[app], instead, streams)?;
+            print_done(state, &name, Action::Unlinked, Some(ended), streams.output)
         }
         UserCommand::Ticket(ticket) => make_ticket(state, &ticket, streams.output),
         UserCommand::ResetSecondFactor(reset) => reset_second_factor(state, &reset, streams.output),
@@ -88,12 +87,12 @@ fn change_identity(
     };
     let done =
         input::with_admin(state, async |admin| Ok(admin.change_identity(&name, &change).await?))?;
-    let done = if done.is_empty() { "left unchanged" } else { "changed" };
-    changed(state, &name, done, None, output)
+    let action = if done.is_empty() { Action::Unchanged } else { Action::Changed };
+    print_done(state, &name, action, None, output)
 }
 
-/// Warns that the person of an app is not kept out by what was done.
-fn comes_back(
+/// Warns that the user of an app can come back in spite of the command.
+fn warn_of_new_account(
     name: &LoginName,
     apps: &[String],
     instead: &str,
@@ -105,8 +104,8 @@ fn comes_back(
     let apps = apps.join(", ");
     writeln!(
         streams.errors,
-        "note: whoever was {name} at {apps} gets a new account at the next sign-in there, where \
-         `provision` is on, and sets up a second factor with the password alone: {instead}"
+        "note: with `provision` on, {name} gets a new account at the next sign-in at {apps} and \
+         enrols a second factor with the password alone. To deny access, {instead}"
     )?;
     Ok(())
 }
@@ -125,7 +124,8 @@ fn make_ticket(
     let link = input::with_admin(state, async |admin| {
         Ok(admin.ticket(&name, rights, wanted.expires.lifetime).await?)
     })?;
-    told(state, &Done { name: &name, what: "given a link", ended: None, link: Some(link) }, output)
+    let done = Done { name: &name, action: Action::LinkCreated, ended: None, link: Some(link) };
+    print_result(state, &done, output)
 }
 
 fn reset_second_factor(
@@ -138,8 +138,8 @@ fn reset_second_factor(
         Ok(admin.reset_second_factor(&name, &wanted.reason, wanted.expires.lifetime).await?)
     })?;
     let (ended, link) = (Some(done.sessions_ended), Some(done.link));
-    let what = "left without a second factor";
-    told(state, &Done { name: &name, what, ended, link }, output)
+    let action = Action::SecondFactorRemoved;
+    print_result(state, &Done { name: &name, action, ended, link }, output)
 }
 
 fn add(state: &StateArgs, user: AddArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
@@ -153,35 +153,93 @@ fn add(state: &StateArgs, user: AddArgs, streams: &mut Streams<'_>) -> Result<()
         password,
     };
     let added = input::with_admin(state, async |admin| Ok(admin.add(user).await?))?;
-    let done = Done { name: &name, what: "added", ended: None, link: added.link };
-    told(state, &done, streams.output)
+    let done = Done { name: &name, action: Action::Added, ended: None, link: added.link };
+    print_result(state, &done, streams.output)
 }
 
-/// What was done to a user.
+/// The effect of a command on a user.
+#[derive(Clone, Copy)]
+enum Action {
+    Added,
+    Changed,
+    Disabled,
+    Enabled,
+    FailuresReset,
+    Linked,
+    LinkCreated,
+    NoFailures,
+    PasswordSet,
+    Removed,
+    SecondFactorRemoved,
+    Unchanged,
+    Unlinked,
+}
+
+impl Action {
+    /// Returns the name of the action in JSON.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Disabled => "disabled",
+            Self::Enabled => "enabled",
+            Self::FailuresReset => "failures_reset",
+            Self::Linked => "linked",
+            Self::LinkCreated => "link_created",
+            Self::NoFailures | Self::Unchanged => "unchanged",
+            Self::PasswordSet => "password_set",
+            Self::Removed => "removed",
+            Self::SecondFactorRemoved => "second_factor_removed",
+            Self::Unlinked => "unlinked",
+        }
+    }
+
+    /// Describes the action on `user`.
+    fn sentence(self, user: &LoginName) -> String {
+        match self {
+            Self::Added => format!("User {user} added"),
+            Self::Changed => format!("User {user} changed"),
+            Self::Disabled => format!("User {user} disabled"),
+            Self::Enabled => format!("User {user} enabled"),
+            Self::FailuresReset => format!("Failure counter of {user} reset"),
+            Self::Linked => format!("User {user} linked"),
+            Self::LinkCreated => format!("One-time link for {user} created"),
+            Self::NoFailures => format!("Failure counter of {user} was already zero"),
+            Self::PasswordSet => format!("Password of {user} set"),
+            Self::Removed => format!("User {user} removed"),
+            Self::SecondFactorRemoved => format!("Second factor of {user} removed"),
+            Self::Unchanged => format!("User {user} unchanged"),
+            Self::Unlinked => format!("User {user} unlinked"),
+        }
+    }
+}
+
+/// The result of a command on a user.
 struct Done<'a> {
     name: &'a LoginName,
-    what: &'static str,
+    action: Action,
+    /// Number of sessions ended, if the command ends sessions.
     ended: Option<u64>,
     link: Option<Link>,
 }
 
-/// Says what was done, and how many sessions that ended.
-fn changed(
+/// Prints the result without a link.
+fn print_done(
     state: &StateArgs,
     name: &LoginName,
-    what: &'static str,
+    action: Action,
     ended: Option<u64>,
     output: &mut dyn Write,
 ) -> Result<(), Failure> {
-    told(state, &Done { name, what, ended, link: None }, output)
+    print_result(state, &Done { name, action, ended, link: None }, output)
 }
 
-fn told(state: &StateArgs, done: &Done<'_>, output: &mut dyn Write) -> Result<(), Failure> {
-    let Done { name, what, ended, link } = done;
+fn print_result(state: &StateArgs, done: &Done<'_>, output: &mut dyn Write) -> Result<(), Failure> {
+    let Done { name, action, ended, link } = done;
     if state.json {
         let mut value = json!({
             "name": name.as_str(),
-            "done": what,
+            "done": action.name(),
             "sessions_ended": ended.unwrap_or(0),
         });
         if let (Value::Object(object), Some(link)) = (&mut value, link) {
@@ -192,21 +250,22 @@ fn told(state: &StateArgs, done: &Done<'_>, output: &mut dyn Write) -> Result<()
         return meta::json(&value, output);
     }
     match ended {
-        Some(ended) => writeln!(output, "{name} was {what}; sessions ended: {ended}")?,
-        None => writeln!(output, "{name} was {what}")?,
+        Some(ended) => writeln!(output, "{}; sessions ended: {ended}", action.sentence(name))?,
+        None => writeln!(output, "{}", action.sentence(name))?,
     }
     let Some(link) = link else { return Ok(()) };
-    let use_of_it = match (link.rights.password, link.rights.second_factor) {
-        (true, true) => "sets a password and an authenticator app; whoever opens it needs no more",
-        (true, false) => "sets a new password; the second factor is asked for after it",
-        (false, _) => "sets up an authenticator app; the password is asked for with it",
+    let effect = match (link.rights.password, link.rights.second_factor) {
+        (true, true) => "sets a password and an authenticator app, and needs no other proof",
+        (true, false) => "sets a new password, then asks for the second factor",
+        (false, _) => "sets up an authenticator app and asks for the password",
     };
-    let of_app = link.asks.as_ref().map(|app| format!(", which {app} checks")).unwrap_or_default();
+    let checked_by =
+        link.asks.as_ref().map(|app| format!(", which {app} checks")).unwrap_or_default();
     writeln!(output)?;
     writeln!(output, "{}", link.url.as_str())?;
     writeln!(output)?;
     writeln!(output, "This link works once, until {}.", link.expires_at.rfc3339())?;
-    writeln!(output, "It {use_of_it}{of_app}.")?;
+    writeln!(output, "It {effect}{checked_by}.")?;
     Ok(())
 }
 
@@ -218,14 +277,14 @@ fn list(state: &StateArgs, output: &mut dyn Write) -> Result<(), Failure> {
     let mut table =
         Table::new(["NAME", "DISPLAY NAME", "EMAIL", "GROUPS", "STATE", "2FA", "ADDED"]);
     for account in &accounts {
-        let who = &account.identity;
+        let identity = &account.identity;
         table.row([
-            who.name.to_string(),
-            who.display_name.clone(),
-            who.email.clone().unwrap_or_default(),
-            who.groups.join(","),
+            identity.name.to_string(),
+            identity.display_name.clone(),
+            identity.email.clone().unwrap_or_default(),
+            identity.groups.join(","),
             state_word(account).to_owned(),
-            if account.ever_enrolled { "enrolled" } else { "not yet" }.to_owned(),
+            if account.ever_enrolled { "enrolled" } else { "none" }.to_owned(),
             account.created_at.rfc3339(),
         ]);
     }
@@ -237,13 +296,13 @@ fn state_word(account: &Account) -> &'static str {
 }
 
 fn account_json(account: &Account) -> Value {
-    let who = &account.identity;
+    let identity = &account.identity;
     json!({
-        "id": who.account.to_string(),
-        "name": who.name.as_str(),
-        "display_name": who.display_name,
-        "email": who.email,
-        "groups": who.groups,
+        "id": identity.account.to_string(),
+        "name": identity.name.as_str(),
+        "display_name": identity.display_name,
+        "email": identity.email,
+        "groups": identity.groups,
         "disabled": account.disabled,
         "has_password": account.password.is_some(),
         "ever_enrolled": account.ever_enrolled,
@@ -256,21 +315,21 @@ fn show(state: &StateArgs, name: &LoginName, output: &mut dyn Write) -> Result<(
     if state.json {
         return meta::json(&details_json(&user), output);
     }
-    let who = &user.account.identity;
+    let identity = &user.account.identity;
     let password = if user.account.password.is_some() { "set" } else { "not set" };
     for (label, value) in [
-        ("Name", who.name.to_string()),
-        ("Display name", who.display_name.clone()),
-        ("Email", who.email.clone().unwrap_or_default()),
-        ("Groups", who.groups.join(", ")),
-        ("Id", who.account.to_string()),
+        ("Name", identity.name.to_string()),
+        ("Display name", identity.display_name.clone()),
+        ("Email", identity.email.clone().unwrap_or_default()),
+        ("Groups", identity.groups.join(", ")),
+        ("Id", identity.account.to_string()),
         ("State", state_word(&user.account).to_owned()),
         ("Added", user.account.created_at.rfc3339()),
         ("Password", password.to_owned()),
         ("Second factor", second_factor(&user)),
         ("Recovery codes", recovery_codes(&user)),
         ("One-time link", ticket(&user)),
-        ("At apps", at_apps(&user)),
+        ("Linked apps", at_apps(&user)),
         ("Sessions", user.sessions.len().to_string()),
     ] {
         writeln!(output, "{label:<15} {}", visible(&value))?;
@@ -287,10 +346,10 @@ fn second_factor(user: &UserDetails) -> String {
         (Some(totp), _) => {
             let wrong = match (totp.suspended_at, totp.failures) {
                 (Some(at), failures) => {
-                    format!("; SUSPENDED {} after {failures} wrong codes", at.rfc3339())
+                    format!("; SUSPENDED {} after {failures} failures", at.rfc3339())
                 }
                 (None, 0) => String::new(),
-                (None, failures) => format!("; wrong codes since then: {failures}"),
+                (None, failures) => format!("; failures since then: {failures}"),
             };
             format!(
                 "authenticator app since {}, last used {}{wrong}",
@@ -298,14 +357,14 @@ fn second_factor(user: &UserDetails) -> String {
                 totp.last_used_at.rfc3339()
             )
         }
-        (None, true) => "none at present, enrolled before".to_owned(),
-        (None, false) => "not yet: asked for at the first login".to_owned(),
+        (None, true) => "none, enrolled before".to_owned(),
+        (None, false) => "not enrolled: set up at the first sign-in".to_owned(),
     }
 }
 
 fn at_apps(user: &UserDetails) -> String {
     let links: Vec<String> =
-        user.links.iter().map(|(app, subject)| format!("{subject} at {app}")).collect();
+        user.links.iter().map(|(app, subject)| format!("{app}: {subject}")).collect();
     if links.is_empty() { "none".to_owned() } else { links.join(", ") }
 }
 
@@ -327,8 +386,8 @@ fn recovery_codes(user: &UserDetails) -> String {
     match &user.recovery {
         None => "none".to_owned(),
         Some(set) => {
-            let kept = if set.confirmed_at.is_some() { "" } else { ", not yet confirmed as kept" };
-            format!("{} left, made {}{kept}", set.left, set.created_at.rfc3339())
+            let unsaved = if set.confirmed_at.is_some() { "" } else { ", not confirmed as saved" };
+            format!("{} left, created {}{unsaved}", set.left, set.created_at.rfc3339())
         }
     }
 }

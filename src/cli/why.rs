@@ -1,4 +1,4 @@
-//! `vestibule why`: what was kept of a request that was refused.
+//! `vestibule why`: the stored record of a rejected request.
 
 use std::io::{self, Write};
 
@@ -13,20 +13,20 @@ use crate::auth::account::LoginName;
 use crate::auth::refusals::{RefusalRecord, RefusedVisitor, parse_reference};
 use crate::base::clock::{Clock as _, SystemClock};
 
-/// Prints the record.
+/// Prints the record of a rejected request.
 pub(super) fn why(arguments: &WhyArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let Some(reference) = parse_reference(&arguments.reference) else {
-        let hint = "it looks like K7QX-3FZA and stands on the page, in the JSON and in the log";
-        return Err(Failure::usage("that is not a reference", hint));
+        let hint = "it looks like K7QX-3FZA and is on the page, in the JSON and in the log";
+        return Err(Failure::usage("not a reference", hint));
     };
     let settings = input::state_settings(&arguments.state)?;
-    let found = input::runtime(1)?.block_on(async {
+    let record = input::runtime(1)?.block_on(async {
         let refusals = Box::pin(app::open_refusals(&settings)).await?;
         Ok::<_, Failure>(refusals.refusal(&reference, SystemClock::new().now()).await?)
     })?;
-    let Some(record) = found else {
-        let hint = "refusals are kept for a day, and in a flood of them not all";
-        let why = format!("nothing is known of a refusal with the reference {reference}");
+    let Some(record) = record else {
+        let hint = "records are kept for a day; in a flood of refusals some are dropped";
+        let why = format!("no record with the reference {reference}");
         return Err(Failure::failed(why, Some(hint)));
     };
     if arguments.state.json {
@@ -35,24 +35,24 @@ pub(super) fn why(arguments: &WhyArgs, streams: &mut Streams<'_>) -> Result<(), 
     Ok(print(&record, streams.output)?)
 }
 
-fn in_words(record: &RefusalRecord) -> String {
+fn describe_client(record: &RefusalRecord) -> String {
     let carried = record.cookies.join(", ");
     match &record.visitor {
-        RefusedVisitor::NotLookedAt => "not looked at".to_owned(),
+        RefusedVisitor::NotLookedAt => "not checked".to_owned(),
         RefusedVisitor::Nobody if record.cookies.is_empty() => {
-            "nobody: the request carried no cookie of ours".to_owned()
+            "not signed in: no cookie of Vestibule was sent".to_owned()
         }
         RefusedVisitor::Nobody => {
-            format!("nobody: {carried} came along, and is not that of somebody signed in")
+            format!("not signed in: {carried} was sent, but is not a valid session")
         }
-        RefusedVisitor::PasswordProved { user } => format!("{user}, only the password proved"),
-        RefusedVisitor::Token { why } => format!("a token that is not let through: {why}"),
-        RefusedVisitor::Machine { user } => format!("a program with a token of {user}"),
+        RefusedVisitor::PasswordProved { user } => format!("{user}, only the password verified"),
+        RefusedVisitor::Token { why } => format!("a rejected token: {why}"),
+        RefusedVisitor::Machine { user } => format!("a program with an access token of {user}"),
         RefusedVisitor::SignedIn { user, second_factor_at } => {
             let ago = record.at.since(*second_factor_at);
             let ago = std::time::Duration::from_secs(ago.as_secs());
             let ago = humantime::format_duration(ago);
-            format!("{user}, signed in, second factor proved {ago} before")
+            format!("{user}, signed in, second factor verified {ago} before")
         }
     }
 }
@@ -65,14 +65,14 @@ fn print(record: &RefusalRecord, out: &mut dyn Write) -> io::Result<()> {
     line("app", record.app.as_deref().unwrap_or("none"))?;
     line("request", &format!("{} {}", record.method, record.path.as_deref().unwrap_or("-")))?;
     line("answer", &format!("{} {}: {}", record.status, record.code, record.sentence))?;
-    line("rule", record.rule.as_deref().unwrap_or("none was asked"))?;
-    line("visitor", &in_words(record))?;
+    line("rule", record.rule.as_deref().unwrap_or("none evaluated"))?;
+    line("visitor", &describe_client(record))?;
     line("address", &record.address.map(|a| a.to_string()).unwrap_or_default())?;
     for (name, value) in &record.values {
         line("header", &format!("{name}: {value}"))?;
     }
     for name in &record.headers {
-        line("header", &format!("{name} (its value is not kept)"))?;
+        line("header", &format!("{name} (value not recorded)"))?;
     }
     Ok(())
 }

@@ -153,7 +153,7 @@ async fn a_link_for_somebody_of_an_app_has_the_app_asked_and_sets_no_password() 
     }
     let told = site.gateway.command(&["user", "ticket", "ada"], "");
     let told = String::from_utf8_lossy(&told.stdout);
-    assert!(told.contains("asked for with it, which cellengine checks"), "{told}");
+    assert!(told.contains("asks for the password, which cellengine checks"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

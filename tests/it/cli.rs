@@ -196,7 +196,7 @@ fn the_configuration_in_the_working_directory_is_the_default_and_is_named_in_err
     assert_eq!((listed.code, listed.stderr.as_str()), (0, ""));
     let failed = at(&["user", "show", "nobody"]);
     assert_eq!(failed.code, 1);
-    assert!(failed.stderr.contains("the configuration is vestibule.toml, by default"));
+    assert!(failed.stderr.contains("the configuration is vestibule.toml, the default"));
     mode(0o666);
     let refused = at(&["check"]);
     assert_eq!(refused.code, 2);

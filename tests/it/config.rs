@@ -708,10 +708,10 @@ fn links_carry_the_port_of_the_listener_unless_another_is_written() {
     ] {
         assert_eq!(url(&GOOD.replace("127.0.0.1:8443", address)), expected, "{address}");
     }
-    assert!(site.check(GOOD).stdout.contains("write public_url if people use"));
+    assert!(site.check(GOOD).stdout.contains("set public_url if browsers"));
     let written = GOOD.replacen("data_dir", "public_url = \"https://lab.test\"\ndata_dir", 1);
     assert_eq!(url(&written), "https://lab.test");
-    assert!(!site.check(&written).stdout.contains("write public_url"));
+    assert!(!site.check(&written).stdout.contains("set public_url"));
 }
 
 #[test]
@@ -823,7 +823,7 @@ fn what_asks_for_less_than_two_factors_is_reported_as_a_weakening() {
     assert!(weak[1].contains("apps[0].rules[3].access") && weak[1].contains("the password alone"));
     assert!(run.stderr.contains("rules[5]: is never reached"), "{}", run.stderr);
     assert!(run.stdout.contains("password (weakening: no second factor)"), "{}", run.stdout);
-    assert!(run.stdout.contains("(report only: does not act)"), "{}", run.stdout);
+    assert!(run.stdout.contains("(report only: not enforced)"), "{}", run.stdout);
     let counts = site.check(&CELLENGINE.replace("#app_second_factor", "app_second_factor"));
     assert!(counts.stderr.contains("weakening: apps[0].app_second_factor: "), "{}", counts.stderr);
     assert!(counts.stdout.contains("counts (weakening: "), "{}", counts.stdout);

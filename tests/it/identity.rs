@@ -68,7 +68,7 @@ async fn a_changed_identity_is_in_the_trail_and_told_to_the_former_address() {
     let seen = app.requests(app.mark_of_all()).pop().unwrap();
     assert_eq!(seen.head.get("remote-email"), Some("new@example.com"));
     assert_eq!(seen.head.get("remote-name"), Some("Alice B."));
-    assert_eq!(set(&gateway, &["--add-group", "ops"])["done"], "left unchanged");
+    assert_eq!(set(&gateway, &["--add-group", "ops"])["done"], "unchanged");
     let told = mail.wait_for("Email address changed").await;
     assert_eq!(told.to, "alice@example.com");
     let rows = gateway.command(&["audit", "list", "--event", "account_changed", "--json"], "");

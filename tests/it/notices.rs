@@ -211,7 +211,7 @@ async fn a_dead_mail_server_keeps_nobody_from_signing_in_and_is_told_of() {
     let output = gateway.command(&["session", "end", "--user", "alice"], "");
     assert!(output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("could not be sent by mail: 1"), "{said}");
+    assert!(said.contains("notices not sent by mail: 1"), "{said}");
     // The gateway stops in spite of what waits.
     gateway.signal("TERM");
     within(Duration::from_secs(20), "the end", gateway.ended()).await;

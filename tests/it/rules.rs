@@ -400,13 +400,13 @@ async fn explain_names_the_rule_and_why_those_before_it_did_not_decide() {
     let (code, text) = explain(&[&team[..], &from, &["--user", "alice"]].concat());
     assert_eq!(code, Some(0), "{text}");
     let at = |words: &str| text.find(words).unwrap_or_else(|| panic!("no {words:?} in:\n{text}"));
-    assert!(at("\"not mallory\"") < at("does not match: another person"));
-    assert!(at("does not match: another person") < at("\"team pages\""));
+    assert!(at("\"not mallory\"") < at("does not match: user differs"));
+    assert!(at("does not match: user differs") < at("\"team pages\""));
     assert!(at("\"team pages\"") < at("decides"));
     assert!(text.contains("forwarded; the app is told of nobody"), "{text}");
 
     let (_, text) = explain(&[&team[..], &from].concat());
-    assert!(text.contains("it is about certain people"), "{text}");
+    assert!(text.contains("it names users or groups"), "{text}");
     let (_, text) = explain(&[&["POST", "/admins/x"][..], &from, &["--user", "alice"]].concat());
     assert!(text.contains("in none of its groups") && text.contains("no rule: two_factor"));
     let (_, text) = explain(

@@ -152,7 +152,7 @@ async fn why_says_in_words_what_it_knows_and_what_it_does_not() {
         assert!(text.contains(words), "{words} in:\n{text}");
     }
     for (reference, code, words) in
-        [("AAAA-AAAA", 1, "nothing is known"), ("AAAA", 2, "not a reference")]
+        [("AAAA-AAAA", 1, "no record with the reference"), ("AAAA", 2, "not a reference")]
     {
         let output = gateway.command(&["why", reference], "");
         let said = String::from_utf8(output.stderr).unwrap();

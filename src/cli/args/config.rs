@@ -1,4 +1,4 @@
-//! The configuration file: the option, and the default where it is not given.
+//! The `--config` option and its default.
 
 use std::fmt;
 use std::fs::Metadata;
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-/// The default in the working directory. It comes first, as for a development checkout.
+/// Default in the working directory, which takes precedence: for a development checkout.
 const HERE: &str = "vestibule.toml";
-/// The default of an installation.
+/// Default of an installed package.
 const INSTALLED: &str = "/etc/vestibule/vestibule.toml";
-/// Permission bits for group and others to write.
+/// Permission bits that let group or others write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// The configuration of a command that takes no other option of [`StateArgs`].
+/// The `--config` option of a command that takes no other option of [`StateArgs`].
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ConfigArgs {
     /// Configuration file [default: ./vestibule.toml, else /etc/vestibule/vestibule.toml]
@@ -33,31 +33,31 @@ pub(in crate::cli) struct StateArgs {
     pub(in crate::cli) json: bool,
 }
 
-/// No default configuration can be used.
+/// Reason why no default configuration can be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::cli) enum NoDefault {
     /// Neither file exists.
     Missing,
-    /// The file in the working directory could have been written by another user. A command that
-    /// root runs in a shared directory must not obey it.
-    NotOurs,
+    /// Another user could have written the file in the working directory. A command that root runs
+    /// in a shared directory must not obey it.
+    NotTrusted,
 }
 
 impl fmt::Display for NoDefault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => {
-                write!(f, "no configuration: neither ./{HERE} nor {INSTALLED} exists")
+                write!(f, "no configuration file: neither ./{HERE} nor {INSTALLED} exists")
             }
-            Self::NotOurs => write!(
+            Self::NotTrusted => write!(
                 f,
-                "./{HERE} is not used by default: another user owns it or can write to it"
+                "./{HERE} is not used as the default: another user owns it or can write to it"
             ),
         }
     }
 }
 
-/// The configuration to use where none is named.
+/// Returns the configuration file to use without `--config`.
 pub(in crate::cli) fn default_config() -> Result<PathBuf, NoDefault> {
     choose(Path::new(HERE), Path::new(INSTALLED), effective_user())
 }
@@ -65,15 +65,19 @@ pub(in crate::cli) fn default_config() -> Result<PathBuf, NoDefault> {
 fn choose(here: &Path, installed: &Path, user: Option<u32>) -> Result<PathBuf, NoDefault> {
     match (here.symlink_metadata(), here.metadata()) {
         (Ok(link), Ok(file)) if file.is_file() => {
-            let trusted = is_ours(&file, user) && (!link.is_symlink() || owned(&link, user));
-            if trusted { Ok(here.to_owned()) } else { Err(NoDefault::NotOurs) }
+            let link_trusted = !link.is_symlink() || owned(&link, user);
+            if is_trusted(&file, user) && link_trusted {
+                Ok(here.to_owned())
+            } else {
+                Err(NoDefault::NotTrusted)
+            }
         }
         _ if installed.exists() => Ok(installed.to_owned()),
         _ => Err(NoDefault::Missing),
     }
 }
 
-fn is_ours(file: &Metadata, user: Option<u32>) -> bool {
+fn is_trusted(file: &Metadata, user: Option<u32>) -> bool {
     owned(file, user) && file.mode() & WRITABLE_BY_OTHERS == 0
 }
 
@@ -81,7 +85,7 @@ fn owned(file: &Metadata, user: Option<u32>) -> bool {
     file.uid() == 0 || Some(file.uid()) == user
 }
 
-/// The effective user id of this process.
+/// Returns the effective user id of this process.
 fn effective_user() -> Option<u32> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
@@ -111,12 +115,12 @@ mod tests {
         assert_eq!(choose(&here, &installed, user), Ok(here.clone()));
         for bits in [0o664, 0o646] {
             mode(bits);
-            assert_eq!(choose(&here, &installed, user), Err(NoDefault::NotOurs), "{bits:o}");
+            assert_eq!(choose(&here, &installed, user), Err(NoDefault::NotTrusted), "{bits:o}");
         }
     }
 
     #[test]
-    fn a_file_of_another_user_is_not_obeyed() {
+    fn a_file_of_another_user_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let here = dir.path().join("here.toml");
         std::fs::write(&here, "").unwrap();
