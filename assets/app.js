@@ -62,11 +62,12 @@
   }
 
   const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
   for (const time of all("time[datetime]")) {
     const at = new Date(time.dateTime);
     if (!Number.isNaN(at.getTime())) {
       time.title = time.textContent;
-      time.textContent = local.format(at);
+      time.textContent = ("clock" in time.dataset ? clock : local).format(at);
     }
   }
 
@@ -92,6 +93,56 @@
         said.textContent = "You can try again now.";
       }
     }, 1000);
+  }
+
+  // The server groups events by the day in UTC; the day here may be another.
+  const dayOf = new Intl.DateTimeFormat(undefined, { dateStyle: "long" });
+  for (const box of all("[data-days]")) {
+    const lines = [...box.querySelectorAll("li")];
+    let [day, list] = ["", null];
+    box.replaceChildren();
+    for (const line of lines) {
+      const name = dayOf.format(new Date(line.querySelector("time").dateTime));
+      if (name !== day) {
+        day = name;
+        const heading = document.createElement("h3");
+        heading.className = "day";
+        heading.textContent = day;
+        list = document.createElement("ol");
+        list.className = "events";
+        box.append(heading, list);
+      }
+      list.append(line);
+    }
+  }
+
+  for (const hint of all("[data-script]")) hint.hidden = false;
+
+  // A code field keeps the digits of what is typed or pasted, and sends them once all are there.
+  // The digits of a script stand in a row from zero on, so how many come before one is its value.
+  const isDigit = (c) => /\p{Nd}/u.test(c);
+  const value = (c) => {
+    let before = 0;
+    while (before < 64 && isDigit(String.fromCodePoint(c.codePointAt(0) - 1 - before))) before += 1;
+    return String(before % 10);
+  };
+  for (const input of all("input[data-digits]")) {
+    const wanted = Number(input.dataset.digits);
+    let timer = 0;
+    const settle = () => {
+      clearTimeout(timer);
+      const text = input.value;
+      const digits = [...text].filter(isDigit).map(value).join("");
+      // A long text with letters may be another kind of code, or a sentence: the server reads it.
+      const long = /\p{L}/u.test(text) && text.length > 15;
+      if (digits !== text && (digits.length === wanted || !long)) input.value = digits;
+      if (!("send" in input.dataset) || input.value.length !== wanted || digits.length !== wanted) return;
+      // Whoever presses the button meanwhile is not overtaken.
+      timer = setTimeout(() => { if (input.form.checkValidity()) input.form.requestSubmit(); }, 300);
+    };
+    input.addEventListener("input", (event) => { if (!event.isComposing) settle(); });
+    input.addEventListener("compositionend", settle);
+    input.form.addEventListener("submit", () => clearTimeout(timer));
   }
 
   // The part of an address behind "#" never reaches the server. The browser carries it over redirects,

@@ -170,7 +170,12 @@ impl Factors for Memory {
     async fn replace_recovery(&self, _: &NewRecoverySet, _: Timestamp) -> Stored<bool> {
         down()
     }
-    async fn confirm_recovery(&self, _: AccountId, _: Timestamp) -> Stored<bool> {
+    async fn file_recovery(
+        &self,
+        _: &NewRecoverySet,
+        _: Option<&str>,
+        _: Timestamp,
+    ) -> Stored<bool> {
         down()
     }
     async fn consume_recovery(

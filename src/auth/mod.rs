@@ -26,4 +26,5 @@ pub mod ticket;
 pub mod token;
 pub mod totp;
 pub mod turns;
+mod typed;
 pub mod waits;

@@ -34,6 +34,8 @@ pub enum Notice {
     },
     /// The authenticator is suspended: it has to be set up anew.
     AuthenticatorSuspended,
+    /// A recovery code stood in for the authenticator: a new phone may have to be set up.
+    SignedInWithRecoveryCode,
 }
 
 impl Notice {

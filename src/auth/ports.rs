@@ -185,6 +185,14 @@ pub trait Factors: Send + Sync {
     /// Replaces all recovery codes of an account by `set`, for a session that counts as begun at
     /// `since`. False, and nothing changed, when the account honours no such session any more.
     async fn replace_recovery(&self, set: &NewRecoverySet, since: Timestamp) -> Stored<bool>;
+    /// The same, only while the codes to be replaced are those under the salt `instead_of`, or while
+    /// there are none where that is `None`.
+    async fn file_recovery(
+        &self,
+        set: &NewRecoverySet,
+        instead_of: Option<&str>,
+        since: Timestamp,
+    ) -> Stored<bool>;
     /// Notes that the person has kept the codes, as `code` shows: whether it is one of the
     /// account's that is not used yet. It stays good.
     async fn confirm_recovery_by(
@@ -193,8 +201,6 @@ pub trait Factors: Send + Sync {
         code: &RecoveryHash,
         now: Timestamp,
     ) -> Stored<bool>;
-    /// Notes that the person has kept the codes. Whether there are any.
-    async fn confirm_recovery(&self, account: AccountId, now: Timestamp) -> Stored<bool>;
     /// Uses up a recovery code of this account: how many are left for exactly one caller, `None`
     /// for everybody else and for a code that is not this account's.
     async fn consume_recovery(

@@ -9,6 +9,7 @@ use data_encoding::{Encoding, Specification};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::typed;
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 use crate::base::random::{NoRandomness, Random, bytes};
@@ -123,17 +124,20 @@ impl RecoveryCode {
         Ok(Self(text))
     }
 
-    /// Parses what somebody typed: case, spaces and dashes do not matter, `O` is `0`, `I` and `L`
-    /// are `1` (Crockford).
+    /// Parses what was typed or pasted: case, spaces and dashes do not matter, `O` is `0`, `I` and
+    /// `L` are `1` (Crockford). A list number or a label before the code is left out.
     pub fn parse(typed: &str) -> Result<Self, NotARecoveryCode> {
-        let mut text = Zeroizing::new(String::with_capacity(BODY_LEN * 2));
-        for c in typed.chars().filter(|c| !c.is_whitespace() && *c != '-').take(BODY_LEN + 2) {
-            text.push(match c.to_ascii_uppercase() {
-                'O' => '0',
-                'I' | 'L' => '1',
-                other => other,
-            });
+        let folded = typed::letters_and_digits(typed);
+        let label = folded.len().checked_sub(BODY_LEN + 1).ok_or(NotARecoveryCode)?;
+        if label > BODY_LEN {
+            return Err(NotARecoveryCode);
         }
+        let mut text = Zeroizing::new(String::with_capacity(BODY_LEN + 1));
+        text.extend(folded.chars().skip(label).map(|c| match c {
+            'O' => '0',
+            'I' | 'L' => '1',
+            other => other,
+        }));
         let (body, check) = text.split_at_checked(BODY_LEN).ok_or(NotARecoveryCode)?;
         let expected = check_character(body).ok_or(NotARecoveryCode)?.to_string();
         if bool::from(expected.as_bytes().ct_eq(check.as_bytes())) {
@@ -178,9 +182,27 @@ mod tests {
         let code = RecoveryCode::generate(&OsRandom::new()).unwrap();
         let shown = code.to_display();
         assert_eq!(shown.len(), 20);
-        for typed in [shown.to_lowercase(), shown.replace('-', " "), format!(" {} ", *shown)] {
-            assert_eq!(RecoveryCode::parse(&typed).unwrap().reveal(), code.reveal());
+        let wide = |c: char| match c {
+            '-' => '\u{2013}',
+            c => char::from_u32(u32::from(c) + 0xfee0).unwrap(),
+        };
+        for typed in [
+            shown.to_lowercase(),
+            shown.replace('-', " "),
+            shown.replace('-', "\u{2011}"),
+            shown.replace('-', "\u{2212}\u{200b}"),
+            shown.replace('0', "o").replace('1', "l"),
+            shown.chars().map(wide).collect(),
+            format!(" {} ", *shown),
+            format!("3. {}", *shown),
+            format!("10) {}", *shown),
+            format!("Recovery code 3: \u{201c}{}\u{201d}\r\n", *shown),
+        ] {
+            assert_eq!(RecoveryCode::parse(&typed).unwrap().reveal(), code.reveal(), "{typed:?}");
         }
+        let other = RecoveryCode::generate(&OsRandom::new()).unwrap();
+        let both = format!("{} {}", *shown, *other.to_display());
+        assert!(RecoveryCode::parse(&both).is_err(), "two codes are none");
     }
 
     proptest! {

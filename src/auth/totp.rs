@@ -9,6 +9,7 @@ use totp_rs::{Algorithm, Builder, Totp};
 use zeroize::Zeroizing;
 
 use super::keys::{KeyRing, SealError};
+use super::typed;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId};
 use crate::base::random::{NoRandomness, Random, bytes};
@@ -45,7 +46,7 @@ impl TimeStep {
     }
 }
 
-/// A typed code: exactly six ASCII digits, after white space was dropped.
+/// A typed code: exactly six ASCII digits.
 pub struct Code(Zeroizing<String>);
 
 impl fmt::Debug for Code {
@@ -60,15 +61,10 @@ impl fmt::Debug for Code {
 pub struct NotACode;
 
 impl Code {
-    /// Parses what somebody typed; the spaces that apps show between digits are dropped.
+    /// Parses what was typed or pasted. Spaces, dashes, labels, quotes and the digits of other
+    /// scripts are folded before.
     pub fn parse(typed: &str) -> Result<Self, NotACode> {
-        let digits: Zeroizing<String> =
-            Zeroizing::new(typed.chars().filter(|c| !c.is_whitespace()).take(9).collect());
-        if digits.len() == usize::from(DIGITS) && digits.bytes().all(|b| b.is_ascii_digit()) {
-            Ok(Self(digits))
-        } else {
-            Err(NotACode)
-        }
+        typed::digits(typed, usize::from(DIGITS)).map(Self).ok_or(NotACode)
     }
 }
 
@@ -252,8 +248,10 @@ mod tests {
 
     #[test]
     fn only_six_digits_are_a_code() {
-        assert!(Code::parse(" 123 456 ").is_ok());
-        for bad in ["", "1", "12345", "1234567", "12345a", "１２３４５６", "123-456"] {
+        for good in [" 123 456 ", "123-456", "１２３４５６", "Code: 123456"] {
+            assert_eq!(Code::parse(good).unwrap().0.as_str(), "123456", "{good:?}");
+        }
+        for bad in ["", "1", "12345", "1234567", "12345a"] {
             assert!(Code::parse(bad).is_err(), "{bad:?}");
         }
     }

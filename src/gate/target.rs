@@ -18,6 +18,10 @@ pub const MAX_TARGET: usize = 8 * 1024;
 /// Where our own pages live.
 pub const OWN_PREFIX: &str = "/_auth";
 
+/// Where password managers look for the page that changes a password (W3C, "A Well-Known URL for
+/// Changing Passwords").
+pub const CHANGE_PASSWORD: &str = "/.well-known/change-password";
+
 /// A target that may be judged and forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalTarget<'a> {
@@ -94,9 +98,10 @@ impl<'a> CanonicalTarget<'a> {
     }
 }
 
-/// Whether `path` lies under [`OWN_PREFIX`].
+/// Returns true if `path` lies under [`OWN_PREFIX`] or is [`CHANGE_PASSWORD`].
 pub fn is_own_path(path: &str) -> bool {
     path.strip_prefix(OWN_PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        || path == CHANGE_PASSWORD
 }
 
 fn split(raw: &[u8]) -> Result<(&str, Option<&str>), BadTarget> {

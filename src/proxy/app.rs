@@ -1,6 +1,6 @@
 //! The apps behind, by the host a request names.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -64,6 +64,7 @@ impl App {
         settings: &AppSettings,
         issuer: &str,
         places: Arc<Places>,
+        titles: &Arc<BTreeMap<String, String>>,
     ) -> Result<Self, BadUpstream> {
         let requests = |outcome: &'static str| {
             let app = settings.name.clone();
@@ -75,6 +76,7 @@ impl App {
                 title: settings.title.clone(),
                 issuer: issuer.to_owned(),
                 keeps_passwords: settings.first_factor.is_some(),
+                titles: Arc::clone(titles),
             }),
             policy: settings.policy.clone(),
             answers: settings.answers.clone(),
@@ -133,12 +135,14 @@ impl Apps {
             wildcard: HashMap::new(),
             watches: JoinSet::new(),
         };
+        let titles = settings.iter().map(|one| (one.name.clone(), one.title.clone()));
+        let titles = Arc::new(titles.collect());
         for one in settings {
             let most = one.max_requests.unwrap_or_else(|| capacity.per_app(settings.len()));
             let places = former.and_then(|former| former.places(&one.name));
             let places = places.unwrap_or_else(|| Arc::new(Places::new(most)));
             places.set_most(most);
-            let app = Arc::new(App::new(one, issuer.unwrap_or(&one.title), places)?);
+            let app = Arc::new(App::new(one, issuer.unwrap_or(&one.title), places, &titles)?);
             for host in &one.hosts {
                 match host {
                     HostPattern::Exact(name) => apps.exact.insert(name.clone(), Arc::clone(&app)),

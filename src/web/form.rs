@@ -199,15 +199,18 @@ impl Form for IdForm {
     }
 }
 
-/// A ticked box.
+/// A recovery code typed back, or the wish for other codes.
 pub(super) struct ConfirmForm {
-    pub(super) confirmed: bool,
+    pub(super) code: Secret,
+    pub(super) anew: bool,
 }
 
 impl Form for ConfirmForm {
     fn from_fields(mut fields: Fields) -> Self {
-        let answer = fields.take("confirm");
-        Self { confirmed: !matches!(answer.as_str(), "" | "0" | "false" | "no" | "off") }
+        let anew = !fields.take("new").is_empty();
+        let confirm = fields.take("confirm");
+        let code = if confirm.is_empty() { fields.take("code") } else { confirm };
+        Self { code: Secret::new(code), anew }
     }
 }
 

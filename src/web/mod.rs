@@ -4,6 +4,7 @@
 //! Pages are rendered here and work without script. It does not know Pingora, stores or
 //! configuration, and holds no state: what it needs of a request comes as [`RequestContext`].
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -58,6 +59,15 @@ pub struct AppPages {
     pub issuer: String,
     /// It keeps and checks the passwords of its people itself.
     pub keeps_passwords: bool,
+    /// The title of every app by its name.
+    pub titles: Arc<BTreeMap<String, String>>,
+}
+
+impl AppPages {
+    /// The title of the app with that name, or the name where there is no such app any more.
+    fn title_of<'a>(&'a self, name: &'a str) -> &'a str {
+        self.titles.get(name).map_or(name, String::as_str)
+    }
 }
 
 /// Tells where a login that waits for its second factor leads already.

@@ -8,8 +8,8 @@ use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::Caller;
 use crate::auth::fresh::{FreshFactors, FreshSecondFactor};
 use crate::auth::login::{
-    AppRef, Enrolment, KeptCodes, LoginService, OfferedCodes, PasswordChange, PasswordChanged,
-    Replaced, StepUp, TypedCode,
+    AppRef, DueCodes, Enrolment, KeptCodes, LoginService, OfferedCodes, PasswordChange,
+    PasswordChanged, Replaced, StepUp, TypedCode,
 };
 use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::Session;
@@ -73,6 +73,20 @@ pub(super) trait OwnAccount: Send + Sync {
         &self,
         token: &Finished,
         fresh: FreshFactors<'_>,
+        typed: &RecoveryCode,
+        caller: &Caller,
+    ) -> Outcome<KeptCodes>;
+    async fn due_codes(
+        &self,
+        token: &Finished,
+        fresh: FreshSecondFactor<'_>,
+        anew: bool,
+        caller: &Caller,
+    ) -> Outcome<DueCodes>;
+    async fn confirm_due_codes(
+        &self,
+        token: &Finished,
+        session: &Session,
         typed: &RecoveryCode,
         caller: &Caller,
     ) -> Outcome<KeptCodes>;
@@ -157,6 +171,24 @@ impl OwnAccount for LoginService {
         caller: &Caller,
     ) -> Outcome<KeptCodes> {
         Self::keep_codes(self, token, fresh, typed, caller).await
+    }
+    async fn due_codes(
+        &self,
+        token: &Finished,
+        fresh: FreshSecondFactor<'_>,
+        anew: bool,
+        caller: &Caller,
+    ) -> Outcome<DueCodes> {
+        Self::due_codes(self, token, fresh, anew, caller).await
+    }
+    async fn confirm_due_codes(
+        &self,
+        token: &Finished,
+        session: &Session,
+        typed: &RecoveryCode,
+        caller: &Caller,
+    ) -> Outcome<KeptCodes> {
+        Self::confirm_due_codes(self, token, session, typed, caller).await
     }
     fn password_length(&self) -> usize {
         Self::password_length(self)

@@ -55,6 +55,7 @@ enum Page {
     SendForgot,
     ForgotPassword,
     SendForgotPassword,
+    ChangePassword,
     Asset,
     Unknown,
     WrongMethod,
@@ -103,6 +104,7 @@ routes! {
     POST "/_auth/forgot/password" => SendForgotPassword,
     GET "/_auth/setup" => Setup,
     POST "/_auth/setup" => SendSetup,
+    GET "/.well-known/change-password" => ChangePassword,
     GET "/_auth/assets/{name}" => Asset,
 }
 
@@ -130,7 +132,8 @@ impl Page {
     fn kind(self) -> Kind {
         match self {
             Self::Session => Kind::Data,
-            Self::Asset => Kind::Asset,
+            // A redirect without a secret: whoever asks, and however.
+            Self::Asset | Self::ChangePassword => Kind::Asset,
             Self::Home
             | Self::Login
             | Self::SendLogin
@@ -250,6 +253,7 @@ async fn serve(
         | Page::SendForgot
         | Page::ForgotPassword
         | Page::SendForgotPassword
+        | Page::ChangePassword
         | Page::Asset => {
             if page.kind() == Kind::Page {
                 guard::transport(&context.origin, &context.links)?;
@@ -298,6 +302,7 @@ async fn pages_of(page: Page, visit: Visit) -> Result<Response, Failure> {
         Page::SendForgotPassword => pages::forgot::send_password(visit).await,
         Page::Setup => pages::setup::show(visit).await,
         Page::SendSetup => pages::setup::send(visit).await,
+        Page::ChangePassword => Ok(pages::account::change_password(&visit)),
         Page::Asset | Page::Unknown | Page::WrongMethod => Err(not_found()),
     }
 }

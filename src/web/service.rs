@@ -55,18 +55,7 @@ pub(super) trait SignIn: OwnAccount + Recover + Send + Sync {
         caller: &Caller,
     ) -> Outcome<SecondFactor>;
     async fn session(&self, app: &str, token: &Finished) -> Outcome<Option<Session>>;
-    async fn new_recovery_codes(
-        &self,
-        session: &Session,
-        caller: &Caller,
-    ) -> Outcome<Option<Vec<RecoveryCode>>>;
-    async fn confirm_recovery_codes(
-        &self,
-        token: &Finished,
-        session: &Session,
-        caller: &Caller,
-    ) -> Outcome<Option<String>>;
-    async fn profile(&self, session: &Session) -> Outcome<Profile>;
+    async fn profile(&self, session: &Session, events: u32) -> Outcome<Profile>;
     async fn sign_out(&self, token: &Finished, caller: &Caller, why: Ended) -> Outcome<()>;
     async fn abandon(&self, token: &Pending) -> Outcome<()>;
     fn keys(&self) -> &KeyRing;
@@ -122,23 +111,8 @@ impl SignIn for LoginService {
     async fn session(&self, app: &str, token: &Finished) -> Outcome<Option<Session>> {
         Self::session(self, app, token).await
     }
-    async fn new_recovery_codes(
-        &self,
-        session: &Session,
-        caller: &Caller,
-    ) -> Outcome<Option<Vec<RecoveryCode>>> {
-        Self::new_recovery_codes(self, session, caller).await
-    }
-    async fn confirm_recovery_codes(
-        &self,
-        token: &Finished,
-        session: &Session,
-        caller: &Caller,
-    ) -> Outcome<Option<String>> {
-        Self::confirm_recovery_codes(self, token, session, caller).await
-    }
-    async fn profile(&self, session: &Session) -> Outcome<Profile> {
-        Self::profile(self, session).await
+    async fn profile(&self, session: &Session, events: u32) -> Outcome<Profile> {
+        Self::profile(self, session, events).await
     }
     async fn sign_out(&self, token: &Finished, caller: &Caller, why: Ended) -> Outcome<()> {
         Self::sign_out(self, token, caller, why).await

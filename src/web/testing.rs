@@ -162,7 +162,11 @@ impl Fake {
             return Ok(SecondFactor::StartAgain);
         }
         if !right {
-            return Ok(SecondFactor::Wrong { tries_left: script.tries_left, clock: script.clock });
+            return Ok(SecondFactor::Wrong {
+                tries_left: script.tries_left,
+                used_up: false,
+                clock: script.clock,
+            });
         }
         if script.forgotten && !script.reset {
             script.reset = true;
@@ -271,28 +275,7 @@ impl SignIn for Fake {
         let known = self.script.lock().session.as_deref() == Some(token.reveal());
         Ok(known.then(|| self.finished()))
     }
-    async fn new_recovery_codes(
-        &self,
-        _session: &Session,
-        _caller: &Caller,
-    ) -> Outcome<Option<Vec<RecoveryCode>>> {
-        self.up()?;
-        self.script.lock().code_sets += 1;
-        Ok(Some((0..10).map(|_| RecoveryCode::generate(&self.random).unwrap()).collect()))
-    }
-    async fn confirm_recovery_codes(
-        &self,
-        _token: &Finished,
-        session: &Session,
-        _caller: &Caller,
-    ) -> Outcome<Option<String>> {
-        self.up()?;
-        let mut script = self.script.lock();
-        script.codes_due = false;
-        script.codes_kept += 1;
-        Ok(session.recovery_codes_due.clone())
-    }
-    async fn profile(&self, session: &Session) -> Outcome<Profile> {
+    async fn profile(&self, session: &Session, _events: u32) -> Outcome<Profile> {
         self.up()?;
         let mut other = session.clone();
         other.id = SessionId::random(&self.random).unwrap();
@@ -426,6 +409,7 @@ impl Browser {
             title: "CellEngine".to_owned(),
             issuer: "App".to_owned(),
             keeps_passwords: false,
+            titles: Arc::new([("app".to_owned(), "CellEngine".to_owned())].into()),
         };
         request.extensions_mut().insert(RequestContext {
             app: Arc::new(pages),

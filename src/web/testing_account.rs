@@ -12,8 +12,8 @@ use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::Caller;
 use crate::auth::fresh::{FreshFactors, FreshSecondFactor};
 use crate::auth::login::{
-    AppRef, Enrolment, KeptCodes, OfferedCodes, PasswordChange, PasswordChanged, Replaced, StepUp,
-    TypedCode,
+    AppRef, DueCodes, Enrolment, KeptCodes, OfferedCodes, PasswordChange, PasswordChanged,
+    Replaced, StepUp, TypedCode,
 };
 use crate::auth::password::PasswordRefused;
 use crate::auth::recovery::RecoveryCode;
@@ -47,6 +47,9 @@ impl OwnAccount for Fake {
             TypedCode::Recovery(_) => true,
             TypedCode::Neither => false,
         };
+        if matches!(code, TypedCode::Neither) {
+            return Ok(StepUp::Typo);
+        }
         if !right {
             return Ok(StepUp::WrongCode);
         }
@@ -135,7 +138,8 @@ impl OwnAccount for Fake {
     ) -> Outcome<Option<OfferedCodes>> {
         self.up()?;
         let codes = vec![Zeroizing::new(OFFERED.to_owned())];
-        Ok(Some(OfferedCodes { codes, in_force: self.script.lock().in_force }))
+        let in_force = self.script.lock().in_force;
+        Ok(Some(OfferedCodes { codes, in_force, made_at: Self::at() }))
     }
     async fn keep_codes(
         &self,
@@ -147,6 +151,34 @@ impl OwnAccount for Fake {
         self.up()?;
         let right = *typed.to_display() == OFFERED;
         Ok(if right { KeptCodes::Done } else { KeptCodes::Wrong })
+    }
+    async fn due_codes(
+        &self,
+        _token: &Finished,
+        _fresh: FreshSecondFactor<'_>,
+        _anew: bool,
+        _caller: &Caller,
+    ) -> Outcome<DueCodes> {
+        self.up()?;
+        self.script.lock().code_sets += 1;
+        let codes = (0..10).map(|_| Zeroizing::new(OFFERED.to_owned())).collect();
+        Ok(DueCodes::Shown(OfferedCodes { codes, in_force: true, made_at: Self::at() }))
+    }
+    async fn confirm_due_codes(
+        &self,
+        _token: &Finished,
+        _session: &Session,
+        typed: &RecoveryCode,
+        _caller: &Caller,
+    ) -> Outcome<KeptCodes> {
+        self.up()?;
+        if *typed.to_display() != OFFERED {
+            return Ok(KeptCodes::Wrong);
+        }
+        let mut script = self.script.lock();
+        script.codes_due = false;
+        script.codes_kept += 1;
+        Ok(KeptCodes::Done)
     }
     fn password_length(&self) -> usize {
         8

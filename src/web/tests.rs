@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 
 use super::testing::{Browser, ORIGIN, RIGHT_CODE, SECRET, Script};
-use super::{ROUTES, cookies};
+use super::testing_account::OFFERED;
+use super::{ROUTES, cookies, words};
 use crate::base::random::OsRandom;
 
 const NAVIGATE: &[(&str, &str)] =
@@ -48,14 +49,19 @@ async fn a_first_sign_in_leads_through_enrolment_and_recovery_codes_to_where_one
     assert_eq!(page.body.matches("<li><code>").count(), 10);
     assert!(page.body.contains("href=\"data:text/plain;charset=utf-8,Recovery%20codes"));
     let csrf = page.csrf();
-    let got = browser.post("/_auth/recovery-codes", format!("csrf={csrf}")).await;
-    assert_eq!(got.status, StatusCode::BAD_REQUEST);
-    let got = browser.post("/_auth/recovery-codes", format!("csrf={csrf}&confirm=yes")).await;
+    for typed in ["", "yes", "0000-0000-0000-00001"] {
+        let form = format!("csrf={csrf}&confirm={typed}");
+        let got = browser.post("/_auth/recovery-codes", form).await;
+        assert_eq!(got.status, StatusCode::UNAUTHORIZED, "{typed}");
+        assert!(got.body.contains(words::TYPO.replace('\'', "&#39;").as_str()), "{}", got.body);
+    }
+    let form = format!("csrf={csrf}&confirm={OFFERED}");
+    let got = browser.post("/_auth/recovery-codes", form).await;
     assert_eq!((got.status, got.location()), (StatusCode::SEE_OTHER, "/app?q=1"));
-    assert_eq!(browser.fake.script.lock().code_sets, 1);
 
     let csrf = browser.get("/_auth/logout").await.csrf();
-    let again = browser.post("/_auth/recovery-codes", format!("csrf={csrf}&confirm=yes")).await;
+    let form = format!("csrf={csrf}&confirm={OFFERED}");
+    let again = browser.post("/_auth/recovery-codes", form).await;
     assert_eq!((again.status, again.location()), (StatusCode::SEE_OTHER, "/_auth/account"));
     assert_eq!(browser.fake.script.lock().codes_kept, 1, "kept once");
 }
@@ -167,7 +173,7 @@ async fn a_code_that_is_wrong_is_told_and_the_last_tries_are_counted() {
     }
     browser.fake.script.lock().tries_left = 1;
     let got = browser.fill("/_auth/otp", "code=000000").await;
-    assert!(got.body.contains("One try is left."));
+    assert!(got.body.contains("You have one try left."));
     let got = browser.fill("/_auth/otp", &format!("code={RIGHT_CODE}")).await;
     assert_eq!((got.status, got.location()), (StatusCode::SEE_OTHER, "/app"));
 }

@@ -9,7 +9,7 @@ use super::testing_account::OFFERED;
 /// Every page that changes something: path, a form it takes, what it needs beyond the session.
 const CHANGES: [(&str, &str); 5] = [
     ("/_auth/account/authenticator", "code=287082"),
-    ("/_auth/account/recovery-codes", "code=0000-0000-0000-00000"),
+    ("/_auth/account/recovery-codes", "confirm=0000-0000-0000-00000"),
     ("/_auth/account/password", "current=right&password=quilt-tree-9-owl"),
     ("/_auth/account/sessions", "id=others"),
     ("/_auth/account/tokens", "id=none"),
@@ -125,10 +125,13 @@ async fn the_password_page_complains_beside_the_right_field_and_keeps_nothing_ty
     assert_eq!(done.location(), "/_auth/account?done=password");
     assert_ne!(browser.jar[cookies::SESSION], before);
     let told = browser.get(done.location()).await;
-    assert!(told.body.contains("Your password was changed"));
+    assert!(told.body.contains("Your password has been changed"));
     let elsewhere = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
     let claimed = browser.ask(Method::GET, "/_auth/account?done=password", &elsewhere).await;
-    assert!(!claimed.body.contains("Your password was changed"), "another site claims nothing");
+    assert!(
+        !claimed.body.contains("Your password has been changed"),
+        "another site claims nothing"
+    );
 }
 
 #[tokio::test]
@@ -175,9 +178,14 @@ async fn a_new_authenticator_leads_to_its_recovery_codes_and_one_is_typed_back()
     let mut browser = signed_in(false).await;
     let path = "/_auth/account/authenticator";
     let page = browser.get(path).await;
-    for part in
-        ["id=\"totp-secret\"", "<svg class=\"qr\"", "otpauth://", "SMS", "NIST", "all of them now"]
-    {
+    for part in [
+        "id=\"totp-secret\"",
+        "<svg class=\"qr\"",
+        "otpauth://",
+        "SMS",
+        "NIST",
+        "Scan with each now",
+    ] {
         assert!(page.body.contains(part), "{part}");
     }
     let wrong = browser.fill(path, "code=111111").await;
@@ -186,11 +194,11 @@ async fn a_new_authenticator_leads_to_its_recovery_codes_and_one_is_typed_back()
     let done = browser.fill(path, &format!("code={RIGHT_CODE}")).await;
     assert_eq!(done.location(), "/_auth/account/recovery-codes");
     let page = browser.get(done.location()).await;
-    assert!(page.body.contains("Your new authenticator is in force"));
+    assert!(page.body.contains("Your new authenticator app is set up"));
     assert!(page.body.contains(&format!("<li><code>{OFFERED}</code>")));
-    let wrong = browser.fill(done.location(), "code=1111-1111-1111-11111").await;
+    let wrong = browser.fill(done.location(), "confirm=1111-1111-1111-11111").await;
     assert_eq!(wrong.status, StatusCode::UNAUTHORIZED);
-    assert!(wrong.body.contains("none of the codes above") && wrong.body.contains(OFFERED));
-    let kept = browser.fill(done.location(), &format!("code={OFFERED}")).await;
+    assert!(wrong.body.contains("a typo in that recovery code") && wrong.body.contains(OFFERED));
+    let kept = browser.fill(done.location(), &format!("confirm={OFFERED}")).await;
     assert_eq!(kept.location(), "/_auth/account?done=codes");
 }

@@ -22,6 +22,8 @@ pub(super) struct Frame {
     pub(super) title: String,
     pub(super) host: String,
     style: Style,
+    /// The header leads to the account and to signing out.
+    pub(super) signed_in: bool,
     /// The query that carries the way back to the next page; empty for the start page.
     pub(super) back: String,
     /// The same for a form; empty where nobody said where to.
@@ -53,7 +55,7 @@ impl Frame {
 
     fn of(style: Style) -> Self {
         let [title, host, back, return_to] = [const { String::new() }; 4];
-        Self { title, host, style, back, return_to }
+        Self { title, host, style, signed_in: false, back, return_to }
     }
 
     /// For a host that is none of ours.
@@ -64,6 +66,11 @@ impl Frame {
     /// The same frame on the way back to there.
     pub(super) fn with_back(self, back: &Back) -> Self {
         Self { back: back.query(), return_to: back.as_str().to_owned(), ..self }
+    }
+
+    /// The same frame, with or without the way to the account.
+    pub(super) fn signed_in(self, signed_in: bool) -> Self {
+        Self { signed_in, ..self }
     }
 
     /// The files to load.

@@ -1,6 +1,7 @@
 //! One request for a page of ours, taken apart once: cookies, tokens, query, form.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::Request;
 use http::header::{HeaderMap, HeaderValue, USER_AGENT};
@@ -33,6 +34,8 @@ pub(super) struct Visit {
     own: OwnCookies,
     fields: Option<Fields>,
     back: Option<Back>,
+    /// A living session was found.
+    signed_in: AtomicBool,
 }
 
 impl Visit {
@@ -47,7 +50,8 @@ impl Visit {
         let fields =
             if method == Method::POST { Some(Fields::of_body(request).await?) } else { None };
         let back = way_back(&uri, fields.as_ref())?;
-        Ok(Self { service, context, method, uri, headers, own, fields, back })
+        let signed_in = AtomicBool::new(false);
+        Ok(Self { service, context, method, uri, headers, own, fields, back, signed_in })
     }
 
     pub(super) fn app(&self) -> AppRef<'_> {
@@ -55,7 +59,9 @@ impl Visit {
     }
 
     pub(super) fn frame(&self) -> Frame {
+        let signed_in = self.signed_in.load(Ordering::Relaxed);
         let frame = Frame::new(&self.context.app.title, &self.context.origin);
+        let frame = frame.signed_in(signed_in);
         match &self.back {
             Some(back) => frame.with_back(back),
             None => frame,
@@ -180,6 +186,7 @@ impl Visit {
     pub(super) async fn session(&self) -> Result<Option<(Finished, Session)>, Failure> {
         let Some(token) = self.session_token() else { return Ok(None) };
         let session = self.service.session(&self.context.app.name, &token).await?;
+        self.signed_in.store(session.is_some(), Ordering::Relaxed);
         Ok(session.map(|session| (token, session)))
     }
 }

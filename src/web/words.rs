@@ -1,4 +1,4 @@
-//! Times in plain words.
+//! Times, and what is wrong with a code, in plain words.
 
 use std::time::Duration;
 
@@ -6,6 +6,28 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::base::clock::Timestamp;
+
+/// A six-digit code that is wrong.
+pub(super) const WRONG_CODE: &str =
+    "That code didn't work. Each code works once; wait for the next one.";
+/// A six-digit code that was right once.
+pub(super) const USED_CODE: &str =
+    "That code has already been used. Each code works once; wait for the next one.";
+/// Anything but six digits: it costs no try.
+pub(super) const NOT_A_CODE: &str =
+    "That isn't a six-digit code. Enter the six digits that your app shows now.";
+/// A recovery code whose check character does not fit, whoever's it is: it costs no try.
+pub(super) const TYPO: &str =
+    "There's a typo in that recovery code. Compare it with the one you saved.";
+/// A recovery code that is wrong.
+pub(super) const WRONG_RECOVERY: &str =
+    "That recovery code didn't work. Check that it's from your newest set, or try another one.";
+/// A recovery code that was right once.
+pub(super) const USED_RECOVERY: &str =
+    "That recovery code has already been used. Each code works once; try another one.";
+/// A recovery code typed back that is of another set.
+pub(super) const NONE_OF_THESE: &str =
+    "That isn't one of these codes. Enter one of them from where you saved it.";
 
 /// Whole seconds, rounded up and at least one: coming back sooner would be refused again.
 pub(super) fn whole_seconds(duration: Duration) -> u64 {
@@ -31,19 +53,31 @@ pub(super) fn duration(duration: Duration) -> String {
 #[derive(Debug)]
 pub(super) struct Moment {
     pub(super) text: String,
+    /// The time of the day alone.
+    pub(super) clock: String,
     pub(super) machine: String,
+}
+
+fn utc(at: Timestamp) -> Option<OffsetDateTime> {
+    i64::try_from(at.as_secs()).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok())
+}
+
+/// The day of a moment, in UTC: `1 January 2026`.
+pub(super) fn day(at: Timestamp) -> String {
+    let format = format_description!("[day padding:none] [month repr:long] [year]");
+    utc(at).and_then(|t| t.format(format).ok()).unwrap_or_else(|| at.rfc3339())
 }
 
 impl Moment {
     pub(super) fn new(at: Timestamp) -> Self {
         let format =
             format_description!("[day padding:none] [month repr:long] [year], [hour]:[minute] UTC");
-        let text = i64::try_from(at.as_secs())
-            .ok()
-            .and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok())
-            .and_then(|t| t.format(format).ok());
+        let text = utc(at).and_then(|t| t.format(format).ok());
+        let clock = format_description!("[hour]:[minute] UTC");
+        let clock = utc(at).and_then(|t| t.format(clock).ok());
         let machine = at.rfc3339();
-        Self { text: text.unwrap_or_else(|| machine.clone()), machine }
+        let or_machine = |words: Option<String>| words.unwrap_or_else(|| machine.clone());
+        Self { text: or_machine(text), clock: or_machine(clock), machine: machine.clone() }
     }
 }
 
@@ -82,6 +116,7 @@ mod tests {
     fn a_moment_is_told_in_words_and_for_machines() {
         let moment = Moment::new(Timestamp::from_millis(1_767_225_600_000));
         assert_eq!(moment.text, "1 January 2026, 00:00 UTC");
+        assert_eq!(moment.clock, "00:00 UTC");
         assert_eq!(moment.machine, "2026-01-01T00:00:00Z");
     }
 }

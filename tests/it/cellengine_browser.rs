@@ -5,6 +5,7 @@ use fantoccini::Locator;
 
 use super::browser::{Look, PATIENCE, Screen, fresh_code};
 use super::support::cellengine::{Lab, base};
+use super::support::html;
 use super::support::within;
 
 /// Asks the app as its page would: the status and what a script can read of the answer.
@@ -36,11 +37,11 @@ async fn first_time(screen: &Screen, origin: &str) -> (String, u64) {
     screen.wait_for_path("/_auth/enroll").await;
     let secret = screen.scan().await;
     let (code, used) = fresh_code(&secret, 0).await;
-    screen.type_in("code", &code).await;
-    screen.press().await;
+    screen.type_and_send(&[("code", &code)]).await;
     screen.wait_for_path("/_auth/recovery-codes").await;
-    screen.wait_for("input[name=confirm]").await.click().await.unwrap();
-    screen.press().await;
+    screen.wait_for("li code").await;
+    let recovery = html::recovery_codes(&screen.source().await);
+    screen.type_and_send(&[("confirm", &recovery[0])]).await;
     screen.wait_for_path("/experiments/1").await;
     (secret, used)
 }
@@ -83,8 +84,7 @@ async fn one_sign_in_lands_in_the_app_and_what_follows_is_readable() {
     prove_password(&screen).await;
     screen.wait_for_path("/_auth/otp").await;
     let (code, _) = fresh_code(&secret, used).await;
-    screen.type_in("code", &code).await;
-    screen.press().await;
+    screen.type_and_send(&[("code", &code)]).await;
     screen.wait_for_path("/experiments/2").await;
     screen.wait_for("#app[data-status=\"200\"]").await;
     screen.client.switch_to_window(second).await.unwrap();

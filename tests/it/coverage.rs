@@ -75,6 +75,7 @@ const TABLE: &[(&str, &str, [Expect; 4])] = &[
     ("POST", "/_auth/account/tokens", [LOGIN, LOGIN, ACCOUNT, Proves("/_auth/account")]),
     ("GET", "/_auth/notice", [LOGIN, LOGIN, Leads("/"), Leads("/")]),
     ("GET", "/_auth/session", [Status(401), Status(401), Status(200), Status(200)]),
+    ("GET", "/.well-known/change-password", [Leads(PASSWORD); 4]),
     ("GET", "/_auth/forgot", [Status(200); 4]),
     ("POST", "/_auth/forgot", [Status(401); 4]),
     ("GET", "/_auth/forgot/password", [LOGIN, ENROLL, LOGIN, LOGIN]),

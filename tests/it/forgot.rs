@@ -53,7 +53,12 @@ async fn two_codes_set_a_new_password_and_end_every_other_session() {
     let easy = owner.submit("/_auth/forgot/password", &[("password", "password1")]).await;
     assert_eq!(easy.status, 400, "{}", easy.text());
     let set = owner.submit("/_auth/forgot/password", &[("password", NEW_PASSWORD)]).await;
-    assert_eq!((set.status, set.location()), (303, "/app/back"), "{}", set.text());
+    assert_eq!(
+        (set.status, set.location()),
+        (303, "/_auth/notice?return_to=%2Fapp%2Fback"),
+        "{}",
+        set.text()
+    );
     assert_eq!(owner.fetch("/app").await.status, 200);
     assert_eq!(left(&mut owner).await, "8");
 
@@ -227,15 +232,20 @@ async fn a_used_code_is_told_at_the_next_sign_in_and_few_codes_at_every_one() {
         visitor::prove_password(&mut browser, "ivan").await;
         let done = browser.submit("/_auth/recovery", &[("code", code)]).await;
         let told = browser.get("/_auth/notice").await.text();
-        assert_eq!(done.location().starts_with("/_auth/notice"), used > 0, "{}", done.location());
-        assert_eq!(told.contains("A recovery code of yours was used"), used > 0, "the one before");
+        assert!(done.location().starts_with("/_auth/notice"), "{}", done.location());
+        assert!(told.contains("You signed in with a recovery code"), "{told}");
+        assert_eq!(
+            told.contains("One of your recovery codes was used"),
+            used > 0,
+            "the one before"
+        );
         assert_eq!(told.contains("3 recovery codes left"), used == 6, "{used}: {told}");
     }
     for used in [true, false] {
         let mut browser = Browser::new(&gateway);
         visitor::sign_in(&mut browser, &mut person).await;
         let told = browser.get("/_auth/notice").await.text();
-        assert_eq!(told.contains("A recovery code of yours was used"), used, "told once: {told}");
+        assert_eq!(told.contains("One of your recovery codes was used"), used, "told once: {told}");
         assert!(told.contains("3 recovery codes left"), "told every time: {told}");
     }
 }

@@ -93,10 +93,10 @@ impl Walk {
         self.screen.wait_for("li code").await;
         let codes = html::recovery_codes(&self.screen.source().await);
         assert_eq!(codes.len(), 10);
-        self.fill("code", &codes[9].to_lowercase()).await;
+        self.fill("confirm", &codes[9].to_lowercase()).await;
         self.keys([ENTER]).await;
         self.screen.wait_for_path("/_auth/account").await;
-        self.told("Your new recovery codes are in force").await;
+        self.told("Your recovery codes are confirmed").await;
         codes
     }
 
@@ -149,7 +149,7 @@ impl Walk {
         self.keys([ENTER]).await;
         // The old phone was tried with the right password: that is told first.
         self.screen.wait_for_path("/_auth/notice").await;
-        assert!(self.screen.source().await.contains("after your right password"));
+        assert!(self.screen.source().await.contains("after your correct password"));
         self.follow("/lost").await;
         self.screen.wait_for_path("/lost").await;
         self.account().await;
@@ -186,7 +186,7 @@ impl Walk {
         self.fill("password", NEW_PASSWORD).await;
         self.keys([ENTER]).await;
         self.screen.wait_for_path("/_auth/account").await;
-        self.told("Your password was changed").await;
+        self.told("Your password has been changed").await;
         assert_eq!(other.fetch("/app").await.status, 401, "every other session is over");
         let form = [("username", "alice"), ("password", PASSWORD)];
         assert_eq!(self.other().submit("/_auth/login", &form).await.status, 401);
@@ -205,7 +205,7 @@ impl Walk {
         }
         let took = pressed.elapsed();
         self.screen.wait_for_path("/_auth/account").await;
-        self.told("That browser was signed out").await;
+        self.told("That browser has been signed out").await;
         assert!(took < Duration::from_secs(1), "it lived on for {took:?}");
     }
 }
@@ -228,7 +228,7 @@ impl Walk {
         self.keys([ENTER]).await;
         // Codes were used elsewhere since the last sign-in: that is told first.
         self.screen.wait_for_path("/_auth/notice").await;
-        assert!(self.screen.source().await.contains("A recovery code of yours was used"));
+        assert!(self.screen.source().await.contains("One of your recovery codes was used"));
         self.follow("/").await;
         self.screen.wait_for_path("/").await;
         let form = [("username", "alice"), ("password", NEW_PASSWORD)];

@@ -48,6 +48,7 @@ mod notices;
 mod operation;
 mod own_name;
 mod proxies;
+mod recovery_codes;
 mod redirects;
 mod rules;
 mod session_tokens;

@@ -73,7 +73,7 @@ impl Holder {
         let page = self.browser.get("/_auth/account/recovery-codes").await;
         person.recovery = html::recovery_codes(&page.text());
         let kept = person.recovery[9].clone();
-        self.submit("/_auth/account/recovery-codes", &[("code", &kept)]).await;
+        self.submit("/_auth/account/recovery-codes", &[("confirm", &kept)]).await;
     }
 }
 

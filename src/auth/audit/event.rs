@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::account_change::AccountChange;
+use super::kind::Kind;
 use super::token_event::TokenEvent;
 use crate::auth::stage::Factor;
 use crate::base::clock::Timestamp;
@@ -320,46 +321,51 @@ pub enum Event {
 impl Event {
     /// Its name in rows, logs and JSON lines.
     pub fn name(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
         match self {
-            Self::PasswordRight => "password_right",
-            Self::PasswordWrong { .. } => "password_wrong",
-            Self::SecondFactorWrong { .. } => "second_factor_wrong",
-            Self::Throttled { .. } => "throttled",
-            Self::PasswordSpray { .. } => "password_spray",
-            Self::RowsLeftOut { .. } => "rows_left_out",
-            Self::SignedIn { .. } => "signed_in",
-            Self::SessionEnded { .. } => "session_ended",
-            Self::SessionsEnded { .. } => "sessions_ended",
-            Self::SecondFactorEnrolled { .. } => "second_factor_enrolled",
-            Self::SecondFactorReplaced { .. } => "second_factor_replaced",
-            Self::SecondFactorReset { .. } => "second_factor_reset",
-            Self::FactorSuspended { .. } => "factor_suspended",
-            Self::RecoveryCodesMade => "recovery_codes_made",
-            Self::RecoveryCodesKept => "recovery_codes_kept",
-            Self::RecoveryCodeUsed { .. } => "recovery_code_used",
-            Self::RecoveryWrong { .. } => "recovery_wrong",
-            Self::SteppedUp { .. } => "stepped_up",
-            Self::StepUpWrong { .. } => "step_up_wrong",
-            Self::PasswordChanged { .. } => "password_changed",
-            Self::PasswordSet { .. } => "password_set",
-            Self::TicketMade { .. } => "ticket_made",
-            Self::TicketUsed { .. } => "ticket_used",
-            Self::TicketEnded { .. } => "ticket_ended",
-            Self::TrailPruned { .. } => "trail_pruned",
-            Self::DevicesRevoked => "devices_revoked",
-            Self::SuspensionLifted => "suspension_lifted",
-            Self::AccountAdded => "account_added",
-            Self::AppUserUnknown { .. } => "app_user_unknown",
-            Self::AppUserAdded { .. } => "app_user_added",
-            Self::AppUserLinked { .. } => "app_user_linked",
-            Self::AppUserUnlinked { .. } => "app_user_unlinked",
-            Self::AppTokenUsed { .. } => "app_token_used",
-            Self::AppTokenRefused { .. } => "app_token_refused",
-            Self::Token(event) => event.name(),
-            Self::AccountChanged(_) => "account_changed",
-            Self::AccountDisabled { .. } => "account_disabled",
-            Self::AccountEnabled => "account_enabled",
-            Self::AccountRemoved { .. } => "account_removed",
+            Self::PasswordRight => Kind::PasswordRight,
+            Self::PasswordWrong { .. } => Kind::PasswordWrong,
+            Self::SecondFactorWrong { .. } => Kind::SecondFactorWrong,
+            Self::Throttled { .. } => Kind::Throttled,
+            Self::PasswordSpray { .. } => Kind::PasswordSpray,
+            Self::RowsLeftOut { .. } => Kind::RowsLeftOut,
+            Self::SignedIn { .. } => Kind::SignedIn,
+            Self::SessionEnded { .. } => Kind::SessionEnded,
+            Self::SessionsEnded { .. } => Kind::SessionsEnded,
+            Self::SecondFactorEnrolled { .. } => Kind::SecondFactorEnrolled,
+            Self::SecondFactorReplaced { .. } => Kind::SecondFactorReplaced,
+            Self::SecondFactorReset { .. } => Kind::SecondFactorReset,
+            Self::FactorSuspended { .. } => Kind::FactorSuspended,
+            Self::RecoveryCodesMade => Kind::RecoveryCodesMade,
+            Self::RecoveryCodesKept => Kind::RecoveryCodesKept,
+            Self::RecoveryCodeUsed { .. } => Kind::RecoveryCodeUsed,
+            Self::RecoveryWrong { .. } => Kind::RecoveryWrong,
+            Self::SteppedUp { .. } => Kind::SteppedUp,
+            Self::StepUpWrong { .. } => Kind::StepUpWrong,
+            Self::PasswordChanged { .. } => Kind::PasswordChanged,
+            Self::PasswordSet { .. } => Kind::PasswordSet,
+            Self::TicketMade { .. } => Kind::TicketMade,
+            Self::TicketUsed { .. } => Kind::TicketUsed,
+            Self::TicketEnded { .. } => Kind::TicketEnded,
+            Self::TrailPruned { .. } => Kind::TrailPruned,
+            Self::DevicesRevoked => Kind::DevicesRevoked,
+            Self::SuspensionLifted => Kind::SuspensionLifted,
+            Self::AccountAdded => Kind::AccountAdded,
+            Self::AppUserUnknown { .. } => Kind::AppUserUnknown,
+            Self::AppUserAdded { .. } => Kind::AppUserAdded,
+            Self::AppUserLinked { .. } => Kind::AppUserLinked,
+            Self::AppUserUnlinked { .. } => Kind::AppUserUnlinked,
+            Self::AppTokenUsed { .. } => Kind::AppTokenUsed,
+            Self::AppTokenRefused { .. } => Kind::AppTokenRefused,
+            Self::Token(event) => event.kind(),
+            Self::AccountChanged(_) => Kind::AccountChanged,
+            Self::AccountDisabled { .. } => Kind::AccountDisabled,
+            Self::AccountEnabled => Kind::AccountEnabled,
+            Self::AccountRemoved { .. } => Kind::AccountRemoved,
         }
     }
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::event::Outcome;
+use super::kind::Kind;
 use crate::base::clock::Timestamp;
 use crate::base::id::TokenId;
 
@@ -42,13 +43,13 @@ pub enum TokenEvent {
 }
 
 impl TokenEvent {
-    /// Its name in rows.
-    pub fn name(&self) -> &'static str {
+    /// Its kind.
+    pub(super) fn kind(&self) -> Kind {
         match self {
-            Self::Made { .. } => "token_made",
-            Self::Revoked { .. } => "token_revoked",
-            Self::Used { .. } => "token_used",
-            Self::Refused { .. } => "token_refused",
+            Self::Made { .. } => Kind::TokenMade,
+            Self::Revoked { .. } => Kind::TokenRevoked,
+            Self::Used { .. } => Kind::TokenUsed,
+            Self::Refused { .. } => Kind::TokenRefused,
         }
     }
 

@@ -62,6 +62,8 @@ pub enum ByApp {
     Undecided(Relayed),
     /// The app knows this person, and we do not, or not any more.
     Stranger,
+    /// The app knows this person, whose account here is disabled.
+    Disabled,
     /// Too many tries.
     Wait(std::time::Duration),
 }
@@ -140,6 +142,10 @@ impl LoginService {
                     self.give_up(app.name, accepted.held).await;
                     return Ok(ByApp::Stranger);
                 };
+                if account.disabled {
+                    self.deps.apps.give_up(app.name, accepted.held);
+                    return Ok(ByApp::Disabled);
+                }
                 self.record_right_password(&caller, &account.identity).await?;
                 let login = PendingLogin {
                     account: Login::begin(&PasswordProof::checked_by_app(account.id())).account(),
@@ -251,7 +257,7 @@ impl LoginService {
     ) -> Result<Option<Account>, LoginError> {
         let known = self.deps.app_accounts.by_subject(app.name, subject).await?;
         if let Some(account) = known {
-            return Ok(Some(account).filter(|a| !a.disabled));
+            return Ok(Some(account));
         }
         if !policy.provision {
             let event =
@@ -281,7 +287,7 @@ impl LoginService {
                     Event::AppUserAdded { app: app.name.to_owned(), subject: subject.to_string() };
                 self.record(event, &Context::person(caller, &account.identity)).await?;
             }
-            return Ok(Some(account).filter(|a| !a.disabled));
+            return Ok(Some(account));
         }
         Err(LoginError::Broken(format!("no name is free for a new person of {}", app.name)))
     }
@@ -307,6 +313,7 @@ impl LoginService {
                 return Err(LoginError::AppSilent(format!("it answered {}", answer.status)));
             }
             ByApp::Stranger => FirstFactor::Stranger,
+            ByApp::Disabled => FirstFactor::Disabled,
             ByApp::Wait(wait) => FirstFactor::Wait(wait),
         })
     }

@@ -54,7 +54,11 @@ impl LoginService {
         let typed = Typed { name, password: change.current, code: None };
         match self.prove_password(token, session, typed, &change.caller).await? {
             Proved::Yes(_) => {}
-            Proved::Wrong | Proved::AppCodeWanted => return Ok(PasswordChanged::WrongCurrent),
+            Proved::Wrong
+            | Proved::AppCodeWanted
+            | Proved::UsedUp
+            | Proved::Typo
+            | Proved::Suspended => return Ok(PasswordChanged::WrongCurrent),
             Proved::Wait(wait) => return Ok(PasswordChanged::Wait(wait)),
             Proved::Ended => return Ok(PasswordChanged::Ended),
         }

@@ -1,13 +1,12 @@
-//! First enrolment and recovery codes.
+//! First enrolment.
 
 use super::second::{Admitted, Guess};
 use super::{AppRef, Enrolment, LoginError, LoginService, SecondFactor};
 use crate::auth::audit::{Asked, Caller, Context, Event};
-use crate::auth::recovery::RecoveryCode;
-use crate::auth::session::{BegunWith, PendingLogin, ProvisionalTotp, Session};
+use crate::auth::session::{BegunWith, PendingLogin, ProvisionalTotp};
 use crate::auth::stage::{Factor, SecondFactorProof};
 use crate::auth::throttle::AttemptKey;
-use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
+use crate::auth::token::{HashedToken, PendingToken, PlainToken};
 use crate::auth::totp::{Code, NewTotpFactor, TotpSecret};
 use crate::base::id::FactorId;
 
@@ -128,44 +127,5 @@ impl LoginService {
             }
             BegunWith::RecoveryCode => false,
         })
-    }
-
-    /// Makes a new set of recovery codes for a session in which they are due, in place of the
-    /// account's former set. `None` when they are not due, or the session was ended meanwhile.
-    pub async fn new_recovery_codes(
-        &self,
-        session: &Session,
-        caller: &Caller,
-    ) -> Result<Option<Vec<RecoveryCode>>, LoginError> {
-        if session.recovery_codes_due.is_none() {
-            return Ok(None);
-        }
-        let account = session.identity.account;
-        let codes = self.generate_codes(account).await?;
-        let set = self.hashed_set(account, &codes, None).await?;
-        self.may_record().await?;
-        if !self.deps.factors.replace_recovery(&set, session.started_at).await? {
-            return Ok(None);
-        }
-        let context = Context::person(caller, &session.identity);
-        self.record_done(Event::RecoveryCodesMade, &context).await;
-        Ok(Some(codes))
-    }
-
-    /// Notes that the person has kept the codes that are due; where to go next. `None`, and nothing
-    /// noted, when none are.
-    pub async fn confirm_recovery_codes(
-        &self,
-        token: &PlainToken<SessionToken>,
-        session: &Session,
-        caller: &Caller,
-    ) -> Result<Option<String>, LoginError> {
-        let Some(next) = &session.recovery_codes_due else { return Ok(None) };
-        let account = session.identity.account;
-        self.deps.factors.confirm_recovery(account, self.now()).await?;
-        self.deps.sessions.recovery_codes_done(token.hashed()).await?;
-        let context = Context::person(caller, &session.identity);
-        self.record_done(Event::RecoveryCodesKept, &context).await;
-        Ok(Some(next.clone()))
     }
 }

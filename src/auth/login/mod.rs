@@ -7,6 +7,7 @@ mod change;
 mod enrol;
 mod events;
 mod first;
+mod first_codes;
 mod forgot;
 mod guesses;
 mod known;
@@ -26,6 +27,7 @@ use zeroize::Zeroizing;
 pub use self::by_app::{APP_TOKENS, AppAttempt, ByApp};
 pub use self::change::{PasswordChange, PasswordChanged};
 pub use self::first::FirstFactorAttempt;
+pub use self::first_codes::DueCodes;
 pub use self::forgot::{ForgotAttempt, NewPasswordSet};
 pub use self::replace::{KeptCodes, OfferedCodes, Replaced};
 pub use self::second_post::GoneOn;
@@ -126,6 +128,8 @@ pub enum FirstFactor {
     AppCodeWanted,
     /// The app that checks it knows this person, and we do not.
     Stranger,
+    /// The app that checks it knows this person, whose account here is disabled.
+    Disabled,
 }
 
 /// What comes of a second factor.
@@ -140,6 +144,8 @@ pub enum SecondFactor {
     Wrong {
         /// How many tries this login has left, before the password is asked for again.
         tries_left: u32,
+        /// True if the code was right once: it is used up.
+        used_up: bool,
         /// Why, where it is the clock of the phone.
         clock: Option<ClockOff>,
     },

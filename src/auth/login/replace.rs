@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::first_codes::Filed;
 use super::{AppRef, Changed, ClockOff, Enrolment, LoginError, LoginService};
 use crate::auth::audit::{Asked, Caller, Context, Event};
 use crate::auth::fresh::FreshFactors;
@@ -16,7 +17,6 @@ use crate::auth::stage::Factor;
 use crate::auth::throttle::{AttemptKey, RECOVERY_SETS, Verdict};
 use crate::auth::token::{PlainToken, SessionToken};
 use crate::auth::totp::{Code, NewTotpFactor, TotpSecret};
-use crate::auth::turns::Asker;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId};
 
@@ -41,8 +41,10 @@ pub enum Replaced {
 pub struct OfferedCodes {
     /// As they are shown.
     pub codes: Vec<Zeroizing<String>>,
-    /// They are in force already, because the authenticator was replaced with them.
+    /// They are in force already.
     pub in_force: bool,
+    /// When they were made.
+    pub made_at: Timestamp,
 }
 
 impl fmt::Debug for OfferedCodes {
@@ -59,6 +61,8 @@ pub enum KeptCodes {
     Done,
     /// That is none of them.
     Wrong,
+    /// That was one of them, and is used up.
+    Used,
     /// Nothing is offered any more, or it was overtaken by another set.
     NothingOffered,
 }
@@ -67,10 +71,45 @@ pub enum KeptCodes {
 struct SealedCodes {
     sealed: String,
     in_force: bool,
+    #[serde(default = "epoch")]
+    made_at: Timestamp,
+    /// [`Filed`], sealed.
+    #[serde(default)]
+    filed: Option<String>,
+}
+
+fn epoch() -> Timestamp {
+    Timestamp::EPOCH
+}
+
+/// Offered recovery codes, opened.
+pub(super) struct Opened {
+    codes: Vec<RecoveryCode>,
+    in_force: bool,
+    pub(super) made_at: Timestamp,
+    pub(super) filed: Option<Filed>,
+}
+
+impl Opened {
+    pub(super) fn has(&self, typed: &RecoveryCode) -> bool {
+        self.codes.iter().any(|code| code.is(typed))
+    }
+
+    pub(super) fn shown(&self) -> OfferedCodes {
+        OfferedCodes {
+            codes: self.codes.iter().map(RecoveryCode::to_display).collect(),
+            in_force: self.in_force,
+            made_at: self.made_at,
+        }
+    }
 }
 
 fn context(account: AccountId) -> Vec<u8> {
     [b"offered recovery codes".as_slice(), account.as_bytes()].concat()
+}
+
+fn filed_context(account: AccountId) -> Vec<u8> {
+    [b"filed recovery codes".as_slice(), account.as_bytes()].concat()
 }
 
 fn unreadable() -> LoginError {
@@ -139,7 +178,7 @@ impl LoginService {
         self.record_ended_link(link, Asked::SecondFactor, &context).await;
         let offers = Offers {
             authenticator: None,
-            recovery_codes: Some(self.seal_codes(account, &codes, true)?),
+            recovery_codes: Some(self.seal_codes(account, &codes, true, None)?),
         };
         let next = Session {
             second_factor_at: now,
@@ -168,14 +207,12 @@ impl LoginService {
             held.clone()
         } else {
             let codes = self.generate_codes(account).await?;
-            let sealed = self.seal_codes(account, &codes, false)?;
+            let sealed = self.seal_codes(account, &codes, false, None)?;
             let offer = self.deps.sessions.offer(token.hashed(), Offer::RecoveryCodes, &sealed);
             let Some(held) = offer.await? else { return Ok(None) };
             held
         };
-        let (codes, in_force) = self.open_codes(account, &held)?;
-        let codes = codes.iter().map(RecoveryCode::to_display).collect();
-        Ok(Some(OfferedCodes { codes, in_force }))
+        Ok(Some(self.open_codes(account, &held)?.shown()))
     }
 
     /// Brings the offered codes into force by one of them, which shows that they were kept and
@@ -191,50 +228,36 @@ impl LoginService {
         let Some(held) = &fresh.session().offers.recovery_codes else {
             return Ok(KeptCodes::NothingOffered);
         };
-        let (codes, in_force) = self.open_codes(account, held)?;
-        if !codes.iter().any(|code| code.is(typed)) {
+        let offered = self.open_codes(account, held)?;
+        if !offered.has(typed) {
             return Ok(KeptCodes::Wrong);
         }
-        let hash = if in_force { self.hash_in_force(account, typed).await? } else { None };
-        let set = if in_force {
-            None
-        } else {
-            Some(self.hashed_set(account, &codes, Some(self.now())).await?)
-        };
         self.may_record().await?;
-        // Whoever takes the offer back brings it into force: a code used meanwhile never comes back.
-        if !self.deps.sessions.withdraw(token.hashed(), Offer::RecoveryCodes).await? {
-            return Ok(KeptCodes::NothingOffered);
-        }
         let context = Context::person(caller, &fresh.session().identity);
-        let kept = match (set, hash) {
-            (Some(set), _) => {
-                let since = fresh.session().started_at;
-                let replaced = self.deps.factors.replace_recovery(&set, since).await?;
-                if replaced {
-                    self.record_done(Event::RecoveryCodesMade, &context).await;
-                }
-                replaced
+        if offered.in_force {
+            let kept = self.confirm_in_force(account, typed).await?;
+            if kept == KeptCodes::Used {
+                return Ok(kept);
             }
-            (None, Some(hash)) => {
-                self.deps.factors.confirm_recovery_by(account, &hash, self.now()).await?
+            self.deps.sessions.withdraw(token.hashed(), Offer::RecoveryCodes).await?;
+            if kept != KeptCodes::Done {
+                return Ok(KeptCodes::NothingOffered);
             }
-            (None, None) => false,
-        };
-        if kept {
-            self.record_done(Event::RecoveryCodesKept, &context).await;
+        } else {
+            let set = self.hashed_set(account, &offered.codes, Some(self.now())).await?;
+            // Whoever takes the offer back brings it into force: a code used meanwhile never comes
+            // back.
+            if !self.deps.sessions.withdraw(token.hashed(), Offer::RecoveryCodes).await? {
+                return Ok(KeptCodes::NothingOffered);
+            }
+            let since = fresh.session().started_at;
+            if !self.deps.factors.replace_recovery(&set, since).await? {
+                return Ok(KeptCodes::NothingOffered);
+            }
+            self.record_done(Event::RecoveryCodesMade, &context).await;
         }
-        Ok(if kept { KeptCodes::Done } else { KeptCodes::NothingOffered })
-    }
-
-    async fn hash_in_force(
-        &self,
-        account: AccountId,
-        code: &RecoveryCode,
-    ) -> Result<Option<crate::auth::recovery::RecoveryHash>, LoginError> {
-        let set = self.deps.factors.recovery_set(account).await?;
-        let salted = set.as_ref().map(|s| (s.salt.as_str(), s.pepper_id.as_str()));
-        Ok(self.deps.passwords.hash_recovery_code(code, salted, Asker::Known).await?)
+        self.record_done(Event::RecoveryCodesKept, &context).await;
+        Ok(KeptCodes::Done)
     }
 
     /// Makes a set of codes, as often as the budget of the account allows.
@@ -261,11 +284,12 @@ impl LoginService {
         Ok(NewRecoverySet { account, salt, pepper_id, hashes, created_at, confirmed_at })
     }
 
-    fn seal_codes(
+    pub(super) fn seal_codes(
         &self,
         account: AccountId,
         codes: &[RecoveryCode],
         in_force: bool,
+        filed: Option<&Filed>,
     ) -> Result<String, LoginError> {
         let mut plain = Zeroizing::new(String::with_capacity(256));
         for code in codes {
@@ -274,18 +298,33 @@ impl LoginService {
         }
         let keys = &self.deps.keys;
         let sealed = keys.seal(self.random(), &context(account), plain.as_bytes())?;
-        Ok(serde_json::json!(SealedCodes { sealed, in_force }).to_string())
+        let filed = filed
+            .map(|filed| {
+                let plain = serde_json::json!(filed).to_string();
+                keys.seal(self.random(), &filed_context(account), plain.as_bytes())
+            })
+            .transpose()?;
+        let sealed = SealedCodes { sealed, in_force, made_at: self.now(), filed };
+        Ok(serde_json::json!(sealed).to_string())
     }
 
-    fn open_codes(
-        &self,
-        account: AccountId,
-        held: &str,
-    ) -> Result<(Vec<RecoveryCode>, bool), LoginError> {
+    pub(super) fn open_codes(&self, account: AccountId, held: &str) -> Result<Opened, LoginError> {
         let held: SealedCodes = serde_json::from_str(held).map_err(|_json| unreadable())?;
         let plain = self.deps.keys.open(&context(account), &held.sealed)?;
         let text = std::str::from_utf8(&plain).map_err(|_utf8| unreadable())?;
         let codes = text.lines().map(RecoveryCode::parse).collect::<Result<Vec<_>, _>>();
-        Ok((codes.map_err(|_code| unreadable())?, held.in_force))
+        let filed = match &held.filed {
+            Some(sealed) => {
+                let plain = self.deps.keys.open(&filed_context(account), sealed)?;
+                Some(serde_json::from_slice(&plain).map_err(|_json| unreadable())?)
+            }
+            None => None,
+        };
+        Ok(Opened {
+            codes: codes.map_err(|_code| unreadable())?,
+            in_force: held.in_force,
+            made_at: held.made_at,
+            filed,
+        })
     }
 }

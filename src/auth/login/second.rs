@@ -175,14 +175,14 @@ impl LoginService {
             if self.deps.pending.load(token.hashed(), self.now()).await?.is_some() {
                 self.deps.guesses.note_wrong_code(who.account, &noted).await?;
             }
-            return Ok(SecondFactor::Wrong { tries_left, clock });
+            return Ok(SecondFactor::Wrong { tries_left, used_up, clock });
         }
         self.deps.guesses.note_wrong_code(who.account, &noted).await?;
         self.factor_was_wrong(who, factor, guess.failures, caller).await?;
         if tries_left == 0 {
             self.end_login(&guess.login, token.hashed()).await?;
         }
-        Ok(SecondFactor::Wrong { tries_left, clock })
+        Ok(SecondFactor::Wrong { tries_left, used_up, clock })
     }
 
     /// Checks a code from the authenticator and uses it up.

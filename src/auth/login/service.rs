@@ -19,7 +19,7 @@ use crate::auth::ports::{
 };
 use crate::auth::recovery::FEW_CODES;
 use crate::auth::session::{BegunWith, Offers, PendingLogin, Session, SessionLimits};
-use crate::auth::stage::{FullyAuthenticated, Login};
+use crate::auth::stage::{Factor, FullyAuthenticated, Login};
 use crate::auth::throttle::{Budgets, NETWORK_LIVES, NETWORKS_MOST, NetworkDigest, SeenNetwork};
 use crate::auth::ticket::FirstEnrolment;
 use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
@@ -101,8 +101,8 @@ impl fmt::Debug for LoginService {
 }
 
 /// The rows of the audit trail that the owner of an account is shown.
-fn recent(account: AccountId) -> AuditQuery {
-    AuditQuery { account: Some(account), ..AuditQuery::newest(20) }
+fn recent(account: AccountId, limit: u32) -> AuditQuery {
+    AuditQuery { account: Some(account), ..AuditQuery::newest(limit) }
 }
 
 impl LoginService {
@@ -218,22 +218,22 @@ impl LoginService {
         if finished.account() != account.id() {
             return Err(LoginError::Broken("a login was finished for another account".to_owned()));
         }
-        let now = self.now();
+        let (now, factor) = (self.now(), finished.method());
         let read = login.begun_with != BegunWith::AppClient;
         let notices = if read {
-            self.notices(&account, &token.hashed().to_hex(), login.started_at).await?
+            let hex = token.hashed().to_hex();
+            self.notices(&account, &hex, login.started_at, factor).await?
         } else {
             Vec::new()
         };
         let new_browser = self.is_new(&account, &login, caller).await?;
         let browser = self.make_known(&account.identity, caller, now)?;
-        let has_notices = !notices.is_empty();
         let held = self.held_in(&login, token.hashed())?;
         let session = Session {
             id: SessionId::random(self.random())?,
             identity: account.identity,
             app: login.app,
-            method: finished.method(),
+            method: factor,
             started_at: now,
             renewed_since: None,
             second_factor_at: now,
@@ -257,8 +257,8 @@ impl LoginService {
         if !self.deps.sessions.promote(token.hashed(), plain.hashed(), &session, ttl).await? {
             return Ok(SecondFactor::StartAgain);
         }
-        let (id, app, factor) = (session.id, session.app.clone(), finished.method());
-        let event = Event::SignedIn { session: id, factor, app, new_browser };
+        let (app, has_notices) = (session.app.clone(), !session.notices.is_empty());
+        let event = Event::SignedIn { session: session.id, factor, app, new_browser };
         self.note_sign_in(&session, event, &held, &plain, caller).await?;
         self.note_network(&session, login.typed_name, caller).await;
         if read {
@@ -351,18 +351,24 @@ impl LoginService {
         account: &Account,
         login: &str,
         since: Timestamp,
+        method: Factor,
     ) -> Result<Vec<Notice>, LoginError> {
         let wrong = self.deps.guesses.wrong_codes(account.id()).await?;
         let totp = self.deps.factors.totp(account.id()).await?;
         let suspended = totp.is_some_and(|t| t.suspended_at.is_some());
-        let suspended = suspended.then_some(Notice::AuthenticatorSuspended);
+        // Either leads to setting up the authenticator.
+        let again = match (suspended, method) {
+            (true, _) => Some(Notice::AuthenticatorSuspended),
+            (false, Factor::RecoveryCode) => Some(Notice::SignedInWithRecoveryCode),
+            (false, Factor::Totp | Factor::App) => None,
+        };
         let used = self.deps.factors.untold_recovery(account.id(), since).await?;
         let used = used.map(|at| Notice::RecoveryCodeUsed { at, address: None });
         let codes = self.deps.factors.recovery_set(account.id()).await?;
         let few = codes.filter(|set| set.left <= FEW_CODES);
         let few = few.map(|set| Notice::FewRecoveryCodes { left: set.left });
         let wrong = Notice::of_wrong_codes(&wrong, login);
-        Ok(wrong.into_iter().chain(used).chain(suspended).chain(few).collect())
+        Ok(wrong.into_iter().chain(used).chain(again).chain(few).collect())
     }
 
     /// The session under `token`, if it is one of this app's, alive, and of an account that still
@@ -384,8 +390,8 @@ impl LoginService {
         Ok(honoured.map(|status| Session { identity: identity(status), ..session }))
     }
 
-    /// The state of the account, for its owner.
-    pub async fn profile(&self, session: &Session) -> Result<Profile, LoginError> {
+    /// The state of the account, for its owner, with the newest `events`.
+    pub async fn profile(&self, session: &Session, events: u32) -> Result<Profile, LoginError> {
         let id = session.identity.account;
         let account = self.deps.accounts.by_id(id).await?;
         let account = account.ok_or_else(|| {
@@ -397,7 +403,7 @@ impl LoginService {
             recovery: self.deps.factors.recovery_set(id).await?,
             sessions: self.deps.sessions.list(Some(id), self.now()).await?,
             tokens: self.deps.access_tokens.tokens(Some(id)).await?,
-            events: self.deps.trail.find(&recent(id)).await?,
+            events: self.deps.trail.find(&recent(id, events)).await?,
         })
     }
 

@@ -53,8 +53,14 @@ pub enum StepUp {
     WrongPassword,
     /// The app that keeps the password wants a code of its own with it. Ours was not looked at.
     AppCodeWanted,
-    /// The code is wrong or was used before.
+    /// The code is wrong.
     WrongCode,
+    /// The code was right once: it is used up.
+    UsedCode,
+    /// What was typed is neither a code nor a recovery code. It costs no try.
+    Typo,
+    /// The factor that was tried is suspended.
+    Suspended,
     /// Too many tries for this account.
     Wait(Duration),
     /// The session is over: it ended meanwhile, or had too many wrong tries.
@@ -86,7 +92,9 @@ impl LoginService {
         if let Some(typed) = typed {
             match self.prove_password(token, session, typed, caller).await? {
                 Proved::Yes(_) => password_at = asked_at,
-                Proved::Wrong => return Ok(StepUp::WrongPassword),
+                Proved::Wrong | Proved::UsedUp | Proved::Typo | Proved::Suspended => {
+                    return Ok(StepUp::WrongPassword);
+                }
                 Proved::AppCodeWanted => return Ok(StepUp::AppCodeWanted),
                 Proved::Wait(wait) => return Ok(StepUp::Wait(wait)),
                 Proved::Ended => return Ok(StepUp::Ended),
@@ -95,6 +103,9 @@ impl LoginService {
         match self.prove_second_factor(token, session, &account, code, caller).await? {
             Proved::Yes(_) => {}
             Proved::Wrong | Proved::AppCodeWanted => return Ok(StepUp::WrongCode),
+            Proved::UsedUp => return Ok(StepUp::UsedCode),
+            Proved::Typo => return Ok(StepUp::Typo),
+            Proved::Suspended => return Ok(StepUp::Suspended),
             Proved::Wait(wait) => return Ok(StepUp::Wait(wait)),
             Proved::Ended => return Ok(StepUp::Ended),
         }
@@ -202,7 +213,7 @@ impl LoginService {
         let factor = match code {
             TypedCode::App(_) => Factor::Totp,
             TypedCode::Recovery(_) => Factor::RecoveryCode,
-            TypedCode::Neither => return Ok(Proved::Wrong),
+            TypedCode::Neither => return Ok(Proved::Typo),
         };
         if !self.count_within_session(token, session, caller).await? {
             return Ok(Proved::Ended);
@@ -214,7 +225,8 @@ impl LoginService {
                 self.forgive_within_session(session).await?;
                 return Ok(Proved::Wait(wait));
             }
-            Counted::Suspended { .. } | Counted::NoFactor => return Ok(Proved::Wrong),
+            Counted::Suspended { .. } => return Ok(Proved::Suspended),
+            Counted::NoFactor => return Ok(Proved::Wrong),
         };
         let checked = match code {
             TypedCode::App(code) => self.check_totp(account, code).await?,
@@ -229,9 +241,9 @@ impl LoginService {
                 self.record(Event::StepUpWrong { guess: Guess::SecondFactor }, &context).await?;
                 if matches!(not, CodeCheck::UsedUp) {
                     self.take_back_guess(account, factor, failures).await?;
-                } else {
-                    self.factor_was_wrong(who, factor, failures, caller).await?;
+                    return Ok(Proved::UsedUp);
                 }
+                self.factor_was_wrong(who, factor, failures, caller).await?;
                 return Ok(Proved::Wrong);
             }
         };
@@ -241,7 +253,7 @@ impl LoginService {
 
     /// Counts a guess on the session's own counter before anything is compared. False when it is used
     /// up: that ends the session.
-    async fn count_within_session(
+    pub(super) async fn count_within_session(
         &self,
         token: &PlainToken<SessionToken>,
         session: &Session,
@@ -257,7 +269,7 @@ impl LoginService {
         Ok(true)
     }
 
-    async fn forgive_within_session(&self, session: &Session) -> Result<(), LoginError> {
+    pub(super) async fn forgive_within_session(&self, session: &Session) -> Result<(), LoginError> {
         Ok(self.deps.attempts.forgive(&[AttemptKey::within_session(session.id)]).await?)
     }
 
@@ -288,6 +300,12 @@ impl LoginService {
 pub(super) enum Proved<P> {
     Yes(P),
     Wrong,
+    /// Right once, and used up.
+    UsedUp,
+    /// Nothing that could be a code.
+    Typo,
+    /// Suspended after too many wrong guesses.
+    Suspended,
     /// The app that keeps the password wants a code of its own with it.
     AppCodeWanted,
     Wait(Duration),

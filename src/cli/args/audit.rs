@@ -4,7 +4,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use super::StateArgs;
-use crate::auth::audit::EVENT_NAMES;
+use crate::auth::audit::Kind;
 use crate::base::address::ClientIp;
 
 #[derive(Debug, Args)]
@@ -43,7 +43,7 @@ pub(in crate::cli) struct AuditListArgs {
     #[arg(
         long,
         value_name = "EVENT",
-        value_parser = PossibleValuesParser::new(EVENT_NAMES),
+        value_parser = PossibleValuesParser::new(Kind::names()),
         hide_possible_values = true
     )]
     pub(in crate::cli) event: Option<String>,

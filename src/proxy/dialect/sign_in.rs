@@ -229,6 +229,12 @@ impl Attempt<'_> {
                 "Your name and password are right, but you have no account at the gateway yet. \
                  Ask your administrator for one.",
             ),
+            ByApp::Disabled => ours(
+                StatusCode::FORBIDDEN,
+                "account_disabled",
+                "Your name and password are right, but your account at the gateway is disabled. \
+                 Ask your administrator about it.",
+            ),
             ByApp::Wait(wait) => Said::Ours(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_tries",
@@ -325,7 +331,9 @@ impl Attempt<'_> {
             TypedCode::Recovery(code) => {
                 login.recovery_code(app, token, &code, &self.caller).await?
             }
-            TypedCode::Neither => SecondFactor::Wrong { tries_left: 0, clock: None },
+            TypedCode::Neither => {
+                SecondFactor::Wrong { tries_left: 0, used_up: false, clock: None }
+            }
         };
         Ok(match outcome {
             SecondFactor::SignedIn(done) => Said::In(answer, Box::new(done)),

@@ -58,6 +58,22 @@ pub(super) async fn insert_factor(t: &mut Transaction, new: &NewTotpFactor) -> s
     Ok(())
 }
 
+/// Holds the account's row until the transaction ends; false when the account honours no session
+/// that counts as begun at `since`.
+async fn claim_account(
+    t: &mut Transaction,
+    account: AccountId,
+    since: Timestamp,
+) -> sqlx::Result<bool> {
+    // Written, not read: whoever ends the sessions meanwhile waits, or has ended them.
+    let claim = query(
+        "UPDATE accounts SET sessions_valid_from = sessions_valid_from \
+         WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $2",
+    );
+    let claim = claim.bind(account.to_string()).bind(moment(since));
+    Ok(claim.execute(&mut **t).await?.rows_affected() == 1)
+}
+
 async fn replace_codes(t: &mut Transaction, new: &NewRecoverySet) -> sqlx::Result<()> {
     let account = new.account.to_string();
     // The set's row is the lock: everything about an account's codes takes it first.
@@ -149,13 +165,33 @@ impl Factors for SqlStore {
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
-                // Written, not read: whoever ends the sessions meanwhile waits, or has ended them.
-                let claim = query(
-                    "UPDATE accounts SET sessions_valid_from = sessions_valid_from \
-                     WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $2",
-                );
-                let claim = claim.bind(new.account.to_string()).bind(moment(since));
-                if claim.execute(&mut *t).await?.rows_affected() != 1 {
+                if !claim_account(&mut t, new.account, since).await? {
+                    return t.rolled_back(false).await;
+                }
+                replace_codes(&mut t, new).await?;
+                t.commit().await?;
+                Ok(true)
+            })
+            .await
+    }
+
+    async fn file_recovery(
+        &self,
+        new: &NewRecoverySet,
+        instead_of: Option<&str>,
+        since: Timestamp,
+    ) -> Stored<bool> {
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                if !claim_account(&mut t, new.account, since).await? {
+                    return t.rolled_back(false).await;
+                }
+                let present = query("SELECT salt FROM recovery_sets WHERE account_id = $1");
+                let present = present.bind(new.account.to_string());
+                let row = present.fetch_optional(&mut *t).await?;
+                let salt: Option<String> = row.map(|row| text(&row, "salt")).transpose()?;
+                if salt.as_deref() != instead_of {
                     return t.rolled_back(false).await;
                 }
                 replace_codes(&mut t, new).await?;
@@ -211,16 +247,6 @@ impl Factors for SqlStore {
         )
         .bind(account.to_string())
         .bind(code.as_str())
-        .bind(moment(now));
-        Ok(self.db.change(statement).await? == 1)
-    }
-
-    async fn confirm_recovery(&self, account: AccountId, now: Timestamp) -> Stored<bool> {
-        let statement = query(
-            "UPDATE recovery_sets SET confirmed_at = COALESCE(confirmed_at, $2) \
-             WHERE account_id = $1",
-        )
-        .bind(account.to_string())
         .bind(moment(now));
         Ok(self.db.change(statement).await? == 1)
     }

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::events::{self, Told};
+use super::events::{Day, by_day};
 use super::fresh;
 use super::step_up::Target;
 use crate::auth::access_token::AccessRecord;
@@ -12,6 +12,7 @@ use crate::auth::login::Profile;
 use crate::auth::recovery;
 use crate::auth::session::Session;
 use crate::base::browser;
+use crate::web::AppPages;
 use crate::web::failure::Failure;
 use crate::web::form::Fields;
 use crate::web::guard::is_own_navigation;
@@ -40,12 +41,22 @@ struct Page<'a> {
     password: Password,
     password_set: Option<Moment>,
     others: bool,
-    totp: Option<(Moment, Moment)>,
+    totp: Option<App>,
     codes: Option<Codes>,
-    codes_due: bool,
+    /// Where the codes are confirmed that nobody typed back yet.
+    unconfirmed: Option<&'static str>,
     sessions: Vec<Row>,
     tokens: Vec<Token>,
-    events: Vec<Told>,
+    days: Vec<Day>,
+    /// There are more events than are shown.
+    more: bool,
+}
+
+/// An authenticator app.
+struct App {
+    since: Moment,
+    used: Moment,
+    suspended: Option<Moment>,
 }
 
 struct Codes {
@@ -57,6 +68,7 @@ struct Codes {
 struct Row {
     id: String,
     device: String,
+    app: String,
     address: String,
     started: Moment,
     seen: Moment,
@@ -89,13 +101,13 @@ pub(super) enum Done {
 
 /// Each by its name in the address, and what is told.
 const TOLD: [(&str, &str); 7] = [
-    ("password", "Your password was changed, and every other browser was signed out."),
-    ("codes", "Your new recovery codes are in force. The ones you had before no longer work."),
-    ("session", "That browser was signed out."),
-    ("gone", "That browser was signed out already."),
-    ("others", "Every other browser was signed out."),
-    ("revoked", "The token was revoked. The program that has it no longer gets in."),
-    ("notoken", "There is no such token any more."),
+    ("password", "Your password has been changed, and every other browser has been signed out."),
+    ("codes", "Your recovery codes are confirmed. Any you had before no longer work."),
+    ("session", "That browser has been signed out."),
+    ("gone", "That browser was already signed out."),
+    ("others", "Every other browser has been signed out."),
+    ("revoked", "The access token has been revoked. The program that uses it is locked out."),
+    ("notoken", "That access token no longer exists."),
 ];
 
 /// Back to the account, which says what was done.
@@ -116,11 +128,17 @@ pub(super) fn done(what: Done) -> Response {
     done_with(what).done()
 }
 
-/// What to tell; nothing when another site wrote the address.
-fn told(visit: &Visit) -> Result<Option<&'static str>, Failure> {
-    let done = Fields::of_query(&visit.uri)?.take("done");
+/// Events shown at first, and when all are asked for.
+const NEWEST: u32 = 10;
+const ALL: u32 = 500;
+
+/// What to tell, nothing when another site wrote the address; and how many events to show.
+fn asked(visit: &Visit) -> Result<(Option<&'static str>, u32), Failure> {
+    let mut query = Fields::of_query(&visit.uri)?;
+    let done = query.take("done");
     let known = TOLD.iter().find(|(name, _)| *name == done).map(|(_, text)| *text);
-    Ok(known.filter(|_| is_own_navigation(&visit.method, &visit.headers)))
+    let told = known.filter(|_| is_own_navigation(&visit.method, &visit.headers));
+    Ok((told, if query.take("events") == "all" { ALL } else { NEWEST }))
 }
 
 /// `/_auth/` leads to the account.
@@ -128,29 +146,41 @@ pub(in crate::web) fn home() -> Response {
     Answer::see_other("/_auth/account").done()
 }
 
+/// Where password managers send people: to the password, or to who keeps it.
+pub(in crate::web) fn change_password(visit: &Visit) -> Response {
+    let at_app = visit.context.app.keeps_passwords;
+    Answer::see_other(if at_app { "/_auth/account" } else { "/_auth/account/password" }).done()
+}
+
 pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     let session = match fresh::session(&visit, &Target::Account).await? {
         Ok((_, session)) => session,
         Err(elsewhere) => return Ok(*elsewhere),
     };
-    let profile = visit.service.profile(&session).await?;
+    let (told, events) = asked(&visit)?;
+    // One more than is shown tells that there are more.
+    let mut profile = visit.service.profile(&session, events + 1).await?;
+    let shown = usize::try_from(events).unwrap_or(usize::MAX);
+    let more = profile.events.len() > shown;
+    profile.events.truncate(shown);
     let (csrf, cookie) = visit.csrf()?;
-    let mut page = page(visit.frame(), csrf, told(&visit)?, &profile, &session);
-    if visit.context.app.keeps_passwords {
-        page.password = Password::AtApp;
-    }
+    let pages = &visit.context.app;
+    let mut page = page(visit.frame(), csrf, pages, &profile, &session);
+    page.told = told;
+    page.more = more && events < ALL;
     Ok(Answer::page(StatusCode::OK, &page)?.cookie(cookie).done())
 }
 
 fn page<'a>(
     frame: Frame,
     csrf: String,
-    told: Option<&'static str>,
+    pages: &AppPages,
     profile: &'a Profile,
     current: &Session,
 ) -> Page<'a> {
     let identity = &profile.account.identity;
-    let totp = profile.totp.as_ref();
+    let unconfirmed = profile.recovery.as_ref().is_some_and(|set| set.confirmed_at.is_none());
+    let due = current.recovery_codes_due.is_some();
     Page {
         frame,
         csrf,
@@ -158,29 +188,43 @@ fn page<'a>(
         display_name: &identity.display_name,
         email: identity.email.as_deref(),
         groups: identity.groups.join(", "),
-        told,
-        password: if profile.account.password.is_some() { Password::Set } else { Password::Unset },
+        told: None,
+        password: match profile.account.password {
+            _ if pages.keeps_passwords => Password::AtApp,
+            Some(_) => Password::Set,
+            None => Password::Unset,
+        },
         password_set: profile.account.password_set_at.map(Moment::new),
         others: profile.sessions.iter().any(|s| s.id != current.id),
-        totp: totp.map(|t| (Moment::new(t.confirmed_at), Moment::new(t.last_used_at))),
+        totp: profile.totp.as_ref().map(|t| App {
+            since: Moment::new(t.confirmed_at),
+            used: Moment::new(t.last_used_at),
+            suspended: t.suspended_at.map(Moment::new),
+        }),
         codes: profile.recovery.as_ref().map(|set| Codes {
             left: set.left,
             few: set.left <= recovery::FEW_CODES,
             made: Moment::new(set.created_at),
         }),
-        codes_due: current.recovery_codes_due.is_some(),
-        sessions: profile.sessions.iter().map(|session| row(session, current)).collect(),
-        tokens: profile.tokens.iter().map(token).collect(),
-        events: profile.events.iter().map(events::told).collect(),
+        unconfirmed: match (due, unconfirmed) {
+            (true, _) => Some("/_auth/recovery-codes"),
+            (false, true) => Some("/_auth/account/recovery-codes"),
+            (false, false) => None,
+        },
+        sessions: profile.sessions.iter().map(|session| row(session, current, pages)).collect(),
+        tokens: profile.tokens.iter().map(|one| token(one, pages)).collect(),
+        days: by_day(&profile.events),
+        more: false,
     }
 }
 
-fn token(token: &AccessRecord) -> Token {
+fn token(token: &AccessRecord, pages: &AppPages) -> Token {
+    let app = pages.title_of(&token.app);
     let described = Some(token.description.clone()).filter(|text| !text.is_empty());
     Token {
         id: token.id.to_string(),
-        what: described.unwrap_or_else(|| token.app.clone()),
-        app: token.app.clone(),
+        what: described.unwrap_or_else(|| app.to_owned()),
+        app: app.to_owned(),
         limits: token.limits.in_words(),
         made: Moment::new(token.made_at),
         used: token.last_used_at.map(Moment::new),
@@ -188,10 +232,11 @@ fn token(token: &AccessRecord) -> Token {
     }
 }
 
-fn row(session: &Session, current: &Session) -> Row {
+fn row(session: &Session, current: &Session, pages: &AppPages) -> Row {
     Row {
         id: session.id.to_string(),
         device: browser::in_words(&session.device.user_agent),
+        app: pages.title_of(&session.app).to_owned(),
         address: session.device.address.to_string(),
         started: Moment::new(session.signed_in_at()),
         seen: Moment::new(session.last_seen_at),

@@ -15,9 +15,10 @@ use crate::web::form::CodeForm;
 use crate::web::service::Finished;
 use crate::web::view::{Answer, Complaint, Frame, Scan};
 use crate::web::visit::{Visit, goes_on};
+use crate::web::words;
 
-const WRONG: &str = "This code is not right. Check that it comes from the entry you just scanned, \
-                     not from the old one, and that the clock of your phone is right.";
+const WRONG: &str = "That code didn't work. Check that it's from the entry you just scanned, not the \
+                     old one, and that your phone's clock is right.";
 
 #[derive(Template)]
 #[template(path = "authenticator.html")]
@@ -73,12 +74,11 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     let Some(proof) = FreshFactors::of(&session, visit.service.now()) else {
         return Ok(fresh::to_step_up(&Target::Authenticator));
     };
-    let outcome = match Code::parse(form.code.reveal()) {
-        Ok(code) => {
-            visit.service.replace_authenticator(&token, proof, &code, &visit.caller()).await?
-        }
-        Err(_) => Replaced::Wrong { clock: None },
+    let Ok(code) = Code::parse(form.code.reveal()) else {
+        return page(&visit, &token, &session, &Complaint::wrong(words::NOT_A_CODE)).await;
     };
+    let outcome =
+        visit.service.replace_authenticator(&token, proof, &code, &visit.caller()).await?;
     match outcome {
         Replaced::Done(changed) => {
             Ok(goes_on(Answer::see_other(Target::RecoveryCodes.path()), &changed).done())

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::Response;
 
-use super::second_factor::{finished, no_login};
+use super::second_factor::{WrongWords, finished, no_login};
 use crate::auth::login::Owed;
 use crate::auth::totp::Code;
 use crate::web::failure::Failure;
@@ -11,9 +11,12 @@ use crate::web::form::CodeForm;
 use crate::web::service::Pending;
 use crate::web::view::{Answer, Complaint, Frame, Scan};
 use crate::web::visit::Visit;
+use crate::web::words;
 
-const WRONG: &str = "This code is not right. Check that you scanned the picture below and that \
-                     the clock of your phone is right, then type the code it shows now.";
+/// A code of the entry that is being set up cannot have been used before.
+const WRONG: WrongWords = WrongWords { wrong: WRONG_NEW, used_up: WRONG_NEW };
+const WRONG_NEW: &str = "That code didn't work. Check that you scanned the QR code on this page and \
+                         that your phone's clock is right, then enter the code it shows now.";
 
 #[derive(Template)]
 #[template(path = "enroll.html")]
@@ -73,7 +76,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         Err(old) => return page(&visit, &pending, &Complaint::stale(&old, visit.host())).await,
     };
     let Ok(code) = Code::parse(form.code.reveal()) else {
-        return page(&visit, &pending, &Complaint::wrong(WRONG)).await;
+        return page(&visit, &pending, &Complaint::wrong(words::NOT_A_CODE)).await;
     };
     let service = &visit.service;
     let outcome = service.confirm_enrolment(visit.app(), &pending, &code, &visit.caller()).await?;

@@ -1,62 +1,177 @@
-//! What happened to an account, told to its owner. Every event has words here, or is told by its
-//! name: none is kept from the person.
+//! The security events of an account in words, by day, for its owner. None is left out.
 
-use crate::auth::audit::Record;
+use serde_json::{Map, Value};
+
+use crate::auth::audit::{Ended, Guess, Kind, Record};
 use crate::base::browser;
-use crate::web::words::Moment;
-
-/// Each event by its name in the audit trail.
-const WORDS: &[(&str, &str)] = &[
-    ("signed_in", "Signed in"),
-    ("password_right", "The right password was typed"),
-    ("password_wrong", "A wrong password was typed"),
-    ("rows_left_out", "More of the same happened than is told here"),
-    ("second_factor_wrong", "A wrong code was typed after the right password"),
-    ("throttled", "Too many tries: further ones were refused for a while"),
-    ("session_ended", "A browser was signed out"),
-    ("sessions_ended", "Other browsers were signed out"),
-    ("second_factor_enrolled", "Two-factor authentication was set up"),
-    ("second_factor_replaced", "The authenticator was replaced"),
-    ("second_factor_reset", "An administrator removed the authenticator"),
-    ("factor_suspended", "The authenticator was suspended after too many wrong codes"),
-    ("recovery_codes_made", "New recovery codes were made"),
-    ("recovery_codes_kept", "Recovery codes were confirmed as kept"),
-    ("recovery_code_used", "A recovery code was used"),
-    ("recovery_wrong", "A wrong recovery code was typed"),
-    ("stepped_up", "Identity was confirmed for a change"),
-    ("step_up_wrong", "A wrong password or code was typed for a change"),
-    ("password_changed", "The password was changed"),
-    ("password_set", "An administrator set a new password"),
-    ("ticket_made", "An administrator made a one-time link"),
-    ("ticket_used", "A one-time link was used"),
-    ("token_made", "An administrator made a token for a program"),
-    ("token_revoked", "A token for a program was revoked"),
-    ("token_used", "A program used its token"),
-    ("device_revoked", "A known browser was forgotten"),
-    ("account_added", "The account was added"),
-    ("account_disabled", "The account was disabled"),
-    ("account_enabled", "The account was enabled"),
-];
+use crate::web::words::{Moment, day};
 
 /// One event, as it is shown.
-pub(super) struct Told {
-    pub(super) what: String,
-    /// Whether something was refused.
+pub(super) struct Line {
+    pub(super) words: String,
+    /// True if something was refused.
     pub(super) refused: bool,
     pub(super) at: Moment,
     /// Browser and address, as far as they are known.
     pub(super) from: Option<String>,
 }
 
-pub(super) fn told(record: &Record) -> Told {
+/// The events of one day (UTC), newest first.
+pub(super) struct Day {
+    pub(super) date: String,
+    pub(super) lines: Vec<Line>,
+}
+
+/// Groups records, newest first, by day.
+pub(super) fn by_day(records: &[Record]) -> Vec<Day> {
+    let mut days: Vec<Day> = Vec::new();
+    for record in records {
+        let date = day(record.content.at);
+        match days.last_mut() {
+            Some(day) if day.date == date => day.lines.push(line(record)),
+            _ => days.push(Day { date, lines: vec![line(record)] }),
+        }
+    }
+    days
+}
+
+fn line(record: &Record) -> Line {
     let content = &record.content;
-    let known = WORDS.iter().find(|(name, _)| *name == content.event);
-    let what =
-        known.map_or_else(|| content.event.replace('_', " "), |(_, words)| (*words).to_owned());
+    let detail: Map<String, Value> = serde_json::from_str(&content.detail).unwrap_or_default();
+    let words = match Kind::named(&content.event) {
+        Some(kind) => words(kind, &detail).to_owned(),
+        // Written by a later version.
+        None => format!("Something this page has no words for: {}", content.event),
+    };
     let browser = content.user_agent.as_deref().map(browser::in_words);
     let from = content.address.as_ref().map(|address| match &browser {
         Some(browser) => format!("{browser}, {address}"),
         None => address.clone(),
     });
-    Told { what, refused: content.outcome == "refused", at: Moment::new(content.at), from }
+    Line { words, refused: content.outcome == "refused", at: Moment::new(content.at), from }
+}
+
+fn says(detail: &Map<String, Value>, field: &str, value: &str) -> bool {
+    detail.get(field).and_then(Value::as_str) == Some(value)
+}
+
+/// The words for an event. A kind without words does not compile.
+fn words(kind: Kind, detail: &Map<String, Value>) -> &'static str {
+    match kind {
+        Kind::PasswordRight => "Correct password entered",
+        Kind::PasswordWrong => "Incorrect password entered",
+        Kind::SecondFactorWrong => "Wrong code entered after the correct password",
+        Kind::Throttled => blocked(detail),
+        Kind::PasswordSpray => "Incorrect passwords were tried for many accounts",
+        Kind::RowsLeftOut => "More of the same happened than is listed here",
+        Kind::SignedIn => match detail.get("new_browser") {
+            Some(Value::Bool(true)) => "Signed in with a new browser",
+            _ => "Signed in",
+        },
+        Kind::SessionEnded => ended(detail, false),
+        Kind::SessionsEnded => ended(detail, true),
+        Kind::SecondFactorEnrolled => "Authenticator app set up",
+        Kind::SecondFactorReplaced => "Authenticator app replaced",
+        Kind::SecondFactorReset => "An administrator removed the authenticator app",
+        Kind::FactorSuspended => "Authenticator app suspended after too many wrong codes",
+        Kind::SuspensionLifted => "An administrator reset the count of wrong codes",
+        Kind::RecoveryCodesMade => "New recovery codes created",
+        Kind::RecoveryCodesKept => "Recovery codes confirmed as saved",
+        Kind::RecoveryCodeUsed if says(detail, "instead_of", Guess::Password.as_str()) => {
+            "A recovery code was used instead of the password"
+        }
+        Kind::RecoveryCodeUsed => "A recovery code was used instead of the authenticator app",
+        Kind::RecoveryWrong => "Wrong recovery code entered",
+        Kind::SteppedUp => "Identity confirmed before a change",
+        Kind::StepUpWrong => "Wrong password or code entered before a change",
+        Kind::PasswordChanged if says(detail, "by", "recovery_code") => {
+            "Password reset with a recovery code"
+        }
+        Kind::PasswordChanged if says(detail, "by", "ticket") => {
+            "Password set with a one-time link"
+        }
+        Kind::PasswordChanged => "Password changed",
+        Kind::PasswordSet => "An administrator set a new password",
+        Kind::TicketMade => "An administrator created a one-time link for this account",
+        Kind::TicketUsed => "The one-time link was used",
+        Kind::TicketEnded => "The one-time link stopped working: it was no longer needed",
+        Kind::TrailPruned => "Old events were deleted",
+        Kind::DevicesRevoked => "All known browsers were forgotten",
+        Kind::AccountAdded => "An administrator created the account",
+        Kind::AccountChanged => {
+            "An administrator changed the account's name, email address or groups"
+        }
+        Kind::AccountDisabled => "An administrator disabled the account",
+        Kind::AccountEnabled => "An administrator enabled the account",
+        Kind::AccountRemoved => "An administrator deleted the account",
+        Kind::AppUserUnknown => "Sign-in refused: this user of the app has no account here",
+        Kind::AppUserAdded => "The account was created at the first sign-in through the app",
+        Kind::AppUserLinked => "An administrator linked the account to a user of an app",
+        Kind::AppUserUnlinked => "An administrator unlinked the account from an app",
+        Kind::AppTokenUsed => "A program used one of the app's own tokens",
+        Kind::AppTokenRefused => "One of the app's own tokens was refused",
+        Kind::TokenMade => "An administrator created an access token for a program",
+        Kind::TokenRevoked => "An access token for a program was revoked",
+        Kind::TokenUsed => "A program used its access token",
+        Kind::TokenRefused => "An access token was refused",
+    }
+}
+
+/// The end of one session or of several, by who ended it.
+fn ended(detail: &Map<String, Value>, several: bool) -> &'static str {
+    let why = |why: Ended| says(detail, "why", why.as_str());
+    if why(Ended::SignedOut) {
+        "Signed out"
+    } else if why(Ended::Replaced) {
+        "Signed in again with the same browser, so the earlier session ended"
+    } else if why(Ended::TooManyTries) {
+        "Signed out after too many wrong passwords or codes"
+    } else {
+        match (why(Ended::ByOperator), several) {
+            (true, true) => "An administrator signed out all your browsers",
+            (true, false) => "An administrator signed out one of your browsers",
+            (false, true) => "You signed out all other browsers",
+            (false, false) => "You signed out another browser",
+        }
+    }
+}
+
+fn blocked(detail: &Map<String, Value>) -> &'static str {
+    let guess = |guess: Guess| says(detail, "guess", guess.as_str());
+    if guess(Guess::Password) {
+        "Too many wrong passwords: further attempts were blocked for a while"
+    } else if guess(Guess::Ticket) {
+        "Too many wrong one-time links: further attempts were blocked for a while"
+    } else {
+        "Too many wrong codes: further attempts were blocked for a while"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detail(text: &str) -> Map<String, Value> {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn no_event_is_shown_by_its_raw_name() {
+        for kind in Kind::ALL {
+            let words = words(*kind, &Map::new());
+            assert!(!words.contains('_') && words.contains(' ') || words == "Signed in", "{words}");
+        }
+    }
+
+    #[test]
+    fn an_end_of_sessions_says_whose_act_it_was() {
+        let ended = |kind, why| words(kind, &detail(&format!("{{\"why\": \"{why}\"}}")));
+        assert_eq!(
+            ended(Kind::SessionsEnded, "by_operator"),
+            "An administrator signed out all your browsers"
+        );
+        assert_eq!(ended(Kind::SessionsEnded, "by_person"), "You signed out all other browsers");
+        assert_eq!(ended(Kind::SessionEnded, "by_person"), "You signed out another browser");
+        assert_eq!(ended(Kind::SessionEnded, "signed_out"), "Signed out");
+    }
 }

@@ -5,7 +5,7 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::second_factor::{finished, no_login, to_login};
+use super::second_factor::{OF_RECOVERY, finished, no_login, to_login};
 use super::setup::unfit;
 use crate::auth::login::{FirstFactor, ForgotAttempt, NewPasswordSet, Owed};
 use crate::auth::recovery::RecoveryCode;
@@ -14,12 +14,10 @@ use crate::web::failure::Failure;
 use crate::web::form::{ForgotForm, PasswordForm};
 use crate::web::view::{Answer, Complaint, Frame};
 use crate::web::visit::Visit;
+use crate::web::words;
 
 /// One sentence for every cause, so that it tells nobody which names exist.
-const WRONG: &str = "The name or the recovery code is not right, or the code was used before. \
-                     Please try again.";
-/// Found by the check character alone, whatever the name: it costs no try.
-const TYPO: &str = "There is a typo in the recovery code. Please compare it with the one you kept.";
+const WRONG: &str = "Incorrect user name or recovery code, or the code has already been used.";
 
 #[derive(Template)]
 #[template(path = "forgot.html")]
@@ -65,7 +63,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         }
     };
     let Ok(code) = RecoveryCode::parse(form.code.reveal()) else {
-        return page(&visit, &form.username, &Complaint::wrong(TYPO));
+        return page(&visit, &form.username, &Complaint::wrong(words::TYPO));
     };
     let attempt = ForgotAttempt {
         name: form.username.clone(),
@@ -81,7 +79,8 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         FirstFactor::Wrong
         | FirstFactor::SignedIn(_)
         | FirstFactor::AppCodeWanted
-        | FirstFactor::Stranger => Complaint::wrong(WRONG),
+        | FirstFactor::Stranger
+        | FirstFactor::Disabled => Complaint::wrong(WRONG),
         FirstFactor::Wait(wait) => Complaint::wait(wait),
     };
     page(&visit, &form.username, &complaint)
@@ -134,7 +133,7 @@ pub(in crate::web) async fn send_password(mut visit: Visit) -> Result<Response, 
         }
         NewPasswordSet::Login(outcome) => {
             visit.end_former_session(&outcome).await;
-            finished(&visit, &outcome, WRONG)?.or_else(|_complaint| Ok(to_login(&visit)))
+            finished(&visit, &outcome, OF_RECOVERY)?.or_else(|_complaint| Ok(to_login(&visit)))
         }
     }
 }

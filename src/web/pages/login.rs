@@ -15,9 +15,9 @@ use crate::web::view::{Answer, Complaint, Frame};
 use crate::web::visit::{Visit, signed_in};
 
 /// One sentence for every cause, so that it tells nobody which names exist.
-const WRONG: &str = "The name or the password is not right. Please try again.";
-const APP_CODE: &str = "Your account asks for a code of its own here. Type your password again, and that \
-                        code with it.";
+const WRONG: &str = "Incorrect user name or password.";
+const APP_CODE: &str = "Your account also needs the app's own code here. Enter your password again, \
+                        together with that code.";
 const AGAIN: &str = "Before you go on, please sign in again: your account asks for a code of its own here, \
                      and a new one is needed.";
 const TOO_LONG: &str = "The address you asked for is too long to be kept while you sign in. You will \
@@ -72,8 +72,18 @@ fn stranger() -> Failure {
     Failure::refused(
         StatusCode::FORBIDDEN,
         "no_account",
-        "Your name and password are right, but you have no account here yet. Ask your \
+        "Your user name and password are right, but you don't have an account here yet. Ask your \
          administrator for one.",
+    )
+}
+
+/// The app took name and password, and the person's account here is disabled.
+fn disabled() -> Failure {
+    Failure::refused(
+        StatusCode::FORBIDDEN,
+        "account_disabled",
+        "Your user name and password are right, but your account here is disabled. Ask your \
+         administrator about it.",
     )
 }
 
@@ -135,6 +145,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         }
         FirstFactor::AppCodeWanted => Complaint::wrong(APP_CODE),
         FirstFactor::Stranger => return Err(stranger()),
+        FirstFactor::Disabled => return Err(disabled()),
     };
     Ok(page(&visit, &back, &form.username, None, &complaint)?.done())
 }

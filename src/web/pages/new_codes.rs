@@ -2,33 +2,28 @@
 
 use askama::Template;
 use axum::response::Response;
-use zeroize::Zeroizing;
 
 use super::account::{Done, done};
 use super::fresh;
-use super::recovery_codes::file;
+use super::recovery_codes::CodeSheet;
 use super::step_up::Target;
 use crate::auth::fresh::FreshFactors;
 use crate::auth::login::KeptCodes;
 use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::Session;
 use crate::web::failure::Failure;
-use crate::web::form::CodeForm;
+use crate::web::form::ConfirmForm;
 use crate::web::service::Finished;
 use crate::web::view::{Answer, Complaint, Frame};
 use crate::web::visit::Visit;
-
-const WRONG: &str = "That is none of the codes above, or there is a typo in it. Type one of them as \
-                     you kept it.";
+use crate::web::words;
 
 #[derive(Template)]
 #[template(path = "new_codes.html")]
 struct Page<'a> {
     frame: Frame,
     csrf: String,
-    name: &'a str,
-    codes: &'a [Zeroizing<String>],
-    file: Zeroizing<String>,
+    sheet: CodeSheet<'a>,
     in_force: bool,
     complaint: &'a Complaint,
 }
@@ -68,9 +63,7 @@ async fn page(
     let page = Page {
         frame: visit.frame(),
         csrf,
-        name,
-        codes: &offer.codes,
-        file: file(visit, name, &offer.codes),
+        sheet: CodeSheet::of(visit, name, &offer),
         in_force: offer.in_force,
         complaint,
     };
@@ -78,7 +71,7 @@ async fn page(
 }
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
-    let sent = visit.sent::<CodeForm>()?;
+    let sent = visit.sent::<ConfirmForm>()?;
     let (token, session) = match fresh::with_both(&visit, &Target::RecoveryCodes).await? {
         Ok(asked) => asked,
         Err(elsewhere) => return Ok(*elsewhere),
@@ -97,11 +90,18 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     };
     let outcome = match RecoveryCode::parse(form.code.reveal()) {
         Ok(code) => visit.service.keep_codes(&token, proof, &code, &visit.caller()).await?,
-        Err(_) => KeptCodes::Wrong,
+        Err(_) => {
+            return page(&visit, &token, &session, &Complaint::wrong(words::TYPO)).await;
+        }
     };
     match outcome {
         KeptCodes::Done => Ok(done(Done::CodesKept)),
-        KeptCodes::Wrong => page(&visit, &token, &session, &Complaint::wrong(WRONG)).await,
+        KeptCodes::Wrong => {
+            page(&visit, &token, &session, &Complaint::wrong(words::NONE_OF_THESE)).await
+        }
+        KeptCodes::Used => {
+            page(&visit, &token, &session, &Complaint::wrong(words::USED_RECOVERY)).await
+        }
         KeptCodes::NothingOffered => Ok(Answer::see_other(Target::RecoveryCodes.path()).done()),
     }
 }

@@ -19,6 +19,7 @@ struct Told {
     at: Option<Moment>,
     address: Option<String>,
     advice: &'static str,
+    way: Way,
 }
 
 #[derive(Template)]
@@ -27,10 +28,15 @@ struct Page<'a> {
     frame: Frame,
     name: &'a str,
     notices: Vec<Told>,
+    at_app: bool,
 }
 
-const SOMEBODY_KNOWS: &str = "If that was not you, somebody knows your password: change it now, and \
-                              tell your administrator.";
+/// Where a notice leads: a page of the account, and its words.
+type Way = (&'static str, &'static str);
+
+const PASSWORD: Way = ("/_auth/account/password", "Change your password");
+const CODES: Way = ("/_auth/account/recovery-codes", "Create new recovery codes");
+const APP: Way = ("/_auth/account/authenticator", "Set up your authenticator app");
 
 /// An address to be told, where it is known.
 fn shown(address: Option<ClientIp>) -> Option<String> {
@@ -41,21 +47,24 @@ fn told(notice: &Notice) -> Told {
     match notice {
         Notice::WrongCodes { tries, last_at, address } => Told {
             title: match tries {
-                1 => "A wrong code was typed after your right password".to_owned(),
-                n => format!("{n} wrong codes were typed after your right password"),
+                1 => "Somebody entered a wrong code after your correct password".to_owned(),
+                n => format!("Somebody entered {n} wrong codes after your correct password"),
             },
-            text: "The sign-in was refused.",
+            text: "They weren't let in.",
             at: Some(Moment::new(*last_at)),
             address: shown(Some(*address)),
-            advice: SOMEBODY_KNOWS,
+            advice: "If that wasn't you, somebody knows your password: change it now and tell your \
+                     administrator.",
+            way: PASSWORD,
         },
         Notice::RecoveryCodeUsed { at, address } => Told {
-            title: "A recovery code of yours was used".to_owned(),
+            title: "One of your recovery codes was used".to_owned(),
             text: "Each of them works once.",
             at: Some(Moment::new(*at)),
             address: shown(*address),
-            advice: "If that was not you, somebody holds your recovery codes: make new ones now, \
-                     change your password, and tell your administrator.",
+            advice: "If that wasn't you, somebody has your recovery codes: create new ones now, \
+                     change your password and tell your administrator.",
+            way: CODES,
         },
         Notice::FewRecoveryCodes { left } => Told {
             title: match left {
@@ -63,18 +72,28 @@ fn told(notice: &Notice) -> Told {
                 1 => "You have one recovery code left".to_owned(),
                 n => format!("You have {n} recovery codes left"),
             },
-            text: "Without one, losing your phone means asking an administrator.",
+            text: "Without one, you'll need an administrator if you lose your phone.",
             at: None,
             address: None,
-            advice: "Make new ones on the page of your account.",
+            advice: "It takes a minute to create new ones.",
+            way: CODES,
         },
         Notice::AuthenticatorSuspended => Told {
-            title: "Your authenticator is suspended".to_owned(),
-            text: "There were too many wrong codes in a row, after your right password.",
+            title: "Your authenticator app is suspended".to_owned(),
+            text: "There were too many wrong codes in a row, after your correct password.",
             at: None,
             address: None,
-            advice: "Set it up anew on the page of your account, or ask your administrator for a \
-                     one-time link.",
+            advice: "Set it up again now, or ask your administrator for a one-time link.",
+            way: APP,
+        },
+        Notice::SignedInWithRecoveryCode => Told {
+            title: "You signed in with a recovery code".to_owned(),
+            text: "That code is used up. Lost your phone, or got a new one?",
+            at: None,
+            address: None,
+            advice: "Set up your authenticator app on it now. The old one then stops working. If \
+                     you still have your phone, there's nothing to do.",
+            way: APP,
         },
     }
 }
@@ -89,6 +108,7 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
         frame: visit.frame().with_back(&back),
         name: session.identity.name.as_str(),
         notices: session.notices.iter().map(told).collect(),
+        at_app: visit.context.app.keeps_passwords,
     };
     Ok(Answer::page(StatusCode::OK, &page)?.done())
 }

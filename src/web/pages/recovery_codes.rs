@@ -1,44 +1,88 @@
-//! The recovery codes, shown once. Every showing makes a new set, so only the person opening the
-//! page here may cause one: no HEAD, no script, no prefetch, no other site.
+//! The first recovery codes: one set, shown until one of them is typed back. Codes are shown only to
+//! the person who opens the page here: no HEAD, no script, no prefetch, no other site.
 
 use askama::Template;
 use axum::response::Response;
-use http::StatusCode;
 use zeroize::Zeroizing;
 
+use super::fresh;
 use super::second_factor::to_login;
+use super::step_up::Target;
+use crate::auth::fresh::FreshSecondFactor;
+use crate::auth::login::{DueCodes, KeptCodes, OfferedCodes};
 use crate::auth::recovery::RecoveryCode;
+use crate::auth::session::Session;
+use crate::base::clock::Timestamp;
 use crate::web::back::Back;
 use crate::web::failure::Failure;
 use crate::web::form::ConfirmForm;
 use crate::web::guard::is_own_navigation;
-use crate::web::view::{Answer, Frame};
+use crate::web::service::Finished;
+use crate::web::view::{Answer, Complaint, Frame};
 use crate::web::visit::{Visit, notice_path};
+use crate::web::words::{self, day};
+
+/// A set of recovery codes on a page, on paper and in a file.
+pub(super) struct CodeSheet<'a> {
+    pub(super) name: &'a str,
+    pub(super) codes: &'a [Zeroizing<String>],
+    pub(super) made: String,
+    /// True where a code also stands in for a forgotten password.
+    pub(super) forgot: bool,
+    pub(super) file: Zeroizing<String>,
+}
 
 #[derive(Template)]
 #[template(path = "recovery_codes.html")]
 struct Page<'a> {
     frame: Frame,
     csrf: String,
-    name: &'a str,
-    codes: &'a [Zeroizing<String>],
-    file: Zeroizing<String>,
+    sheet: CodeSheet<'a>,
+    later: &'a str,
+    complaint: &'a Complaint,
 }
 
 #[derive(Template)]
 #[template(path = "recovery_codes_ready.html")]
-struct Ready {
+struct Ready<'a> {
     frame: Frame,
     csrf: String,
-    unticked: bool,
+    /// The day the set was made, where another session showed it.
+    made: Option<String>,
+    later: &'a str,
+    complaint: &'a Complaint,
+}
+
+impl<'a> CodeSheet<'a> {
+    pub(super) fn of(visit: &Visit, name: &'a str, offer: &'a OfferedCodes) -> Self {
+        let forgot = !visit.context.app.keeps_passwords;
+        let made_at =
+            if offer.made_at == Timestamp::EPOCH { visit.service.now() } else { offer.made_at };
+        let made = day(made_at);
+        let file = file(visit, name, &offer.codes, &made, forgot);
+        Self { name, codes: &offer.codes, made, forgot, file }
+    }
 }
 
 /// The codes as a text file, for the download.
-pub(super) fn file(visit: &Visit, name: &str, codes: &[Zeroizing<String>]) -> Zeroizing<String> {
-    let frame = visit.frame();
+fn file(
+    visit: &Visit,
+    name: &str,
+    codes: &[Zeroizing<String>],
+    made: &str,
+    forgot: bool,
+) -> Zeroizing<String> {
+    let Frame { title, host, .. } = visit.frame();
+    let purpose = if forgot {
+        "Use one to sign in without your phone, or to replace a forgotten password."
+    } else {
+        "Use one to sign in without your phone."
+    };
     let mut text = Zeroizing::new(format!(
-        "Recovery codes for {} at {} ({})\r\nEach code works once.\r\n\r\n",
-        name, frame.title, frame.host
+        "Recovery codes for {name} at {title} ({host})\r\nCreated on {made}. They replace all \
+         earlier codes.\r\n\r\n{purpose} Each code works once.\r\nAnyone who has these codes can \
+         get into your account. Keep them somewhere safe,\r\naway from your phone and your \
+         password.\r\n\r\n",
     ));
     for code in codes {
         text.push_str(code);
@@ -47,23 +91,45 @@ pub(super) fn file(visit: &Visit, name: &str, codes: &[Zeroizing<String>]) -> Ze
     text
 }
 
+/// Where the way leads on without typing a code back.
+fn later(visit: &Visit, session: &Session) -> String {
+    let due = session.recovery_codes_due.as_deref().unwrap_or("/");
+    let next = visit.asked_back().cloned().unwrap_or_else(|| Back::parse(due));
+    if session.notices.is_empty() { next.as_str().to_owned() } else { notice_path(&next) }
+}
+
 pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
-    let Some((_, session)) = visit.session().await? else { return Ok(to_login(&visit)) };
+    let Some((token, session)) = visit.session().await? else { return Ok(to_login(&visit)) };
     if session.recovery_codes_due.is_none() {
         return Ok(confirmed_before(&visit));
     }
     if !is_own_navigation(&visit.method, &visit.headers) {
-        return ready(&visit, StatusCode::OK);
+        return ready(&visit, &session, None, &Complaint::none());
     }
-    let Some(codes) = visit.service.new_recovery_codes(&session, &visit.caller()).await? else {
-        return Ok(confirmed_before(&visit));
+    page(&visit, &token, &session, &Complaint::none()).await
+}
+
+/// The page with the codes, or what stands in its place.
+async fn page(
+    visit: &Visit,
+    token: &Finished,
+    session: &Session,
+    complaint: &Complaint,
+) -> Result<Response, Failure> {
+    let Some(proof) = FreshSecondFactor::of(session, visit.service.now()) else {
+        return Ok(fresh::to_step_up(&Target::FirstCodes));
     };
-    let codes: Vec<_> = codes.iter().map(RecoveryCode::to_display).collect();
-    let name = session.identity.name.as_str();
-    let (csrf, cookie) = visit.csrf()?;
-    let file = file(&visit, name, &codes);
-    let page = Page { frame: visit.frame(), csrf, name, codes: &codes, file };
-    Ok(Answer::page(StatusCode::OK, &page)?.cookie(cookie).done())
+    match visit.service.due_codes(token, proof, false, &visit.caller()).await? {
+        DueCodes::NotDue => Ok(confirmed_before(visit)),
+        DueCodes::ShownBefore { made_at } => ready(visit, session, Some(made_at), complaint),
+        DueCodes::Shown(offer) => {
+            let (csrf, cookie) = visit.csrf()?;
+            let sheet = CodeSheet::of(visit, session.identity.name.as_str(), &offer);
+            let later = later(visit, session);
+            let page = Page { frame: visit.frame(), csrf, sheet, later: &later, complaint };
+            Ok(Answer::page(complaint.status(), &page)?.told(complaint).cookie(cookie).done())
+        }
+    }
 }
 
 /// Nothing is due: on, or to the account where nobody said where to.
@@ -72,26 +138,74 @@ fn confirmed_before(visit: &Visit) -> Response {
 }
 
 /// The page without codes.
-fn ready(visit: &Visit, status: StatusCode) -> Result<Response, Failure> {
+fn ready(
+    visit: &Visit,
+    session: &Session,
+    made_at: Option<Timestamp>,
+    complaint: &Complaint,
+) -> Result<Response, Failure> {
     let (csrf, cookie) = visit.csrf()?;
-    let page = Ready { frame: visit.frame(), csrf, unticked: status != StatusCode::OK };
-    Ok(Answer::page(status, &page)?.cookie(cookie).done())
+    let (frame, later, made) = (visit.frame(), later(visit, session), made_at.map(day));
+    let page = Ready { frame, csrf, made, later: &later, complaint };
+    Ok(Answer::page(complaint.status(), &page)?.told(complaint).cookie(cookie).done())
 }
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
-    let form: ConfirmForm = visit.form()?;
+    let sent = visit.sent::<ConfirmForm>()?;
     let Some((token, session)) = visit.session().await? else { return Ok(to_login(&visit)) };
     if session.recovery_codes_due.is_none() {
         return Ok(confirmed_before(&visit));
     }
-    if !form.confirmed {
-        return ready(&visit, StatusCode::BAD_REQUEST);
+    let form = match sent {
+        Ok(form) => form,
+        Err(old) => {
+            let complaint = Complaint::stale(&old, visit.host());
+            return again(&visit, &token, &session, &complaint).await;
+        }
+    };
+    let fresh = FreshSecondFactor::of(&session, visit.service.now());
+    if form.anew {
+        let Some(proof) = fresh else { return Ok(fresh::to_step_up(&Target::FirstCodes)) };
+        return Ok(match visit.service.due_codes(&token, proof, true, &visit.caller()).await? {
+            DueCodes::NotDue => confirmed_before(&visit),
+            DueCodes::Shown(_) | DueCodes::ShownBefore { .. } => {
+                Answer::see_other(&visit.on(Target::FirstCodes.path())).done()
+            }
+        });
     }
-    let kept = visit.service.confirm_recovery_codes(&token, &session, &visit.caller()).await?;
-    let Some(next) = kept else { return Ok(confirmed_before(&visit)) };
-    let next = visit.asked_back().cloned().unwrap_or_else(|| Back::parse(&next));
-    if !session.notices.is_empty() {
-        return Ok(Answer::see_other(&notice_path(&next)).done());
+    let kept = match RecoveryCode::parse(form.code.reveal()) {
+        Ok(code) => {
+            let service = &visit.service;
+            service.confirm_due_codes(&token, &session, &code, &visit.caller()).await?
+        }
+        Err(_) => {
+            return again(&visit, &token, &session, &Complaint::wrong(words::TYPO)).await;
+        }
+    };
+    match kept {
+        KeptCodes::Done => Ok(Answer::see_other(&later(&visit, &session)).done()),
+        KeptCodes::Wrong => {
+            again(&visit, &token, &session, &Complaint::wrong(words::NONE_OF_THESE)).await
+        }
+        KeptCodes::Used => {
+            again(&visit, &token, &session, &Complaint::wrong(words::USED_RECOVERY)).await
+        }
+        KeptCodes::NothingOffered => {
+            Ok(Answer::see_other(&visit.on(Target::FirstCodes.path())).done())
+        }
     }
-    Ok(Answer::see_other(next.as_str()).done())
+}
+
+/// The page once more, with what was wrong.
+async fn again(
+    visit: &Visit,
+    token: &Finished,
+    session: &Session,
+    complaint: &Complaint,
+) -> Result<Response, Failure> {
+    if FreshSecondFactor::of(session, visit.service.now()).is_some() {
+        page(visit, token, session, complaint).await
+    } else {
+        ready(visit, session, None, complaint)
+    }
 }

@@ -15,12 +15,21 @@ use crate::web::view::{Answer, Complaint, Frame};
 use crate::web::visit::{Visit, signed_in};
 use crate::web::words;
 
-const WRONG: &str = "This code is not right or was used before. Wait for the next one and try \
-                     again.";
-const WRONG_RECOVERY: &str = "This recovery code is not right or was used before. Please check it \
-                              and try again.";
-const SUSPENDED: &str = "There were too many wrong codes in a row: no more are taken. Please ask \
-                         your administrator for a one-time link.";
+const SUSPENDED: &str = "Too many wrong codes in a row, so no more are accepted. Ask your \
+                         administrator for a one-time link.";
+
+/// What is said of a wrong code of one kind.
+#[derive(Clone, Copy)]
+pub(in crate::web) struct WrongWords {
+    pub(in crate::web) wrong: &'static str,
+    pub(in crate::web) used_up: &'static str,
+}
+
+/// Of a code from the authenticator app.
+const OF_APP: WrongWords = WrongWords { wrong: words::WRONG_CODE, used_up: words::USED_CODE };
+/// Of a recovery code.
+pub(super) const OF_RECOVERY: WrongWords =
+    WrongWords { wrong: words::WRONG_RECOVERY, used_up: words::USED_RECOVERY };
 /// How many tries are left when the person is told.
 const FEW_TRIES: u32 = 2;
 
@@ -140,11 +149,11 @@ pub(in crate::web) async fn send_otp(mut visit: Visit) -> Result<Response, Failu
     };
     let Some(pending) = visit.pending() else { return no_login(&visit).await };
     let Ok(code) = Code::parse(form.code.reveal()) else {
-        return page(&visit, Means::App, &Complaint::wrong(WRONG)).await;
+        return page(&visit, Means::App, &Complaint::wrong(words::NOT_A_CODE)).await;
     };
     let outcome = visit.service.totp(visit.app(), &pending, &code, &visit.caller()).await?;
     visit.end_former_session(&outcome).await;
-    match finished(&visit, &outcome, WRONG)? {
+    match finished(&visit, &outcome, OF_APP)? {
         Ok(response) => Ok(response),
         Err(complaint) => page(&visit, Means::App, &complaint).await,
     }
@@ -159,11 +168,11 @@ pub(in crate::web) async fn send_recovery(mut visit: Visit) -> Result<Response, 
     };
     let Some(pending) = visit.pending() else { return no_login(&visit).await };
     let Ok(code) = RecoveryCode::parse(form.code.reveal()) else {
-        return page(&visit, Means::RecoveryCode, &Complaint::wrong(WRONG_RECOVERY)).await;
+        return page(&visit, Means::RecoveryCode, &Complaint::wrong(words::TYPO)).await;
     };
     let outcome = with_recovery_code(&visit, &pending, &code).await?;
     visit.end_former_session(&outcome).await;
-    match finished(&visit, &outcome, WRONG_RECOVERY)? {
+    match finished(&visit, &outcome, OF_RECOVERY)? {
         Ok(response) => Ok(response),
         Err(complaint) => page(&visit, Means::RecoveryCode, &complaint).await,
     }
@@ -184,8 +193,8 @@ pub(super) fn clock_words(off: ClockOff) -> String {
     };
     let by = words::duration(by);
     format!(
-        "This code is not right now: the clock of your phone is about {by} {direction}. Set its \
-         time to automatic, wait for the next code and try again."
+        "That code isn't valid right now: your phone's clock is about {by} {direction}. Set the \
+         time on your phone to automatic, wait for the next code and try again."
     )
 }
 
@@ -193,7 +202,7 @@ pub(super) fn clock_words(off: ClockOff) -> String {
 pub(in crate::web) fn finished(
     visit: &Visit,
     outcome: &SecondFactor,
-    wrong: &str,
+    said: WrongWords,
 ) -> Result<Result<Response, Complaint>, Failure> {
     Ok(match outcome {
         SecondFactor::SignedIn(done) => Ok(signed_in(visit, done)?.done()),
@@ -204,12 +213,13 @@ pub(in crate::web) fn finished(
         SecondFactor::StartAgain => Ok(to_login(visit)),
         SecondFactor::Wait(wait) => Err(Complaint::wait(*wait)),
         SecondFactor::Suspended => Err(Complaint::wrong(SUSPENDED)),
-        SecondFactor::Wrong { tries_left, clock } => {
+        SecondFactor::Wrong { tries_left, used_up, clock } => {
+            let wrong = if *used_up { said.used_up } else { said.wrong };
             let text = clock.map_or_else(|| wrong.to_owned(), clock_words);
             Err(Complaint::wrong(match tries_left {
-                0 => format!("{text} This was the last try: you will have to start again."),
-                1 => format!("{text} One try is left."),
-                n if *n <= FEW_TRIES => format!("{text} {n} tries are left."),
+                0 => format!("{text} That was your last try: start again."),
+                1 => format!("{text} You have one try left."),
+                n if *n <= FEW_TRIES => format!("{text} You have {n} tries left."),
                 _ => text,
             }))
         }

@@ -15,26 +15,28 @@ use crate::web::form::{Fields, StepUpForm};
 use crate::web::return_to::ReturnTo;
 use crate::web::view::{Answer, Complaint, Frame};
 use crate::web::visit::Visit;
+use crate::web::words;
 
-const WRONG_CODE: &str = "This code is not right or was used before. Wait for the next one and try \
-                          again.";
-const WRONG_RECOVERY: &str = "This recovery code is not right or was used before. Please check it \
-                              and try again.";
-const WRONG_PASSWORD: &str = "The password is not right. Please try again.";
+const WRONG_PASSWORD: &str = "Incorrect password.";
+const SUSPENDED_APP: &str = "Your authenticator app is suspended after too many wrong codes. Use a \
+                             recovery code instead.";
+const SUSPENDED_RECOVERY: &str = "Too many wrong recovery codes: they're suspended. Use your \
+                                  authenticator app, or ask your administrator.";
 
 /// Where a step-up leads: one of our pages, or a page of the app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::web) enum Target {
     Account,
     Authenticator,
+    FirstCodes,
     RecoveryCodes,
     Password,
     App(ReturnTo),
 }
 
 impl Target {
-    const OWN: [Self; 4] =
-        [Self::Account, Self::Authenticator, Self::RecoveryCodes, Self::Password];
+    const OWN: [Self; 5] =
+        [Self::Account, Self::Authenticator, Self::FirstCodes, Self::RecoveryCodes, Self::Password];
 
     /// One of our own pages by its very path, a harmless address of the app, else the account.
     pub(super) fn parse(text: &str) -> Self {
@@ -49,6 +51,7 @@ impl Target {
         match self {
             Self::Account => "/_auth/account",
             Self::Authenticator => "/_auth/account/authenticator",
+            Self::FirstCodes => "/_auth/recovery-codes",
             Self::RecoveryCodes => "/_auth/account/recovery-codes",
             Self::Password => "/_auth/account/password",
             Self::App(path) => path.as_str(),
@@ -60,7 +63,7 @@ impl Target {
     fn needs_password(&self) -> bool {
         match self {
             Self::Authenticator | Self::RecoveryCodes => true,
-            Self::Account | Self::Password | Self::App(_) => false,
+            Self::Account | Self::FirstCodes | Self::Password | Self::App(_) => false,
         }
     }
 
@@ -75,7 +78,9 @@ impl Target {
         let now = visit.service.now();
         match self {
             Self::Authenticator | Self::RecoveryCodes => FreshFactors::of(session, now).is_some(),
-            Self::Account | Self::Password => FreshSecondFactor::of(session, now).is_some(),
+            Self::Account | Self::FirstCodes | Self::Password => {
+                FreshSecondFactor::of(session, now).is_some()
+            }
             Self::App(_) => false,
         }
     }
@@ -86,6 +91,15 @@ impl Target {
 enum Means {
     App,
     RecoveryCode,
+}
+
+impl Means {
+    fn complaint(self, of_app: &str, of_recovery: &str) -> Complaint {
+        Complaint::wrong(match self {
+            Self::App => of_app,
+            Self::RecoveryCode => of_recovery,
+        })
+    }
 }
 
 #[derive(Template)]
@@ -198,22 +212,26 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     let code = TypedCode::parse(form.code.reveal());
     let none = Complaint::none;
     let service = &visit.service;
-    let (password, code) =
-        match service.step_up(&token, &session, typed, &code, &visit.caller()).await? {
-            StepUp::Done(token) => {
-                let cookie = cookies::set(cookies::SESSION, token.reveal());
-                return Ok(Answer::see_other(target.path()).cookie(cookie).done());
-            }
-            StepUp::Ended => return Ok(fresh::to_login_for(&target)),
-            StepUp::WrongPassword if visit.context.app.keeps_passwords => {
-                (Complaint::wrong(setup::WRONG_AT_APP), none())
-            }
-            StepUp::WrongPassword => (Complaint::wrong(WRONG_PASSWORD), none()),
-            StepUp::AppCodeWanted => (Complaint::wrong(setup::APP_CODE), none()),
-            StepUp::WrongCode if means == Means::App => (none(), Complaint::wrong(WRONG_CODE)),
-            StepUp::WrongCode => (none(), Complaint::wrong(WRONG_RECOVERY)),
-            StepUp::Wait(wait) => (none(), Complaint::wait(wait)),
-        };
+    let (password, code) = match service
+        .step_up(&token, &session, typed, &code, &visit.caller())
+        .await?
+    {
+        StepUp::Done(token) => {
+            let cookie = cookies::set(cookies::SESSION, token.reveal());
+            return Ok(Answer::see_other(target.path()).cookie(cookie).done());
+        }
+        StepUp::Ended => return Ok(fresh::to_login_for(&target)),
+        StepUp::WrongPassword if visit.context.app.keeps_passwords => {
+            (Complaint::wrong(setup::WRONG_AT_APP), none())
+        }
+        StepUp::WrongPassword => (Complaint::wrong(WRONG_PASSWORD), none()),
+        StepUp::AppCodeWanted => (Complaint::wrong(setup::APP_CODE), none()),
+        StepUp::WrongCode => (none(), means.complaint(words::WRONG_CODE, words::WRONG_RECOVERY)),
+        StepUp::UsedCode => (none(), means.complaint(words::USED_CODE, words::USED_RECOVERY)),
+        StepUp::Typo => (none(), means.complaint(words::NOT_A_CODE, words::TYPO)),
+        StepUp::Suspended => (none(), means.complaint(SUSPENDED_APP, SUSPENDED_RECOVERY)),
+        StepUp::Wait(wait) => (none(), Complaint::wait(wait)),
+    };
     let asked = Asked { target: &target, means, username: &username };
     page(&visit, &session, &asked, &password, &code)
 }
@@ -226,7 +244,7 @@ mod tests {
     fn a_step_up_leads_to_our_own_changes_or_into_the_app_only() {
         for own in Target::OWN {
             assert_eq!(Target::parse(own.path()), own);
-            assert!(own.step_up_path().starts_with("/_auth/step-up?return_to=%2F_auth%2Faccount"));
+            assert!(own.step_up_path().starts_with("/_auth/step-up?return_to=%2F_auth%2F"));
         }
         assert_eq!(Target::parse("/a?b=c").path(), "/a?b=c");
         assert_eq!(Target::parse("/").path(), "/");

@@ -56,8 +56,9 @@ impl Sweep {
         let secret = html::by_id(&self.walk.screen.source().await, "totp-secret").unwrap();
         let (code, used) = fresh_code(&secret, 0).await;
         self.send(&[("code", &code)]).await;
-        self.walk.screen.wait_for("input[name=confirm]").await.click().await.unwrap();
-        self.walk.screen.press().await;
+        self.walk.screen.wait_for("li code").await;
+        let recovery = html::recovery_codes(&self.walk.screen.source().await);
+        self.send(&[("confirm", &recovery[0])]).await;
         self.walk.screen.wait_for("#app").await;
         self.goto("/_auth/account").await;
         self.look_at("account", "h1").await;

@@ -100,10 +100,7 @@ impl Sweep {
     }
 
     pub(super) async fn send(&self, fields: &[(&str, &str)]) {
-        for (name, text) in fields {
-            self.walk.screen.type_in(name, text).await;
-        }
-        self.walk.screen.press().await;
+        self.walk.screen.type_and_send(fields).await;
     }
 
     /// Nothing was found on any page.

@@ -124,9 +124,9 @@ async fn new_codes_are_for_sessions_that_the_account_honours<S: DurablePorts>(pl
 
 async fn new_codes_replace_all_old_ones<S: DurablePorts>(place: &Durable<S>) {
     let id = somebody(place, "heidi").await;
-    assert!(!place.one.confirm_recovery(id, start()).await.unwrap(), "there are none yet");
+    assert!(!place.one.confirm_recovery_by(id, &code(0), start()).await.unwrap(), "none yet");
     place.one.replace_recovery(&recovery(id, "first"), start()).await.unwrap();
-    assert!(place.one.confirm_recovery(id, start()).await.unwrap());
+    assert!(place.one.confirm_recovery_by(id, &code(0), start()).await.unwrap());
     assert_eq!(place.one.consume_recovery(id, &code(0), start()).await.unwrap(), Some(9));
     let mut second = recovery(id, "second");
     second.hashes = (100..110).map(code).collect();
@@ -135,8 +135,9 @@ async fn new_codes_replace_all_old_ones<S: DurablePorts>(place: &Durable<S>) {
     assert_eq!((set.salt.as_str(), set.left, set.confirmed_at), ("second", 10, None));
     assert_eq!(place.one.consume_recovery(id, &code(1), start()).await.unwrap(), None);
     let first = start().plus(Duration::from_secs(1));
-    assert!(place.one.confirm_recovery(id, first).await.unwrap());
-    assert!(place.one.confirm_recovery(id, first.plus(Duration::from_secs(1))).await.unwrap());
+    assert!(place.one.confirm_recovery_by(id, &code(100), first).await.unwrap());
+    let later = first.plus(Duration::from_secs(1));
+    assert!(place.one.confirm_recovery_by(id, &code(101), later).await.unwrap());
     let set = place.two.recovery_set(id).await.unwrap().unwrap();
     assert_eq!(set.confirmed_at, Some(first), "confirmed when it was first");
 }

@@ -153,7 +153,7 @@ pub(crate) async fn keep_recovery_codes(
     let page = browser.get(&target).await;
     let codes = html::recovery_codes(&page.text());
     assert_eq!(codes.len(), 10, "recovery codes: {}", page.text());
-    let kept = browser.submit_from(&page, &target, &[("confirm", "yes")]).await;
+    let kept = browser.submit_from(&page, &target, &[("confirm", &codes[0])]).await;
     assert_eq!(kept.status, 303, "keeping the codes: {}", kept.text());
     (codes, kept)
 }

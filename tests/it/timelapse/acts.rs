@@ -45,7 +45,10 @@ impl Life {
                 }
                 FirstFactor::Wrong => return None,
                 FirstFactor::Wait(wait) => self.pass(wait + Duration::from_secs(1)),
-                FirstFactor::SignedIn(_) | FirstFactor::AppCodeWanted | FirstFactor::Stranger => {
+                FirstFactor::SignedIn(_)
+                | FirstFactor::AppCodeWanted
+                | FirstFactor::Stranger
+                | FirstFactor::Disabled => {
                     panic!("no app checks passwords here")
                 }
             }
@@ -119,7 +122,10 @@ impl Life {
                 FirstFactor::Begun { token, .. } => return Some(token),
                 FirstFactor::Wrong => return None,
                 FirstFactor::Wait(wait) => self.pass(wait + Duration::from_secs(1)),
-                FirstFactor::SignedIn(_) | FirstFactor::AppCodeWanted | FirstFactor::Stranger => {
+                FirstFactor::SignedIn(_)
+                | FirstFactor::AppCodeWanted
+                | FirstFactor::Stranger
+                | FirstFactor::Disabled => {
                     panic!("no app checks passwords here")
                 }
             }

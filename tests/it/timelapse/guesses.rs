@@ -102,7 +102,8 @@ impl Life {
                 FirstFactor::Begun { .. }
                 | FirstFactor::SignedIn(_)
                 | FirstFactor::AppCodeWanted
-                | FirstFactor::Stranger => panic!("a wrong password is right"),
+                | FirstFactor::Stranger
+                | FirstFactor::Disabled => panic!("a wrong password is right"),
             }
         }
         // Five at once, then 2 s, 4 s, … up to a minute between two.

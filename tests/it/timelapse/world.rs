@@ -10,9 +10,11 @@ use vestibule::auth::account::LoginName;
 use vestibule::auth::admin::{AccountAdmin, AdminDeps, NewUser};
 use vestibule::auth::app_sign_in::NoAppSignIn;
 use vestibule::auth::audit::{Caller, Report, Trail};
+use vestibule::auth::fresh::FreshSecondFactor;
 use vestibule::auth::keys::{KEY_LEN, Key, KeyMaterial, KeyRing};
-use vestibule::auth::login::{AppRef, LoginDeps, LoginService, SecondFactor};
+use vestibule::auth::login::{AppRef, DueCodes, KeptCodes, LoginDeps, LoginService, SecondFactor};
 use vestibule::auth::password::{Cost, PasswordPool, PasswordSettings};
+use vestibule::auth::recovery::RecoveryCode;
 use vestibule::auth::session::{Device, Session, SessionLimits};
 use vestibule::auth::throttle::Budgets;
 use vestibule::auth::ticket::{FirstEnrolment, TicketPrinter};
@@ -314,13 +316,20 @@ impl Life {
 
     pub(super) async fn keep_codes(&mut self, token: &PlainToken<SessionToken>, session: &Session) {
         let caller = self.caller();
-        let codes = self.service().new_recovery_codes(session, &caller).await.unwrap().unwrap();
-        self.codes_are_now(codes.iter().map(|code| code.to_display().to_string()).collect());
-        let kept = self.service().confirm_recovery_codes(token, session, &caller).await.unwrap();
-        assert!(kept.is_some());
+        let service = self.service();
+        let fresh = FreshSecondFactor::of(session, service.now()).unwrap();
+        let due = service.due_codes(token, fresh, true, &caller).await.unwrap();
+        let DueCodes::Shown(offer) = due else { panic!("due, and not shown: {due:?}") };
+        let codes: Vec<_> = offer.codes.iter().map(|code| String::clone(code)).collect();
+        let first = RecoveryCode::parse(&codes[0]).unwrap();
+        self.codes_are_now(codes);
         let session = self.session(token).await.unwrap();
-        let again = self.service().confirm_recovery_codes(token, &session, &caller).await.unwrap();
-        assert_eq!(again, None, "kept once");
+        let service = self.service();
+        let kept = service.confirm_due_codes(token, &session, &first, &caller).await.unwrap();
+        assert_eq!(kept, KeptCodes::Done);
+        let session = self.session(token).await.unwrap();
+        let again = service.confirm_due_codes(token, &session, &first, &caller).await.unwrap();
+        assert_eq!(again, KeptCodes::NothingOffered, "kept once");
     }
 
     pub(super) fn codes_are_now(&mut self, codes: Vec<String>) {

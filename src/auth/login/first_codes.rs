@@ -1,0 +1,195 @@
+//! The recovery codes that are due after enrolment: one set until it is confirmed.
+//!
+//! The set is in force from the moment it is first shown, so that codes printed before the page was
+//! closed work. It is offered in the session, sealed, for as long as none of it was typed back. The
+//! offer also holds what the account database files. Filing it is conditional on the set it
+//! replaces, so it can be repeated after a failure and never undoes a later set.
+
+use serde::{Deserialize, Serialize};
+
+use super::{KeptCodes, LoginError, LoginService, OfferedCodes};
+use crate::auth::audit::{Caller, Context, Event};
+use crate::auth::fresh::FreshSecondFactor;
+use crate::auth::recovery::{NewRecoverySet, RecoveryCode, RecoveryHash};
+use crate::auth::session::{Offer, Session};
+use crate::auth::token::{PlainToken, SessionToken};
+use crate::auth::turns::Asker;
+use crate::base::clock::Timestamp;
+use crate::base::id::AccountId;
+
+/// The recovery codes that are due in a session.
+#[derive(Debug)]
+#[must_use]
+pub enum DueCodes {
+    /// In force, and to be shown.
+    Shown(OfferedCodes),
+    /// A set in force was shown in another session, and nobody typed a code of it back yet.
+    ShownBefore {
+        /// When it was made.
+        made_at: Timestamp,
+    },
+    /// None are due, or the session is over.
+    NotDue,
+}
+
+/// The part of an offered set that the account database files.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Filed {
+    salt: String,
+    pepper_id: String,
+    hashes: Vec<String>,
+    /// The salt of the set that this one replaces.
+    instead_of: Option<String>,
+}
+
+impl Filed {
+    fn of(set: &NewRecoverySet, instead_of: Option<String>) -> Self {
+        Self {
+            salt: set.salt.clone(),
+            pepper_id: set.pepper_id.clone(),
+            hashes: set.hashes.iter().map(|hash| hash.as_str().to_owned()).collect(),
+            instead_of,
+        }
+    }
+
+    fn set(&self, account: AccountId, created_at: Timestamp) -> NewRecoverySet {
+        NewRecoverySet {
+            account,
+            salt: self.salt.clone(),
+            pepper_id: self.pepper_id.clone(),
+            hashes: self.hashes.iter().cloned().map(RecoveryHash::from_stored).collect(),
+            created_at,
+            confirmed_at: None,
+        }
+    }
+}
+
+impl LoginService {
+    /// The recovery codes due in this session: the same set however often it is looked at. A set
+    /// that another session showed stays in force unless `anew` asks for one in its place.
+    pub async fn due_codes(
+        &self,
+        token: &PlainToken<SessionToken>,
+        fresh: FreshSecondFactor<'_>,
+        anew: bool,
+        caller: &Caller,
+    ) -> Result<DueCodes, LoginError> {
+        let session = fresh.session();
+        if session.recovery_codes_due.is_none() {
+            return Ok(DueCodes::NotDue);
+        }
+        if let Some(held) = &session.offers.recovery_codes {
+            return self.show_due(token, session, held, caller).await;
+        }
+        let account = session.identity.account;
+        let present = self.deps.factors.recovery_set(account).await?;
+        if let Some(set) = &present
+            && !anew
+        {
+            return Ok(DueCodes::ShownBefore { made_at: set.created_at });
+        }
+        let codes = self.generate_codes(account).await?;
+        let set = self.hashed_set(account, &codes, None).await?;
+        let filed = Filed::of(&set, present.map(|set| set.salt));
+        let sealed = self.seal_codes(account, &codes, true, Some(&filed))?;
+        let offer = self.deps.sessions.offer(token.hashed(), Offer::RecoveryCodes, &sealed);
+        let Some(held) = offer.await? else { return Ok(DueCodes::NotDue) };
+        self.show_due(token, session, &held, caller).await
+    }
+
+    /// Shows offered codes, once they are in force.
+    async fn show_due(
+        &self,
+        token: &PlainToken<SessionToken>,
+        session: &Session,
+        held: &str,
+        caller: &Caller,
+    ) -> Result<DueCodes, LoginError> {
+        let account = session.identity.account;
+        let offered = self.open_codes(account, held)?;
+        let Some(filed) = &offered.filed else { return Ok(DueCodes::NotDue) };
+        let present = self.deps.factors.recovery_set(account).await?;
+        if present.as_ref().is_none_or(|set| set.salt != filed.salt) {
+            let set = filed.set(account, offered.made_at);
+            let (instead_of, since) = (filed.instead_of.as_deref(), session.started_at);
+            self.may_record().await?;
+            if !self.deps.factors.file_recovery(&set, instead_of, since).await? {
+                return self.overtaken(token, account).await;
+            }
+            let context = Context::person(caller, &session.identity);
+            self.record_done(Event::RecoveryCodesMade, &context).await;
+        }
+        Ok(DueCodes::Shown(offered.shown()))
+    }
+
+    /// Another set came into force since: these codes are worth nothing.
+    async fn overtaken(
+        &self,
+        token: &PlainToken<SessionToken>,
+        account: AccountId,
+    ) -> Result<DueCodes, LoginError> {
+        self.deps.sessions.withdraw(token.hashed(), Offer::RecoveryCodes).await?;
+        let present = self.deps.factors.recovery_set(account).await?;
+        Ok(match present {
+            Some(set) => DueCodes::ShownBefore { made_at: set.created_at },
+            None => DueCodes::NotDue,
+        })
+    }
+
+    /// Confirms the due codes by one of them, which stays good.
+    pub async fn confirm_due_codes(
+        &self,
+        token: &PlainToken<SessionToken>,
+        session: &Session,
+        typed: &RecoveryCode,
+        caller: &Caller,
+    ) -> Result<KeptCodes, LoginError> {
+        if session.recovery_codes_due.is_none() {
+            return Ok(KeptCodes::NothingOffered);
+        }
+        let account = session.identity.account;
+        if let Some(held) = &session.offers.recovery_codes
+            && !self.open_codes(account, held)?.has(typed)
+        {
+            return Ok(KeptCodes::Wrong);
+        }
+        // Without an offer only the database tells whether it is one of them, for the price of a hash.
+        if !self.count_within_session(token, session, caller).await? {
+            return Ok(KeptCodes::NothingOffered);
+        }
+        self.may_record().await?;
+        let kept = self.confirm_in_force(account, typed).await?;
+        if kept != KeptCodes::Wrong {
+            self.forgive_within_session(session).await?;
+        }
+        if kept == KeptCodes::Done {
+            self.deps.sessions.recovery_codes_done(token.hashed()).await?;
+            self.deps.sessions.withdraw(token.hashed(), Offer::RecoveryCodes).await?;
+            let context = Context::person(caller, &session.identity);
+            self.record_done(Event::RecoveryCodesKept, &context).await;
+        }
+        Ok(kept)
+    }
+
+    /// Notes that the set in force was kept, as an unused code of it shows.
+    pub(super) async fn confirm_in_force(
+        &self,
+        account: AccountId,
+        typed: &RecoveryCode,
+    ) -> Result<KeptCodes, LoginError> {
+        let set = self.deps.factors.recovery_set(account).await?;
+        let salted = set.as_ref().map(|s| (s.salt.as_str(), s.pepper_id.as_str()));
+        let passwords = &self.deps.passwords;
+        let Some(hash) = passwords.hash_recovery_code(typed, salted, Asker::Known).await? else {
+            return Ok(KeptCodes::NothingOffered);
+        };
+        let factors = &self.deps.factors;
+        Ok(if factors.confirm_recovery_by(account, &hash, self.now()).await? {
+            KeptCodes::Done
+        } else if factors.recovery_was_used(account, &hash).await? {
+            KeptCodes::Used
+        } else {
+            KeptCodes::Wrong
+        })
+    }
+}
