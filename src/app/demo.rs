@@ -1,5 +1,4 @@
-//! `vestibule demo`: a sample app, the gateway in front of it, a certificate made at start, and
-//! one user.
+//! `vestibule demo`: a sample app behind the gateway, with a generated certificate and one user.
 
 mod codes;
 mod listen;
@@ -16,21 +15,23 @@ use tokio::net::TcpListener;
 use self::codes::CodePrinter;
 use self::listen::in_url;
 pub use self::listen::{ListenOn, NotAHostAndPort};
+use super::base::{Base, make_private_dir};
+use super::error::AppError;
+use super::open_admin;
 use super::serve::Gateway;
-use super::{AppError, Base, make_private_dir, open_admin};
 use crate::auth::account::LoginName;
 use crate::auth::admin::{AdminError, NewUser};
 use crate::base::random::{OsRandom, bytes};
 use crate::base::secret::Secret;
 use crate::config::Config;
 
-/// The demo's one user.
+/// Login name of the demo's only user.
 const USER: &str = "alice";
 
 /// Options of the demo.
 #[derive(Clone, Debug, Default)]
 pub struct DemoOptions {
-    /// Directory for its data; a temporary one, removed at the end, when absent.
+    /// Directory for the demo's data. `None`: a temporary directory, removed at the end.
     pub dir: Option<PathBuf>,
     /// Address to listen on.
     pub listen: ListenOn,
@@ -47,7 +48,7 @@ pub async fn demo(options: DemoOptions, out: &mut (dyn Write + Send)) -> Result<
     };
     let result = run(&dir, (&options.listen, options.print_codes), out).await;
     if fresh && let Err(error) = std::fs::remove_dir_all(&dir) {
-        tracing::warn!(%error, dir = %dir.display(), "the demo's directory was not removed");
+        tracing::warn!(%error, dir = %dir.display(), "failed to remove the demo's directory");
     }
     result
 }
@@ -64,17 +65,17 @@ async fn run(
     out: &mut (dyn Write + Send),
 ) -> Result<(), AppError> {
     let resolved = listen.resolve().await;
-    let address = resolved.map_err(AppError::io(format!("cannot listen on {listen}")))?;
+    let address = resolved.map_err(AppError::io(format!("failed to listen on {listen}")))?;
     make_private_dir(dir)?;
     let sample = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .await
-        .map_err(AppError::io("cannot start the sample app"))?;
-    let upstream = sample.local_addr().map_err(AppError::io("cannot start the sample app"))?;
+        .map_err(AppError::io("failed to start the sample app"))?;
+    let upstream = sample.local_addr().map_err(AppError::io("failed to start the sample app"))?;
     let host = listen.host();
     let certificate = make_certificate(dir, &host)?;
     let file = dir.join("vestibule.toml");
     std::fs::write(&file, config_text((address, &host), &certificate, upstream))
-        .map_err(AppError::io(format!("cannot write {}", file.display())))?;
+        .map_err(AppError::io(format!("failed to write {}", file.display())))?;
     let settings = Config::load(&file).map_err(|errors| {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         AppError::Other(lines.join("\n"))
@@ -85,32 +86,32 @@ async fn run(
         offered = print_codes.then(|| codes::watch_offers(stores));
     });
     let gateway = Box::pin(gateway).await?;
-    // Only now: a port that is taken leaves no user whose password nobody has seen.
+    // The ports are bound first: if one is taken, no user remains whose password was never printed.
     let password = add_user(&settings).await?;
     let port = gateway.port().unwrap_or_else(|| address.port());
     let url = format!("https://{}:{port}", in_url(&host));
     let said = greet(out, (&url, dir), password.as_ref(), print_codes);
-    said.map_err(AppError::io("cannot write to standard output"))?;
+    said.map_err(AppError::io("failed to write to standard output"))?;
     tokio::spawn(super::sample::serve(sample));
     let Some(offered) = offered else { return gateway.run().await };
     let stores = super::stores::Stores::open(&settings).await?;
     let keys = Arc::clone(&Base::open(&settings)?.keys);
     let (accounts, factors) = (stores.accounts, stores.factors);
-    let printer = CodePrinter { keys, accounts, factors, offered };
+    let printer = CodePrinter { user: USER, keys, accounts, factors, offered };
     tokio::select! {
         done = gateway.run() => done,
         failed = printer.run(out) => Err(failed),
     }
 }
 
-/// The files of a certificate.
+/// Files of a certificate.
 struct CertificateFiles {
     cert: String,
     key: String,
 }
 
-/// A self-signed certificate for this machine, and for `host` if that is another name. One that was
-/// made for the same names before is kept: browsers may trust it by now.
+/// Creates a self-signed certificate for this machine, and for `host` if that is another name. A
+/// certificate for the same names from an earlier run is kept, because browsers may trust it.
 fn make_certificate(dir: &Path, host: &str) -> Result<CertificateFiles, AppError> {
     let mut names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
     let stem = if names.iter().any(|name| name == host) {
@@ -124,10 +125,10 @@ fn make_certificate(dir: &Path, host: &str) -> Result<CertificateFiles, AppError
     if cert.exists() && key.exists() {
         return Ok(files);
     }
-    let failed = |e: rcgen::Error| AppError::Other(format!("cannot make a certificate: {e}"));
+    let failed = |e: rcgen::Error| AppError::Other(format!("failed to create a certificate: {e}"));
     let pair = KeyPair::generate().map_err(failed)?;
     let made = CertificateParams::new(names).and_then(|p| p.self_signed(&pair)).map_err(failed)?;
-    std::fs::write(&cert, made.pem()).map_err(AppError::io("cannot write the certificate"))?;
+    std::fs::write(&cert, made.pem()).map_err(AppError::io("failed to write the certificate"))?;
     write_private(&key, &pair.serialize_pem())?;
     Ok(files)
 }
@@ -141,7 +142,7 @@ fn write_private(path: &Path, text: &str) -> Result<(), AppError> {
         .mode(0o600)
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
-        .map_err(AppError::io(format!("cannot write {}", path.display())))
+        .map_err(AppError::io(format!("failed to write {}", path.display())))
 }
 
 fn config_text(
@@ -185,7 +186,8 @@ access = "public"
     )
 }
 
-/// The user's new password; nothing when the user is there from an earlier run.
+/// Adds the demo's user and returns the new password, or `None` if the user exists from an earlier
+/// run.
 async fn add_user(
     settings: &crate::config::settings::Settings,
 ) -> Result<Option<Secret>, AppError> {

@@ -1,14 +1,14 @@
-//! What this machine and its operator are called, for the audit trail.
+//! The names of this machine and its operator, for the audit log.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// `file` from the root, for messages that outlive the working directory.
+/// Returns the absolute path of `file`, for messages that outlive the working directory.
 pub(super) fn absolute(file: &Path) -> PathBuf {
     std::path::absolute(file).unwrap_or_else(|_no_directory| file.to_owned())
 }
 
-/// The name of this machine.
+/// Returns the host name of this machine.
 pub(super) fn node() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .ok()
@@ -17,9 +17,9 @@ pub(super) fn node() -> String {
         .unwrap_or_else(|| "unknown".to_owned())
 }
 
-#[expect(clippy::disallowed_methods, reason = "this is no setting, but who is there")]
-/// Who runs the command: who became root by `sudo`, or the user; the number of the user where the
-/// environment gives no name.
+#[expect(clippy::disallowed_methods, reason = "the operator, not a setting")]
+/// Returns the name of the operator who runs the command: the user who called `sudo`, or the
+/// current user. If the environment has no name, returns the user id.
 pub(super) fn operator() -> String {
     ["SUDO_USER", "USER", "LOGNAME"]
         .iter()

@@ -1,32 +1,32 @@
-//! What `check --online` tries, without changing anything: stores, certificates and upstreams.
+//! The checks of `check --online`: stores, certificates and upstreams. They change nothing.
 
-use super::stores::{look_at_accounts, look_at_sessions, unknown_people};
+use super::stores::{check_accounts, check_sessions, unknown_users};
 use crate::base::clock::{Clock, SystemClock};
 use crate::config::settings::Settings;
 use crate::proxy::{out_of_date, try_connect};
 
-/// What was found, a sentence each.
+/// Results of the checks, one sentence each.
 #[derive(Debug, Default)]
 pub struct Online {
-    /// What is as it may be, and to be known.
+    /// Remarks that need no action before the start.
     pub notes: Vec<String>,
-    /// What does not work.
+    /// Errors.
     pub problems: Vec<String>,
 }
 
-/// Tries stores, certificates and upstreams once. No file is made and no table.
+/// Checks stores, certificates and upstreams once. Creates neither files nor tables.
 pub async fn check_online(settings: &Settings) -> Online {
     let mut online = Online::default();
-    for looked in [look_at_accounts(settings).await, look_at_sessions(settings).await] {
-        match looked {
+    for checked in [check_accounts(settings).await, check_sessions(settings).await] {
+        match checked {
             Ok(note) => online.notes.extend(note),
             Err(error) => online.problems.push(error.to_string()),
         }
     }
-    // A database that does not answer is told of above.
-    for name in unknown_people(settings).await.unwrap_or_default() {
+    // A database error is reported above.
+    for name in unknown_users(settings).await.unwrap_or_default() {
         online.notes.push(format!(
-            "apps.tokens: there is no user {name}, so that the token is refused: add one with \
+            "apps.tokens: there is no user {name}, so the token is rejected: add the user with \
              `vestibule user add {name}`"
         ));
     }

@@ -1,36 +1,38 @@
-//! The audit trail of this process and what hears of its events.
+//! The audit log of this process and the observers of its events.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::base::Base;
+use super::error::AppError;
+use super::here;
 use super::stores::Stores;
-use super::{AppError, Base, here};
 use crate::auth::audit::{Observer, Trail};
 use crate::config::settings::Settings;
 use crate::notice::Notices;
 use crate::telemetry::lines::{JsonLines, LinesTarget};
 
-/// How often old rows are looked for.
-const PRUNING: Duration = Duration::from_hours(1);
-/// How long the lines may take to be written at the end.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Interval between removals of old rows.
+const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
+/// Maximum time to write the remaining JSON lines at shutdown.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a mail server may take when a gateway stops.
-const MAIL_AT_THE_END: Duration = Duration::from_secs(5);
-/// How long a command waits for a mail server: nobody else will send its notices.
-const MAIL_OF_A_COMMAND: Duration = Duration::from_secs(15);
+/// Maximum time to send the remaining mail when a gateway stops.
+const GATEWAY_MAIL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Maximum time to send the mail of a command. No other process sends it later.
+const COMMAND_MAIL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// What runs for whom.
+/// The kind of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Process {
     /// A gateway.
     Gateway,
-    /// A command, whose standard output belongs to whoever typed it.
+    /// A command. Standard output holds its result, so no audit lines go there.
     Command,
 }
 
-/// The trail, and what has to be brought to an end with the process.
+/// The audit log, and the outputs to flush at shutdown.
 pub struct Outlets {
     pub(super) trail: Arc<Trail>,
     lines: Option<Arc<JsonLines>>,
@@ -74,17 +76,19 @@ impl Outlets {
         Ok(Self { trail: Arc::new(trail), lines, notices, process })
     }
 
-    /// Lets what is under way be finished. How many notices could not be sent.
+    /// Finishes pending output. Returns the number of notices that were not sent.
     pub async fn close(&self) -> usize {
         if let Some(lines) = self.lines.clone() {
-            // The runtime is about to end: if this fails there is nothing left to be done.
-            drop(tokio::task::spawn_blocking(move || lines.flush(PATIENCE)).await);
+            // The runtime is about to end, so a failure cannot be handled.
+            drop(tokio::task::spawn_blocking(move || lines.flush(FLUSH_TIMEOUT)).await);
         }
         match &self.notices {
             None => 0,
             Some(notices) => {
                 let command = self.process == Process::Command;
-                notices.close(if command { MAIL_OF_A_COMMAND } else { MAIL_AT_THE_END }).await
+                notices
+                    .close(if command { COMMAND_MAIL_TIMEOUT } else { GATEWAY_MAIL_TIMEOUT })
+                    .await
             }
         }
     }
@@ -92,19 +96,19 @@ impl Outlets {
 
 fn start_lines(target: LinesTarget) -> Result<Arc<JsonLines>, AppError> {
     let what = match &target {
-        LinesTarget::Stdout => "cannot write the audit trail to standard output".to_owned(),
-        LinesTarget::File(path) => format!("cannot write the audit trail to {}", path.display()),
+        LinesTarget::Stdout => "failed to write the audit log to standard output".to_owned(),
+        LinesTarget::File(path) => format!("failed to write the audit log to {}", path.display()),
     };
     Ok(Arc::new(JsonLines::start(target).map_err(AppError::io(what))?))
 }
 
-/// Removes rows that are too old, now and then.
+/// Removes expired rows at an interval, forever.
 pub(super) async fn prune_for_ever(trail: Arc<Trail>, retention: Duration) {
-    let mut ticks = tokio::time::interval(PRUNING);
+    let mut ticks = tokio::time::interval(PRUNE_INTERVAL);
     loop {
         ticks.tick().await;
         if let Err(error) = trail.prune(retention).await {
-            tracing::warn!(%error, "old rows of the audit trail could not be removed");
+            tracing::warn!(%error, "failed to remove expired audit rows");
         }
     }
 }

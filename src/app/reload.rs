@@ -1,12 +1,12 @@
-//! SIGHUP: the configuration is read again. What can be taken up while requests go on is; the rest is
-//! named, so that nobody believes it to be in effect.
+//! Reload on SIGHUP. Applies the settings that can change without a restart and logs the sections
+//! that cannot, so that operators do not believe them to be in effect.
 
 use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::AppError;
-use super::serve::say_what_is_weak;
+use super::error::AppError;
+use super::warnings::log_warnings;
 use crate::auth::app_sign_in::ReservedNames;
 use crate::base::secret::Secret;
 use crate::config::Config;
@@ -14,22 +14,22 @@ use crate::config::settings::{Database, MailSettings, SessionStore, Settings};
 use crate::proxy::ReloadHandle;
 use crate::proxy::settings::ProxySettings;
 
-/// Takes up the apps and certificates of a changed configuration; what is wrong with it is logged
-/// and the old one stays. `running` is what the process was started with.
+/// Reloads apps and certificates on SIGHUP. If the new configuration has errors, logs them and
+/// keeps the old one. `running` holds the settings that the process was started with.
 pub(super) fn reload_on_hangup(
     running: Settings,
     handle: ReloadHandle,
     reserved: Arc<ReservedNames>,
 ) -> Result<impl Future<Output = ()>, AppError> {
     let mut hangup =
-        signal(SignalKind::hangup()).map_err(AppError::io("cannot listen for signals"))?;
+        signal(SignalKind::hangup()).map_err(AppError::io("failed to listen for signals"))?;
     Ok(async move {
         while hangup.recv().await.is_some() {
             match Config::load(&running.source) {
-                Ok(settings) => take_up(&running, &settings, &handle, &reserved).await,
+                Ok(settings) => apply(&running, &settings, &handle, &reserved).await,
                 Err(errors) => {
                     for error in errors {
-                        tracing::error!(%error, "the old configuration stays");
+                        tracing::error!(%error, "reload failed, keeping the old configuration");
                     }
                 }
             }
@@ -37,7 +37,7 @@ pub(super) fn reload_on_hangup(
     })
 }
 
-async fn take_up(
+async fn apply(
     running: &Settings,
     settings: &Settings,
     handle: &ReloadHandle,
@@ -45,19 +45,19 @@ async fn take_up(
 ) {
     reserved.add(&settings.people_meant());
     if let Err(error) = handle.replace(&settings.proxy, settings.issuer.as_deref()).await {
-        tracing::error!(%error, "the old configuration stays");
+        tracing::error!(%error, "reload failed, keeping the old configuration");
         return;
     }
-    say_what_is_weak(settings);
-    for section in waiting(running, settings) {
-        tracing::warn!(section, "this has changed, and needs a restart to be taken up");
+    log_warnings(settings);
+    for section in needing_restart(running, settings) {
+        tracing::warn!(section, "changed settings need a restart");
     }
-    tracing::info!("the configuration was read again");
+    tracing::info!("configuration reloaded");
 }
 
-/// The sections that differ from what is running and are not taken up without a restart. What only
-/// commands look at is in effect already.
-fn waiting(running: &Settings, new: &Settings) -> Vec<&'static str> {
+/// Returns the changed sections that need a restart. Settings that only commands read are in effect
+/// already.
+fn needing_restart(running: &Settings, new: &Settings) -> Vec<&'static str> {
     let Settings {
         source: _,
         data_dir: _,

@@ -1,8 +1,9 @@
-//! The sample app of `vestibule demo`: it shows who is signed in and what an app behind the gateway
-//! receives, and has something of everything that apps do: upload, download, events, WebSocket.
+//! The sample app of `vestibule demo`. It shows the signed-in user and the headers that an app
+//! behind the gateway receives, and serves the usual traffic of apps: upload, download, events,
+//! WebSocket.
 //!
-//! It believes the identity headers it is given, as an app behind the gateway may. It knows nothing
-//! of the gateway but the addresses of the account and sign-out pages.
+//! It trusts the identity headers, as an app behind the gateway may. It depends on the gateway only
+//! for the URLs of the account page and of sign-out.
 
 use std::convert::Infallible;
 use std::io;
@@ -30,13 +31,13 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
-/// The most that `/download` sends.
+/// Maximum size of a download, in bytes.
 const MAX_DOWNLOAD: u64 = 16 * 1024 * 1024 * 1024;
-/// Sent when `/download` is not told how much.
+/// Default size of a download, in bytes.
 const DEFAULT_DOWNLOAD: u64 = 1024 * 1024;
-/// A piece of a download.
+/// Chunk of a download.
 static BLOCK: [u8; 64 * 1024] = [b'v'; 64 * 1024];
-/// Between two events.
+/// Interval between events.
 const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 
 type Body = BoxBody<Bytes, Infallible>;
@@ -44,7 +45,7 @@ type Body = BoxBody<Bytes, Infallible>;
 /// Serves the sample app on `listener` until the task is dropped.
 ///
 /// # Errors
-/// When the listener can take no more connections.
+/// Returns an error if the listener cannot accept connections.
 pub async fn serve(listener: TcpListener) -> io::Result<()> {
     loop {
         let (stream, _address) = listener.accept().await?;
@@ -53,7 +54,7 @@ pub async fn serve(listener: TcpListener) -> io::Result<()> {
                 service_fn(|request| async { Ok::<_, Infallible>(answer(request).await) });
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.with_upgrades().await {
-                tracing::debug!(%error, "a connection to the sample app ended early");
+                tracing::debug!(%error, "sample app: connection ended early");
             }
         });
     }
@@ -70,9 +71,9 @@ async fn answer(request: Request<Incoming>) -> Response<Body> {
         "/download" => download(request.uri().query()),
         "/events" => events(),
         path if path == "/public" || path.starts_with("/public/") => {
-            text(StatusCode::OK, "Anybody may read this: no sign-in was asked for.\n")
+            text(StatusCode::OK, "Anyone can read this page without signing in.\n")
         }
-        _ => text(StatusCode::NOT_FOUND, "The sample app has no such page. Its start page is /.\n"),
+        _ => text(StatusCode::NOT_FOUND, "Page not found. The start page is /.\n"),
     }
 }
 
@@ -88,7 +89,8 @@ fn text(status: StatusCode, text: &'static str) -> Response<Body> {
 }
 
 fn not_allowed(allowed: &'static str) -> Response<Body> {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "That method is not for this page.\n");
+    let mut response =
+        text(StatusCode::METHOD_NOT_ALLOWED, "This page does not support that method.\n");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
@@ -116,19 +118,19 @@ fn page(headers: &HeaderMap) -> Response<Body> {
     match page.render() {
         Ok(html) => respond(StatusCode::OK, "text/html; charset=utf-8", Full::from(html).boxed()),
         Err(error) => {
-            tracing::error!(%error, "the sample page could not be written");
-            text(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be written.\n")
+            tracing::error!(%error, "failed to render the sample page");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "The page could not be rendered.\n")
         }
     }
 }
 
-/// Reads the body as it comes; nothing of it is kept.
+/// Reads the body as a stream and discards it.
 async fn upload(mut body: Incoming) -> Response<Body> {
     let mut digest = digest::Context::new(&digest::SHA256);
     let mut size = 0_u64;
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else {
-            return text(StatusCode::BAD_REQUEST, "The upload broke off.\n");
+            return text(StatusCode::BAD_REQUEST, "The upload was interrupted.\n");
         };
         if let Some(data) = frame.data_ref() {
             digest.update(data);
@@ -146,7 +148,7 @@ fn download(query: Option<&str>) -> Response<Body> {
         None => DEFAULT_DOWNLOAD,
         Some(Ok(size)) if size <= MAX_DOWNLOAD => size,
         Some(Ok(_) | Err(_)) => {
-            return text(StatusCode::BAD_REQUEST, "bytes is a number, and at most 16 GiB.\n");
+            return text(StatusCode::BAD_REQUEST, "bytes must be a number, at most 16 GiB.\n");
         }
     };
     let pieces = stream::unfold(size, |left| async move {
@@ -180,12 +182,15 @@ fn web_socket(mut request: Request<Incoming>) -> Response<Body> {
         .filter(|_| asked)
         .and_then(|key| HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok());
     let Some(accept) = accept else {
-        return text(StatusCode::UPGRADE_REQUIRED, "This address speaks WebSocket.\n");
+        return text(
+            StatusCode::UPGRADE_REQUIRED,
+            "This URL only accepts WebSocket connections.\n",
+        );
     };
     tokio::spawn(async move {
         match hyper::upgrade::on(&mut request).await {
             Ok(upgraded) => echo(upgraded).await,
-            Err(error) => tracing::debug!(%error, "the WebSocket did not open"),
+            Err(error) => tracing::debug!(%error, "sample app: failed to open WebSocket"),
         }
     });
     let mut response = Response::new(Empty::new().boxed());
@@ -217,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_page_shows_who_is_signed_in_and_escapes_what_it_was_sent() {
+    async fn the_page_shows_the_signed_in_user_and_escapes_header_values() {
         let mut headers = HeaderMap::new();
         headers.insert("remote-user", HeaderValue::from_static("alice"));
         headers.insert("x-bad", HeaderValue::from_static("<script>alert(1)</script>"));
@@ -227,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_download_is_as_long_as_was_asked_for() {
+    async fn a_download_has_the_requested_length() {
         assert_eq!(read(download(Some("bytes=70000"))).await.len(), 70_000);
         assert_eq!(read(download(Some("bytes=0"))).await.len(), 0);
         assert_eq!(download(Some("bytes=-1")).status(), StatusCode::BAD_REQUEST);

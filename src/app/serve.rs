@@ -1,4 +1,4 @@
-//! `vestibule serve`: everything wired up, run, reloaded and drained.
+//! `vestibule serve`: starts, reloads and drains the gateway.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,12 +6,13 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::dumps;
-use super::limits;
+use super::base::Base;
+use super::error::AppError;
 use super::outlets::{Outlets, Process, prune_for_ever};
 use super::reload::reload_on_hangup;
 use super::stores::Stores;
-use super::{AppError, Base, here};
+use super::warnings::log_warnings;
+use super::{dumps, here, limits};
 use crate::auth::app_sign_in::{AppSignIn, ReservedNames};
 use crate::auth::audit::Trail;
 use crate::auth::login::{LoginDeps, LoginService};
@@ -27,12 +28,12 @@ use crate::proxy::{AppCalls, Proxy, ProxyDeps, ProxyError};
 use crate::telemetry::admin::{Health, install_metrics};
 use crate::telemetry::{admin, logs};
 
-/// Serves until SIGTERM or SIGINT, then drains. SIGHUP reads the configuration again.
+/// Serves until SIGTERM or SIGINT, then drains. SIGHUP reloads the configuration.
 pub async fn serve(settings: Settings) -> Result<(), AppError> {
     Box::pin(Gateway::bind(settings, |_stores| ())).await?.run().await
 }
 
-/// The whole gateway, with its listeners bound.
+/// A gateway whose listeners are bound.
 pub(super) struct Gateway {
     proxy: Proxy,
     outlets: Outlets,
@@ -41,7 +42,8 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    /// Wires everything up and binds all listeners. `adapt` may wrap stores before they are used.
+    /// Creates all services and binds all listeners. `adapt` can wrap stores before their first
+    /// use.
     pub(super) async fn bind(
         settings: Settings,
         adapt: impl FnOnce(&mut Stores),
@@ -50,12 +52,12 @@ impl Gateway {
         bind(settings, adapt).await
     }
 
-    /// The port of the first listener.
+    /// Returns the port of the first listener.
     pub(super) fn port(&self) -> Option<u16> {
         self.proxy.addresses().first().map(|(address, _kind)| address.port())
     }
 
-    /// Serves until a signal says otherwise.
+    /// Serves until a shutdown signal.
     pub(super) async fn run(self) -> Result<(), AppError> {
         let Self { proxy, outlets, settings, reserved } = self;
         tokio::spawn(reload_on_hangup(settings, proxy.reload_handle(), reserved)?);
@@ -64,7 +66,7 @@ impl Gateway {
         proxy.run(shutdown).await;
         let unsent = outlets.close().await;
         if unsent > 0 {
-            tracing::error!(unsent, "notices were not sent");
+            tracing::error!(unsent, "some notices were not sent");
         }
         tracing::info!("stopped");
         Ok(())
@@ -74,7 +76,7 @@ impl Gateway {
 async fn bind(settings: Settings, adapt: impl FnOnce(&mut Stores)) -> Result<Gateway, AppError> {
     let descriptors = limits::raise_descriptors();
     let metrics =
-        install_metrics().map_err(|e| AppError::Other(format!("metrics cannot be set up: {e}")))?;
+        install_metrics().map_err(|e| AppError::Other(format!("failed to set up metrics: {e}")))?;
     let base = Base::open(&settings)?;
     let mut stores = Stores::open(&settings).await?;
     adapt(&mut stores);
@@ -121,7 +123,7 @@ async fn bind(settings: Settings, adapt: impl FnOnce(&mut Stores)) -> Result<Gat
 }
 
 async fn serve_admin(address: SocketAddr, health: Health) -> Result<(), AppError> {
-    let what = format!("cannot listen on {address} for the admin pages");
+    let what = format!("failed to listen on {address} for the admin endpoints");
     let listener = TcpListener::bind(address).await.map_err(AppError::io(what))?;
     if let Ok(address) = listener.local_addr() {
         tracing::info!(kind = "admin", %address, "listening");
@@ -130,7 +132,7 @@ async fn serve_admin(address: SocketAddr, health: Health) -> Result<(), AppError
     Ok(())
 }
 
-/// What comes before anything secret is read.
+/// Sets up logging and disables core dumps, before any secret is read.
 fn begin(settings: &Settings) {
     logs::init(settings.log);
     dumps::forbid();
@@ -140,17 +142,7 @@ fn begin(settings: &Settings) {
         public_url = settings.public_url,
         "starting"
     );
-    say_what_is_weak(settings);
-}
-
-/// Logs what an operator should know of their configuration.
-pub(super) fn say_what_is_weak(settings: &Settings) {
-    for warning in &settings.warnings {
-        tracing::warn!("{warning}");
-    }
-    for weakening in &settings.weakenings {
-        tracing::warn!("weakening: {weakening}");
-    }
+    log_warnings(settings);
 }
 
 fn cached_sessions(
@@ -224,9 +216,9 @@ fn kind_name(kind: ListenerKind) -> &'static str {
     }
 }
 
-/// Resolves on the first SIGTERM or SIGINT.
+/// Returns a future that resolves on the first SIGTERM or SIGINT.
 fn shutdown_signal() -> Result<impl Future<Output = ()>, AppError> {
-    let listen = |kind| signal(kind).map_err(AppError::io("cannot listen for signals"));
+    let listen = |kind| signal(kind).map_err(AppError::io("failed to listen for signals"));
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     Ok(async move {
@@ -234,6 +226,6 @@ fn shutdown_signal() -> Result<impl Future<Output = ()>, AppError> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tracing::info!("draining: no new connections, requests in flight may finish");
+        tracing::info!("draining: accepting no new connections, finishing requests in flight");
     })
 }

@@ -1,4 +1,4 @@
-//! Which adapter stands behind which port.
+//! Opens the store that implements each port.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use crate::store::redis::RedisStore;
 use crate::store::sql::ephemeral::EmbeddedStore;
 use crate::store::sql::{Found, SqlStore, SqlTarget};
 
-/// The accounts where they are embedded, in the data directory.
+/// Embedded account database, in the data directory.
 pub(super) const ACCOUNTS_FILE: &str = "accounts.db";
 
-/// The sessions where they are embedded, in the data directory.
+/// Embedded session store, in the data directory.
 const SESSIONS_FILE: &str = "sessions.db";
 
 fn target(database: &Database) -> SqlTarget {
@@ -27,15 +27,15 @@ fn target(database: &Database) -> SqlTarget {
     }
 }
 
-/// What is to be said of the account database, if anything. Nothing in it is changed.
-pub(super) async fn look_at_accounts(settings: &Settings) -> Result<Option<String>, StoreError> {
+/// Checks the account database and returns a remark, if any. Changes nothing.
+pub(super) async fn check_accounts(settings: &Settings) -> Result<Option<String>, StoreError> {
     let found = SqlStore::look(&target(&settings.database)).await?;
-    Ok(in_words("the account database", found))
+    Ok(remark("the account database", found))
 }
 
-/// The people of app tokens that no account is there for. None are named while the tables are still
-/// to be made.
-pub(super) async fn unknown_people(settings: &Settings) -> Result<Vec<String>, StoreError> {
+/// Returns the users of configured app tokens that have no account. Returns none if the tables are
+/// missing or out of date.
+pub(super) async fn unknown_users(settings: &Settings) -> Result<Vec<String>, StoreError> {
     let target = target(&settings.database);
     let tokens = settings.proxy.apps.iter().flat_map(|app| &app.tokens);
     let mut names: Vec<String> = tokens.map(|token| token.user.to_string()).collect();
@@ -47,13 +47,13 @@ pub(super) async fn unknown_people(settings: &Settings) -> Result<Vec<String>, S
     SqlStore::unknown_names(&target, &names).await
 }
 
-/// What is to be said of the session store, if anything. A file is not changed; in Redis a key is
-/// written that lasts for a second, to see that it takes any.
-pub(super) async fn look_at_sessions(settings: &Settings) -> Result<Option<String>, StoreError> {
+/// Checks the session store and returns a remark, if any. A file is not changed. Redis gets a key
+/// that expires after one second, as a test of write access.
+pub(super) async fn check_sessions(settings: &Settings) -> Result<Option<String>, StoreError> {
     match &settings.session_store {
         SessionStore::Embedded(dir) => {
             let found = EmbeddedStore::look(&dir.join(SESSIONS_FILE)).await?;
-            Ok(in_words("the session store", found))
+            Ok(remark("the session store", found))
         }
         SessionStore::Redis { url, ca, key_prefix } => {
             let note = redis(url, ca.as_deref(), key_prefix)?.try_rights().await?;
@@ -66,25 +66,22 @@ fn redis(url: &Secret, ca: Option<&Path>, key_prefix: &str) -> Result<RedisStore
     let Some(file) = ca else { return RedisStore::open(url, key_prefix) };
     let pem = std::fs::read(file).map_err(|error| StoreError {
         store: "the session store (Redis)",
-        reason: format!("its CA {} cannot be read: {error}", file.display()),
+        reason: format!("failed to read its CA {}: {error}", file.display()),
     })?;
     RedisStore::open_with_ca(url, key_prefix, Some(&pem))
 }
 
-fn in_words(store: &str, found: Found) -> Option<String> {
+fn remark(store: &str, found: Found) -> Option<String> {
     match found {
         Found::UpToDate => None,
-        Found::NoFile => {
-            Some(format!("{store} is not there yet: it will be made at the first start"))
-        }
+        Found::NoFile => Some(format!("{store} does not exist yet: the first start creates it")),
         Found::Behind(steps) => Some(format!(
-            "{store} lacks {steps} of its tables or of the changes to them: the next start makes \
-             them"
+            "{store} lacks {steps} of its tables or schema changes: the next start makes them"
         )),
     }
 }
 
-/// All stores.
+/// The stores, by port.
 pub(super) struct Stores {
     pub(super) accounts: Arc<dyn Accounts>,
     pub(super) app_accounts: Arc<dyn AppAccounts>,
@@ -103,8 +100,7 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    /// Opens them; a database that does not answer is an error, a Redis that does not answer is
-    /// waited for.
+    /// Opens all stores. Returns an error if the database does not answer; waits for Redis.
     pub(super) async fn open(settings: &Settings) -> Result<Self, StoreError> {
         let durable = Arc::new(SqlStore::open(target(&settings.database)).await?);
         let accounts = Arc::<SqlStore>::clone(&durable);

@@ -63,7 +63,7 @@ async fn a_check_before_the_first_start_makes_no_file() {
     ]);
     assert_eq!(done.code, 0, "{}", done.stderr);
     for store in ["the account database", "the session store"] {
-        let note = format!("online: {store} is not there yet: it will be made at the first start");
+        let note = format!("online: {store} does not exist yet: the first start creates it");
         assert!(done.stdout.contains(&note), "{}", done.stdout);
     }
     assert!(done.stdout.contains("online: everything answers"), "{}", done.stdout);

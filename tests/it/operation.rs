@@ -172,7 +172,7 @@ async fn a_changed_configuration_is_taken_up_on_sighup_and_a_bad_one_is_not() {
         let place = format!("vestibule.toml:{number}:");
         let told = |line: &Line| {
             let error = line.get("error")?;
-            let ours = line.get("message") == Some("the old configuration stays");
+            let ours = line.get("message") == Some("reload failed, keeping the old configuration");
             (ours && error.contains(&place) && error.contains(key)).then_some(())
         };
         gateway.log.wait_for(&place, told).await;
@@ -218,9 +218,8 @@ async fn what_needs_a_restart_is_named_on_sighup_and_other_certificates_are_show
     );
     std::fs::write(&gateway.config, &second).unwrap();
     gateway.signal("HUP");
-    let read_again = |line: &Line| {
-        (line.get("message") == Some("the configuration was read again")).then_some(())
-    };
+    let read_again =
+        |line: &Line| (line.get("message") == Some("configuration reloaded")).then_some(());
     gateway.log.wait_for("the end of the reading", read_again).await;
     assert!(shown(&other).await && !shown(&gateway.certificates).await);
     let log = gateway.log.text();

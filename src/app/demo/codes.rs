@@ -1,8 +1,9 @@
-//! The demo user's one-time codes on the terminal, for those without a phone at hand: of the
-//! authenticator that the enrolment page offers, then of the one that was set up.
+//! Prints the demo user's one-time codes on the terminal, for users without a phone at hand. The
+//! codes are those of the authenticator that the enrolment page offers, and of the enrolled one
+//! later.
 //!
-//! The gateway itself does not know that anybody looks: its store of pending logins is wrapped in
-//! one that remembers the last offer.
+//! The gateway is unaware of this: its store of pending logins is wrapped in one that remembers the
+//! last offer.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -11,8 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::USER;
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::app::stores::Stores;
 use crate::auth::account::LoginName;
 use crate::auth::keys::KeyRing;
@@ -25,22 +25,22 @@ use crate::base::id::AccountId;
 
 type Offered = Option<ProvisionalTotp>;
 
-/// A store of pending logins that remembers the authenticator offered last.
-struct Watched {
+/// A store of pending logins that remembers the last authenticator offered.
+struct OfferWatch {
     store: Arc<dyn PendingLogins>,
     offered: watch::Sender<Offered>,
 }
 
-/// Puts the wrapper around the store of pending logins.
+/// Wraps the store of pending logins.
 pub(super) fn watch_offers(stores: &mut Stores) -> watch::Receiver<Offered> {
     let (offered, seen) = watch::channel(None);
     let store = Arc::clone(&stores.pending);
-    stores.pending = Arc::new(Watched { store, offered });
+    stores.pending = Arc::new(OfferWatch { store, offered });
     seen
 }
 
 #[async_trait]
-impl PendingLogins for Watched {
+impl PendingLogins for OfferWatch {
     async fn begin(
         &self,
         id: &HashedToken<PendingToken>,
@@ -77,11 +77,11 @@ impl PendingLogins for Watched {
         new: &ProvisionalTotp,
         now: Timestamp,
     ) -> Stored<Option<ProvisionalTotp>> {
-        let held = self.store.offer_enrolment(id, new, now).await?;
-        if let Some(offer) = &held {
+        let current = self.store.offer_enrolment(id, new, now).await?;
+        if let Some(offer) = &current {
             self.offered.send_replace(Some(offer.clone()));
         }
-        Ok(held)
+        Ok(current)
     }
 
     async fn end(&self, id: &HashedToken<PendingToken>) -> Stored<()> {
@@ -89,8 +89,10 @@ impl PendingLogins for Watched {
     }
 }
 
-/// Prints the codes.
+/// Prints the one-time codes.
 pub(super) struct CodePrinter {
+    /// Login name of the demo user.
+    pub(super) user: &'static str,
     pub(super) keys: Arc<KeyRing>,
     pub(super) accounts: Arc<dyn Accounts>,
     pub(super) factors: Arc<dyn Factors>,
@@ -98,7 +100,7 @@ pub(super) struct CodePrinter {
 }
 
 impl CodePrinter {
-    /// Prints the current code whenever it changes, until it is dropped.
+    /// Prints the current code whenever it changes, until the future is dropped.
     pub(super) async fn run(mut self, out: &mut (dyn Write + Send)) -> AppError {
         let clock = SystemClock::new();
         let mut printed = String::new();
@@ -110,7 +112,7 @@ impl CodePrinter {
                     let said = writeln!(out, "  code      {code}   for {left} s")
                         .and_then(|()| out.flush());
                     if let Err(error) = said {
-                        return AppError::io("cannot write to standard output")(error);
+                        return AppError::io("failed to write to standard output")(error);
                     }
                     printed = code;
                 }
@@ -126,7 +128,7 @@ impl CodePrinter {
     }
 
     async fn code(&mut self, now: Timestamp) -> Result<Option<String>, AppError> {
-        let name = LoginName::parse(USER).map_err(|e| AppError::Other(e.to_string()))?;
+        let name = LoginName::parse(self.user).map_err(|e| AppError::Other(e.to_string()))?;
         let Some(account) = self.accounts.by_name(&name).await? else { return Ok(None) };
         let id = account.id();
         let secret = match self.factors.totp(id).await? {
@@ -141,7 +143,7 @@ impl CodePrinter {
 
     fn secret_offered(&mut self, account: AccountId) -> Option<TotpSecret> {
         let offered = self.offered.borrow_and_update().clone()?;
-        // One of another account does not open.
+        // The secret of another account cannot be opened.
         TotpSecret::open(&self.keys, account, offered.factor, &offered.sealed).ok()
     }
 }

@@ -1,17 +1,17 @@
-//! The address the demo listens on, by name or number.
+//! The address that the demo listens on, by name or number.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-/// A host and a port, as in `localhost:8443` or `[::1]:8443`.
+/// A host and a port, such as `localhost:8443` or `[::1]:8443`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenOn {
     host: String,
     port: u16,
 }
 
-/// Not a host and a port.
+/// The text is not a host and a port.
 #[derive(Debug, thiserror::Error)]
 #[error("not a host and a port: write it like localhost:8443")]
 pub struct NotAHostAndPort;
@@ -46,7 +46,8 @@ impl fmt::Display for ListenOn {
 }
 
 impl ListenOn {
-    /// The socket address: of several, the first IPv4 one, which every client can reach.
+    /// Resolves the socket address. The first IPv4 address takes precedence: every client can reach
+    /// it.
     pub(super) async fn resolve(&self) -> std::io::Result<SocketAddr> {
         let found: Vec<_> =
             tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect();
@@ -54,7 +55,7 @@ impl ListenOn {
         first.ok_or_else(|| std::io::Error::other("the name has no address"))
     }
 
-    /// The host by which browsers reach the demo: the one that was asked for, or `localhost`.
+    /// Returns the host of the demo's URL: the requested host, or `localhost`.
     pub(super) fn host(&self) -> String {
         match self.host.parse::<IpAddr>() {
             Ok(ip) if ip.is_unspecified() || ip.is_loopback() => "localhost".to_owned(),
@@ -63,7 +64,7 @@ impl ListenOn {
     }
 }
 
-/// A host as URLs have it: IPv6 addresses in brackets.
+/// Formats a host for a URL: IPv6 addresses in brackets.
 pub(super) fn in_url(host: &str) -> String {
     if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
