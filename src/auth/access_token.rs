@@ -1,5 +1,5 @@
-//! Tokens of ours for programs, `vst_…`: each stands for both factors of its person, at one app and
-//! within what its limits say, until it is revoked or its time is over.
+//! Access tokens (`vst_…`). A token stands for both factors of its user, at one app and within its
+//! limits, until it expires or is revoked.
 
 use std::time::Duration;
 
@@ -12,30 +12,30 @@ use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, TokenId};
 use crate::base::secret::Secret;
 
-/// What the text of such a token starts with, so that scanners of source code know one.
+/// Prefix of the text of an access token, so that secret scanners recognise one.
 pub const PREFIX: &str = "vst_";
-/// How long a token lives at most, and where nothing else is said.
+/// Maximum and default lifetime of a token.
 pub const LONGEST: Duration = Duration::from_hours(365 * 24);
-/// The use of a token is noted no more often than this.
+/// Minimum interval between two records of a token's use.
 pub const NOTED_EVERY: Duration = Duration::from_mins(1);
 
-/// What a token may be used for, as it was written; an empty list allows all.
+/// Limits of a token, as written by the operator. An empty list allows everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Methods.
+    /// Allowed methods.
     pub methods: Vec<String>,
-    /// Globs on the canonical path.
+    /// Allowed globs on the canonical path.
     pub paths: Vec<String>,
-    /// Networks it may come from.
+    /// Allowed client networks.
     pub networks: Vec<String>,
-    /// It may open `WebSocket`s although its methods are limited: what goes through one is no longer
-    /// a question of methods.
+    /// True if the token may open a `WebSocket` although its methods are limited. Methods do not
+    /// apply to the traffic in a `WebSocket`.
     #[serde(default)]
     pub websocket: bool,
 }
 
 impl Limits {
-    /// What it allows, in one line; nothing where it allows all.
+    /// Describes the limits on one line, or returns `None` if there are none.
     pub fn in_words(&self) -> Option<String> {
         let all = [&self.methods, &self.paths, &self.networks];
         let mut words: Vec<_> = all.into_iter().flatten().map(String::as_str).collect();
@@ -46,42 +46,42 @@ impl Limits {
     }
 }
 
-/// A token as it is stored, beside its hash.
+/// An access token as stored, without its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessRecord {
-    /// What it is called in lists and commands.
+    /// Id of the token in lists and commands.
     pub id: TokenId,
-    /// Whose it is.
+    /// Account that the token acts for.
     pub account: AccountId,
-    /// The app it opens.
+    /// App that accepts the token.
     pub app: String,
-    /// What it is for, in words; may be empty.
+    /// Description; may be empty.
     pub description: String,
-    /// What it may be used for.
+    /// Limits of the token.
     pub limits: Limits,
-    /// When it was made.
+    /// Time of creation.
     pub made_at: Timestamp,
-    /// When its time is over.
+    /// Time of expiry.
     pub expires_at: Timestamp,
-    /// When it was last used, as far as that was noted.
+    /// Time of the last recorded use.
     pub last_used_at: Option<Timestamp>,
 }
 
-/// A token to be filed.
+/// A new access token, for the store.
 #[derive(Clone, Debug)]
 pub struct NewAccess {
-    /// What the store knows it by.
+    /// Hash of the token.
     pub hash: HashedToken<AccessToken>,
-    /// The rest.
+    /// Record of the token.
     pub record: AccessRecord,
 }
 
-/// The token in a header's value, or nothing when none of our keys made it.
+/// Parses the token in a header's value. Returns `None` if none of the token keys made it.
 pub fn parse(text: &str, keys: &KeyRing) -> Option<PlainToken<AccessToken>> {
     PlainToken::parse(text.strip_prefix(PREFIX)?, keys)
 }
 
-/// The text of a token, to be shown once.
+/// Returns the text of a token, which is shown once.
 pub fn text(token: &PlainToken<AccessToken>) -> Secret {
     let text = Zeroizing::new([PREFIX, token.reveal()].concat());
     Secret::new(text.as_str().to_owned())

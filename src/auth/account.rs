@@ -1,4 +1,4 @@
-//! Accounts and what they are called.
+//! Accounts, login names and identities.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use unicode_normalization::char::is_combining_mark;
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
-use super::password::PasswordRecord;
+use super::password_record::PasswordRecord;
 
-/// Most characters in a login name.
+/// Maximum length of a login name, in characters.
 const NAME_MAX: usize = 128;
 
 /// A login name: NFKC-normalised, lower case, 1 to 128 characters, no white space or control
-/// characters, none of the characters that have a meaning in identity headers (`,` `;` `"`).
+/// characters, and none of the characters with a meaning in identity headers (`,` `;` `"`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LoginName(String);
 
-/// Not a login name.
+/// The text is not a login name.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "not a login name: 1 to 128 characters without spaces, control characters, commas, \
@@ -30,7 +30,7 @@ pub struct LoginName(String);
 pub struct NotAName;
 
 impl LoginName {
-    /// Parses what somebody typed; surrounding white space is dropped.
+    /// Parses a typed name. Surrounding white space is removed.
     pub fn parse(typed: &str) -> Result<Self, NotAName> {
         let name: String = typed.trim().nfkc().collect::<String>().to_lowercase().nfkc().collect();
         let forbidden =
@@ -41,7 +41,7 @@ impl LoginName {
         Ok(Self(name))
     }
 
-    /// Its text.
+    /// Returns the text of the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -53,7 +53,7 @@ impl fmt::Display for LoginName {
     }
 }
 
-/// A name as it was typed at a sign-in, whether or not it is a login name of ours.
+/// A name as typed at a sign-in. It may not be a valid login name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TypedName {
     folded: String,
@@ -67,24 +67,25 @@ impl fmt::Debug for TypedName {
 }
 
 impl TypedName {
-    /// Reads what was typed.
+    /// Reads a typed name.
     pub fn new(typed: &str) -> Self {
         Self { folded: folded(typed), login: LoginName::parse(typed).ok() }
     }
 
-    /// The login name it is, if it is one.
+    /// Returns the login name, if the typed name is a valid one.
     pub fn login(&self) -> Option<&LoginName> {
         self.login.as_ref()
     }
 
-    /// The text that guesses are counted under. All spellings that an app might take for one name
-    /// have one text: case, accents, width, white space, control and format characters are folded.
+    /// Returns the text that attempts are counted under. All spellings that an app might treat as
+    /// one name have the same text: case, accents, width, white space, control and format
+    /// characters are folded.
     pub fn folded(&self) -> &str {
         &self.folded
     }
 }
 
-/// Folds a name; whatever was typed has a folded form.
+/// Folds a name. Every text has a folded form.
 pub fn folded(typed: &str) -> String {
     let cased = typed.nfkc().collect::<String>().to_uppercase().to_lowercase();
     cased.nfkd().filter(|c| !is_ignorable(*c)).collect()
@@ -100,27 +101,27 @@ fn is_ignorable(c: char) -> bool {
     format || c.is_whitespace() || c.is_control() || is_combining_mark(c)
 }
 
-/// What an app may be told of a person.
+/// The identity of a user, as sent to apps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// The account.
+    /// Account id.
     pub account: AccountId,
-    /// What the person signs in with.
+    /// Login name.
     pub name: LoginName,
-    /// What the person is called; the login name where nothing else is set.
+    /// Display name; the login name if none is set.
     pub display_name: String,
-    /// Where the person gets mail.
+    /// Email address.
     pub email: Option<String>,
-    /// The groups the person belongs to.
+    /// Groups of the user.
     pub groups: Vec<String>,
 }
 
-/// A change to an identity. Parts that are not named stay.
+/// A change to an identity. Omitted parts stay unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct IdentityChange {
-    /// The new email address; empty for none.
+    /// New email address; empty removes it.
     pub email: Option<String>,
-    /// The new display name; empty for the login name.
+    /// New display name; empty resets it to the login name.
     pub display_name: Option<String>,
     /// Groups to add.
     pub add_groups: Vec<String>,
@@ -129,7 +130,7 @@ pub struct IdentityChange {
 }
 
 impl IdentityChange {
-    /// Returns the change that makes `after` of `before`.
+    /// Returns the change that turns `before` into `after`.
     #[must_use]
     pub fn between(before: &Identity, after: &Identity) -> Self {
         let missing = |of: &Identity, from: &Identity| {
@@ -145,13 +146,13 @@ impl IdentityChange {
         }
     }
 
-    /// Returns true unless it does nothing but remove groups.
+    /// Returns true unless the change only removes groups.
     #[must_use]
     pub const fn may_open(&self) -> bool {
         self.email.is_some() || self.display_name.is_some() || !self.add_groups.is_empty()
     }
 
-    /// Returns `who` with the change made.
+    /// Returns `who` with the change applied.
     #[must_use]
     pub fn apply(&self, who: &Identity) -> Identity {
         let mut changed = who.clone();
@@ -172,64 +173,64 @@ impl IdentityChange {
     }
 }
 
-/// An account as it is stored.
+/// An account as stored.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// Who this is.
+    /// Identity of the user.
     pub identity: Identity,
-    /// The password, if one is set.
+    /// Password hash, if a password is set.
     pub password: Option<PasswordRecord>,
-    /// When the password was set, if one is set and that is known.
+    /// Time at which the password was set, if known.
     pub password_set_at: Option<Timestamp>,
-    /// A disabled account cannot sign in and has no sessions.
+    /// True if the account is disabled: it cannot sign in and has no sessions.
     pub disabled: bool,
-    /// Whether a second factor was ever confirmed. Never goes back to false.
+    /// True if a second factor was ever confirmed. Never reset to false.
     pub ever_enrolled: bool,
-    /// Sessions that started before this moment are over.
+    /// Sessions that started before this time are invalid.
     pub sessions_valid_from: Timestamp,
-    /// Browsers that became known up to this moment are strangers.
+    /// Browsers that became known up to this time are unknown.
     pub devices_valid_from: Timestamp,
-    /// When the account was added.
+    /// Time of creation.
     pub created_at: Timestamp,
 }
 
 impl Account {
-    /// Its id.
+    /// Returns the account id.
     pub fn id(&self) -> AccountId {
         self.identity.account
     }
 
-    /// Whether a browser that became known at `since` is still known. A new password makes
-    /// strangers of all.
+    /// Returns true if a browser that became known at `since` is still known. A new password makes
+    /// all browsers unknown.
     pub fn knows_browsers_since(&self, since: Timestamp) -> bool {
         since >= self.sessions_valid_from && since > self.devices_valid_from
     }
 }
 
-/// An account to be added.
+/// A new account, for the store.
 #[derive(Clone, Debug)]
 pub struct NewAccount {
-    /// Who this is.
+    /// Identity of the user.
     pub identity: Identity,
-    /// The password, if one is set.
+    /// Password hash, if a password is set.
     pub password: Option<PasswordRecord>,
-    /// When.
+    /// Time of creation.
     pub created_at: Timestamp,
 }
 
-/// What the gate asks about an account whose session it honours.
+/// The state of an account that the gate needs to accept a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountStatus {
-    /// The identity at present.
+    /// Current identity.
     pub identity: Arc<Identity>,
-    /// A disabled account has no sessions.
+    /// True if the account is disabled: it has no sessions.
     pub disabled: bool,
-    /// Sessions that started before this moment are over.
+    /// Sessions that started before this time are invalid.
     pub sessions_valid_from: Timestamp,
 }
 
 impl AccountStatus {
-    /// Whether a session that started at `started` is still honoured.
+    /// Returns true if a session that started at `started` is still valid.
     pub fn honours(&self, started: Timestamp) -> bool {
         !self.disabled && started >= self.sessions_valid_from
     }

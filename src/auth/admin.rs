@@ -1,12 +1,12 @@
-//! What an operator does with accounts and sessions. It does not know who asks: whoever can open
-//! the stores may do all of this.
+//! Administration of accounts and sessions. Callers are not authenticated: anyone who can open the
+//! stores may do all of this.
 //!
-//! Where an account loses its sessions, the durable record is changed first: from then on the
-//! sessions are refused, even if the session store cannot be reached to forget them.
+//! To end an account's sessions, the account record is changed first. From then on the gate rejects
+//! the sessions, even if the session store cannot be reached to delete them.
 //!
-//! An act that opens something is not begun while the audit trail takes no rows, and undone where
-//! its own row cannot be written. An act that takes something away is done all the same, and says
-//! that its row is missing. `docs/audit.md` lists them all; a test walks that list.
+//! An action that grants access does not begin while the audit log rejects rows, and is undone if
+//! its own row cannot be written. An action that removes access is completed in any case, and
+//! reports that its row is missing. `docs/audit.md` lists all actions, and a test walks that list.
 
 mod access_tokens;
 mod error;
@@ -35,79 +35,79 @@ use crate::base::id::{AccountId, SessionId};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 
-/// Most characters in a display name, an address or a group.
+/// Maximum length of a display name, an email address or a group, in characters.
 const FIELD_MAX: usize = 256;
 
-/// An account to be added.
+/// A new account.
 #[derive(Clone, Debug)]
 pub struct NewUser {
-    /// What the person signs in with.
+    /// Login name.
     pub name: LoginName,
-    /// What the person is called; the login name where it is not set.
+    /// Display name; the login name if not set.
     pub display_name: Option<String>,
-    /// Where the person gets mail.
+    /// Email address.
     pub email: Option<String>,
-    /// The groups the person belongs to.
+    /// Groups of the user.
     pub groups: Vec<String>,
-    /// The first password; without one, the person sets it by a link.
+    /// First password. `None`: the user sets it with a one-time link.
     pub password: Option<Secret>,
 }
 
-/// An account with what belongs to it.
+/// An account with its credentials and sessions.
 #[derive(Clone, Debug)]
 pub struct UserDetails {
     /// The account.
     pub account: Account,
-    /// The confirmed authenticator, if there is one.
+    /// Confirmed authenticator, if any.
     pub totp: Option<TotpFactor>,
-    /// The recovery codes, if there are any.
+    /// Recovery codes, if any.
     pub recovery: Option<RecoverySet>,
-    /// The link that is still good for something, if there is one.
+    /// Valid one-time link, if any.
     pub ticket: Option<Ticket>,
-    /// Who this is at apps that check passwords themselves.
+    /// Identities of the user at apps that check passwords themselves.
     pub links: Vec<(String, Subject)>,
-    /// The sessions, newest first.
+    /// Sessions, newest first.
     pub sessions: Vec<Session>,
 }
 
-/// An account that was added.
+/// A new account with its one-time link.
 #[derive(Debug)]
 pub struct AddedUser {
-    /// Who was added.
+    /// Identity of the new user.
     pub identity: Identity,
-    /// What the person needs to get in, where a password alone does not do.
+    /// One-time link, if a password alone is not enough to sign in.
     pub link: Option<Link>,
 }
 
-/// What the use cases work with.
+/// Dependencies of the administration.
 pub struct AdminDeps {
     /// Accounts.
     pub accounts: Arc<dyn Accounts>,
-    /// Who at an app is which account.
+    /// Links between accounts and users of apps.
     pub app_accounts: Arc<dyn AppAccounts>,
     /// Second factors and recovery codes.
     pub factors: Arc<dyn Factors>,
-    /// Wrong guesses at second factors.
+    /// Failed attempts at second factors.
     pub guesses: Arc<dyn Guesses>,
     /// One-time links.
     pub tickets: Arc<dyn Tickets>,
-    /// Our own tokens for programs.
+    /// Access tokens.
     pub access_tokens: Arc<dyn AccessTokens>,
-    /// Finished sessions.
+    /// Sessions.
     pub sessions: Arc<dyn Sessions>,
-    /// The hashing pool.
+    /// Password hashing pool.
     pub passwords: Arc<PasswordPool>,
-    /// Makes one-time links.
+    /// Creates one-time links.
     pub printer: TicketPrinter,
-    /// What first enrolment takes.
+    /// Requirement for first enrolment.
     pub enrolment: FirstEnrolment,
-    /// The time.
+    /// Clock.
     pub clock: Arc<dyn Clock>,
     /// Random bytes.
     pub random: Arc<dyn Random>,
-    /// The audit trail.
+    /// Audit log.
     pub trail: Arc<Trail>,
-    /// Who does all this, by the name that the system knows.
+    /// Name of the operator on this system.
     pub operator: String,
 }
 
@@ -117,7 +117,7 @@ impl std::fmt::Debug for AdminDeps {
     }
 }
 
-/// The use cases.
+/// The administration of accounts and sessions.
 pub struct AccountAdmin {
     deps: AdminDeps,
 }
@@ -129,18 +129,18 @@ impl std::fmt::Debug for AccountAdmin {
 }
 
 impl AccountAdmin {
-    /// Writes what was done to the audit trail.
+    /// Writes an event to the audit log.
     pub async fn record(&self, event: Event, who: Option<&Identity>) -> Result<(), AdminError> {
         let context = Context::operator(&self.deps.operator, who);
         self.deps.trail.record(event, &context).await.map_err(AdminError::NotRecorded)
     }
 
-    /// Seen to before something is opened to somebody: the audit trail takes rows.
+    /// Checks that the audit log accepts rows, before an action that grants access.
     async fn may_open(&self) -> Result<(), AdminError> {
         Ok(self.deps.accounts.ping().await?)
     }
 
-    /// Writes what was opened to the audit trail. Where that fails, `close` takes it back.
+    /// Writes the event of an action that grants access. If that fails, `close` undoes the action.
     async fn record_opened(
         &self,
         event: Event,
@@ -155,12 +155,12 @@ impl AccountAdmin {
         }
     }
 
-    /// The use cases over these stores.
+    /// Creates the administration over these stores.
     pub fn new(deps: AdminDeps) -> Self {
         Self { deps }
     }
 
-    /// Adds an account. Its second factor is set up at the first login or by a link; see
+    /// Adds an account. Its second factor is enrolled at the first login or by a link; see
     /// [`FirstEnrolment`].
     pub async fn add(&self, user: NewUser) -> Result<AddedUser, AdminError> {
         check_fields(user.display_name.as_deref(), user.email.as_deref(), &user.groups)?;
@@ -187,12 +187,12 @@ impl AccountAdmin {
         Ok(AddedUser { identity, link })
     }
 
-    /// All accounts, by name.
+    /// Returns all accounts, by name.
     pub async fn list(&self) -> Result<Vec<Account>, AdminError> {
         Ok(self.deps.accounts.list().await?)
     }
 
-    /// One account with its factors and sessions.
+    /// Returns one account with its factors and sessions.
     pub async fn show(&self, name: &LoginName) -> Result<UserDetails, AdminError> {
         let account = self.find(name).await?;
         let id = account.id();
@@ -206,16 +206,16 @@ impl AccountAdmin {
         })
     }
 
-    /// Keeps the account from signing in and ends its sessions. How many were ended.
+    /// Disables an account and ends its sessions. Returns the number of sessions ended.
     pub async fn disable(&self, name: &LoginName) -> Result<u64, AdminError> {
         let who = self.find(name).await?.identity;
         let changed =
             self.deps.accounts.set_disabled(who.account, true, self.deps.clock.now()).await?;
         let event = |sessions| Event::AccountDisabled { sessions };
-        self.end_after(changed, &who, "disabled", event).await
+        self.end_after(changed, &who, "account disabled", event).await
     }
 
-    /// Lets the account sign in again.
+    /// Enables an account.
     pub async fn enable(&self, name: &LoginName) -> Result<(), AdminError> {
         let who = self.find(name).await?.identity;
         self.may_open().await?;
@@ -227,16 +227,16 @@ impl AccountAdmin {
         self.record_opened(Event::AccountEnabled, &who, close).await
     }
 
-    /// Removes the account with its factors and recovery codes, and ends its sessions. How many
-    /// were ended.
+    /// Removes an account with its factors and recovery codes, and ends its sessions. Returns the
+    /// number of sessions ended.
     pub async fn remove(&self, name: &LoginName) -> Result<u64, AdminError> {
         let who = self.find(name).await?.identity;
         let changed = self.deps.accounts.remove(who.account).await?;
         let event = |sessions| Event::AccountRemoved { sessions };
-        self.end_after(changed, &who, "removed", event).await
+        self.end_after(changed, &who, "account removed", event).await
     }
 
-    /// Sets a new password and ends every session. How many were ended.
+    /// Sets a new password and ends every session. Returns the number of sessions ended.
     pub async fn set_password(
         &self,
         name: &LoginName,
@@ -248,10 +248,10 @@ impl AccountAdmin {
         let now = self.deps.clock.now();
         let changed = self.deps.accounts.set_password(who.account, &record, Some(now)).await?;
         let event = |sessions| Event::PasswordSet { sessions };
-        self.end_after(changed, &who, "given a new password", event).await
+        self.end_after(changed, &who, "password set", event).await
     }
 
-    /// The sessions of one account or of all, newest first.
+    /// Returns the sessions of one account or of all, newest first.
     pub async fn list_sessions(
         &self,
         name: Option<&LoginName>,
@@ -274,8 +274,8 @@ impl AccountAdmin {
         self.record(event, whose).await
     }
 
-    /// Forgets the wrong guesses at the account's factors; none is suspended any more. Whether there
-    /// was anything to forget.
+    /// Resets the failure counters of the account's factors and lifts their suspension. Returns
+    /// true if there were failures.
     pub async fn lift_suspension(&self, name: &LoginName) -> Result<bool, AdminError> {
         let who = self.find(name).await?.identity;
         self.may_open().await?;
@@ -286,11 +286,12 @@ impl AccountAdmin {
         Ok(lifted)
     }
 
-    /// Ends the sessions and logins of one account, and makes strangers of the browsers it knows.
-    /// How many sessions.
+    /// Ends the sessions and pending logins of one account and makes its known browsers unknown.
+    /// Returns the number of sessions ended.
     pub async fn end_sessions_of(&self, name: &LoginName) -> Result<u64, AdminError> {
         let who = self.find(name).await?.identity;
-        // Neither waits for the other, nor for the trail: a thief may be signed in.
+        // Neither waits for the success of the other or of the audit row: an attacker may be signed
+        // in.
         let strangers = self.deps.accounts.forget_devices(who.account, self.deps.clock.now()).await;
         let ended = self.deps.sessions.end_account(who.account).await;
         let mut rows = match strangers {
@@ -305,11 +306,11 @@ impl AccountAdmin {
             (Ok(sessions), Ok(_)) => rows.map(|()| sessions),
             (Ok(_), Err(source)) => Err(AdminError::Partly {
                 done: "the sessions were ended",
-                left: "the browsers that the account knows are known still",
+                left: "the account's known browsers could not be reset",
                 source,
             }),
             (Err(source), Ok(_)) => Err(AdminError::Partly {
-                done: "the browsers that the account knew are strangers again",
+                done: "the account's known browsers were reset",
                 left: "its sessions could not be ended",
                 source,
             }),
@@ -317,7 +318,7 @@ impl AccountAdmin {
         }
     }
 
-    /// Ends all sessions and logins there are. How many sessions.
+    /// Ends all sessions and pending logins. Returns the number of sessions ended.
     pub async fn end_all_sessions(&self) -> Result<u64, AdminError> {
         let sessions = self.deps.sessions.end_all().await?;
         self.record(Event::SessionsEnded { sessions, why: Ended::ByOperator }, None).await?;
@@ -329,7 +330,8 @@ impl AccountAdmin {
         account.ok_or_else(|| AdminError::NoSuchUser(name.clone()))
     }
 
-    /// Forgets the sessions of an account that was just `done`; `changed` is whether it was.
+    /// Ends the sessions of an account after the action `done`. `changed` is true if the action
+    /// took effect.
     async fn end_after(
         &self,
         changed: bool,
@@ -352,7 +354,7 @@ impl AccountAdmin {
     }
 }
 
-/// What stands in an identity header must not break out of it, nor one group be two.
+/// Checks that no field breaks out of its identity header, and that no group can be read as two.
 fn check_fields(
     display_name: Option<&str>,
     email: Option<&str>,

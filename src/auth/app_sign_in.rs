@@ -1,7 +1,7 @@
-//! Apps that keep the passwords of their people: how they name a person, what they say to a
-//! sign-in, and what is kept of their answer until ours is done.
+//! Apps that check passwords themselves: their ids of users, their answers to a sign-in, and the
+//! credentials they issue, which are kept until the second factor is verified.
 //!
-//! It does not know how an app is asked: that is behind [`AppSignIn`].
+//! The protocol of an app is behind [`AppSignIn`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,20 +17,20 @@ use super::audit::Caller;
 use super::turns::Asker;
 use crate::base::secret::Secret;
 
-/// Most characters in the name an app has for a person.
+/// Maximum length of an app's id of a user, in characters.
 const SUBJECT_MAX: usize = 128;
 
-/// How an app names a person, whatever they type to sign in: 1 to 128 visible ASCII characters.
+/// An app's id of a user, independent of the typed name: 1 to 128 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject(String);
 
-/// Not such a name.
+/// The text is not an app's id of a user.
 #[derive(Debug, thiserror::Error)]
-#[error("not the id of a person at an app: 1 to 128 visible ASCII characters")]
+#[error("not a user id of an app: 1 to 128 visible ASCII characters")]
 pub struct NotASubject;
 
 impl Subject {
-    /// Its text.
+    /// Returns the text of the id.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -52,39 +52,39 @@ impl fmt::Display for Subject {
     }
 }
 
-/// Whether an account and a person of an app are now one.
+/// The result of an attempt to link an account to a user of an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Linked {
-    /// They are, and may have been before.
+    /// The two are linked. They may have been linked before.
     Yes,
-    /// The person is linked to another account.
+    /// The user of the app is linked to another account.
     SubjectTaken,
-    /// The account is linked to another person of this app.
+    /// The account is linked to another user of this app.
     AccountTaken,
-    /// There is no such account.
+    /// The account does not exist.
     NoAccount,
 }
 
-/// What somebody typed to sign in to an app.
+/// Credentials typed to sign in to an app.
 #[derive(Debug)]
 pub struct Typed {
-    /// The name as typed.
+    /// Name as typed.
     pub name: String,
-    /// The password as typed.
+    /// Password as typed.
     pub password: Secret,
-    /// The code of the app's own second factor, where one was typed.
+    /// Code of the app's own second factor, if typed.
     pub code: Option<Secret>,
 }
 
-/// An answer of an app, as it came: for a script that signs in by the app's own address.
+/// An app's answer as received, for a script that signs in at the app's own address.
 #[derive(Default)]
 pub struct Relayed {
-    /// Its status.
+    /// Status code.
     pub status: u16,
-    /// Its headers, in order.
+    /// Headers, in order.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// Its body.
+    /// Body.
     pub body: Vec<u8>,
 }
 
@@ -100,12 +100,12 @@ impl Drop for Relayed {
     }
 }
 
-/// What an app gave out at a sign-in: kept sealed until the second factor is proved.
+/// Credentials that an app issued at a sign-in, kept sealed until the second factor is verified.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
-    /// The values of its `Set-Cookie` lines.
+    /// Values of the `Set-Cookie` lines.
     pub set_cookies: Vec<String>,
-    /// The tokens in them and in its answer, decoded.
+    /// Decoded tokens in the cookies and in the answer.
     pub tokens: Vec<String>,
 }
 
@@ -122,72 +122,72 @@ impl Drop for Held {
     }
 }
 
-/// What an app says to a name and a password.
+/// An app's answer to a name and a password.
 #[derive(Debug)]
 #[must_use]
 pub enum AppAnswer {
-    /// They are right.
+    /// The app accepted the credentials.
     Accepted {
-        /// Whose they are.
+        /// The app's id of the user.
         subject: Subject,
-        /// What it gave out.
+        /// Credentials that the app issued.
         held: Held,
-        /// How it said so.
+        /// The app's answer.
         answer: Relayed,
     },
-    /// It wants a code of its own, and none was typed.
+    /// The app requires a code of its own, and none was typed.
     CodeWanted(Relayed),
-    /// They are wrong, or the code is.
+    /// The app rejected the name, the password or the code.
     Refused(Relayed),
-    /// It cannot say at this moment.
+    /// The app cannot decide at the moment.
     Undecided(Relayed),
 }
 
-/// The app did not say anything to a sign-in.
+/// The app did not answer a sign-in.
 #[derive(Debug, thiserror::Error)]
 pub enum NoAnswer {
-    /// It was not heard.
-    #[error("the app {app} did not answer to a sign-in: {reason}")]
+    /// The app could not be reached or did not answer.
+    #[error("the app {app} did not answer a sign-in: {reason}")]
     Silent {
-        /// Which.
+        /// Name of the app.
         app: String,
-        /// Why, without secrets.
+        /// Reason, without secrets.
         reason: String,
     },
-    /// It was not asked: too many are being asked at this moment.
-    #[error("too many sign-ins wait for an answer of an app")]
+    /// The app was not asked: too many sign-ins are in progress.
+    #[error("too many sign-ins are waiting for the app")]
     Busy,
 }
 
-/// How the people of an app are taken up.
+/// The policy for users of an app that checks passwords itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AppPolicy {
-    /// Somebody the app knows and we do not gets an account.
+    /// True if a user of the app without an account gets one.
     pub provision: bool,
-    /// A code that the app itself asked for and took is the second factor of accounts that were
+    /// True if a code that the app itself accepted counts as the second factor of accounts that
     /// never enrolled here.
     pub code_counts: bool,
 }
 
-/// Login names that the configuration means somebody by: they are given to nobody who merely types
-/// them. A name that was meant once stays reserved until the restart.
+/// Login names that the configuration refers to. Provisioning never assigns them to a user who
+/// merely types them. A name stays reserved until the restart.
 #[derive(Debug, Default)]
 pub struct ReservedNames(ArcSwap<BTreeSet<LoginName>>);
 
 impl ReservedNames {
-    /// These, to begin with.
+    /// Reserves these names at start.
     pub fn of(names: &BTreeSet<LoginName>) -> Self {
         let reserved = Self::default();
         reserved.add(names);
         reserved
     }
 
-    /// Reserves these as well.
+    /// Reserves these names as well.
     pub fn add(&self, names: &BTreeSet<LoginName>) {
         self.0.rcu(|known| known.union(names).cloned().collect::<BTreeSet<_>>());
     }
 
-    /// Whether somebody is meant by `name`.
+    /// Returns true if the configuration refers to `name`.
     pub fn contains(&self, name: &LoginName) -> bool {
         self.0.load().contains(name)
     }
@@ -196,9 +196,9 @@ impl ReservedNames {
 /// The apps that check the first factor themselves.
 #[async_trait]
 pub trait AppSignIn: Send + Sync {
-    /// How the people of `app` are taken up; nothing where their passwords are ours to check.
+    /// Returns the policy for users of `app`, or `None` if Vestibule checks their passwords.
     fn policy(&self, app: &str) -> Option<AppPolicy>;
-    /// Asks the app.
+    /// Asks the app to check the credentials.
     async fn ask(
         &self,
         app: &str,
@@ -206,11 +206,11 @@ pub trait AppSignIn: Send + Sync {
         caller: &Caller,
         asker: Asker,
     ) -> Result<AppAnswer, NoAnswer>;
-    /// Takes back what an app gave out, off the path: nobody will use it.
+    /// Revokes unused credentials that an app issued, in the background.
     fn give_up(&self, app: &str, held: Held);
 }
 
-/// No app does.
+/// No app checks the first factor itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoAppSignIn;
 

@@ -1,9 +1,9 @@
-//! Browsers that accounts know: a cookie, signed, given after both factors were proved. It is worth
-//! nothing but a budget of one's own for wrong passwords, so that strangers cannot use up that of
-//! the owner. It never stands in for a factor.
+//! Known browsers. A signed cookie, set after both factors were verified, gives a browser its own
+//! attempt budget for wrong passwords, so that strangers cannot exhaust the owner's. The cookie
+//! never replaces a factor.
 //!
-//! Text of the cookie: base64url of a JSON object, a dot, base64url of its tag. It names accounts by
-//! their ids and holds a keyed digest of each login name: nobody reads a name from it.
+//! Text of the cookie: base64url of a JSON object, a dot, base64url of its tag. It holds account
+//! ids and a keyed digest of each login name, so no name can be read from it.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, BrowserId};
 use crate::base::random::{NoRandomness, Random};
 
-/// Accounts that one browser is known to at most; the oldest acquaintance ends first.
+/// Maximum number of accounts in one cookie. The oldest entry is dropped first.
 const ACCOUNTS_MAX: usize = 5;
-/// No cookie of ours is longer.
+/// Maximum length of the cookie, in bytes.
 const TEXT_MAX: usize = 2048;
 
 /// An account that knows the browser.
@@ -41,11 +41,11 @@ struct Content {
     known_to: Vec<Acquaintance>,
 }
 
-/// What the cookie of a browser says, once its tag was verified.
+/// The verified content of a browser's cookie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownBrowser {
     content: Content,
-    /// Which key of the ring made it.
+    /// Index in the ring of the key that made the cookie.
     key: usize,
 }
 
@@ -56,7 +56,7 @@ fn name_digest(keys: &KeyRing, key: usize, id: BrowserId, name: &LoginName) -> S
 }
 
 impl KnownBrowser {
-    /// Reads a cookie; nothing when it was not made by one of our keys.
+    /// Parses a cookie. Returns `None` if no token key made it.
     pub fn parse(text: &str, keys: &KeyRing) -> Option<Self> {
         if text.len() > TEXT_MAX {
             return None;
@@ -69,13 +69,13 @@ impl KnownBrowser {
         Some(Self { content, key })
     }
 
-    /// What names the browser in counters.
+    /// Returns the id of the browser in counters.
     pub fn id(&self) -> BrowserId {
         self.content.id
     }
 
-    /// The account of this name that knows the browser, and since when, unless that was longer ago
-    /// than `lives`. Whether the account still does is for it to say.
+    /// Returns the account of this name that knows the browser, and the time since when, if that is
+    /// within `lives`. The account itself may have invalidated its known browsers since.
     pub fn known_to(
         &self,
         name: &LoginName,
@@ -92,8 +92,8 @@ impl KnownBrowser {
         Some((known.account, known.since))
     }
 
-    /// The cookie of a browser in which `who` has just proved both factors; `former` is the one it
-    /// had.
+    /// Returns the cookie of a browser in which `who` has just verified both factors. `former` is
+    /// its previous cookie.
     pub fn cookie(
         former: Option<&Self>,
         who: &Identity,
@@ -102,7 +102,7 @@ impl KnownBrowser {
         now: Timestamp,
     ) -> Result<Option<String>, NoRandomness> {
         let mut content = match former {
-            // What an older key made cannot be made again without the names.
+            // Content made with an older key cannot be rebuilt without the login names.
             Some(former) if former.key == 0 => former.content.clone(),
             Some(former) => Content { id: former.content.id, known_to: Vec::new() },
             None => Content { id: BrowserId::random(random)?, known_to: Vec::new() },

@@ -1,5 +1,5 @@
-//! Proofs that somebody proved who they are a moment ago, in this very session: what changes of an
-//! account demand. Only the look at the session's own times makes one.
+//! Proofs of a recent authentication within a session, which sensitive changes to an account
+//! require. Only the check of the session's own times makes one.
 //!
 //! ```compile_fail
 //! use vestibule::auth::fresh::FreshFactors;
@@ -11,46 +11,46 @@ use std::time::Duration;
 use super::session::Session;
 use crate::base::clock::Timestamp;
 
-/// For how long a proof counts as fresh.
+/// Time for which a proof is fresh.
 pub const FRESH: Duration = Duration::from_mins(5);
 
-/// The second factor was proved in this session no longer than [`FRESH`] ago.
+/// A proof that the second factor was verified in this session within [`FRESH`].
 #[derive(Clone, Copy, Debug)]
 pub struct FreshSecondFactor<'a> {
     session: &'a Session,
 }
 
-/// Both factors were proved in this session no longer than [`FRESH`] ago.
+/// A proof that both factors were verified in this session within [`FRESH`].
 #[derive(Clone, Copy, Debug)]
 pub struct FreshFactors<'a> {
     session: &'a Session,
 }
 
 fn is_fresh(proved: Timestamp, now: Timestamp) -> bool {
-    // A time ahead of now, after the clock was set back, proves nothing.
+    // A time in the future, after the clock was set back, is not a proof.
     proved <= now && now.since(proved) <= FRESH
 }
 
 impl<'a> FreshSecondFactor<'a> {
-    /// Of this session, if its second factor is fresh.
+    /// Returns the proof if the session's second factor is fresh.
     pub fn of(session: &'a Session, now: Timestamp) -> Option<Self> {
         is_fresh(session.second_factor_at, now).then_some(Self { session })
     }
 
-    /// Whose it is.
+    /// Returns the session.
     pub fn session(&self) -> &'a Session {
         self.session
     }
 }
 
 impl<'a> FreshFactors<'a> {
-    /// Of this session, if both its factors are fresh.
+    /// Returns the proof if both factors of the session are fresh.
     pub fn of(session: &'a Session, now: Timestamp) -> Option<Self> {
         let second = FreshSecondFactor::of(session, now)?;
         is_fresh(session.password_at, now).then_some(Self { session: second.session })
     }
 
-    /// Whose they are.
+    /// Returns the session.
     pub fn session(&self) -> &'a Session {
         self.session
     }

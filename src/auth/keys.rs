@@ -1,7 +1,7 @@
-//! The key ring: token keys, data-encryption keys, peppers. It does not know where keys are kept.
+//! The key ring: token keys, data-encryption keys and peppers. Key storage is elsewhere.
 //!
-//! Each ring holds its keys newest first. The first is used for what is made now; all are used to
-//! read what was made before, so that keys rotate while the gateway runs.
+//! Each ring holds its keys newest first. The first key writes and all keys read, so keys rotate
+//! while the gateway runs.
 
 use std::fmt;
 
@@ -12,15 +12,15 @@ use zeroize::Zeroizing;
 
 use crate::base::random::{NoRandomness, Random, bytes};
 
-/// Bytes in every key.
+/// Length of every key, in bytes.
 pub const KEY_LEN: usize = 32;
 
-/// One key and the id it is known by in what it made.
+/// A key and its id.
 #[derive(Clone)]
 pub struct Key {
-    /// Short and unique in its ring; stored beside what the key made.
+    /// Id of the key: short, unique in its ring, and stored beside the key's output.
     pub id: String,
-    /// The key itself.
+    /// Bytes of the key.
     pub bytes: Zeroizing<[u8; KEY_LEN]>,
 }
 
@@ -30,25 +30,27 @@ impl fmt::Debug for Key {
     }
 }
 
-/// What the key file holds, each ring newest first and never empty.
+/// The content of the key file. Each ring is newest first and never empty.
 #[derive(Clone, Debug)]
 pub struct KeyMaterial {
-    /// For session and login tokens and for CSRF.
+    /// Keys for session, login and CSRF tokens.
     pub token: Vec<Key>,
-    /// For second-factor secrets at rest, and for the signatures of the audit trail.
+    /// Keys for second-factor secrets at rest and for the signatures of the audit log.
     pub data: Vec<Key>,
-    /// Mixed into every password hash.
+    /// Peppers, mixed into every password hash.
     pub pepper: Vec<Key>,
 }
 
-/// What was sealed cannot be opened.
+/// Sealed data cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    /// The key that sealed it is not in the key file.
-    #[error("the data key {0} is missing from the key file: put the former key file's entry back")]
+    /// The key that sealed the data is not in the key file.
+    #[error(
+        "the data key {0} is missing from the key file: restore its entry from the former key file"
+    )]
     UnknownKey(String),
-    /// It was changed, or belongs to another account.
-    #[error("a stored secret does not open: it was changed or moved to another account")]
+    /// The data was changed or belongs to another account.
+    #[error("a stored secret cannot be opened: it was changed or belongs to another account")]
     Broken,
     /// A ring of the key file is empty.
     #[error("the key file holds no {0} key")]
@@ -58,27 +60,27 @@ pub enum SealError {
     NoRandomness(#[from] NoRandomness),
 }
 
-/// What comes of checking a signature of the audit trail.
+/// The result of a check of an audit log signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Signed {
-    /// It is right.
+    /// The signature is valid.
     Right,
-    /// It is not.
+    /// The signature is not valid.
     Wrong,
     /// The key with this id is not in the key file.
     UnknownKey(String),
 }
 
-/// A token key, ready for use: one HMAC key for each purpose.
+/// A token key, derived into one HMAC key for each purpose.
 pub(super) struct TokenKey {
-    /// Makes the stored hash.
+    /// Key of the stored hash.
     pub(super) hash: hmac::Key,
-    /// Makes the tag that tells our tokens from random text.
+    /// Key of the tag that distinguishes issued tokens from random text.
     pub(super) tag: hmac::Key,
 }
 
-/// The keys, ready for use.
+/// The derived keys.
 pub struct KeyRing {
     pub(super) tokens: Vec<TokenKey>,
     csrf: Vec<hmac::Key>,
@@ -95,7 +97,7 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-/// A key for one purpose, derived so that no key does two jobs (NIST SP 800-57 §5.2).
+/// Derives a key for one purpose. No key serves two purposes (NIST SP 800-57 §5.2).
 fn derive(key: &Key, purpose: &[u8]) -> hmac::Key {
     let master = hmac::Key::new(hmac::HMAC_SHA256, key.bytes.as_slice());
     let derived = hmac::sign(&master, purpose);
@@ -103,7 +105,7 @@ fn derive(key: &Key, purpose: &[u8]) -> hmac::Key {
 }
 
 impl KeyRing {
-    /// Makes the keys ready; fails when a ring is empty.
+    /// Derives the keys. Returns an error if a ring is empty.
     pub fn new(material: &KeyMaterial) -> Result<Self, SealError> {
         let first = material.token.first().ok_or(SealError::EmptyRing("token"))?;
         if material.pepper.is_empty() {
@@ -129,7 +131,7 @@ impl KeyRing {
                 .collect(),
             csrf: material.token.iter().map(|k| derive(k, b"csrf")).collect(),
             names: derive(first, b"names in counters"),
-            // Of the data ring, whose former keys are kept for good: rows live longer than tokens.
+            // From the data ring, which keeps its former keys for good: rows outlive tokens.
             trail: material
                 .data
                 .iter()
@@ -141,8 +143,8 @@ impl KeyRing {
         })
     }
 
-    /// Encrypts `plain` under the newest data key, bound to `context` (an account and a factor):
-    /// it opens in that context only.
+    /// Encrypts `plain` with the newest data key, bound to `context` (an account and a factor).
+    /// Only the same context opens it.
     pub fn seal(
         &self,
         random: &dyn Random,
@@ -163,7 +165,7 @@ impl KeyRing {
         Ok(format!("v1.{id}.{}", BASE64URL_NOPAD.encode(&out)))
     }
 
-    /// Decrypts what [`Self::seal`] made in the same `context`.
+    /// Decrypts the output of [`Self::seal`] in the same `context`.
     pub fn open(&self, context: &[u8], sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let mut parts = sealed.splitn(3, '.');
         let (Some("v1"), Some(id), Some(body)) = (parts.next(), parts.next(), parts.next()) else {
@@ -188,17 +190,17 @@ impl KeyRing {
         Ok(buffer)
     }
 
-    /// The newest pepper.
+    /// Returns the newest pepper.
     pub(super) fn pepper(&self) -> Option<&Key> {
         self.peppers.first()
     }
 
-    /// The pepper that a stored password hash names.
+    /// Returns the pepper with this id, as stored beside a password hash.
     pub(super) fn pepper_by_id(&self, id: &str) -> Option<&Key> {
         self.peppers.iter().find(|p| p.id == id)
     }
 
-    /// A tag for the cookie of a known browser by the key at this place of the ring, newest first.
+    /// Makes the tag of a known browser's cookie with the key at this index of the ring.
     pub(super) fn browser_tag(&self, key: usize, parts: &[&[u8]]) -> Option<hmac::Tag> {
         let mut context = hmac::Context::with_key(self.browsers.get(key)?);
         for part in parts {
@@ -207,12 +209,13 @@ impl KeyRing {
         Some(context.sign())
     }
 
-    /// The place in the ring of the key that made this tag.
+    /// Returns the index in the ring of the key that made this tag.
     pub(super) fn browser_key(&self, text: &[u8], tag: &[u8]) -> Option<usize> {
         self.browsers.iter().position(|key| hmac::verify(key, text, tag).is_ok())
     }
 
-    /// A CSRF token bound to `state`: the browser's login or session token, or its random cookie.
+    /// Returns a CSRF token bound to `state`: the browser's login or session token, or its random
+    /// cookie.
     pub fn csrf_token(&self, state: &str) -> String {
         self.csrf
             .first()
@@ -220,13 +223,13 @@ impl KeyRing {
             .unwrap_or_default()
     }
 
-    /// Whether `token` was made for `state`, in constant time.
+    /// Returns true if `token` was made for `state`. Compares in constant time.
     pub fn csrf_matches(&self, state: &str, token: &str) -> bool {
         let Ok(mac) = BASE64URL_NOPAD.decode(token.as_bytes()) else { return false };
         self.csrf.iter().any(|key| hmac::verify(key, state.as_bytes(), &mac).is_ok())
     }
 
-    /// Signs a part of the audit trail; `part` keeps the kinds of part apart.
+    /// Signs a part of the audit log. `part` separates the kinds of part.
     pub(super) fn sign_trail(&self, part: &str, text: &str) -> String {
         let signature = self.trail.first().map(|(id, key)| {
             let mac = hmac::sign(key, format!("{part}\n{text}").as_bytes());
@@ -235,7 +238,8 @@ impl KeyRing {
         signature.unwrap_or_default()
     }
 
-    /// Checks what [`Self::sign_trail`] made of the same part and text, in constant time.
+    /// Verifies a signature made by [`Self::sign_trail`] over the same part and text, in constant
+    /// time.
     pub(super) fn check_trail(&self, part: &str, text: &str, signature: &str) -> Signed {
         let Some((id, mac)) = signature.split_once('.') else { return Signed::Wrong };
         let Some((_, key)) = self.trail.iter().find(|(known, _)| known == id) else {
@@ -248,7 +252,8 @@ impl KeyRing {
         }
     }
 
-    /// What stands for a typed name in counters: the same for one name, unreadable in a dump.
+    /// Returns the digest of a typed name for counters. Equal names have equal digests, and a
+    /// database dump does not reveal the name.
     pub(super) fn name_digest(&self, name: &str) -> String {
         let digest = hmac::sign(&self.names, name.as_bytes());
         data_encoding::HEXLOWER.encode(digest.as_ref().get(..16).unwrap_or_default())

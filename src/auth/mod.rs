@@ -1,7 +1,7 @@
-//! The domain: who somebody is and how they prove it.
+//! The domain: identity and authentication.
 //!
-//! It has no clock, randomness or I/O of its own: time and random bytes are handed in, and what is
-//! stored goes through [`ports`]. It does not know HTTP, Pingora, Redis or SQL.
+//! It has no clock, randomness or I/O of its own: callers pass in time and random bytes, and
+//! storage is behind [`ports`]. It does not depend on HTTP, Pingora, Redis or SQL.
 
 pub mod access_token;
 pub mod account;
@@ -9,12 +9,14 @@ pub mod admin;
 pub mod app_sign_in;
 pub mod audit;
 pub mod browser;
+pub mod factor;
 pub mod fresh;
 pub mod keys;
 pub mod login;
 pub mod notice;
 pub mod password;
 pub mod password_policy;
+pub mod password_record;
 pub mod ports;
 pub mod recovery;
 pub mod refusals;

@@ -1,8 +1,8 @@
 //! Passwords: argon2id (RFC 9106) with a pepper as its secret input, in a bounded pool.
 //!
-//! Hashing is the most expensive thing the gateway does: at most `threads` run at once, each with a
-//! memory kept for reuse. At most `queue` strangers wait, and as many places are kept for known
-//! callers ([`super::turns`]); a caller beyond that is told to come back.
+//! Hashing is the most expensive operation of the gateway. At most `threads` hashes run at once,
+//! each in reused memory. At most `queue` strangers wait, and the same number of places is reserved
+//! for known callers ([`super::turns`]). Further callers are rejected.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::account::Identity;
 use super::keys::{Key, KeyRing};
 pub use super::password_policy::{MAX_LENGTH, PasswordPolicy, PasswordRefused};
+pub use super::password_record::PasswordRecord;
 use super::recovery::{RecoveryCode, RecoveryHash};
 use super::turns::{Asker, TurnLimits, Turns};
 use crate::base::random::{NoRandomness, Random, bytes};
@@ -25,34 +26,19 @@ use crate::base::secret::Secret;
 const SALT_LEN: usize = 16;
 const TAG_LEN: usize = 32;
 
-/// A stored password hash.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PasswordRecord {
-    /// The hash with its parameters and salt: `$argon2id$v=19$m=…,t=…,p=…$salt$tag` (PHC string).
-    pub phc: String,
-    /// The id of the pepper it was made with.
-    pub pepper_id: String,
-}
-
-impl fmt::Debug for PasswordRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PasswordRecord(…)")
-    }
-}
-
-/// What a hash costs.
+/// The cost of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
     /// Memory, in KiB.
     pub memory_kib: u32,
-    /// Passes over the memory.
+    /// Number of passes over the memory.
     pub passes: u32,
-    /// Lanes.
+    /// Number of lanes.
     pub lanes: u32,
 }
 
 impl Cost {
-    /// The default and the floor: 19 MiB, two passes, one lane (OWASP's first choice).
+    /// Default and minimum: 19 MiB, two passes, one lane (first choice of OWASP).
     pub const FLOOR: Self = Self { memory_kib: 19_456, passes: 2, lanes: 1 };
 
     fn params(self) -> Option<Params> {
@@ -60,54 +46,55 @@ impl Cost {
     }
 }
 
-/// How the pool is laid out and what is asked of a password.
+/// Settings of the pool and of new passwords.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordSettings {
-    /// What a new hash costs.
+    /// Cost of a new hash.
     pub cost: Cost,
-    /// Fewest characters (code points) of a new password.
+    /// Minimum length of a new password, in code points.
     pub min_length: usize,
-    /// Hashes computed at once.
+    /// Maximum number of hashes computed at once.
     pub threads: usize,
-    /// Strangers' hashes that may wait for a turn; as many places are kept for known callers.
+    /// Maximum number of strangers' hashes that wait. The same number of places is reserved for
+    /// known callers.
     pub queue: usize,
 }
 
-/// Why nothing was hashed.
+/// A hash could not be computed.
 #[derive(Debug, thiserror::Error)]
 pub enum HashError {
-    /// Too many are waiting already.
-    #[error("too many passwords are being checked at this moment")]
+    /// The queue is full.
+    #[error("too many passwords are being checked")]
     Busy,
     /// No random bytes for a salt.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
-    /// Parameters, stored text or thread went wrong.
-    #[error("the password hash could not be computed: {0}")]
+    /// The parameters or the stored text are invalid, or the thread failed.
+    #[error("failed to compute the password hash: {0}")]
     Broken(&'static str),
 }
 
-/// Why there is no hash of a new password.
+/// A new password was not hashed.
 #[derive(Debug, thiserror::Error)]
-pub enum NotTaken {
-    /// It is not good enough.
+pub enum NewPasswordError {
+    /// The password does not meet the policy.
     #[error(transparent)]
     Refused(#[from] PasswordRefused),
-    /// Nothing was hashed.
+    /// The hash could not be computed.
     #[error(transparent)]
     Hash(#[from] HashError),
 }
 
-/// The verdict on a password.
+/// The result of a password check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum PasswordVerdict {
-    /// Right.
+    /// The password is correct.
     Right {
-        /// The stored hash was made with other parameters or an older pepper.
+        /// True if the stored hash has other parameters or an older pepper.
         outdated: bool,
     },
-    /// Wrong, or there was nothing to compare with.
+    /// The password is wrong, or there is no stored hash.
     Wrong,
 }
 
@@ -161,7 +148,7 @@ fn compute(
         Version::V0x13,
         params,
     )
-    .map_err(|_argon2| HashError::Broken("the pepper does not fit"))?;
+    .map_err(|_argon2| HashError::Broken("the pepper is too long"))?;
     let mut tag = Zeroizing::new([0; TAG_LEN]);
     let memory = memory.get_mut(..blocks).ok_or(HashError::Broken("no memory"))?;
     hasher
@@ -170,13 +157,14 @@ fn compute(
     Ok(tag)
 }
 
-/// The same password typed on two systems is the same bytes (NIST SP 800-63B-4 §3.1.1.2).
+/// Normalises a password, so that the same password typed on two systems has the same bytes (NIST
+/// SP 800-63B-4 §3.1.1.2).
 fn normalised(password: &Secret) -> Zeroizing<String> {
     Zeroizing::new(password.reveal().nfc().collect())
 }
 
 impl PasswordPool {
-    /// A pool; nothing is allocated before the first hash.
+    /// Creates a pool. Allocates nothing before the first hash.
     pub fn new(settings: PasswordSettings, keys: Arc<KeyRing>, random: Arc<dyn Random>) -> Self {
         Self {
             settings,
@@ -192,27 +180,31 @@ impl PasswordPool {
         }
     }
 
-    /// The same pool, which takes no new password with one of these names in it.
+    /// Makes the pool reject new passwords that contain one of these names.
     #[must_use]
     pub fn refusing(mut self, service_names: impl IntoIterator<Item = String>) -> Self {
         self.policy = Arc::new(PasswordPolicy::new(self.settings.min_length, service_names));
         self
     }
 
-    /// Returns true if the hash of a stranger would be turned away at this moment, before anything
-    /// is counted for it. Known and unknown names are turned away alike.
+    /// Returns true if the pool would reject a stranger's hash at the moment, before anything is
+    /// counted. Known and unknown names are treated alike.
     pub fn sheds_strangers(&self) -> bool {
         self.turns.is_full(Asker::Stranger)
     }
 
-    /// What is asked of a new password.
+    /// Returns the policy for new passwords.
     pub fn policy(&self) -> &PasswordPolicy {
         &self.policy
     }
 
-    /// Whether a password is taken as the new one of this person; in its turn, because to tell is
-    /// dear.
-    pub async fn accepts(&self, password: &Secret, whose: &Identity) -> Result<(), NotTaken> {
+    /// Checks a new password of this user against the policy. Takes a turn, because the check is
+    /// expensive.
+    pub async fn accepts(
+        &self,
+        password: &Secret,
+        whose: &Identity,
+    ) -> Result<(), NewPasswordError> {
         let (policy, whose) = (Arc::clone(&self.policy), whose.clone());
         let input = normalised(password);
         let check = move |_memory: &mut _| Ok(policy.check(&input, &whose));
@@ -220,17 +212,17 @@ impl PasswordPool {
         Ok(verdict?)
     }
 
-    /// Hashes the new password of this person, if it is taken.
+    /// Hashes a new password of this user if it meets the policy.
     pub async fn hash_new(
         &self,
         password: &Secret,
         whose: &Identity,
-    ) -> Result<PasswordRecord, NotTaken> {
+    ) -> Result<PasswordRecord, NewPasswordError> {
         self.accepts(password, whose).await?;
         Ok(self.hash(password).await?)
     }
 
-    /// Hashes a password that needs no checking.
+    /// Hashes a password without a policy check.
     pub(super) async fn hash(&self, password: &Secret) -> Result<PasswordRecord, HashError> {
         let salt: [u8; SALT_LEN] = bytes(&*self.random)?;
         let cost = self.settings.cost;
@@ -248,8 +240,8 @@ impl PasswordPool {
         Ok(PasswordRecord { phc, pepper_id })
     }
 
-    /// Compares a password with a stored hash, or with a decoy of the same cost when there is
-    /// none: known and unknown names cost the same.
+    /// Compares a password with a stored hash, or with a decoy of the same cost if there is none.
+    /// Known and unknown names take the same time.
     pub async fn verify(
         &self,
         password: &Secret,
@@ -278,14 +270,14 @@ impl PasswordPool {
         }
     }
 
-    /// The pepper that something was hashed with. Without it nothing can be compared: that is the
-    /// operator's to mend, and must not look like a wrong password.
+    /// Returns the pepper with this id. A missing pepper is an operator's error and must not look
+    /// like a wrong password.
     fn pepper_of(&self, id: &str) -> Result<Key, HashError> {
         self.keys.pepper_by_id(id).cloned().ok_or_else(|| {
             tracing::error!(
                 pepper = id,
-                "a stored hash was made with a pepper that is not in the key file: is it the file \
-                 that belongs to this database?"
+                "a stored hash needs a pepper that is not in the key file: check that the key file \
+                 belongs to this database"
             );
             HashError::Broken("the key file lacks a pepper")
         })
@@ -311,8 +303,8 @@ impl PasswordPool {
         Ok((BASE64_NOPAD.encode(&salt), pepper_id, hashes))
     }
 
-    /// Hashes one typed recovery code under the salt of the account's set, or a decoy where the
-    /// account has none. `None` for the decoy.
+    /// Hashes a typed recovery code under the salt of the account's set. Hashes a decoy and returns
+    /// `None` if the account has no set.
     pub(super) async fn hash_recovery_code(
         &self,
         code: &RecoveryCode,
@@ -336,7 +328,7 @@ impl PasswordPool {
         Ok(real.then_some(hash))
     }
 
-    /// Runs `job` with a memory of its own when its turn comes.
+    /// Runs `job` in memory of its own when its turn comes.
     async fn run<T: Send + 'static>(
         &self,
         asker: Asker,
@@ -344,7 +336,7 @@ impl PasswordPool {
     ) -> Result<T, HashError> {
         let turn = self.turns.take(asker).await.map_err(|_full| HashError::Busy)?;
         let memories = Arc::clone(&self.memories);
-        // The blocking thread owns the turn: a client that goes away does not free it early.
+        // The blocking thread owns the turn, so a client that disconnects does not free it early.
         tokio::task::spawn_blocking(move || {
             let _held = turn;
             let mut memory = memories.lock().pop().unwrap_or_default();
@@ -357,7 +349,7 @@ impl PasswordPool {
     }
 }
 
-/// Recovery codes hold 80 random bits, so the floor is enough whatever passwords cost.
+/// Recovery codes hold 80 random bits, so the minimum cost is enough.
 fn recovery_hash(
     memory: &mut Vec<Block>,
     pepper: &Key,

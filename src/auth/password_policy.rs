@@ -1,9 +1,9 @@
-//! What is asked of a new password: length, and that it is hard to guess. No rules of composition
+//! The policy for new passwords: length and resistance to guessing. There are no composition rules
 //! (NIST SP 800-63B-4 §3.1.1.2).
 //!
-//! How easily it is guessed is estimated by zxcvbn, whose lists hold the common passwords, names
-//! and words; what is about the person or the service counts as known to whoever guesses. It does
-//! not know hashes, stores or who asks.
+//! zxcvbn estimates the number of guesses. Its lists hold common passwords, names and words; words
+//! about the user and the service count as known to the attacker. The policy does not depend on
+//! hashes or stores.
 
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
@@ -11,43 +11,44 @@ use zxcvbn::feedback::Feedback;
 
 use super::account::Identity;
 
-/// Most characters (code points) in a password (NIST SP 800-63B-4 §3.1.1.2 asks for at least 64).
+/// Maximum length of a password, in code points (NIST SP 800-63B-4 §3.1.1.2 requires at least 64).
 pub const MAX_LENGTH: usize = 256;
-/// Fewest guesses a password must withstand: well beyond what the limits on tries let anybody make.
+/// Minimum number of guesses that a password must withstand: far more than the attempt limits
+/// allow.
 const FEWEST_GUESSES: u64 = 1_000_000;
-/// Characters that are looked at for guessability: the work grows faster than the length.
+/// Number of leading characters that are rated: the work grows faster than the length.
 const LOOKED_AT: usize = 64;
-/// Shorter words are part of too many others to be refused.
+/// Minimum length of a forbidden word: shorter ones occur in too many other words.
 const SHORTEST_WORD: usize = 4;
 
-/// Why a new password is not taken.
+/// The reason why a password does not meet the policy.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum PasswordRefused {
-    /// Too short.
+    /// The password is too short.
     #[error("the password is too short: use at least {0} characters")]
     TooShort(usize),
-    /// Too long.
+    /// The password is too long.
     #[error("the password is too long: use at most {MAX_LENGTH} characters")]
     TooLong,
-    /// It contains what everybody knows of the person.
+    /// The password contains a word about the user.
     #[error("the password contains the name or the e-mail address: choose one without them")]
     NamesThePerson,
-    /// It contains what everybody knows of the service.
+    /// The password contains a word about the service.
     #[error("the password contains the name of this service: choose one without it")]
     NamesTheService,
-    /// It is among the first that are tried.
+    /// The password is easy to guess.
     #[error("the password is easy to guess. {0}")]
     TooEasy(String),
 }
 
-/// What is asked of a new password.
+/// The policy for new passwords.
 #[derive(Clone, Debug)]
 pub struct PasswordPolicy {
     min_length: usize,
     service: Vec<String>,
 }
 
-/// Letters and digits alone, in lower case: `Cell-Engine` and `cellengine` are one word.
+/// Returns the letters and digits in lower case: `Cell-Engine` and `cellengine` are one word.
 fn squashed(text: &str) -> Zeroizing<String> {
     let folded = Zeroizing::new(text.nfkc().collect::<String>());
     Zeroizing::new(folded.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect())
@@ -57,7 +58,7 @@ fn is_word(text: &str) -> bool {
     text.chars().count() >= SHORTEST_WORD
 }
 
-/// The words that everybody knows of a person.
+/// Returns the publicly known words about a user.
 fn words_of(whose: &Identity) -> Vec<Zeroizing<String>> {
     let address = whose.email.as_deref().and_then(|e| e.split('@').next()).unwrap_or_default();
     let parts = |text: &str| -> Vec<Zeroizing<String>> {
@@ -72,19 +73,19 @@ fn words_of(whose: &Identity) -> Vec<Zeroizing<String>> {
 }
 
 impl PasswordPolicy {
-    /// At least `min_length` characters, and none of the names of the service in it.
+    /// Creates a policy: at least `min_length` characters, and no name of the service.
     pub fn new(min_length: usize, service_names: impl IntoIterator<Item = String>) -> Self {
         let service = service_names.into_iter().map(|name| squashed(&name).to_string());
         Self { min_length, service: service.filter(|w| is_word(w)).collect() }
     }
 
-    /// Fewest characters.
+    /// Returns the minimum length, in code points.
     pub fn min_length(&self) -> usize {
         self.min_length
     }
 
-    /// Whether `password`, in NFC, is taken as the new one of this person. Dear: to be called where
-    /// a hash could be computed.
+    /// Checks a new password of this user, in NFC. The check is expensive: call it only where a
+    /// hash could be computed.
     pub fn check(&self, password: &str, whose: &Identity) -> Result<(), PasswordRefused> {
         let length = password.chars().count();
         if length < self.min_length {
@@ -115,7 +116,7 @@ impl PasswordPolicy {
     }
 }
 
-/// What to tell somebody whose password is easy to guess.
+/// Returns advice for a password that is easy to guess.
 fn advice(feedback: Option<&Feedback>) -> String {
     let warning = feedback.and_then(Feedback::warning).map(|w| w.to_string());
     let help = "Three or four words that do not belong together make a good one.";

@@ -1,5 +1,5 @@
-//! What is kept of a request that was refused, for whoever is asked why. It holds nothing that opens
-//! a door: of most headers no more than that they were there.
+//! Records of rejected requests, for `vestibule why`. They hold no credentials. Of most headers,
+//! only the presence is recorded.
 
 use std::time::Duration;
 
@@ -10,80 +10,80 @@ use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
 use crate::base::id::RequestId;
 
-/// How long it is kept.
+/// Retention of a record.
 pub const KEPT_FOR: Duration = Duration::from_hours(24);
-/// How many are kept at most; the oldest go first.
+/// Maximum number of records. The oldest are deleted first.
 pub const KEPT_MOST: u32 = 50_000;
-/// Most bytes of one text that a client chose: a record takes some 1.5 KiB at most.
+/// Maximum length of a text that a client chose, in bytes. A record takes at most about 1.5 KiB.
 pub const TEXT_MAX: usize = 160;
 
-/// Who asked, as far as it was known.
+/// The client of a rejected request, as far as known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum RefusedVisitor {
-    /// It was refused before anybody looked.
+    /// The request was rejected before its credentials were checked.
     NotLookedAt,
-    /// Nobody who is signed in.
+    /// The client was not signed in.
     Nobody,
-    /// A person whose password is proved and whose second factor is not.
+    /// The password was verified, but the second factor was not.
     PasswordProved {
-        /// Who.
+        /// Login name.
         user: LoginName,
     },
-    /// A program with a long-lived token of the app's, in the name of a person.
+    /// A program acted as a user, with an access token or an app token.
     Machine {
-        /// Whose.
+        /// Login name.
         user: LoginName,
     },
-    /// A token, of ours or of the app's, or what was given for one, that was not let through.
+    /// An access token or app token was rejected.
     Token {
-        /// What it did not allow, as in the audit trail.
+        /// Reason, as in the audit log.
         why: String,
     },
-    /// A person with both factors.
+    /// The user was signed in with both factors.
     SignedIn {
-        /// Who.
+        /// Login name.
         user: LoginName,
-        /// When the second factor was last proved.
+        /// Time of the last verification of the second factor.
         second_factor_at: Timestamp,
     },
 }
 
-/// A request that was refused.
+/// A record of a rejected request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusalRecord {
-    /// The request.
+    /// Request id.
     pub request: RequestId,
-    /// When.
+    /// Time of the rejection.
     pub at: Timestamp,
-    /// The app, where the host is one of ours.
+    /// App, if the host belongs to one.
     pub app: Option<String>,
-    /// The method.
+    /// Method.
     pub method: String,
-    /// The path without its query: in its canonical form, if it has one.
+    /// Path without its query, in canonical form if it has one.
     pub path: Option<String>,
-    /// The status answered.
+    /// Status code of the answer.
     pub status: u16,
-    /// The code answered.
+    /// Error code of the answer.
     pub code: String,
-    /// The sentence answered.
+    /// Message of the answer.
     pub sentence: String,
-    /// The rule that decided, where rules did.
+    /// Deciding rule, if rules were evaluated.
     pub rule: Option<String>,
-    /// Who asked.
+    /// Client of the request.
     pub visitor: RefusedVisitor,
-    /// Where from.
+    /// Client address.
     pub address: Option<ClientIp>,
-    /// Which headers were there of those that are looked at.
+    /// Inspected headers that were present.
     pub headers: Vec<String>,
-    /// What those said that hold no secret.
+    /// Values of those headers that hold no secret.
     pub values: Vec<(String, String)>,
-    /// Which cookies of ours were there.
+    /// Vestibule's cookies that were present.
     pub cookies: Vec<String>,
 }
 
-/// The reference in what somebody read out or copied: `K7QX-3FZA`, also without its dash and in
-/// small letters, or a whole request id.
+/// Parses a reference as read out or copied: `K7QX-3FZA`, also without its dash and in lower case,
+/// or a whole request id.
 pub fn parse_reference(text: &str) -> Option<String> {
     let text = text.trim();
     if let Ok(id) = text.parse::<RequestId>() {

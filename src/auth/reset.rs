@@ -1,24 +1,24 @@
-//! What stands between a forgotten password and a new one.
+//! The right to replace a forgotten password.
 //!
-//! A recovery code in place of the password begins a login. Once the second factor is proved too,
-//! that login has the right to set a new password, once, and only then becomes a session.
+//! A recovery code in place of the password begins a login. Once the second factor is verified too,
+//! the login has the right to set a new password once. Only then does it become a session.
 
-use super::stage::Factor;
+use super::factor::Factor;
 use super::token::{HashedToken, PendingToken};
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
-/// The right of one login to set a new password.
+/// The right of a login to set a new password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordReset {
-    /// Which login.
+    /// Login that holds the right.
     pub login: HashedToken<PendingToken>,
-    /// Whose it is.
+    /// Account of the login.
     pub account: AccountId,
-    /// What the second factor was.
+    /// Second factor of the login.
     pub method: Factor,
-    /// When the login began: worth nothing once the account ends what began before.
+    /// Start of the login. The right is void if the account has ended earlier sessions since.
     pub started_at: Timestamp,
-    /// When it lapses, with the login.
+    /// Time of expiry, together with the login.
     pub expires_at: Timestamp,
 }

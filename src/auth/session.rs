@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::account::Identity;
+use super::factor::Factor;
 use super::notice::Notice;
-use super::stage::Factor;
 use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId, SessionId};

@@ -1,7 +1,7 @@
-//! Proofs and stages: how far a person got, as types.
+//! Proofs and stages of a login, as types.
 //!
-//! A proof is a value with private fields that only the check itself makes, so a finished login
-//! cannot be written down without both checks having been passed by the same account.
+//! A proof is a value with private fields that only its check makes. A finished login therefore
+//! requires that the same account has passed both checks.
 //!
 //! ```compile_fail
 //! use vestibule::auth::stage::PasswordProof;
@@ -48,99 +48,61 @@
 //! }
 //! ```
 
-use serde::{Deserialize, Serialize};
-
+pub use super::factor::{Factor, NotAFactor};
 use super::session::{BegunWith, PendingLogin, Session};
 use crate::base::id::AccountId;
 
-/// How somebody proved to be who they say, beyond the password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Factor {
-    /// A code from an authenticator app (RFC 6238).
-    Totp,
-    /// A recovery code in place of the second factor.
-    RecoveryCode,
-    /// The second factor of the app itself, where it is said to count.
-    App,
-}
-
-impl Factor {
-    /// Its name in logs, metrics and JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Totp => "totp",
-            Self::RecoveryCode => "recovery_code",
-            Self::App => "app",
-        }
-    }
-}
-
-/// Not the name of a factor.
-#[derive(Debug, thiserror::Error)]
-#[error("not the name of a second factor")]
-pub struct NotAFactor;
-
-impl std::str::FromStr for Factor {
-    type Err = NotAFactor;
-
-    fn from_str(name: &str) -> Result<Self, NotAFactor> {
-        let all = [Self::Totp, Self::RecoveryCode, Self::App];
-        all.into_iter().find(|factor| factor.as_str() == name).ok_or(NotAFactor)
-    }
-}
-
-/// The password of this account was verified just now.
+/// A proof that the password of this account has just been verified.
 #[derive(Debug)]
 pub struct PasswordProof {
     account: AccountId,
 }
 
 impl PasswordProof {
-    /// Made where a ticket has just set the password: whoever holds it was named by an operator.
+    /// Made when a ticket has just set the password: an operator vouched for its holder.
     pub(super) fn set_by_ticket(account: AccountId) -> Self {
         Self { account }
     }
 
-    /// Made where the app itself has checked the password, and said whose it is.
+    /// Made when the app itself has checked the password and named the user.
     pub(super) fn checked_by_app(account: AccountId) -> Self {
         Self { account }
     }
 
-    /// Made by the password check only.
+    /// Made only by the password check.
     pub(super) fn verified(account: AccountId) -> Self {
         Self { account }
     }
 }
 
-/// A recovery code of this account was used up just now, in place of its password.
+/// A proof that a recovery code of this account has just been used in place of its password.
 #[derive(Debug)]
 pub struct RecoveryProof {
     account: AccountId,
 }
 
 impl RecoveryProof {
-    /// Made by the check of a recovery code only.
+    /// Made only by the check of a recovery code.
     pub(super) fn used(account: AccountId) -> Self {
         Self { account }
     }
 }
 
-/// A new password of this account was set just now, by the right that a recovery code and a second
-/// factor gave.
+/// A proof that a new password of this account has just been set, by the right that a recovery code
+/// and a second factor granted.
 #[derive(Debug)]
 pub struct NewPassword {
     account: AccountId,
 }
 
 impl NewPassword {
-    /// Made where it is set only.
+    /// Made only when the password is set.
     pub(super) fn set(account: AccountId) -> Self {
         Self { account }
     }
 }
 
-/// A second factor of this account was verified, and used up, just now.
+/// A proof that a second factor of this account has just been verified and used.
 #[derive(Debug)]
 pub struct SecondFactorProof {
     account: AccountId,
@@ -148,28 +110,28 @@ pub struct SecondFactorProof {
 }
 
 impl SecondFactorProof {
-    /// Made by the second-factor checks only.
+    /// Made only by the second-factor checks.
     pub(super) fn verified(account: AccountId, method: Factor) -> Self {
         Self { account, method }
     }
 
-    /// Whose it is.
+    /// Returns the account.
     pub(super) fn account(&self) -> AccountId {
         self.account
     }
 
-    /// What it was.
+    /// Returns the kind of second factor.
     pub(super) fn method(&self) -> Factor {
         self.method
     }
 }
 
-/// Stage: the password is verified, the second factor is still owed.
+/// Stage: the password is verified, the second factor is still required.
 #[derive(Debug)]
 pub struct PasswordVerified(());
 
-/// Stage: a recovery code stands in for a forgotten password; the second factor and a new password
-/// are still owed.
+/// Stage: a recovery code replaces a forgotten password. The second factor and a new password are
+/// still required.
 #[derive(Debug)]
 pub struct PasswordForgotten(());
 
@@ -192,19 +154,19 @@ pub struct Login<S> {
 pub struct ForeignProof;
 
 impl<S> Login<S> {
-    /// Whose login it is.
+    /// Returns the account.
     pub fn account(&self) -> AccountId {
         self.account
     }
 }
 
 impl Login<PasswordVerified> {
-    /// Starts a login with the first proof.
+    /// Begins a login with the first proof.
     pub fn begin(proof: &PasswordProof) -> Self {
         Self { account: proof.account, stage: PasswordVerified(()) }
     }
 
-    /// Takes up a login in progress from the pending store; nothing where the password is forgotten.
+    /// Resumes a pending login from the store. Returns `None` if the password is forgotten.
     pub fn resume(record: &PendingLogin) -> Option<Self> {
         match record.begun_with {
             BegunWith::Password
@@ -217,7 +179,7 @@ impl Login<PasswordVerified> {
         }
     }
 
-    /// Finishes the login with the second proof, which must be of the same account.
+    /// Finishes the login with the second proof, which must belong to the same account.
     #[expect(clippy::needless_pass_by_value, reason = "a proof is used up")]
     pub fn complete(
         self,
@@ -231,12 +193,12 @@ impl Login<PasswordVerified> {
 }
 
 impl Login<PasswordForgotten> {
-    /// Starts a login with a recovery code in place of the password.
+    /// Begins a login with a recovery code in place of the password.
     pub fn forgotten(proof: &RecoveryProof) -> Self {
         Self { account: proof.account, stage: PasswordForgotten(()) }
     }
 
-    /// Takes up a login in progress from the pending store; nothing where a password began it.
+    /// Resumes a pending login from the store. Returns `None` if a password began it.
     pub fn resume(record: &PendingLogin) -> Option<Self> {
         match record.begun_with {
             BegunWith::RecoveryCode => {
@@ -264,7 +226,7 @@ impl Login<PasswordForgotten> {
 }
 
 impl Login<FullyAuthenticated> {
-    /// Takes up a finished login from the session store.
+    /// Resumes a finished login from a session.
     pub fn resume(session: &Session) -> Self {
         Self {
             account: session.identity.account,
@@ -272,7 +234,7 @@ impl Login<FullyAuthenticated> {
         }
     }
 
-    /// The second factor that finished it.
+    /// Returns the second factor that finished the login.
     pub fn method(&self) -> Factor {
         self.stage.method
     }

@@ -1,5 +1,5 @@
-//! How many wrong guesses are borne. Counted before the look-up and taken back on success, so
-//! that parallel guesses cannot slip by; the counters are shared by all nodes.
+//! Attempt limits and backoff. Attempts are counted before the check and taken back on success, so
+//! parallel attempts cannot exceed a limit. All nodes share the counters.
 
 use std::time::Duration;
 
@@ -10,64 +10,63 @@ use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, BrowserId, FactorId, RequestId, SessionId, TokenId};
 
-/// How many tries in which time.
+/// A number of attempts within a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
-    /// Tries that are let through.
+    /// Allowed attempts.
     pub tries: u32,
-    /// Counted from the first of them.
+    /// Length of the window, from the first attempt.
     pub window: Duration,
 }
 
-/// Sets of recovery codes that one account may have made, before it must wait.
+/// Sets of recovery codes that one account may generate before it must wait.
 pub const RECOVERY_SETS: Budget = Budget { tries: 10, window: Duration::from_mins(10) };
 
-/// Rows of the audit trail about guesses without a right password, of each kind and over all names
-/// and addresses, before the rest is only counted: a flood of guesses must not fill the disk.
+/// Audit rows about failed attempts without a correct password, per event type over all names and
+/// addresses. Further ones are only counted, so that a flood cannot fill the disk.
 pub const GUESS_ROWS: Budget = Budget { tries: 300, window: Duration::from_mins(10) };
 
-/// The same within a day: the window above begins anew 144 times.
+/// Daily limit for the same rows: the window above restarts 144 times a day.
 pub const GUESS_ROWS_A_DAY: Budget = Budget { tries: 3000, window: Duration::from_hours(24) };
 
-/// Rows of the audit trail about right passwords of one account: each costs its sender a hash and
-/// nothing else.
+/// Audit rows about correct passwords of one account. Each costs the sender only a hash.
 pub const RIGHT_ROWS: Budget = Budget { tries: 20, window: Duration::from_mins(10) };
 
-/// The same within a day.
+/// Daily limit for the same rows.
 pub const RIGHT_ROWS_A_DAY: Budget = Budget { tries: 200, window: Duration::from_hours(24) };
 
-/// Time for which a network stays known to an account that passed both factors from there.
+/// Time for which a network stays known to an account that verified both factors from it.
 pub const NETWORK_LIVES: Duration = Duration::from_hours(30 * 24);
 
-/// Networks known to one name; the oldest go first.
+/// Maximum number of known networks per name. The oldest are deleted first.
 pub const NETWORKS_MOST: u32 = 16;
 
-/// Guesses at the secret of an enrolment in progress, which the browser has been shown: they give
-/// nothing away, and are bounded all the same.
+/// Attempts at the secret of an enrolment in progress. The browser has seen the secret, so these
+/// reveal nothing, but they are bounded all the same.
 pub const ENROLMENT_GUESSES: Budget = Budget { tries: 10, window: Duration::from_mins(5) };
 
-/// Times that the clock of a phone is told to be wrong, for one account.
+/// Hints to one account that the clock of its phone is wrong.
 pub const CLOCK_ANSWERS: Budget = Budget { tries: 5, window: Duration::from_hours(1) };
 
-/// Wrong recovery codes in a row after which no more are taken (NIST SP 800-63B-4 §3.2.2).
+/// Consecutive wrong recovery codes after which no more are accepted (NIST SP 800-63B-4 §3.2.2).
 pub const RECOVERY_MOST: u32 = 100;
 
-/// Tries that are let through at once, and growing waits between those after: the first wait, then
-/// twice as long each time, up to the longest. All is forgotten after a while without a try.
+/// Free attempts followed by exponential backoff: the wait doubles with each attempt, up to a
+/// maximum. The counter resets after a period without attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
-    /// Tries without a wait.
+    /// Attempts before backoff.
     pub free: u32,
-    /// The first wait.
+    /// First wait.
     pub first: Duration,
-    /// The longest wait.
+    /// Longest wait.
     pub longest: Duration,
-    /// Without a try for this long, the next is the first again.
+    /// Period without attempts after which the counter resets.
     pub forget: Duration,
 }
 
 impl Pace {
-    /// How long to wait after the try with this number, counted from one.
+    /// Returns the wait after the attempt with this number, counted from one.
     pub fn wait_after(&self, tries: u32) -> Duration {
         let Some(beyond) = tries.checked_sub(self.free) else { return Duration::ZERO };
         let doubled = 2_u32.checked_pow(beyond).and_then(|n| self.first.checked_mul(n));
@@ -75,79 +74,79 @@ impl Pace {
     }
 }
 
-/// Wrong second factors in a row: waits that come with every so many of them, and an end. Only a
-/// right one starts afresh.
+/// Backoff after every N consecutive failures at a second factor, and a limit at which the factor
+/// is suspended. Only a correct code resets the counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ladder {
-    /// A wait comes with every multiple of this.
+    /// Number of failures N between waits.
     pub every: u32,
-    /// The wait, at first.
+    /// Wait before `long_after` is reached.
     pub short: Duration,
-    /// From so many on, the wait is the long one.
+    /// Number of failures from which the long wait applies.
     pub long_after: u32,
-    /// The long wait.
+    /// Long wait.
     pub long: Duration,
-    /// With so many the factor is suspended.
+    /// Number of failures at which the factor is suspended.
     pub most: u32,
 }
 
 impl Ladder {
-    /// The same for another number of guesses in all.
+    /// Returns the same ladder with another limit.
     #[must_use]
     pub fn up_to(self, most: u32) -> Self {
         Self { most, ..self }
     }
 }
 
-/// What comes of counting a guess at a second factor.
+/// The result of counting an attempt at a second factor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Counted {
-    /// It may be compared. It is counted as wrong until it turns out right.
+    /// The code may be compared. The attempt counts as failed until it proves correct.
     Go {
-        /// Wrong guesses in a row, with this one.
+        /// Consecutive failures, including this one.
         failures: u32,
     },
-    /// Not yet; it was not counted.
+    /// The factor is in backoff for this time; the attempt was not counted.
     Wait(Duration),
     /// The factor is suspended.
     Suspended {
-        /// Wrong guesses in a row.
+        /// Consecutive failures.
         failures: u32,
     },
     /// The account has no such factor.
     NoFactor,
 }
 
-/// Wrong codes after a right password, in one login.
+/// Wrong codes after a correct password, in one login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongCodes {
-    /// What the store knows the login by.
+    /// Hash of the login's token.
     pub login: String,
-    /// How many.
+    /// Number of wrong codes.
     pub tries: u32,
-    /// When the last one was.
+    /// Time of the last one.
     pub last_at: Timestamp,
-    /// Where it came from.
+    /// Client address of the last one.
     pub address: ClientIp,
 }
 
-/// The budgets in force.
+/// The attempt budgets in effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budgets {
-    /// Passwords from unknown browsers, from one network (/32 or /64).
+    /// Passwords from unknown browsers, per network (/32 or /64).
     pub address: Pace,
-    /// Passwords from unknown browsers, for one name, known or not.
+    /// Passwords from unknown browsers, per name, whether or not an account has it.
     pub name: Pace,
-    /// Wrong passwords from one known browser, for one account.
+    /// Wrong passwords from one known browser, per account.
     pub device: Budget,
-    /// How long a browser stays known.
+    /// Lifetime of a known browser.
     pub device_lives: Duration,
-    /// Wrong passwords from unknown browsers, over all names, after which an alarm is given.
+    /// Wrong passwords from unknown browsers, over all names. Alert only; no throttling.
     pub spray: Budget,
-    /// Wrong second factors of one account in a row.
+    /// Consecutive wrong second factors, per account.
     pub second_factor: Ladder,
-    /// Wrong second factors in one login, after which the password is asked for again.
+    /// Wrong second factors in one login before the password is required again.
     pub login: u32,
 }
 
@@ -177,43 +176,43 @@ impl Default for Budgets {
     }
 }
 
-/// A name and a network, as far as a store knows them.
+/// Digests of a name and a network.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NetworkDigest {
-    /// Stands for the name.
+    /// Digest of the name.
     pub name: String,
-    /// Stands for the network.
+    /// Digest of the network.
     pub network: String,
 }
 
 impl NetworkDigest {
-    /// Of a folded name and the network of `ip`.
+    /// Computes the digests of a folded name and of the network of `ip`.
     pub fn new(keys: &KeyRing, folded: &str, ip: ClientIp) -> Self {
         let network = keys.name_digest(&format!("network {}", ip.network()));
         Self { name: keys.name_digest(folded), network }
     }
 }
 
-/// An account that passed both factors from a network.
+/// An account that verified both factors from a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeenNetwork {
     /// The account.
     pub account: AccountId,
-    /// When it last did.
+    /// Time of the last verification.
     pub at: Timestamp,
 }
 
-/// What a counter is kept under.
+/// The key of an attempt counter.
 ///
-/// Keys of strangers' tries stand for one of about a million groups of names or networks: a flood of
-/// new names and addresses fills no store. Two of them share a counter by chance only, as the groups
-/// are made with a key of ours.
+/// Keys of strangers' attempts are grouped: each stands for one of about a million groups of names
+/// or networks, so new names and addresses in a flood cannot fill a store. The groups are keyed, so
+/// two names or networks share a counter only by chance.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AttemptKey {
     text: String,
-    /// Anyone can have it counted, as often as they like.
+    /// True if anyone can have it counted, as often as they like.
     of_strangers: bool,
-    /// The request whose try it is, where the wait that it brings may have to be taken back.
+    /// Request that makes the attempt, if the backoff that it causes may have to be taken back.
     by: Option<RequestId>,
 }
 
@@ -240,7 +239,8 @@ impl AttemptKey {
         Self::network("address", keys, ip)
     }
 
-    /// Wrong passwords for a folded name ([`super::account::TypedName`]), known or not.
+    /// Wrong passwords for a folded name ([`super::account::TypedName`]), whether or not an account
+    /// has it.
     pub fn name(keys: &KeyRing, folded: &str) -> Self {
         Self::group("name", keys, folded)
     }
@@ -250,12 +250,12 @@ impl AttemptKey {
         Self::new(format!("from_network:{account}:{}", network.network))
     }
 
-    /// Wrong passwords for `account` from a browser that it knows.
+    /// Wrong passwords for `account` from one of its known browsers.
     pub fn device(account: AccountId, browser: BrowserId) -> Self {
         Self::new(format!("device:{account}:{browser}"))
     }
 
-    /// Wrong passwords for `account` within its sessions: no stranger uses these up.
+    /// Wrong passwords for `account` within its sessions. Strangers cannot use these up.
     pub fn in_sessions(account: AccountId) -> Self {
         Self::new(format!("sessions:{account}"))
     }
@@ -265,27 +265,27 @@ impl AttemptKey {
         Self::of_strangers("spray".to_owned())
     }
 
-    /// Wrong second factors of `account`, for which nothing durable counts.
+    /// Wrong second factors of `account` that no durable counter covers.
     pub fn second_factor(account: AccountId) -> Self {
         Self::new(format!("second_factor:{account}"))
     }
 
-    /// Answers about the clock of the phone of `account`.
+    /// Hints about the clock of the phone of `account`.
     pub fn clock(account: AccountId) -> Self {
         Self::new(format!("clock:{account}"))
     }
 
-    /// The answer to the code of a step: the one that it is of another time rules out any other.
+    /// The hint about the code of one time step. Giving it rules out any other.
     pub fn answered_step(factor: FactorId, step: TimeStep) -> Self {
         Self::new(format!("answered:{factor}:{}", step.number()))
     }
 
-    /// Links that do not work, opened from the network of `ip`.
+    /// Invalid one-time links opened from the network of `ip`.
     pub fn ticket(keys: &KeyRing, ip: ClientIp) -> Self {
         Self::network("ticket", keys, ip)
     }
 
-    /// Wrong passwords typed behind one ticket.
+    /// Wrong passwords typed with one one-time link.
     pub fn behind_ticket(ticket: &HashedToken<TicketToken>) -> Self {
         Self::new(format!("behind_ticket:{}", ticket.to_hex()))
     }
@@ -295,89 +295,89 @@ impl AttemptKey {
         Self::new(format!("session:{session}"))
     }
 
-    /// Sets of recovery codes made for `account`: each costs ten hashes.
+    /// Sets of recovery codes generated for `account`. Each costs ten hashes.
     pub fn recovery_set(account: AccountId) -> Self {
         Self::new(format!("recovery_set:{account}"))
     }
 
-    /// What is told of the use of a long-lived token from the network of `ip`.
+    /// Audit rows about the use of an app token from the network of `ip`.
     pub fn app_token(app: &str, token: &str, ip: ClientIp) -> Self {
         Self::new(format!("app_token:{app}:{token}:{}", ip.network()))
     }
 
-    /// What is told of the use of a token of ours.
+    /// Audit rows about the use of an access token.
     pub fn own_token(id: TokenId) -> Self {
         Self::new(format!("token:{id}"))
     }
 
-    /// Long-lived tokens from the network of `ip` that were not let through.
+    /// Rejected long-lived tokens from the network of `ip`.
     pub fn wrong_app_tokens(keys: &KeyRing, ip: ClientIp) -> Self {
         Self::network("app_tokens", keys, ip)
     }
 
-    /// Rows of one event in the audit trail.
+    /// Audit rows of one event type.
     pub fn rows(event: &'static str) -> Self {
         Self::of_strangers(format!("audit_rows:{event}"))
     }
 
-    /// The same within a day.
+    /// Audit rows of one event type per day.
     pub fn rows_a_day(event: &'static str) -> Self {
         Self::of_strangers(format!("audit_rows_a_day:{event}"))
     }
 
-    /// Rows of one event about `account` in the audit trail.
+    /// Audit rows of one event type about `account`.
     pub fn rows_about(event: &'static str, account: AccountId) -> Self {
         Self::new(format!("audit_rows:{event}:{account}"))
     }
 
-    /// The same within a day.
+    /// Audit rows of one event type about `account` per day.
     pub fn rows_about_a_day(event: &'static str, account: AccountId) -> Self {
         Self::new(format!("audit_rows_a_day:{event}:{account}"))
     }
 
-    /// Whether the trail tells already that this key's tries are refused.
+    /// Returns the key that marks this key's refusals as recorded in the audit log.
     #[must_use]
     pub fn refused(&self) -> Self {
         Self { text: format!("refused:{}", self.text), of_strangers: self.of_strangers, by: None }
     }
 
-    /// The same for the try of one request: the wait that this very try brings can be taken back
-    /// with it.
+    /// Returns the key for the attempt of one request, so that the backoff it causes can be taken
+    /// back with it.
     #[must_use]
     pub fn by(self, request: RequestId) -> Self {
         Self { by: Some(request), ..self }
     }
 
-    /// The same for no try in particular.
+    /// Returns the key without a request.
     #[must_use]
     pub fn by_any(&self) -> Self {
         Self { by: None, ..self.clone() }
     }
 
-    /// Whose try it is.
+    /// Returns the request that makes the attempt.
     pub fn request(&self) -> Option<RequestId> {
         self.by
     }
 
-    /// Returns true if anyone can have it counted, as often as they like: such counters never delay
-    /// what people with a proof wait for.
+    /// Returns true if anyone can have it counted, as often as they like. Such counters never delay
+    /// users who have shown a proof.
     pub fn is_of_strangers(&self) -> bool {
         self.of_strangers
     }
 
-    /// Its text.
+    /// Returns the text of the key.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 }
 
-/// Whether one more try is let through.
+/// The decision on an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Verdict {
-    /// It is, and it has been counted.
+    /// The attempt is allowed and was counted.
     Go,
-    /// It is not, until this much time has passed. It has not been counted.
+    /// The attempt is refused for this time and was not counted.
     Wait(Duration),
 }
 

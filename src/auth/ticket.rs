@@ -1,8 +1,8 @@
-//! Tickets: one-time links that an operator hands to a person, to set a password, to enrol a second
-//! factor, or both. Each right of a ticket works once; an account has one ticket at most.
+//! Tickets: one-time links that an operator gives to a user, to set a password, to enrol a second
+//! factor, or both. Each right of a ticket works once. An account has at most one ticket.
 //!
-//! A ticket that sets a password stands in for the password until then. One that only enrols is
-//! worth nothing without the password.
+//! A ticket that sets a password replaces the password until then. A ticket that only enrols also
+//! requires the password.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,30 +18,30 @@ use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 use crate::base::random::{NoRandomness, Random};
 
-/// How long a ticket lives where nothing else is said.
+/// Default lifetime of a ticket.
 pub const LIFETIME: Duration = Duration::from_hours(24);
 
-/// The longest that one may live: what is not used within a week is better made anew.
+/// Maximum lifetime of a ticket.
 pub const LONGEST: Duration = Duration::from_hours(7 * 24);
 
-/// What a ticket is good for, or still is.
+/// The remaining rights of a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {
-    /// To set a password.
+    /// True if the ticket may set a password.
     pub password: bool,
-    /// To enrol a second factor in place of the one there is.
+    /// True if the ticket may enrol a second factor in place of the current one.
     pub second_factor: bool,
 }
 
 impl Rights {
-    /// To set a password and enrol a second factor: whoever holds it needs nothing else.
+    /// Sets a password and enrols a second factor, without any other proof.
     pub const SET_UP: Self = Self { password: true, second_factor: true };
-    /// To set a password; the second factor is asked for as ever.
+    /// Sets a password. The second factor is still required.
     pub const PASSWORD: Self = Self { password: true, second_factor: false };
-    /// To enrol a second factor; the password is asked for as ever.
+    /// Enrols a second factor. The password is still required.
     pub const ENROL: Self = Self { password: false, second_factor: true };
 
-    /// As the audit trail names them.
+    /// Returns the rights as named in the audit log.
     pub fn asked(self) -> Asked {
         match (self.password, self.second_factor) {
             (true, true) => Asked::Both,
@@ -50,53 +50,53 @@ impl Rights {
         }
     }
 
-    /// In one word, for JSON.
+    /// Returns the rights as one word, for JSON.
     pub fn as_str(self) -> &'static str {
         self.asked().as_str()
     }
 }
 
-/// What the first enrolment of an account takes beside the password.
+/// The requirement for first enrolment, beside the password.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FirstEnrolment {
-    /// Nothing: it comes with the first login.
+    /// None: enrolment is part of the first login.
     #[default]
     FirstLogin,
     /// A ticket.
     Ticket,
 }
 
-/// A ticket as it is stored.
+/// A ticket as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// Whose account it is for.
+    /// Account of the ticket.
     pub account: AccountId,
-    /// What it is still good for.
+    /// Remaining rights.
     pub rights: Rights,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it lapses.
+    /// Time of expiry.
     pub expires_at: Timestamp,
 }
 
-/// A ticket to be filed, in place of any other of the account.
+/// A new ticket, for the store. It replaces any other ticket of the account.
 #[derive(Clone, Copy, Debug)]
 pub struct NewTicket {
-    /// What the store knows its token by.
+    /// Hash of the ticket's token.
     pub id: HashedToken<TicketToken>,
     /// The ticket.
     pub ticket: Ticket,
 }
 
-/// A ticket as the operator hands it on.
+/// A ticket as the operator passes it on.
 pub struct Link {
-    /// The address to open.
+    /// URL to open.
     pub url: Zeroizing<String>,
-    /// What it is good for.
+    /// Rights of the ticket.
     pub rights: Rights,
-    /// When it lapses.
+    /// Time of expiry.
     pub expires_at: Timestamp,
-    /// The app that is asked for the password, where it keeps it.
+    /// App that checks the password, if it is not Vestibule.
     pub asks: Option<String>,
 }
 
@@ -106,17 +106,17 @@ impl fmt::Debug for Link {
     }
 }
 
-/// Makes tickets.
+/// Creates tickets.
 #[derive(Clone)]
 pub struct TicketPrinter {
-    /// For the token.
+    /// Keys for the ticket's token.
     pub keys: Arc<KeyRing>,
-    /// What links start with: scheme and host, no slash at the end.
+    /// Start of links: scheme and host, without a slash at the end.
     pub public_url: String,
-    /// The same for the apps that keep passwords, by their names: what asks for such a password
-    /// leads there.
+    /// Start of links for apps that check passwords themselves, by app name. A link that asks for
+    /// such a password leads there.
     pub app_urls: BTreeMap<String, String>,
-    /// How long a ticket lives unless the operator says otherwise.
+    /// Default lifetime of a ticket.
     pub lifetime: Duration,
 }
 
@@ -127,7 +127,8 @@ impl fmt::Debug for TicketPrinter {
 }
 
 impl TicketPrinter {
-    /// A new ticket for `account`: what to file, and the link, which leads to the app that `asks`.
+    /// Creates a ticket for `account`: the record for the store, and the link, which leads to the
+    /// app in `asks`.
     pub(super) fn print(
         &self,
         account: AccountId,

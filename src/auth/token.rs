@@ -1,8 +1,8 @@
-//! Tokens. The plain token lives in the browser's cookie only, its hash in the store only, and
-//! there is no way back from the one to the other.
+//! Tokens. Only the browser's cookie holds the plain token and only the store holds its hash. The
+//! token cannot be derived from the hash.
 //!
 //! Text of a token: 64 characters of base64url for 32 random bytes and a 16-byte tag made with the
-//! token key. The tag tells our tokens from random text without asking a store.
+//! token key. The tag distinguishes issued tokens from random text without a store lookup.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -19,44 +19,44 @@ const RANDOM_LEN: usize = 32;
 const TAG_LEN: usize = 16;
 const RAW_LEN: usize = RANDOM_LEN + TAG_LEN;
 
-/// Characters in the text of a token.
+/// Length of the text of a token, in characters.
 pub const TOKEN_TEXT_LEN: usize = 64;
 
-/// What a token is for. Tokens of two kinds never stand in for each other.
+/// The kind of a token. Tokens of different kinds are never interchangeable.
 pub trait Kind: Send + Sync + 'static {
     /// Separates the kinds in the hash.
     const PURPOSE: &'static [u8];
 }
 
-/// The token of a finished session.
+/// The token of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SessionToken {}
 impl Kind for SessionToken {
     const PURPOSE: &'static [u8] = b"session";
 }
 
-/// The token of a login in progress.
+/// The token of a pending login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PendingToken {}
 impl Kind for PendingToken {
     const PURPOSE: &'static [u8] = b"pending login";
 }
 
-/// The token of a ticket, in the link that an operator hands on.
+/// The token of a ticket, in its one-time link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TicketToken {}
 impl Kind for TicketToken {
     const PURPOSE: &'static [u8] = b"ticket";
 }
 
-/// A token that an app gave out. We did not make it: it has no tag, and only its hash is known here.
+/// A token that an app issued. It has no tag, and only its hash is stored here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AppToken {}
 impl Kind for AppToken {
     const PURPOSE: &'static [u8] = b"token of an app";
 }
 
-/// A token of ours that lets a program in for a person: see [`super::access_token`].
+/// An access token; see [`super::access_token`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AccessToken {}
 impl Kind for AccessToken {
@@ -75,7 +75,7 @@ impl<K> fmt::Debug for PlainToken<K> {
     }
 }
 
-/// What the store knows of a token.
+/// The hash of a token, as stored.
 pub struct HashedToken<K> {
     hash: [u8; 32],
     kind: PhantomData<fn() -> K>,
@@ -111,12 +111,12 @@ impl<K> HashedToken<K> {
         Self { hash, kind: PhantomData }
     }
 
-    /// The hash as 64 hexadecimal digits: the key under which a store files the record.
+    /// Returns the hash as 64 hexadecimal digits: the record's key in a store.
     pub fn to_hex(&self) -> String {
         HEXLOWER.encode(&self.hash)
     }
 
-    /// From a store's key.
+    /// Parses a store's key.
     pub fn from_hex(text: &str) -> Option<Self> {
         let hash = HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()?;
         Some(Self { hash, kind: PhantomData })
@@ -124,7 +124,7 @@ impl<K> HashedToken<K> {
 }
 
 impl HashedToken<AppToken> {
-    /// What is known of a token that `app` gave out, under each of our keys, newest first.
+    /// Returns the hashes of a token that `app` issued, under each token key, newest first.
     pub fn of_app<'a>(
         keys: &'a KeyRing,
         app: &'a str,
@@ -132,7 +132,7 @@ impl HashedToken<AppToken> {
     ) -> impl Iterator<Item = Self> + 'a {
         keys.tokens.iter().map(move |key| {
             let name = mac(&key.hash, AppToken::PURPOSE, app.as_bytes());
-            // The name in a fixed length: no name and text run into another name and text.
+            // The length prefix keeps two pairs of name and token from having the same input.
             let mut context = hmac::Context::with_key(&key.hash);
             context.update(AppToken::PURPOSE);
             context.update(name.as_ref());
@@ -143,7 +143,7 @@ impl HashedToken<AppToken> {
 }
 
 impl<K: Kind> PlainToken<K> {
-    /// A new random token under the newest token key.
+    /// Generates a random token under the newest token key.
     pub fn generate(keys: &KeyRing, random: &dyn Random) -> Result<Self, NoRandomness> {
         let mut raw = Zeroizing::new([0_u8; RAW_LEN]);
         let (secret, tag) = raw.split_at_mut(RANDOM_LEN);
@@ -154,7 +154,7 @@ impl<K: Kind> PlainToken<K> {
         Ok(Self { text: Zeroizing::new(BASE64URL_NOPAD.encode(raw.as_slice())), hashed })
     }
 
-    /// The token in a cookie's value, or nothing when it was not made by one of our keys.
+    /// Parses the token in a cookie's value. Returns `None` if no token key made it.
     pub fn parse(text: &str, keys: &KeyRing) -> Option<Self> {
         if text.len() != TOKEN_TEXT_LEN {
             return None;
@@ -166,12 +166,12 @@ impl<K: Kind> PlainToken<K> {
         Some(Self { text: Zeroizing::new(text.to_owned()), hashed: hash_of::<K>(key, secret) })
     }
 
-    /// Its text, for the cookie.
+    /// Returns the text of the token, for the cookie.
     pub fn reveal(&self) -> &str {
         &self.text
     }
 
-    /// Its hash, for the store.
+    /// Returns the hash of the token, for the store.
     pub fn hashed(&self) -> &HashedToken<K> {
         &self.hashed
     }
@@ -222,7 +222,7 @@ mod tests {
             }
             assert!(seen.insert(token.reveal().to_owned()));
         }
-        // Ten standard deviations off would be no chance.
+        // Ten standard deviations: not a matter of chance.
         assert!(ones.iter().all(|n| (1684..=2316).contains(n)), "{ones:?}");
     }
 

@@ -1,5 +1,5 @@
-//! Turns at expensive work: a fixed number at once and two bounded queues, so that strangers never
-//! keep out people who have shown something that strangers lack.
+//! Turns at expensive work: a bounded number at once and two bounded queues, so that strangers
+//! cannot crowd out known callers.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,28 +8,28 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-/// Turns in a row that go to known callers while a stranger waits.
+/// Maximum number of consecutive turns for known callers while a stranger waits.
 const IN_A_ROW: u32 = 4;
 
-/// On whose behalf work is done.
+/// The kind of caller that work is done for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
-    /// Anyone: the request shows nothing but a name and a guess.
+    /// Any caller: the request shows only a name and a guess.
     Stranger,
-    /// A caller with a device cookie of that name, from a network where the account signs in, with a
-    /// one-time link, a pending login or a session.
+    /// A caller with a device cookie of that name, from a network where the account signs in, with
+    /// a one-time link, a pending login or a session.
     Known,
 }
 
 /// The size of a set of turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnLimits {
-    /// Turns at once.
+    /// Maximum number of turns at once.
     pub at_once: usize,
-    /// Turns at once that strangers may hold.
+    /// Maximum number of strangers' turns at once.
     pub at_once_strangers: usize,
-    /// Strangers that may wait. As many places again are kept for known callers, who may use the
-    /// strangers' free places as well.
+    /// Maximum number of waiting strangers. The same number of places is reserved for known
+    /// callers, who may also use free places of strangers.
     pub queue: usize,
 }
 
@@ -48,13 +48,13 @@ struct State {
     known_in_a_row: u32,
 }
 
-/// One turn; dropping it passes it on.
+/// A turn. Dropping it passes it on.
 pub struct Turn {
     turns: Option<Arc<Turns>>,
     asker: Asker,
 }
 
-/// Too many wait already.
+/// The queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueFull;
 
@@ -99,13 +99,13 @@ impl State {
         }
     }
 
-    /// Forgets callers who went away.
+    /// Removes callers who have disconnected.
     fn forget_gone(&mut self) {
         self.known.retain(|waiting| !waiting.is_closed());
         self.strangers.retain(|waiting| !waiting.is_closed());
     }
 
-    /// The next who may begin, with the turn counted as theirs.
+    /// Returns the next caller and counts the turn as theirs.
     fn next(&mut self, limits: &TurnLimits) -> Option<(Asker, oneshot::Sender<Turn>)> {
         let strangers_may = self.may_begin(limits, Asker::Stranger) && !self.strangers.is_empty();
         let known_may = self.may_begin(limits, Asker::Known) && !self.known.is_empty();
@@ -131,13 +131,13 @@ impl State {
 }
 
 impl Turns {
-    /// A set of turns, all free.
+    /// Creates a set of free turns.
     pub fn new(limits: TurnLimits) -> Arc<Self> {
         Arc::new(Self { limits, state: Mutex::default() })
     }
 
-    /// Returns true if a request of `asker` would be turned away at this moment. Lets work be shed
-    /// before anything is counted for it.
+    /// Returns true if a request of `asker` would be rejected at the moment. Allows work to be shed
+    /// before anything is counted.
     pub fn is_full(&self, asker: Asker) -> bool {
         let mut state = self.state.lock();
         if !state.is_full(&self.limits, asker) {
@@ -147,7 +147,7 @@ impl Turns {
         state.is_full(&self.limits, asker) && !state.may_begin(&self.limits, asker)
     }
 
-    /// Waits for a turn, or fails at once if too many wait already.
+    /// Waits for a turn. Returns an error at once if the queue is full.
     pub async fn take(self: &Arc<Self>, asker: Asker) -> Result<Turn, QueueFull> {
         let waiting = {
             let mut state = self.state.lock();
@@ -176,13 +176,14 @@ impl Turns {
         waiting.await.map_err(|_never_dropped| QueueFull)
     }
 
-    /// Hands free turns to those who wait.
+    /// Gives free turns to waiting callers.
     fn serve_next(self: &Arc<Self>) {
         loop {
             let Some((asker, waiting)) = self.state.lock().next(&self.limits) else { return };
             let turn = Turn { turns: Some(Arc::clone(self)), asker };
             if let Err(mut turn) = waiting.send(turn) {
-                // The caller went away; without its owner the turn does nothing when dropped.
+                // The caller has disconnected. Without an owner, the turn does nothing when
+                // dropped.
                 turn.turns = None;
                 self.state.lock().end(asker);
             }
@@ -207,7 +208,7 @@ mod tests {
         Turns::new(TurnLimits { at_once, at_once_strangers, queue })
     }
 
-    /// Has `asker` wait in a task of its own, and reports its letter when its turn comes.
+    /// Makes `asker` wait in a task of its own, which sends its letter when its turn comes.
     async fn waits(
         turns: &Arc<Turns>,
         asker: Asker,

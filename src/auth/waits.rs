@@ -1,9 +1,9 @@
-//! Backoffs remembered in this process: while a network or a name has to wait, no store is asked
-//! again for each of its tries.
+//! Backoff cached in this process: while a network or a name is in backoff, its attempts do not
+//! reach the store.
 //!
-//! A refusal is remembered for a second at most, so a backoff that another node lifts is lifted here
-//! within a second. A try that goes through is always counted by the store, in one step over all
-//! nodes: remembering can refuse a try, never let one through.
+//! A refusal is cached for at most a second, so a backoff that another node lifts ends here within
+//! a second. The store counts every attempt that is allowed, in one atomic step over all nodes. The
+//! cache can refuse an attempt but never allow one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use super::ports::{Attempts, Stored};
 use super::throttle::{AttemptKey, Budget, Pace, Verdict};
 use crate::base::clock::Timestamp;
 
-/// Time for which a refusal is believed.
+/// Lifetime of a cached refusal.
 const BELIEVED: Duration = Duration::from_secs(1);
-/// Refusals remembered at most.
+/// Maximum number of cached refusals.
 const CAPACITY: usize = 20_000;
 
 /// A refusal of the store.
@@ -29,14 +29,14 @@ struct Refusal {
 }
 
 impl Refusal {
-    /// Time left to wait; zero once it is over or no longer believed.
+    /// Returns the remaining wait; zero if it is over or the entry has expired.
     fn left(self, now: Timestamp) -> Duration {
         let believed = now >= self.learned && now.since(self.learned) < BELIEVED;
         if believed { self.until.since(now) } else { Duration::ZERO }
     }
 }
 
-/// Counters in front of which refusals are remembered.
+/// Attempt counters with a cache of refusals.
 pub struct RememberedWaits {
     store: Arc<dyn Attempts>,
     refusals: Cache<String, Refusal>,
@@ -49,14 +49,14 @@ impl fmt::Debug for RememberedWaits {
     }
 }
 
-/// The text under which the exhaustion of all these budgets together is remembered.
+/// Returns the cache key for the exhaustion of all these budgets together.
 fn together(keys: &[(AttemptKey, Budget)]) -> String {
     let texts: Vec<&str> = keys.iter().map(|(key, _)| key.as_str()).collect();
     texts.join("\n")
 }
 
 impl RememberedWaits {
-    /// Remembers the refusals of `store`.
+    /// Caches the refusals of `store`.
     pub fn new(store: Arc<dyn Attempts>) -> Self {
         Self { store, refusals: Cache::new(CAPACITY) }
     }
@@ -134,7 +134,7 @@ mod tests {
     use crate::auth::keys::testing::material;
     use crate::base::address::ClientIp;
 
-    /// A store that refuses everything under keys it holds, and counts how often it is asked.
+    /// A store that refuses all attempts under the given keys and counts its calls.
     #[derive(Default)]
     struct Refusing {
         held: Mutex<Vec<String>>,

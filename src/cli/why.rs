@@ -47,7 +47,7 @@ fn describe_client(record: &RefusalRecord) -> String {
         }
         RefusedVisitor::PasswordProved { user } => format!("{user}, only the password verified"),
         RefusedVisitor::Token { why } => format!("a rejected token: {why}"),
-        RefusedVisitor::Machine { user } => format!("a program with an access token of {user}"),
+        RefusedVisitor::Machine { user } => format!("a program with a token of {user}"),
         RefusedVisitor::SignedIn { user, second_factor_at } => {
             let ago = record.at.since(*second_factor_at);
             let ago = std::time::Duration::from_secs(ago.as_secs());

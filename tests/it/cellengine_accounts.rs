@@ -149,7 +149,7 @@ async fn a_link_for_somebody_of_an_app_has_the_app_asked_and_sets_no_password() 
     for right in ["--password", "--password-only"] {
         let refused = site.gateway.command(&["user", "ticket", "ada", right], "");
         let said = String::from_utf8_lossy(&refused.stderr);
-        assert!(!refused.status.success() && said.contains("cellengine keeps it"), "{said}");
+        assert!(!refused.status.success() && said.contains("cellengine checks it"), "{said}");
     }
     let told = site.gateway.command(&["user", "ticket", "ada"], "");
     let told = String::from_utf8_lossy(&told.stdout);

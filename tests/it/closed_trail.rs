@@ -179,15 +179,15 @@ async fn an_operators_act_without_its_row_does_and_says_what_the_table_says() {
                 }
                 "undone" => {
                     assert!(!changed && said.contains("nothing was changed"), "{label}");
-                    "so it was undone"
+                    "undone, because"
                 }
-                "the link is not shown" => "so it is not shown",
+                "the link is not shown" => "the link is not shown",
                 "done, the link is not shown" | "done, and says so" => {
                     assert!(
                         changed || row[0].contains("lift") || row[0].contains("set-password"),
                         "{label}"
                     );
-                    "it was done, but could not be written to the audit trail"
+                    "done, but not recorded in the audit log"
                 }
                 other => panic!("the table says {other:?}"),
             };

@@ -1,4 +1,4 @@
-//! Tokens of ours for programs: made and revoked by an operator.
+//! Access tokens: created and revoked by operators.
 
 use std::time::Duration;
 
@@ -10,25 +10,25 @@ use crate::auth::token::{AccessToken, PlainToken};
 use crate::base::id::TokenId;
 use crate::base::secret::Secret;
 
-/// Most characters of a description.
+/// Maximum length of a description, in characters.
 const DESCRIPTION_MAX: usize = 256;
 
-/// A token as it is asked for. That there is such an app, and that the limits can be read, was seen
-/// to by who asks.
+/// A request for a new access token. The caller has checked that the app exists and that the limits
+/// are valid.
 #[derive(Clone, Debug)]
 pub struct AccessWish {
-    /// The app it is to open.
+    /// App that accepts the token.
     pub app: String,
-    /// What it is for, in words; may be empty.
+    /// Description; may be empty.
     pub description: String,
-    /// What it may be used for.
+    /// Limits of the token.
     pub limits: Limits,
-    /// How long it is to live; [`LONGEST`] where nothing is said.
+    /// Lifetime; [`LONGEST`] if not set.
     pub lifetime: Option<Duration>,
 }
 
 impl AccountAdmin {
-    /// Makes a token: what is stored of it, and its text, which is known nowhere afterwards.
+    /// Creates a token. Returns its record and its text, which is not stored anywhere.
     pub async fn make_token(
         &self,
         name: &LoginName,
@@ -36,8 +36,8 @@ impl AccountAdmin {
     ) -> Result<(AccessRecord, Secret), AdminError> {
         let lifetime = wish.lifetime.unwrap_or(LONGEST);
         if lifetime.is_zero() || lifetime > LONGEST {
-            let rule = "a token lives for more than nothing and at most a year";
-            return Err(AdminError::BadField { field: "time to live", rule });
+            let rule = "more than zero and at most a year";
+            return Err(AdminError::BadField { field: "lifetime", rule });
         }
         let description = wish.description.trim();
         let plain = description.chars().count() <= DESCRIPTION_MAX
@@ -74,7 +74,7 @@ impl AccountAdmin {
         Ok((record, text(&token)))
     }
 
-    /// The tokens of one account or of all, newest first, each with whose it is.
+    /// Returns the tokens of one account or of all with their users, newest first.
     pub async fn tokens(
         &self,
         name: Option<&LoginName>,
@@ -92,11 +92,11 @@ impl AccountAdmin {
         Ok(tokens.into_iter().filter_map(|token| Some((owner(&token)?, token))).collect())
     }
 
-    /// Revokes a token: it opens nothing any more, on every node within a second.
+    /// Revokes a token. Every node rejects it within a second.
     pub async fn revoke_token(&self, id: TokenId) -> Result<AccessRecord, AdminError> {
         let revoked = self.deps.access_tokens.revoke_token(id, None).await?;
         let record = revoked.ok_or(AdminError::NoSuchToken(id))?;
-        // It is revoked, whether or not it can be told whose it was.
+        // The token is revoked, even if its user cannot be looked up.
         let account = self.deps.accounts.by_id(record.account).await.ok().flatten();
         let who: Option<Identity> = account.map(|account| account.identity);
         let event = TokenEvent::Revoked { token: id, app: record.app.clone() };

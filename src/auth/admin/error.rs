@@ -1,122 +1,122 @@
-//! Why an operator's act was not done, or not in full.
+//! Errors of the administration.
 
 use crate::auth::account::LoginName;
 use crate::auth::app_sign_in::Subject;
-use crate::auth::password::{HashError, NotTaken, PasswordRefused};
+use crate::auth::password::{HashError, NewPasswordError, PasswordRefused};
 use crate::auth::ports::StoreError;
 use crate::base::id::{SessionId, TokenId};
 use crate::base::random::NoRandomness;
 
-/// Why nothing, or not everything, was done.
+/// An administrative action that failed or was incomplete.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    /// A store did not answer; nothing was changed.
+    /// A store failed; nothing was changed.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The account was changed, but its sessions are still in the session store.
     #[error(
-        "{name} was {done} and its sessions are refused from now on, but they could not be removed\
-         {}: {source}",
-        if *recorded { "" } else { ", and the audit trail does not tell" }
+        "{done}, and the sessions of {name} are rejected from now on, but could not be deleted{}: \
+         {source}",
+        if *recorded { "" } else { "; the audit log has no row" }
     )]
     SessionsLeft {
-        /// Whose sessions.
+        /// Login name.
         name: LoginName,
-        /// "disabled", "removed", "given a new password" and the like.
+        /// Completed action, such as "account disabled".
         done: &'static str,
-        /// The audit trail tells.
+        /// True if the audit log has the event.
         recorded: bool,
-        /// What the session store said.
+        /// Error of the session store.
         source: StoreError,
     },
-    /// The account was changed, but its sessions do not know yet.
+    /// The account was changed, but its sessions do not have the change yet.
     #[error(
-        "{name} was changed, but its sessions could not be told{}: {source}",
-        if *recorded { "" } else { ", and the audit trail does not tell" }
+        "{name} was changed, but the sessions could not be notified{}: {source}",
+        if *recorded { "" } else { "; the audit log has no row" }
     )]
     SessionsBehind {
-        /// Whose sessions.
+        /// Login name.
         name: LoginName,
-        /// The audit trail tells.
+        /// True if the audit log has the event.
         recorded: bool,
-        /// What the session store said.
+        /// Error of the session store.
         source: StoreError,
     },
-    /// One part was done, and another could not be.
+    /// One part of the action was completed and another part failed.
     #[error("{done}, but {left}: {source}")]
     Partly {
-        /// "the sessions were ended" and the like.
+        /// Completed part, such as "the sessions were ended".
         done: &'static str,
-        /// The rest.
+        /// Failed part.
         left: &'static str,
-        /// What the store said.
+        /// Error of the store.
         source: StoreError,
     },
-    /// It was done, but the audit trail does not tell.
-    #[error("it was done, but could not be written to the audit trail: {0}")]
+    /// The action was completed, but its event is not in the audit log.
+    #[error("done, but not recorded in the audit log: {0}")]
     NotRecorded(StoreError),
-    /// It was done and, since the audit trail would not have told, undone.
-    #[error("it could not be written to the audit trail, so it was undone: {0}")]
+    /// The action was undone, because its event could not be written to the audit log.
+    #[error("undone, because the audit log could not be written: {0}")]
     Undone(StoreError),
-    /// The link was made and is worth something to nobody, since nobody sees it.
-    #[error("the link could not be written to the audit trail, so it is not shown: {0}")]
+    /// The link was created but is not shown, so it cannot be used.
+    #[error("the link is not shown, because the audit log could not be written: {0}")]
     LinkWithheld(StoreError),
-    /// There is no such account.
+    /// The user does not exist.
     #[error("there is no user {0}")]
     NoSuchUser(LoginName),
     /// The account is disabled.
-    #[error("{0} is disabled, so that would open nothing")]
+    #[error("{0} is disabled")]
     Disabled(LoginName),
-    /// The name is taken.
-    #[error("there is a user {0} already")]
+    /// The login name is taken.
+    #[error("user {0} already exists")]
     NameTaken(LoginName),
-    /// The account is another person of the app already.
-    #[error("{name} is linked to another person of {app}: unlink that first")]
+    /// The account is linked to another user of the app.
+    #[error("{name} is linked to another user of {app}: unlink it first")]
     LinkedAlready {
-        /// Whose account.
+        /// Login name.
         name: LoginName,
-        /// Which app.
+        /// Name of the app.
         app: String,
     },
-    /// The person of the app is another account already.
-    #[error("{subject} is the user {by} already: unlink that first")]
+    /// The user of the app is linked to another account.
+    #[error("{subject} is linked to the user {by}: unlink it first")]
     SubjectTaken {
-        /// The app's id of the person.
+        /// The app's id of the user.
         subject: Subject,
-        /// Whose account it is.
+        /// Login name of that account.
         by: LoginName,
     },
-    /// The account is nobody of the app.
-    #[error("{name} is not linked to anybody of {app}")]
+    /// The account is not linked to the app.
+    #[error("{name} is not linked to {app}")]
     NotLinked {
-        /// Whose account.
+        /// Login name.
         name: LoginName,
-        /// Which app.
+        /// Name of the app.
         app: String,
     },
-    /// The app keeps the password of the account, which has none of ours to set anew.
-    #[error("{name} has no password here: {app} keeps it, and no link sets one")]
+    /// The app checks the password of the account. There is no password of Vestibule's to set.
+    #[error("{name} has no password here: {app} checks it, so a link cannot set one")]
     PasswordKept {
-        /// Whose account.
+        /// Login name.
         name: LoginName,
-        /// Which app.
+        /// Name of the app.
         app: String,
     },
-    /// There is no such token.
+    /// The token does not exist.
     #[error("there is no token {0}")]
     NoSuchToken(TokenId),
-    /// There is no such session.
+    /// The session does not exist.
     #[error("there is no session {0}")]
     NoSuchSession(SessionId),
-    /// A field of the account holds what an identity header cannot carry.
-    #[error("the {field} does not fit: {rule}")]
+    /// A field holds a value that an identity header cannot carry.
+    #[error("invalid {field}: {rule}")]
     BadField {
         /// "display name", "email address" or "group".
         field: &'static str,
-        /// What would fit.
+        /// Rule for the field.
         rule: &'static str,
     },
-    /// The new password is not taken.
+    /// The new password does not meet the policy.
     #[error(transparent)]
     Password(#[from] PasswordRefused),
     /// The new password could not be hashed.
@@ -127,11 +127,11 @@ pub enum AdminError {
     NoRandomness(#[from] NoRandomness),
 }
 
-impl From<NotTaken> for AdminError {
-    fn from(error: NotTaken) -> Self {
+impl From<NewPasswordError> for AdminError {
+    fn from(error: NewPasswordError) -> Self {
         match error {
-            NotTaken::Refused(refused) => Self::Password(refused),
-            NotTaken::Hash(error) => Self::Hash(error),
+            NewPasswordError::Refused(refused) => Self::Password(refused),
+            NewPasswordError::Hash(error) => Self::Hash(error),
         }
     }
 }

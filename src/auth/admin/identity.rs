@@ -6,9 +6,9 @@ use crate::auth::audit::{AccountChange, Event};
 use crate::auth::ports::StoreError;
 
 impl AccountAdmin {
-    /// Changes the identity of an account in one step. Live sessions see it within a second. Returns
-    /// what changed; nothing is recorded when nothing did. Only the removal of groups takes something
-    /// away; any other change may open something.
+    /// Changes the identity of an account in one step. Live sessions see the change within a
+    /// second. Returns the actual change; an empty one is not recorded. A change that only removes
+    /// groups removes access; any other change may grant access.
     pub async fn change_identity(
         &self,
         name: &LoginName,
@@ -20,7 +20,7 @@ impl AccountAdmin {
             &change.add_groups,
         )?;
         if change.add_groups.iter().any(|group| change.remove_groups.contains(group)) {
-            let rule = "one cannot be added and removed at once";
+            let rule = "the same group cannot be added and removed";
             return Err(AdminError::BadField { field: "group", rule });
         }
         let account = self.find(name).await?.id();
@@ -35,7 +35,7 @@ impl AccountAdmin {
         if before == after {
             return Ok(difference);
         }
-        // Mail about the change goes to the address that was known before.
+        // Mail about the change goes to the former address.
         let event = Event::AccountChanged(difference.clone());
         let row = if change.may_open() {
             let undo = self.undo(&before, &after);
@@ -55,8 +55,8 @@ impl AccountAdmin {
         }
     }
 
-    /// Makes the identity what it was. A node may have read the changed one meanwhile; one that is not
-    /// told reads it again within five seconds.
+    /// Restores the former identity. A node that has read the changed one reads it again within
+    /// five seconds, even if it misses the notification.
     async fn undo(&self, before: &Identity, after: &Identity) -> Result<bool, StoreError> {
         let back = IdentityChange::between(after, before);
         let undone = self.deps.accounts.change_identity(before.account, &back).await?;

@@ -1,4 +1,4 @@
-//! Who at an app an account is: said by an operator, never by what somebody calls themselves.
+//! Links between accounts and users of an app. Only operators create them; a typed name never does.
 
 use super::{AccountAdmin, AdminError};
 use crate::auth::account::LoginName;
@@ -6,7 +6,7 @@ use crate::auth::app_sign_in::{Linked, Subject};
 use crate::auth::audit::Event;
 
 impl AccountAdmin {
-    /// Makes an account and a person of `app` one.
+    /// Links an account to a user of `app`.
     pub async fn link(
         &self,
         name: &LoginName,
@@ -39,14 +39,14 @@ impl AccountAdmin {
         self.record_opened(event, &who, close).await
     }
 
-    /// The apps that know an account as somebody of theirs.
+    /// Returns the apps that an account is linked to.
     pub async fn apps_of(&self, name: &LoginName) -> Result<Vec<String>, AdminError> {
         let who = self.find(name).await?.identity;
         let links = self.deps.app_accounts.links_of(who.account).await?;
         Ok(links.into_iter().map(|(app, _)| app).collect())
     }
 
-    /// Takes such a link back and ends the sessions of the account. How many were ended.
+    /// Removes a link and ends the sessions of the account. Returns the number of sessions ended.
     pub async fn unlink(&self, name: &LoginName, app: &str) -> Result<u64, AdminError> {
         let who = self.find(name).await?.identity;
         let now = self.deps.clock.now();
@@ -54,6 +54,6 @@ impl AccountAdmin {
             return Err(AdminError::NotLinked { name: name.clone(), app: app.to_owned() });
         }
         let event = |_ended| Event::AppUserUnlinked { app: app.to_owned() };
-        self.end_after(true, &who, "unlinked", event).await
+        self.end_after(true, &who, "link removed", event).await
     }
 }

@@ -1,4 +1,4 @@
-//! What an operator does when somebody cannot sign in: links to set a password or a second factor.
+//! One-time links for users who cannot sign in: they set a password or enrol a second factor.
 
 use std::time::Duration;
 
@@ -8,26 +8,25 @@ use crate::auth::audit::{Context, Event};
 use crate::auth::ticket::{FirstEnrolment, LONGEST, Link, NewTicket, Rights};
 use crate::base::id::AccountId;
 
-/// Most characters of a reason.
+/// Maximum length of a reason, in characters.
 const REASON_MAX: usize = 256;
 
-/// What a link is to be good for, and the app that is asked for the password with it, where it keeps
-/// it.
+/// Rights of a link, and the app that checks the password, if it is not Vestibule.
 type Purpose = (Rights, Option<String>);
 
-/// What came of taking a person's second factor away.
+/// The result of the removal of a user's second factor.
 #[derive(Debug)]
 pub struct SecondFactorReset {
-    /// The link to enrol a new one.
+    /// Link to enrol a new second factor.
     pub link: Link,
-    /// How many sessions were ended.
+    /// Number of sessions ended.
     pub sessions_ended: u64,
 }
 
 impl AccountAdmin {
-    /// A link of an account for what `rights` say, in place of any link made before. One without a
-    /// password is given the right to set one, for nothing else could be done with the link; not so
-    /// somebody of an app, which keeps the password and is asked for it.
+    /// Creates a one-time link with `rights`, which replaces any earlier link of the account. If
+    /// the account has no password, the link also has the right to set one, because it could not be
+    /// used otherwise. Accounts whose password an app checks are exempt.
     pub async fn ticket(
         &self,
         name: &LoginName,
@@ -39,8 +38,8 @@ impl AccountAdmin {
         self.issue(&account.identity, purpose, lifetime).await
     }
 
-    /// Takes authenticator and recovery codes away, ends the sessions, and makes a link to enrol
-    /// anew. The password stays, and is asked for with the link.
+    /// Removes the authenticator and the recovery codes, ends the sessions, and creates a link to
+    /// enrol again. The password stays, and the link asks for it.
     pub async fn reset_second_factor(
         &self,
         name: &LoginName,
@@ -52,7 +51,7 @@ impl AccountAdmin {
             && reason.chars().count() <= REASON_MAX
             && !reason.chars().any(char::is_control);
         if !plain {
-            let rule = "say why in 1 to 256 characters, on one line";
+            let rule = "1 to 256 characters, on one line";
             return Err(AdminError::BadField { field: "reason", rule });
         }
         let account = self.find(name).await?;
@@ -60,15 +59,14 @@ impl AccountAdmin {
         let who = account.identity;
         let (new, link) = self.print(who.account, &purpose, lifetime)?;
         let done = self.deps.tickets.reset_second_factor(&new).await?;
-        // The sessions first: a row that cannot be written keeps nobody in, only the link back.
+        // Sessions end first: if the row cannot be written, only the link is withheld.
         let event = |_ended| Event::SecondFactorReset { reason: reason.to_owned() };
-        let sessions_ended =
-            self.end_after(done, &who, "left without a second factor", event).await?;
+        let sessions_ended = self.end_after(done, &who, "second factor removed", event).await?;
         self.record_link(&link, &who).await?;
         Ok(SecondFactorReset { link, sessions_ended })
     }
 
-    /// The link that a new account needs, if it needs one.
+    /// Creates the link that a new account needs, if any.
     pub(super) async fn first_link(
         &self,
         who: &Identity,
@@ -98,7 +96,7 @@ impl AccountAdmin {
         Ok(link)
     }
 
-    /// A link that the audit trail does not tell of is not shown to anybody.
+    /// Records the link in the audit log. A link without a row is not shown.
     async fn record_link(&self, link: &Link, who: &Identity) -> Result<(), AdminError> {
         let event = Event::TicketMade { asked: link.rights.asked(), expires_at: link.expires_at };
         let context = Context::operator(&self.deps.operator, Some(who));
@@ -112,8 +110,8 @@ impl AccountAdmin {
         lifetime: Option<Duration>,
     ) -> Result<(NewTicket, Link), AdminError> {
         if lifetime.is_some_and(|time| time.is_zero() || time > LONGEST) {
-            let rule = "a link lives for more than nothing and at most a week";
-            return Err(AdminError::BadField { field: "time to live", rule });
+            let rule = "more than zero and at most a week";
+            return Err(AdminError::BadField { field: "lifetime", rule });
         }
         let (now, random) = (self.deps.clock.now(), &*self.deps.random);
         let purpose = (*rights, asks.as_deref());

@@ -7,7 +7,7 @@ use super::{Changed, LoginError, LoginService};
 use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::{Asked, Caller, Context, Ended, Event};
 use crate::auth::fresh::FreshSecondFactor;
-use crate::auth::password::{NotTaken, PasswordRefused};
+use crate::auth::password::{NewPasswordError, PasswordRefused};
 use crate::auth::session::Session;
 use crate::auth::token::{PlainToken, SessionToken};
 use crate::base::id::SessionId;
@@ -64,8 +64,10 @@ impl LoginService {
         }
         let record = match self.deps.passwords.hash_new(&change.new, &session.identity).await {
             Ok(record) => record,
-            Err(NotTaken::Refused(refused)) => return Ok(PasswordChanged::Refused(refused)),
-            Err(NotTaken::Hash(error)) => return Err(error.into()),
+            Err(NewPasswordError::Refused(refused)) => {
+                return Ok(PasswordChanged::Refused(refused));
+            }
+            Err(NewPasswordError::Hash(error)) => return Err(error.into()),
         };
         self.may_record().await?;
         let (account, since) = (session.identity.account, session.started_at);

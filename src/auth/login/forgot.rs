@@ -9,7 +9,7 @@ use super::second::UsedCode;
 use super::{AppRef, FirstFactor, LoginError, LoginService, SecondFactor};
 use crate::auth::account::{Account, LoginName, TypedName};
 use crate::auth::audit::{Asked, Caller, Context, Event, Guess as Guessed};
-use crate::auth::password::{NotTaken, PasswordRefused};
+use crate::auth::password::{NewPasswordError, PasswordRefused};
 use crate::auth::recovery::{RecoveryCode, RecoveryHash};
 use crate::auth::reset::PasswordReset;
 use crate::auth::session::{BegunWith, PendingLogin};
@@ -200,8 +200,8 @@ impl LoginService {
         }
         let record = match self.deps.passwords.hash_new(password, &account.identity).await {
             Ok(record) => record,
-            Err(NotTaken::Refused(why)) => return Ok(NewPasswordSet::Unfit(why)),
-            Err(NotTaken::Hash(error)) => return Err(error.into()),
+            Err(NewPasswordError::Refused(why)) => return Ok(NewPasswordSet::Unfit(why)),
+            Err(NewPasswordError::Hash(error)) => return Err(error.into()),
         };
         self.may_record().await?;
         let now = self.now();

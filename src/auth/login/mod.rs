@@ -56,7 +56,7 @@ pub enum LoginError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// Too many passwords are being checked at this moment; come back in a few seconds.
-    #[error("too many passwords are being checked at this moment")]
+    #[error("too many passwords are being checked")]
     Busy,
     /// The app that checks the password was not heard.
     #[error("{0}")]

@@ -17,7 +17,7 @@ use super::{AppRef, LoginError, LoginService, SecondFactor};
 use crate::auth::account::{Account, LoginName};
 use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::{Asked, Caller, Context, Event, Guess};
-use crate::auth::password::{NotTaken, PasswordRefused};
+use crate::auth::password::{NewPasswordError, PasswordRefused};
 use crate::auth::session::{BegunWith, PendingLogin};
 use crate::auth::stage::PasswordProof;
 use crate::auth::throttle::{AttemptKey, Verdict};
@@ -270,10 +270,10 @@ impl LoginService {
     ) -> Result<Result<PendingLogin, Redeemed>, LoginError> {
         let record = match self.deps.passwords.hash_new(password, &account.identity).await {
             Ok(record) => record,
-            Err(NotTaken::Refused(why)) => {
+            Err(NewPasswordError::Refused(why)) => {
                 return Ok(Err(Redeemed::Unfit { name: account.identity.name.clone(), why }));
             }
-            Err(NotTaken::Hash(error)) => return Err(error.into()),
+            Err(NewPasswordError::Hash(error)) => return Err(error.into()),
         };
         self.may_record().await?;
         let now = self.now();

@@ -1,4 +1,4 @@
-//! The store of our own tokens for programs.
+//! The store of access tokens.
 
 use async_trait::async_trait;
 
@@ -8,24 +8,25 @@ use crate::auth::token::{AccessToken, HashedToken};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, TokenId};
 
-/// Tokens of ours for programs. Removing an account or resetting its second factor removes its
-/// tokens in the same step.
+/// Access tokens. Removing an account or resetting its second factor removes its tokens in the same
+/// step.
 #[async_trait]
 pub trait AccessTokens: Send + Sync {
-    /// Files a token. False, and nothing filed, where there is no such account or it is disabled.
+    /// Stores a token. Returns false, without storing it, if the account does not exist or is
+    /// disabled.
     async fn file_token(&self, new: &NewAccess) -> Stored<bool>;
-    /// The token with this hash, also one whose time is over.
+    /// Returns the token with this hash, even if it has expired.
     async fn token(&self, hash: &HashedToken<AccessToken>) -> Stored<Option<AccessRecord>>;
-    /// The tokens of one account or of all, newest first.
+    /// Returns the tokens of one account or of all, newest first.
     async fn tokens(&self, account: Option<AccountId>) -> Stored<Vec<AccessRecord>>;
-    /// Removes a token, where it is the account's, if one is named. What was removed: for exactly
-    /// one of several callers.
+    /// Removes a token; if an account is given, only if the token is its own. Returns the removed
+    /// record to exactly one of several callers.
     async fn revoke_token(
         &self,
         id: TokenId,
         account: Option<AccountId>,
     ) -> Stored<Option<AccessRecord>>;
-    /// Notes that a token was used at `at`, unless a use after `before` is noted already. Whether
-    /// it was noted now: true for one of several callers.
+    /// Records a use of a token at `at`, unless a use after `before` is recorded. Returns true to
+    /// exactly one of several callers.
     async fn note_token_use(&self, id: TokenId, at: Timestamp, before: Timestamp) -> Stored<bool>;
 }

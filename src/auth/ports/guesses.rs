@@ -1,4 +1,4 @@
-//! What is stored of wrong guesses at second factors.
+//! The store of failed attempts at second factors.
 
 use async_trait::async_trait;
 
@@ -8,12 +8,13 @@ use crate::auth::throttle::{Counted, Ladder, WrongCodes};
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
-/// Wrong guesses at second factors. Durable: emptying the short-lived store buys nobody a guess.
+/// Failed attempts at second factors. Durable, so that clearing the short-lived store grants no
+/// further attempts.
 #[async_trait]
 pub trait Guesses: Send + Sync {
-    /// Counts one guess as wrong before it is compared, unless the factor is suspended, has had as
-    /// many as `ladder` allows, or has to wait. One step over all nodes: no more guesses than that
-    /// are ever let through.
+    /// Counts an attempt as failed before the comparison, unless the factor is suspended, has
+    /// reached the limit of `ladder`, or is in backoff. One atomic step over all nodes: the limit
+    /// is never exceeded.
     async fn count_factor_guess(
         &self,
         account: AccountId,
@@ -21,11 +22,11 @@ pub trait Guesses: Send + Sync {
         ladder: &Ladder,
         now: Timestamp,
     ) -> Stored<Counted>;
-    /// A guess was right: the count starts afresh, unless the factor is suspended.
+    /// Resets the failure counter after a successful attempt, unless the factor is suspended.
     async fn factor_guess_was_right(&self, account: AccountId, factor: Factor) -> Stored<()>;
-    /// Takes back one guess that was counted and not compared, or was of a code that is used up, and
-    /// the wait that it brought, if it did; unless the factor is suspended, or the count has been
-    /// started afresh since it was `counted` as so many.
+    /// Takes back an attempt that was counted but not compared, or whose code had been used, and
+    /// the backoff that it caused. Does nothing if the factor is suspended, or if the counter was
+    /// reset after it stood at `counted`.
     async fn take_back_factor_guess(
         &self,
         account: AccountId,
@@ -33,7 +34,7 @@ pub trait Guesses: Send + Sync {
         ladder: &Ladder,
         counted: u32,
     ) -> Stored<()>;
-    /// Suspends a factor that has had `most` wrong guesses in a row: true for exactly one caller.
+    /// Suspends a factor after `most` consecutive failures. Returns true to exactly one caller.
     async fn suspend_factor(
         &self,
         account: AccountId,
@@ -41,13 +42,13 @@ pub trait Guesses: Send + Sync {
         most: u32,
         now: Timestamp,
     ) -> Stored<bool>;
-    /// Forgets the wrong guesses at all factors of an account; none is suspended any more. Whether
-    /// there was anything to forget.
+    /// Resets the failure counters of all factors of an account and lifts their suspension. Returns
+    /// true if there were failures.
     async fn lift_suspension(&self, account: AccountId) -> Stored<bool>;
-    /// Notes one wrong code after a right password, for the person to be told of.
+    /// Records a wrong code after a correct password, for a notice to the user.
     async fn note_wrong_code(&self, account: AccountId, wrong: &WrongCodes) -> Stored<()>;
-    /// What there is to tell.
+    /// Returns the recorded wrong codes.
     async fn wrong_codes(&self, account: AccountId) -> Stored<Vec<WrongCodes>>;
-    /// Forgets what was noted up to `until`: it was told.
+    /// Deletes the wrong codes recorded up to `until`, after the notice was shown.
     async fn forget_wrong_codes(&self, account: AccountId, until: Timestamp) -> Stored<()>;
 }

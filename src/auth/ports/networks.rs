@@ -1,4 +1,4 @@
-//! Networks from which accounts have signed in.
+//! The store of networks from which accounts have signed in.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use super::Stored;
 use crate::auth::throttle::{NetworkDigest, SeenNetwork};
 use crate::base::clock::Timestamp;
 
-/// Networks from which names have passed both factors, for a while.
+/// Networks from which accounts have verified both factors, for a limited time.
 #[async_trait]
 pub trait SeenNetworks: Send + Sync {
-    /// Files that `seen` passed both factors from a network, for `lives` from its moment on; of more
-    /// than `most` networks of one name the oldest are let go.
+    /// Records that `seen` verified both factors from a network. The record expires `lives` after
+    /// the time in `seen`. Of more than `most` networks of one name, the oldest are deleted.
     async fn note_network(
         &self,
         network: &NetworkDigest,
@@ -20,8 +20,8 @@ pub trait SeenNetworks: Send + Sync {
         most: u32,
         lives: Duration,
     ) -> Stored<()>;
-    /// The account that passed both factors by this name from this network, unless that has lapsed
-    /// by `now`.
+    /// Returns the account that verified both factors under this name from this network, unless the
+    /// record has expired by `now`.
     async fn seen_network(
         &self,
         network: &NetworkDigest,
