@@ -1,4 +1,4 @@
-//! The operator's use cases over stores that only remember.
+//! The administration over stores in memory.
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -19,7 +19,7 @@ use crate::base::clock::{ManualClock, Timestamp};
 use crate::base::id::FactorId;
 use crate::base::random::OsRandom;
 
-/// Accounts in a list, sessions as a number, and what was done in which order.
+/// Accounts in a list, the number of sessions, and the order of calls.
 #[derive(Default)]
 struct Memory {
     accounts: Mutex<Vec<Account>>,

@@ -1,5 +1,4 @@
-//! No second factor is guessed at in these tests; only that wrong guesses are forgotten is noted. No
-//! app checks passwords either.
+//! Store of failed attempts that only records resets, and an empty store of links to apps.
 
 use async_trait::async_trait;
 

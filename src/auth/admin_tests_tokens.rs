@@ -1,4 +1,4 @@
-//! A store of tokens that holds none.
+//! An empty store of access tokens.
 
 use async_trait::async_trait;
 

@@ -1,4 +1,4 @@
-//! One-time links, made by the operator.
+//! One-time links created by an operator.
 
 use super::*;
 use crate::auth::ticket::{LONGEST, Rights};

@@ -63,7 +63,7 @@ pub enum SealError {
 /// The result of a check of an audit log signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
-pub enum Signed {
+pub enum SignatureCheck {
     /// The signature is valid.
     Right,
     /// The signature is not valid.
@@ -240,15 +240,15 @@ impl KeyRing {
 
     /// Verifies a signature made by [`Self::sign_trail`] over the same part and text, in constant
     /// time.
-    pub(super) fn check_trail(&self, part: &str, text: &str, signature: &str) -> Signed {
-        let Some((id, mac)) = signature.split_once('.') else { return Signed::Wrong };
+    pub(super) fn check_trail(&self, part: &str, text: &str, signature: &str) -> SignatureCheck {
+        let Some((id, mac)) = signature.split_once('.') else { return SignatureCheck::Wrong };
         let Some((_, key)) = self.trail.iter().find(|(known, _)| known == id) else {
-            return Signed::UnknownKey(id.to_owned());
+            return SignatureCheck::UnknownKey(id.to_owned());
         };
-        let Ok(mac) = BASE64URL_NOPAD.decode(mac.as_bytes()) else { return Signed::Wrong };
+        let Ok(mac) = BASE64URL_NOPAD.decode(mac.as_bytes()) else { return SignatureCheck::Wrong };
         match hmac::verify(key, format!("{part}\n{text}").as_bytes(), &mac) {
-            Ok(()) => Signed::Right,
-            Err(ring::error::Unspecified) => Signed::Wrong,
+            Ok(()) => SignatureCheck::Right,
+            Err(ring::error::Unspecified) => SignatureCheck::Wrong,
         }
     }
 

@@ -1,5 +1,5 @@
-//! What a person is told right after signing in: computed once, kept in the session, shown on a page
-//! of its own before the way leads on.
+//! A notice shown once after sign-in, on its own page before the redirect to the app. Computed at
+//! sign-in and stored in the session.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,39 +7,42 @@ use super::throttle::WrongCodes;
 use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
 
-/// Something to be told.
+/// A notice to the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "notice")]
 pub enum Notice {
-    /// The right password with wrong codes, since the last sign-in: somebody may know the password.
+    /// The correct password was entered with wrong codes since the last sign-in, so the password
+    /// may be known to someone else.
     WrongCodes {
-        /// How many codes.
+        /// Number of codes.
         tries: u32,
-        /// When the last one was typed.
+        /// Time of the last one.
         last_at: Timestamp,
-        /// From where.
+        /// Client address of the last one.
         address: ClientIp,
     },
     /// A recovery code was used since the last sign-in.
     RecoveryCodeUsed {
-        /// When.
+        /// Time of use.
         at: Timestamp,
-        /// From where, where that is known.
+        /// Client address, if known.
         address: Option<ClientIp>,
     },
     /// Few recovery codes are left.
     FewRecoveryCodes {
-        /// How many.
+        /// Number of unused codes.
         left: u32,
     },
-    /// The authenticator is suspended: it has to be set up anew.
+    /// The authenticator is suspended and must be enrolled again.
     AuthenticatorSuspended,
-    /// A recovery code stood in for the authenticator: a new phone may have to be set up.
+    /// A recovery code replaced the authenticator at this sign-in; the user may need to enrol a new
+    /// phone.
     SignedInWithRecoveryCode,
 }
 
 impl Notice {
-    /// Of what was noted in other logins than `own`; nothing when there is nothing.
+    /// Builds a notice from wrong codes recorded in logins other than `own`, or `None` if there
+    /// were none.
     pub fn of_wrong_codes(noted: &[WrongCodes], own: &str) -> Option<Self> {
         let others = || noted.iter().filter(|w| w.login != own);
         let last = others().max_by_key(|w| w.last_at)?;

@@ -1,12 +1,11 @@
-//! What the domain needs stored. Every operation is atomic and returns the verdict: no adapter is
-//! ever asked to read, compare and write in three steps.
+//! The storage that the domain needs. Every operation is atomic and returns its result. No adapter
+//! needs to read, compare and write in separate steps.
 //!
-//! Durable (`Accounts`, `Factors`, `Guesses`, `Tickets`, `PasswordResets`, `Audit`,
-//! `AccessTokens`) lives in SQL.
-//! Short-lived (`PendingLogins`, `Sessions`, `Attempts`, `SeenNetworks`, `Refusals`)
-//! lives in Redis, or in the embedded store on
-//! one machine. Losing the short-lived store signs people out; it never loses a factor and never
-//! reopens a used code.
+//! Durable ports (`Accounts`, `Factors`, `Guesses`, `Tickets`, `PasswordResets`, `Audit`,
+//! `AccessTokens`) are stored in SQL. Short-lived ports (`PendingLogins`, `Sessions`, `Attempts`,
+//! `SeenNetworks`, `Refusals`) are stored in Redis, or in the embedded store on one machine. Losing
+//! the short-lived store signs users out. It never removes a factor and never makes a used code
+//! valid.
 
 mod access_tokens;
 mod guesses;
@@ -37,30 +36,30 @@ pub use self::access_tokens::AccessTokens;
 pub use self::guesses::Guesses;
 pub use self::networks::SeenNetworks;
 
-/// A store did not do what it was asked to. Whoever meets this denies.
+/// A store operation failed. Callers must fail closed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{store} is not available: {reason}")]
 pub struct StoreError {
-    /// Which store, in words for the operator: "the session store (Redis)".
+    /// Name of the store for operators, such as "the session store (Redis)".
     pub store: &'static str,
-    /// What it said, without secrets.
+    /// Reason, without secrets.
     pub reason: String,
 }
 
-/// The result of every operation of a store.
+/// The result of every store operation.
 pub type Stored<T> = Result<T, StoreError>;
 
-/// Whether a new account was added.
+/// The result of adding an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Added {
-    /// It was.
+    /// The account was added.
     Yes,
     /// The name is taken.
     NameTaken,
 }
 
-/// Whether a change that a one-time link of the account was good for, too, left that link worthless.
+/// True if the change also invalidated the account's one-time link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkEnded(pub bool);
 
@@ -69,25 +68,26 @@ pub struct LinkEnded(pub bool);
 pub trait Accounts: Send + Sync {
     /// Adds an account unless its name is taken.
     async fn add(&self, account: &NewAccount) -> Stored<Added>;
-    /// The account with this login name.
+    /// Returns the account with this login name.
     async fn by_name(&self, name: &LoginName) -> Stored<Option<Account>>;
-    /// The account with this id.
+    /// Returns the account with this id.
     async fn by_id(&self, id: AccountId) -> Stored<Option<Account>>;
-    /// What the gate asks of an account; `None` when it is gone.
+    /// Returns the state of an account for the gate, or `None` if the account was removed.
     async fn status(&self, id: AccountId) -> Stored<Option<AccountStatus>>;
-    /// All accounts, by name.
+    /// Returns all accounts, by name.
     async fn list(&self) -> Stored<Vec<Account>>;
-    /// Sets the password and, when `sessions_valid_from` is given, ends every session that
-    /// started before it. Whether the account exists.
+    /// Sets the password. If `sessions_valid_from` is given, ends every session that started before
+    /// it. Returns true if the account exists.
     async fn set_password(
         &self,
         id: AccountId,
         password: &PasswordRecord,
         sessions_valid_from: Option<Timestamp>,
     ) -> Stored<bool>;
-    /// Sets the password its owner chose, ends every session that started before `now`, and takes
-    /// the right to set one from the account's ticket, all in one step; only while the account is
-    /// enabled and honours sessions that started at `since`. `None` when it was not done.
+    /// Sets the password that its user chose, ends every session that started before `now`, and
+    /// removes the right to set one from the account's ticket, in one atomic step. Returns `None`,
+    /// without any change, if the account is disabled or no longer accepts sessions that started at
+    /// `since`.
     async fn change_password(
         &self,
         id: AccountId,
@@ -95,40 +95,40 @@ pub trait Accounts: Send + Sync {
         since: Timestamp,
         now: Timestamp,
     ) -> Stored<Option<LinkEnded>>;
-    /// Replaces the password hash after a change of parameters, only if it is still `old`.
+    /// Replaces the password hash after a change of parameters, if it is still `old`.
     async fn rehash_password(
         &self,
         id: AccountId,
         old: &PasswordRecord,
         new: &PasswordRecord,
     ) -> Stored<()>;
-    /// Disables or enables; disabling ends every session that started before `now` and takes the
-    /// account's ticket. Whether the account exists.
+    /// Disables or enables an account. Disabling ends every session that started before `now` and
+    /// removes the account's ticket. Returns true if the account exists.
     async fn set_disabled(&self, id: AccountId, disabled: bool, now: Timestamp) -> Stored<bool>;
-    /// Browsers that became known to the account up to `now` are strangers again. Whether the
+    /// Makes browsers that became known to the account up to `now` unknown. Returns true if the
     /// account exists.
     async fn forget_devices(&self, id: AccountId, now: Timestamp) -> Stored<bool>;
     /// Changes email address, display name and groups in one step. Returns the identity before and
-    /// after; `None` when there is no such account.
+    /// after, or `None` if the account does not exist.
     async fn change_identity(
         &self,
         id: AccountId,
         change: &IdentityChange,
     ) -> Stored<Option<(Identity, Identity)>>;
-    /// Removes the account with its factors, recovery codes and ticket. Whether it existed.
+    /// Removes the account with its factors, recovery codes and ticket. Returns true if it existed.
     async fn remove(&self, id: AccountId) -> Stored<bool>;
-    /// Tries whether the store answers and takes what signing in writes; not more than once a second,
-    /// however often it is asked.
+    /// Checks that the store answers and accepts the writes of a sign-in. Checks at most once a
+    /// second.
     async fn ping(&self) -> Stored<()>;
 }
 
-/// Who at an app is which account: an account is at most one person of an app, and a person of an
-/// app at most one account.
+/// Links between accounts and users of apps. An account is linked to at most one user of an app,
+/// and a user of an app to at most one account.
 #[async_trait]
 pub trait AppAccounts: Send + Sync {
-    /// The account of a person of `app`.
+    /// Returns the account of a user of `app`.
     async fn by_subject(&self, app: &str, subject: &Subject) -> Stored<Option<Account>>;
-    /// Links an account and a person of `app`, unless either is linked to another.
+    /// Links an account to a user of `app`, unless either is linked to another.
     async fn link(
         &self,
         account: AccountId,
@@ -136,43 +136,43 @@ pub trait AppAccounts: Send + Sync {
         subject: &Subject,
         now: Timestamp,
     ) -> Stored<Linked>;
-    /// The account of a person of `app`; where there is none, `new` is added and linked. In one
-    /// step: however many ask at once, one account comes of it. `None`, and nothing changed, when
-    /// there is none and the name of `new` is taken.
+    /// Returns the account of a user of `app`. If there is none, adds `new` and links it, in one
+    /// atomic step: concurrent calls create one account. Returns `None`, without any change, if the
+    /// name of `new` is taken.
     async fn link_or_add(
         &self,
         app: &str,
         subject: &Subject,
         new: &NewAccount,
     ) -> Stored<Option<Account>>;
-    /// Takes back the link of an account to `app`, and ends every session that started before `now`.
-    /// Whether there was one.
+    /// Removes the link of an account to `app` and ends every session that started before `now`.
+    /// Returns true if there was a link.
     async fn unlink(&self, account: AccountId, app: &str, now: Timestamp) -> Stored<bool>;
-    /// The apps an account is linked to, with the person of each.
+    /// Returns the apps that an account is linked to, with the app's id of the user.
     async fn links_of(&self, account: AccountId) -> Stored<Vec<(String, Subject)>>;
 }
 
 /// Second factors and recovery codes.
 #[async_trait]
 pub trait Factors: Send + Sync {
-    /// The confirmed authenticator of an account.
+    /// Returns the confirmed authenticator of an account.
     async fn totp(&self, account: AccountId) -> Stored<Option<TotpFactor>>;
     /// Makes `factor` the first authenticator of an account that was never enrolled, with the
-    /// confirming step already used, and marks the account as enrolled for ever. False, and
-    /// nothing changed, when it was ever enrolled before.
+    /// confirming step already used, and marks the account as enrolled for good. Returns false,
+    /// without any change, if the account was ever enrolled.
     async fn enrol_first(&self, factor: &NewTotpFactor) -> Stored<bool>;
-    /// Puts `factor` in place of the authenticator and `codes` in place of the recovery codes, ends
-    /// every session that started before the factor was confirmed, and takes the right to enrol from
-    /// the account's ticket, all in one step; only while the account is enabled and honours sessions
-    /// that started at `since`. `None` when it was not done.
+    /// Replaces the authenticator with `factor` and the recovery codes with `codes`, ends every
+    /// session that started before the factor was confirmed, and removes the right to enrol from
+    /// the account's ticket, in one atomic step. Returns `None`, without any change, if the account
+    /// is disabled or no longer accepts sessions that started at `since`.
     async fn replace_totp(
         &self,
         factor: &NewTotpFactor,
         codes: &NewRecoverySet,
         since: Timestamp,
     ) -> Stored<Option<LinkEnded>>;
-    /// Uses up `step`: true for exactly one caller, and only when `step` lies after every step
-    /// used before (RFC 6238 §5.2).
+    /// Uses up `step`. Returns true to exactly one caller, and only if `step` is later than every
+    /// used step (RFC 6238 §5.2).
     async fn consume_step(
         &self,
         account: AccountId,
@@ -180,73 +180,73 @@ pub trait Factors: Send + Sync {
         step: TimeStep,
         now: Timestamp,
     ) -> Stored<bool>;
-    /// The recovery codes of an account, as far as they may be told.
+    /// Returns the recovery codes of an account, without their hashes.
     async fn recovery_set(&self, account: AccountId) -> Stored<Option<RecoverySet>>;
-    /// Replaces all recovery codes of an account by `set`, for a session that counts as begun at
-    /// `since`. False, and nothing changed, when the account honours no such session any more.
+    /// Replaces all recovery codes of an account with `set`, for a session that started at `since`.
+    /// Returns false, without any change, if the account no longer accepts that session.
     async fn replace_recovery(&self, set: &NewRecoverySet, since: Timestamp) -> Stored<bool>;
-    /// The same, only while the codes to be replaced are those under the salt `instead_of`, or while
-    /// there are none where that is `None`.
+    /// Replaces the recovery codes as [`Self::replace_recovery`] does, but only if the current ones
+    /// have the salt `instead_of`, or if there are none and it is `None`.
     async fn file_recovery(
         &self,
         set: &NewRecoverySet,
         instead_of: Option<&str>,
         since: Timestamp,
     ) -> Stored<bool>;
-    /// Notes that the person has kept the codes, as `code` shows: whether it is one of the
-    /// account's that is not used yet. It stays good.
+    /// Records that the user has saved the codes if `code` is an unused code of the account.
+    /// Returns true if so. The code stays valid.
     async fn confirm_recovery_by(
         &self,
         account: AccountId,
         code: &RecoveryHash,
         now: Timestamp,
     ) -> Stored<bool>;
-    /// Uses up a recovery code of this account: how many are left for exactly one caller, `None`
-    /// for everybody else and for a code that is not this account's.
+    /// Uses up a recovery code of this account. Returns the number of remaining codes to exactly
+    /// one caller, and `None` to all others and for a code of another account.
     async fn consume_recovery(
         &self,
         account: AccountId,
         code: &RecoveryHash,
         now: Timestamp,
     ) -> Stored<Option<u32>>;
-    /// Whether this is a recovery code of this account that was used before.
+    /// Returns true if this is a used recovery code of this account.
     async fn recovery_was_used(&self, account: AccountId, code: &RecoveryHash) -> Stored<bool>;
-    /// When a recovery code of the account was last used before `before`, if its person was not told
-    /// of it yet, whatever became of the codes since.
+    /// Returns the time before `before` at which a recovery code of the account was last used, if
+    /// the user has not been notified of it. Later changes to the codes do not matter.
     async fn untold_recovery(
         &self,
         account: AccountId,
         before: Timestamp,
     ) -> Stored<Option<Timestamp>>;
-    /// Notes that the person was told of the uses before `before`.
+    /// Records that the user was notified of the uses before `before`.
     async fn recovery_told(&self, account: AccountId, before: Timestamp) -> Stored<()>;
 }
 
-/// Which rows of the audit trail.
+/// A query for audit rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditQuery {
     /// Only rows with a greater number.
     pub after: u64,
-    /// Only rows from this moment on.
+    /// Only rows from this time on.
     pub since: Timestamp,
-    /// Only rows from before this moment.
+    /// Only rows before this time.
     pub before: Option<Timestamp>,
     /// Only rows of this login name.
     pub name: Option<LoginName>,
     /// Only rows of this account.
     pub account: Option<AccountId>,
-    /// Only rows of this event.
+    /// Only rows of this event type.
     pub event: Option<String>,
-    /// Only rows of requests whose id ends so, in hexadecimal digits.
+    /// Only rows of requests whose id ends with these hexadecimal digits.
     pub reference_end: Option<String>,
     /// Only rows of this client address.
     pub address: Option<ClientIp>,
-    /// No more rows than this.
+    /// Maximum number of rows.
     pub limit: u32,
 }
 
 impl AuditQuery {
-    /// The newest rows, whatever they say.
+    /// Selects the newest rows.
     pub fn newest(limit: u32) -> Self {
         Self {
             after: 0,
@@ -262,51 +262,51 @@ impl AuditQuery {
     }
 }
 
-/// What was removed from the audit trail.
+/// The rows removed from the audit log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pruned {
-    /// How many rows.
+    /// Number of rows.
     pub rows: u64,
-    /// The newest of them.
+    /// Newest removed row.
     pub through: u64,
 }
 
-/// The audit trail.
+/// The audit log.
 #[async_trait]
 pub trait Audit: Send + Sync {
-    /// Adds a row after the head, as [`super::audit::chain::append`] makes it, and a checkpoint
-    /// where one is due.
+    /// Appends a row after the head, as made by [`super::audit::chain::append`], and a checkpoint
+    /// if one is due.
     async fn append(&self, record: &NewRecord, keys: &KeyRing) -> Stored<Record>;
-    /// The rows asked for, newest first.
+    /// Returns the rows that match the query, newest first.
     async fn find(&self, asked: &AuditQuery) -> Stored<Vec<Record>>;
-    /// The rows with greater numbers than `seq`, oldest first, at most `limit`.
+    /// Returns the rows with greater numbers than `seq`, oldest first, at most `limit`.
     async fn rows_after(&self, seq: u64, limit: u32) -> Stored<Vec<Record>>;
-    /// The end of the trail.
+    /// Returns the end of the log.
     async fn head(&self) -> Stored<Head>;
-    /// All checkpoints, oldest first.
+    /// Returns all checkpoints, oldest first.
     async fn checkpoints(&self) -> Stored<Vec<Checkpoint>>;
-    /// Removes rows up to a checkpoint from before `before`, some thousand at most, and signs that
-    /// it did. `None` when there is nothing left to remove.
+    /// Removes rows up to a checkpoint from before `before`, a few thousand at most, and signs the
+    /// removal. Returns `None` if there is nothing to remove.
     async fn prune(&self, before: Timestamp, keys: &KeyRing) -> Stored<Option<Pruned>>;
 }
 
-/// Tickets, durable as what they are for.
+/// Tickets, durable like the credentials they set.
 #[async_trait]
 pub trait Tickets: Send + Sync {
-    /// Files a ticket; any other of the account is worth nothing from then on. False, and nothing
-    /// filed, when there is no such account or it is disabled.
+    /// Stores a ticket, which replaces any other of the account. Returns false, without storing it,
+    /// if the account does not exist or is disabled.
     async fn issue(&self, ticket: &NewTicket) -> Stored<bool>;
-    /// The ticket under this token, unless it has lapsed by `now` or is used up.
+    /// Returns the ticket under this token, unless it has expired by `now` or is used up.
     async fn by_token(
         &self,
         id: &HashedToken<TicketToken>,
         now: Timestamp,
     ) -> Stored<Option<Ticket>>;
-    /// The ticket of an account, unless it has lapsed by `now` or is used up.
+    /// Returns the ticket of an account, unless it has expired by `now` or is used up.
     async fn of_account(&self, account: AccountId, now: Timestamp) -> Stored<Option<Ticket>>;
-    /// Uses up the right to set a password and sets it; every session that started before `now`
-    /// ends. In one step: whose account it was for exactly one caller, `None` for everybody else,
-    /// and for an account without a password that is linked to an app.
+    /// Uses up the right to set a password, sets it, and ends every session that started before
+    /// `now`, in one atomic step. Returns the account to exactly one caller. Returns `None` to all
+    /// others, and for an account without a password that is linked to an app.
     async fn redeem_password(
         &self,
         id: &HashedToken<TicketToken>,
@@ -314,37 +314,36 @@ pub trait Tickets: Send + Sync {
         now: Timestamp,
     ) -> Stored<Option<AccountId>>;
     /// Uses up the right to enrol and makes `factor` the only authenticator of the account, with
-    /// the confirming step already used. The recovery codes and every session that started before
-    /// go with the former one; the account is marked as enrolled for ever. In one step: true for
-    /// exactly one caller, and false, with nothing changed, for everybody else.
+    /// the confirming step already used. Removes the recovery codes, ends every earlier session and
+    /// marks the account as enrolled for good. One atomic step: returns true to exactly one caller,
+    /// and false, without any change, to all others.
     async fn redeem_enrolment(
         &self,
         id: &HashedToken<TicketToken>,
         factor: &NewTotpFactor,
     ) -> Stored<bool>;
-    /// Removes authenticator and recovery codes of the account, ends every session that started
-    /// before the ticket was made, and files the ticket, in one step. It stays marked as enrolled.
-    /// False, and nothing changed, when there is no such account; a disabled one is no exception,
-    /// and its ticket works once it is enabled.
+    /// Removes the authenticator and the recovery codes of the account, ends every session that
+    /// started before the ticket was created, and stores the ticket, in one atomic step. The
+    /// account stays marked as enrolled. Returns false, without any change, if the account does not
+    /// exist. A disabled account is accepted; its ticket works once it is enabled.
     async fn reset_second_factor(&self, ticket: &NewTicket) -> Stored<bool>;
 }
 
-/// The rights of logins to set a new password in place of a forgotten one; durable, because setting
-/// it is.
+/// The rights of logins to replace a forgotten password. Durable, because setting a password is.
 #[async_trait]
 pub trait PasswordResets: Send + Sync {
-    /// Files the right of a login.
+    /// Stores the right of a login.
     async fn grant_reset(&self, reset: &PasswordReset, now: Timestamp) -> Stored<()>;
-    /// The right of this login, unless it has lapsed by `now` or was used.
+    /// Returns the right of this login, unless it has expired by `now` or was used.
     async fn granted_reset(
         &self,
         login: &HashedToken<PendingToken>,
         now: Timestamp,
     ) -> Stored<Option<PasswordReset>>;
-    /// Uses up the right and sets the password; every session and login that started before `now`
-    /// ends, and the account's ticket sets none any more. In one step: the right for exactly one
-    /// caller, `None` for everybody else, and where
-    /// the account is disabled or has ended what started when this login did.
+    /// Uses up the right and sets the password. Ends every session and login that started before
+    /// `now`, and removes the right to set a password from the account's ticket. One atomic step:
+    /// returns the right to exactly one caller, and `None` to all others, or if the account is
+    /// disabled or has ended sessions that started when this login did.
     async fn reset_password(
         &self,
         login: &HashedToken<PendingToken>,
@@ -353,33 +352,33 @@ pub trait PasswordResets: Send + Sync {
     ) -> Stored<Option<(PasswordReset, LinkEnded)>>;
 }
 
-/// Logins that wait for their second factor.
+/// Pending logins.
 #[async_trait]
 pub trait PendingLogins: Send + Sync {
-    /// Files a login until it expires.
+    /// Stores a login until it expires.
     async fn begin(
         &self,
         id: &HashedToken<PendingToken>,
         login: &PendingLogin,
         now: Timestamp,
     ) -> Stored<()>;
-    /// The login under this token, unless it has expired by `now`.
+    /// Returns the login under this token, unless it has expired by `now`.
     async fn load(
         &self,
         id: &HashedToken<PendingToken>,
         now: Timestamp,
     ) -> Stored<Option<PendingLogin>>;
-    /// Counts one guess: how many were made with this one, or `None` when the login is gone or
-    /// `limit` guesses were made. The last one makes the login a spent one, which whoever was
-    /// counted may still finish.
+    /// Counts an attempt. Returns the number of attempts including this one, or `None` if the login
+    /// is gone or `limit` attempts were made. The last attempt makes the login spent: only a
+    /// counted attempt can still finish it.
     async fn count_guess(
         &self,
         id: &HashedToken<PendingToken>,
         limit: u32,
         now: Timestamp,
     ) -> Stored<Option<u32>>;
-    /// Offers `new` for enrolment unless one is already offered in this login; the one that holds.
-    /// `None` when the login is gone.
+    /// Offers `new` for enrolment unless this login has an offer already. Returns the current
+    /// offer, or `None` if the login is gone.
     async fn offer_enrolment(
         &self,
         id: &HashedToken<PendingToken>,
@@ -390,11 +389,11 @@ pub trait PendingLogins: Send + Sync {
     async fn end(&self, id: &HashedToken<PendingToken>) -> Stored<()>;
 }
 
-/// Finished sessions.
+/// Sessions.
 #[async_trait]
 pub trait Sessions: Send + Sync {
-    /// Ends the pending login and files the session in one step: true for exactly one caller, and
-    /// false, with nothing filed, when the login is gone.
+    /// Ends the pending login and stores the session in one atomic step. Returns true to exactly
+    /// one caller, and false, without storing the session, if the login is gone.
     async fn promote(
         &self,
         login: &HashedToken<PendingToken>,
@@ -402,9 +401,10 @@ pub trait Sessions: Send + Sync {
         session: &Session,
         ttl: Duration,
     ) -> Stored<bool>;
-    /// Ends the session `old` and files `session` under `new` in one step: true for exactly one
-    /// caller, and false, with nothing filed, when the old one is gone. The new one offers what
-    /// `offers` says; without it, what the old one offers at that moment, whatever `session` says.
+    /// Ends the session `old` and stores `session` under `new` in one atomic step. Returns true to
+    /// exactly one caller, and false, without storing it, if the old one is gone. The new session
+    /// has the offers in `offers`. If that is `None`, it has the offers of the old one at that
+    /// moment, not those in `session`.
     async fn renew(
         &self,
         old: &HashedToken<SessionToken>,
@@ -413,20 +413,21 @@ pub trait Sessions: Send + Sync {
         offers: Option<&Offers>,
         ttl: Duration,
     ) -> Stored<bool>;
-    /// Keeps what is offered in the session, unless something of that kind is offered already: what
-    /// is offered now. `None` when the session is gone.
+    /// Stores an offer in the session unless it has one of that kind already. Returns the current
+    /// offer, or `None` if the session is gone.
     async fn offer(
         &self,
         id: &HashedToken<SessionToken>,
         offer: Offer,
         sealed: &str,
     ) -> Stored<Option<String>>;
-    /// Takes back what is offered: true for exactly one caller.
+    /// Removes an offer. Returns true to exactly one caller.
     async fn withdraw(&self, id: &HashedToken<SessionToken>, offer: Offer) -> Stored<bool>;
-    /// The session under this token. May return one that has just expired: ask
+    /// Returns the session under this token. It may have just expired: check
     /// [`super::session::SessionLimits::is_alive`].
     async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>>;
-    /// Notes that the session was used and keeps it for `ttl` more. Never brings back an ended one.
+    /// Records a use of the session and keeps it for another `ttl`. Never restores an ended
+    /// session.
     async fn touch(
         &self,
         id: &HashedToken<SessionToken>,
@@ -436,32 +437,32 @@ pub trait Sessions: Send + Sync {
     /// Counts a change to the account's identity in each of its sessions, so that every node reads
     /// the identity again.
     async fn identity_changed(&self, account: AccountId) -> Stored<()>;
-    /// Notes that the due recovery codes were confirmed.
+    /// Records that the due recovery codes were confirmed.
     async fn recovery_codes_done(&self, id: &HashedToken<SessionToken>) -> Stored<()>;
-    /// Ends one session: true for exactly one caller, and false when there is none.
+    /// Ends one session. Returns true to exactly one caller, and false if there is none.
     async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<bool>;
-    /// Ends the session with this public id. Whether there was one.
+    /// Ends the session with this public id. Returns true if there was one.
     async fn end_by_id(&self, id: SessionId) -> Stored<bool>;
-    /// Ends all sessions and pending logins of an account. How many sessions.
+    /// Ends all sessions and pending logins of an account. Returns the number of sessions ended.
     async fn end_account(&self, account: AccountId) -> Stored<u64>;
-    /// Ends all sessions and pending logins of an account but the session `keep`. How many sessions.
+    /// Ends all sessions and pending logins of an account except the session `keep`. Returns the
+    /// number of sessions ended.
     async fn end_others(&self, account: AccountId, keep: &HashedToken<SessionToken>)
     -> Stored<u64>;
-    /// Ends all sessions and pending logins there are. How many sessions.
+    /// Ends all sessions and pending logins. Returns the number of sessions ended.
     async fn end_all(&self) -> Stored<u64>;
-    /// The sessions of one account or of all, newest first.
+    /// Returns the sessions of one account or of all, newest first.
     async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>>;
-    /// Tries whether the store answers and can be written to; not more than once a second, however
-    /// often it is asked.
+    /// Checks that the store answers and accepts writes. Checks at most once a second.
     async fn ping(&self) -> Stored<()>;
 }
 
-/// The tokens that apps gave out within sessions of ours: each is worth as much as its session.
+/// Tokens that apps issued within sessions. Each is valid as long as its session.
 #[async_trait]
 pub trait AppTokens: Send + Sync {
-    /// Binds `token` to a session, for as long as `ttl` at most; of more than `most` the oldest but
-    /// the first are let go. False, and nothing bound, when the session is gone, or the token is bound to a
-    /// session of another account.
+    /// Binds `token` to a session, for at most `ttl`. If more than `most` tokens are bound, removes
+    /// the oldest except the first. Returns false, without binding it, if the session is gone or
+    /// the token is bound to a session of another account.
     async fn bind(
         &self,
         session: &HashedToken<SessionToken>,
@@ -469,38 +470,39 @@ pub trait AppTokens: Send + Sync {
         most: u32,
         ttl: Duration,
     ) -> Stored<bool>;
-    /// The session that `token` is bound to, also under the id it has after a renewal. `None` once
-    /// the session has ended.
+    /// Returns the session that `token` is bound to, also after the session was renewed under
+    /// another id. Returns `None` once the session has ended.
     async fn session_of(
         &self,
         token: &HashedToken<AppToken>,
     ) -> Stored<Option<HashedToken<SessionToken>>>;
 }
 
-/// What there is to say of refused requests, from any node, for a day.
+/// Records of rejected requests, from any node, for a day.
 #[async_trait]
 pub trait Refusals: Send + Sync {
-    /// Keeps a record under its reference, for [`super::refusals::KEPT_FOR`] from its moment on, and
-    /// about `most` of the newest in all.
+    /// Stores a record under its reference for [`super::refusals::KEPT_FOR`]. Keeps about the
+    /// `most` newest records.
     async fn keep_refusal(&self, record: &RefusalRecord, most: u32) -> Stored<()>;
-    /// The record under `reference`, unless it has lapsed by `now`.
+    /// Returns the record under `reference`, unless it has expired by `now`.
     async fn refusal(&self, reference: &str, now: Timestamp) -> Stored<Option<RefusalRecord>>;
 }
 
-/// Counters of guesses.
+/// Attempt counters.
 #[async_trait]
 pub trait Attempts: Send + Sync {
-    /// Counts one try under each key in one step, unless one of them is exhausted: then none is
-    /// counted, and the longest wait is returned.
+    /// Counts one attempt under each key in one atomic step. If one of them is exhausted, counts
+    /// none and returns the longest wait.
     async fn count(&self, keys: &[(AttemptKey, Budget)], now: Timestamp) -> Stored<Verdict>;
-    /// Counts one try under each key in one step, unless one of them still has to wait: then none
-    /// is counted, and the longest wait is returned.
+    /// Counts one attempt under each key in one atomic step. If one of them is in backoff, counts
+    /// none and returns the longest wait.
     async fn pace(&self, keys: &[(AttemptKey, Pace)], now: Timestamp) -> Stored<Verdict>;
-    /// Time that each paced key still has to wait, zero where it need not. Counts nothing.
+    /// Returns the remaining backoff of each paced key; zero if there is none. Counts nothing.
     async fn waits(&self, keys: &[AttemptKey], now: Timestamp) -> Stored<Vec<Duration>>;
-    /// Takes back one counted try: it was no wrong guess. Where the key names the request whose try
-    /// it is, the wait which that very try brought goes with it, in one step; any other wait stays.
+    /// Takes back one counted attempt that was not a wrong guess. If the key names the request that
+    /// made the attempt, also removes the backoff that this attempt caused, in one atomic step. Any
+    /// other backoff stays.
     async fn forgive(&self, keys: &[AttemptKey]) -> Stored<()>;
-    /// Forgets the tries under a key.
+    /// Resets the counter of a key.
     async fn clear(&self, key: &AttemptKey) -> Stored<()>;
 }

@@ -1,7 +1,7 @@
-//! Recovery codes: ten at a time, 80 random bits each, good for one use in place of a factor.
+//! Recovery codes: ten to a set, 80 random bits each. Each is valid once, in place of a factor.
 //!
-//! Written as 17 characters of Crockford's base32 in groups, the last of which is a check
-//! character (Luhn modulo 32), so that a typo is found before it costs a try.
+//! A code is written as 17 characters of Crockford's base32 in groups. The last one is a check
+//! character (Luhn modulo 32), so a typo is found before it counts as an attempt.
 
 use std::fmt;
 
@@ -14,15 +14,15 @@ use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 use crate::base::random::{NoRandomness, Random, bytes};
 
-/// From how few codes on the person is warned.
+/// Number of remaining codes at which the user is warned.
 pub const FEW_CODES: u32 = 3;
-/// Codes in a set.
+/// Number of codes in a set.
 pub const CODES_IN_SET: usize = 10;
 const CODE_BYTES: usize = 10;
 const BODY_LEN: usize = 16;
 const ALPHABET: &str = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// A recovery code in its one form: 17 characters without separators.
+/// A recovery code in canonical form: 17 characters without separators.
 #[derive(Clone)]
 pub struct RecoveryCode(Zeroizing<String>);
 
@@ -32,12 +32,12 @@ impl fmt::Debug for RecoveryCode {
     }
 }
 
-/// Not a recovery code, or one with a typo in it.
+/// The text is not a recovery code, or has a typo.
 #[derive(Debug, thiserror::Error)]
-#[error("not a recovery code, or one with a typo in it")]
+#[error("not a recovery code, or a typo in one")]
 pub struct NotARecoveryCode;
 
-/// The argon2id hash of a code, under the salt of its set, as 64 hexadecimal digits.
+/// The argon2id hash of a code under the salt of its set, as 64 hexadecimal digits.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecoveryHash(pub(super) String);
 
@@ -48,51 +48,51 @@ impl fmt::Debug for RecoveryHash {
 }
 
 impl RecoveryHash {
-    /// The hash of no code.
+    /// Returns the hash that no code has.
     pub(super) fn of_nothing() -> Self {
         Self(String::new())
     }
 
-    /// Its text, for the store.
+    /// Returns the text of the hash, for the store.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// From a store's text.
+    /// Creates a hash from a store's text.
     pub fn from_stored(text: String) -> Self {
         Self(text)
     }
 }
 
-/// The recovery codes of an account, as far as a store may tell.
+/// The recovery codes of an account, without their hashes.
 #[derive(Clone, Debug)]
 pub struct RecoverySet {
-    /// What the codes were hashed with: base64url.
+    /// Salt of the hashes, in base64url.
     pub salt: String,
-    /// The id of the pepper they were hashed with.
+    /// Id of the pepper of the hashes.
     pub pepper_id: String,
-    /// Codes not used yet.
+    /// Number of unused codes.
     pub left: u32,
-    /// When the set was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When the person said to have kept them.
+    /// Time at which the user confirmed having saved the codes.
     pub confirmed_at: Option<Timestamp>,
 }
 
-/// A set of codes that replaces the former one.
+/// A new set of codes, which replaces the former one.
 #[derive(Clone, Debug)]
 pub struct NewRecoverySet {
-    /// Whose they are.
+    /// Account of the set.
     pub account: AccountId,
-    /// What the codes were hashed with: base64url.
+    /// Salt of the hashes, in base64url.
     pub salt: String,
-    /// The id of the pepper they were hashed with.
+    /// Id of the pepper of the hashes.
     pub pepper_id: String,
-    /// The hashes.
+    /// Hashes of the codes.
     pub hashes: Vec<RecoveryHash>,
-    /// When.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When the person showed to have kept them, if that is so already.
+    /// Time at which the user confirmed having saved the codes, if already confirmed.
     pub confirmed_at: Option<Timestamp>,
 }
 
@@ -102,7 +102,7 @@ fn crockford() -> Option<Encoding> {
     spec.encoding().ok()
 }
 
-/// The check character of a code's body: Luhn's algorithm modulo 32.
+/// Computes the check character of a code's body with Luhn's algorithm modulo 32.
 fn check_character(body: &str) -> Option<char> {
     let mut sum = 0_usize;
     for (i, c) in body.chars().rev().enumerate() {
@@ -114,7 +114,7 @@ fn check_character(body: &str) -> Option<char> {
 }
 
 impl RecoveryCode {
-    /// A new random code.
+    /// Generates a random code.
     pub fn generate(random: &dyn Random) -> Result<Self, NoRandomness> {
         let raw: Zeroizing<[u8; CODE_BYTES]> = Zeroizing::new(bytes(random)?);
         let encoding = crockford().ok_or(NoRandomness)?;
@@ -124,8 +124,8 @@ impl RecoveryCode {
         Ok(Self(text))
     }
 
-    /// Parses what was typed or pasted: case, spaces and dashes do not matter, `O` is `0`, `I` and
-    /// `L` are `1` (Crockford). A list number or a label before the code is left out.
+    /// Parses a typed or pasted code. Case, spaces and dashes do not matter, `O` is read as `0`,
+    /// and `I` and `L` as `1` (Crockford). A list number or a label before the code is removed.
     pub fn parse(typed: &str) -> Result<Self, NotARecoveryCode> {
         let folded = typed::letters_and_digits(typed);
         let label = folded.len().checked_sub(BODY_LEN + 1).ok_or(NotARecoveryCode)?;
@@ -147,7 +147,7 @@ impl RecoveryCode {
         }
     }
 
-    /// The code as it is shown: `XXXX-XXXX-XXXX-XXXXX`.
+    /// Returns the code as shown to the user: `XXXX-XXXX-XXXX-XXXXX`.
     pub fn to_display(&self) -> Zeroizing<String> {
         let mut out = Zeroizing::new(String::with_capacity(20));
         for (i, c) in self.0.chars().enumerate() {
@@ -159,12 +159,12 @@ impl RecoveryCode {
         out
     }
 
-    /// Whether the other is the same code.
+    /// Returns true if the other code is the same.
     pub fn is(&self, other: &Self) -> bool {
         self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
     }
 
-    /// What is hashed.
+    /// Returns the text to hash.
     pub(super) fn reveal(&self) -> &str {
         &self.0
     }

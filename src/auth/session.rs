@@ -1,6 +1,5 @@
-//! The two records that the short-lived store holds: a login in progress and a finished session.
-//! They are two types in two key spaces under two kinds of token; neither has a field that says
-//! how far the login got.
+//! The two records of the short-lived store: a pending login and a session. They are two types in
+//! two key spaces under two kinds of token. Neither has a field for the progress of the login.
 
 use std::time::Duration;
 
@@ -13,131 +12,133 @@ use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId, SessionId};
 
-/// Where somebody signs in from, as told to that somebody.
+/// The client of a sign-in, as shown to the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {
-    /// The address, after trusted proxies.
+    /// Client address, after trusted proxies.
     pub address: ClientIp,
-    /// The first 256 characters of `User-Agent`.
+    /// First 256 characters of `User-Agent`.
     pub user_agent: String,
 }
 
-/// What a login in progress was begun with. It is not how far it got: it does not change.
+/// The proof that began a pending login. It never changes, so it does not reflect progress.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BegunWith {
     /// The password.
     #[default]
     Password,
-    /// The password, and a ticket that gives the right to enrol: what a store knows it by, as
+    /// The password and a ticket with the right to enrol: the hash of the ticket's token, as
     /// hexadecimal digits.
     PasswordAndTicket(String),
-    /// A recovery code in place of a forgotten password: no session before a new one is set.
+    /// A recovery code in place of a forgotten password. There is no session before a new password
+    /// is set.
     RecoveryCode,
     /// A password that the app itself checked.
     App,
-    /// The same, sent by a client of the app's own: what is to be told waits for a sign-in on our
-    /// pages, where somebody reads it.
+    /// A password that the app itself checked, sent by the app's own client. Notices wait for a
+    /// sign-in on Vestibule's pages, where a user can read them.
     AppClient,
 }
 
-/// A login in progress: the first factor was right, the second is owed.
+/// A pending login: the first factor was verified, the second is required.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PendingLogin {
-    /// Whose login it is.
+    /// Account of the login.
     pub account: AccountId,
-    /// The name of the app it is for; it is worth nothing at another.
+    /// Name of the app of the login. Other apps reject it.
     pub app: String,
-    /// What proved the first factor.
+    /// Proof of the first factor.
     #[serde(default)]
     pub begun_with: BegunWith,
-    /// When the first factor was verified.
+    /// Time at which the first factor was verified.
     pub started_at: Timestamp,
-    /// When it lapses.
+    /// Time of expiry.
     pub expires_at: Timestamp,
-    /// A path and query on the same host, to go to once signed in.
+    /// Path and query on the same host to redirect to after sign-in.
     pub return_to: String,
-    /// The authenticator offered for enrolment, where the account has none yet.
+    /// Authenticator offered for enrolment, if the account has none.
     pub enrolment: Option<ProvisionalTotp>,
-    /// Stands for the name that was typed, where the app checked the password: it need not be that of
-    /// the account.
+    /// Digest of the typed name, if the app checked the password. It may differ from the account's
+    /// name.
     #[serde(default)]
     pub typed_name: Option<String>,
-    /// What the app gave out where it checked the password, sealed to this login.
+    /// Credentials that the app issued when it checked the password, sealed to this login.
     #[serde(default)]
     pub held: Option<String>,
-    /// All its guesses are made: it is over for everybody but whose guess was counted in time. Told
-    /// by the store.
+    /// True if all attempts are used: only an attempt that was counted in time can still finish the
+    /// login. Set by the store.
     #[serde(skip)]
     pub spent: bool,
 }
 
-/// An authenticator offered but not yet confirmed.
+/// An authenticator that is offered but not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProvisionalTotp {
-    /// The id the factor will have.
+    /// Id of the future factor.
     pub factor: FactorId,
-    /// The secret, sealed to the account and this factor.
+    /// Secret, sealed to the account and this factor.
     pub sealed: String,
 }
 
-/// A finished session.
+/// A session as stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// What names it in lists.
+    /// Id of the session in lists.
     pub id: SessionId,
-    /// Whose it is, as known when it started.
+    /// Identity of the user at the start of the session.
     pub identity: Identity,
-    /// The name of the app it is for; it is worth nothing at another.
+    /// Name of the app of the session. Other apps reject it.
     pub app: String,
-    /// The second factor that finished the login.
+    /// Second factor that finished the login.
     pub method: Factor,
-    /// When it began under its present id.
+    /// Start of the session under its current id.
     pub started_at: Timestamp,
-    /// When the person signed in, where the session has had another id since.
+    /// Time of sign-in, if the session has had another id since.
     #[serde(default)]
     pub renewed_since: Option<Timestamp>,
-    /// When the second factor was last proved.
+    /// Time at which the second factor was last verified.
     #[serde(default = "never")]
     pub second_factor_at: Timestamp,
-    /// When the password was last proved.
+    /// Time at which the password was last verified.
     #[serde(default = "never")]
     pub password_at: Timestamp,
-    /// When it was last used, to within the touch interval.
+    /// Time of the last use, accurate to the touch interval.
     pub last_seen_at: Timestamp,
-    /// When it ends, used or not.
+    /// Time at which the session ends, whether used or not.
     pub expires_at: Timestamp,
-    /// Where it was started.
+    /// Client that signed in.
     pub device: Device,
-    /// Set while new recovery codes wait to be shown and confirmed: where to go after that.
+    /// Path to redirect to after new recovery codes are confirmed; set while they are due.
     pub recovery_codes_due: Option<String>,
-    /// What is offered in it and not yet confirmed.
+    /// Authenticator or recovery codes offered and not confirmed.
     #[serde(default)]
     pub offers: Offers,
-    /// What the person was to be told when it began.
+    /// Notices for the user, as of the start of the session.
     #[serde(default)]
     pub notices: Vec<Notice>,
-    /// Changes to the account's identity since it was filed, counted by the store.
+    /// Number of changes to the account's identity since the session was stored. Counted by the
+    /// store.
     #[serde(skip)]
     pub identity_changes: u64,
 }
 
-/// What a session that was filed before there were such proofs is worth.
+/// Returns the time of a proof in sessions that were stored before proofs were recorded.
 fn never() -> Timestamp {
     Timestamp::EPOCH
 }
 
 impl Session {
-    /// When the person signed in.
+    /// Returns the time of sign-in.
     pub fn signed_in_at(&self) -> Timestamp {
         self.renewed_since.unwrap_or(self.started_at)
     }
 }
 
-/// What a session offers its person until it is confirmed; each sealed.
+/// Authenticator and recovery codes offered in a session until they are confirmed, each sealed.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Offers {
-    /// A new authenticator.
+    /// New authenticator.
     pub authenticator: Option<String>,
     /// New recovery codes.
     pub recovery_codes: Option<String>,
@@ -149,7 +150,7 @@ impl std::fmt::Debug for Offers {
     }
 }
 
-/// One of the things a session may offer.
+/// A kind of offer in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
     /// A new authenticator.
@@ -158,14 +159,14 @@ pub enum Offer {
     RecoveryCodes,
 }
 
-/// How long sessions and logins live.
+/// Lifetimes of sessions and pending logins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// Unused for this long, a session is over (NIST SP 800-63B-4 §2.2.3).
+    /// Inactivity timeout of a session (NIST SP 800-63B-4 §2.2.3).
     pub idle: Duration,
-    /// This long after it started, a session is over.
+    /// Maximum lifetime of a session.
     pub absolute: Duration,
-    /// How long a login may wait for its second factor.
+    /// Lifetime of a pending login.
     pub pending: Duration,
 }
 
@@ -180,18 +181,18 @@ impl Default for SessionLimits {
 }
 
 impl SessionLimits {
-    /// How stale `last_seen_at` may get before it is written again: a minute, or a quarter of a
-    /// short idle limit.
+    /// Returns the interval at which `last_seen_at` is written: a minute, or a quarter of a short
+    /// inactivity timeout.
     pub fn touch_interval(&self) -> Duration {
         Duration::from_mins(1).min(self.idle / 4)
     }
 
-    /// Whether `session` is alive at `now`.
+    /// Returns true if `session` is alive at `now`.
     pub fn is_alive(&self, session: &Session, now: Timestamp) -> bool {
         now < session.expires_at && now.since(session.last_seen_at) < self.idle
     }
 
-    /// How long a store may keep a session last seen at `now`.
+    /// Returns the time for which a store keeps a session last seen at `now`.
     pub fn time_to_live(&self, session: &Session, now: Timestamp) -> Duration {
         self.idle.min(session.expires_at.since(now))
     }
@@ -203,7 +204,7 @@ pub(crate) mod testing {
     use crate::auth::account::LoginName;
     use crate::base::random::OsRandom;
 
-    /// A session of somebody called alice, which began at the epoch.
+    /// Returns a session of alice that began at the epoch.
     pub(crate) fn session() -> Session {
         let random = OsRandom::new();
         Session {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::audit::Asked;
+use super::audit::TicketPurpose;
 use super::keys::KeyRing;
 use super::token::{HashedToken, PlainToken, TicketToken};
 use crate::base::clock::Timestamp;
@@ -42,11 +42,11 @@ impl Rights {
     pub const ENROL: Self = Self { password: false, second_factor: true };
 
     /// Returns the rights as named in the audit log.
-    pub fn asked(self) -> Asked {
+    pub fn asked(self) -> TicketPurpose {
         match (self.password, self.second_factor) {
-            (true, true) => Asked::Both,
-            (true, false) => Asked::Password,
-            (false, _) => Asked::SecondFactor,
+            (true, true) => TicketPurpose::Both,
+            (true, false) => TicketPurpose::Password,
+            (false, _) => TicketPurpose::SecondFactor,
         }
     }
 

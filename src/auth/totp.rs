@@ -1,5 +1,4 @@
-//! Codes from an authenticator app: RFC 6238 with SHA-1, 6 digits, 30 seconds, one step either
-//! way.
+//! Codes from an authenticator app: RFC 6238 with SHA-1, 6 digits, 30 seconds, one step either way.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,15 +13,17 @@ use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId};
 use crate::base::random::{NoRandomness, Random, bytes};
 
-/// Bytes in a secret: 160 bits (RFC 4226 §4, R6).
+/// Length of a secret, in bytes: 160 bits (RFC 4226 §4, R6).
 const SECRET_LEN: usize = 20;
-/// Digits in a code.
+/// Number of digits in a code.
 pub const DIGITS: u8 = 6;
-/// How long a code is shown (RFC 6238 §5.2).
+/// Validity of a code (RFC 6238 §5.2).
 pub const PERIOD: Duration = Duration::from_secs(30);
-/// Steps accepted before and after the present one, for slow hands and clocks (RFC 6238 §5.2).
+/// Number of steps accepted before and after the current one, for slow typing and clock drift (RFC
+/// 6238 §5.2).
 const SKEW: u16 = 1;
-/// Steps either way within which a wrong code is told to be of another time: ten minutes.
+/// Number of steps either way within which a wrong code is recognised as a clock error: ten
+/// minutes.
 const FAR: i64 = 20;
 
 /// A 30-second step since the Unix epoch.
@@ -30,17 +31,17 @@ const FAR: i64 = 20;
 pub struct TimeStep(u64);
 
 impl TimeStep {
-    /// The step that holds `now`.
+    /// Returns the step that contains `now`.
     pub fn at(now: Timestamp) -> Self {
         Self(now.as_secs() / PERIOD.as_secs())
     }
 
-    /// From its number.
+    /// Creates a step from its number.
     pub fn from_number(step: u64) -> Self {
         Self(step)
     }
 
-    /// Its number.
+    /// Returns the number of the step.
     pub fn number(self) -> u64 {
         self.0
     }
@@ -55,14 +56,14 @@ impl fmt::Debug for Code {
     }
 }
 
-/// Not six digits.
+/// The text is not six digits.
 #[derive(Debug, thiserror::Error)]
-#[error("a code has six digits")]
+#[error("not a code of six digits")]
 pub struct NotACode;
 
 impl Code {
-    /// Parses what was typed or pasted. Spaces, dashes, labels, quotes and the digits of other
-    /// scripts are folded before.
+    /// Parses a typed or pasted code. Spaces, dashes, labels, quotes and digits of other scripts
+    /// are folded first.
     pub fn parse(typed: &str) -> Result<Self, NotACode> {
         typed::digits(typed, usize::from(DIGITS)).map(Self).ok_or(NotACode)
     }
@@ -80,47 +81,47 @@ impl fmt::Debug for TotpSecret {
 /// A confirmed authenticator as stored.
 #[derive(Clone, Debug)]
 pub struct TotpFactor {
-    /// Its id.
+    /// Id of the factor.
     pub id: FactorId,
-    /// The secret, sealed to account and factor.
+    /// Secret, sealed to the account and the factor.
     pub sealed: String,
-    /// When it was confirmed.
+    /// Time of confirmation.
     pub confirmed_at: Timestamp,
-    /// When a code of it was last accepted.
+    /// Time at which a code was last accepted.
     pub last_used_at: Timestamp,
-    /// Wrong codes since then.
+    /// Number of wrong codes since then.
     pub failures: u32,
-    /// When it was suspended, if it is: after too many of them.
+    /// Time of suspension, if suspended after too many wrong codes.
     pub suspended_at: Option<Timestamp>,
 }
 
-/// An authenticator that has just been confirmed.
+/// A newly confirmed authenticator.
 #[derive(Clone, Debug)]
 pub struct NewTotpFactor {
-    /// Whose it is.
+    /// Account of the factor.
     pub account: AccountId,
-    /// Its id.
+    /// Id of the factor.
     pub id: FactorId,
-    /// The secret, sealed to account and factor.
+    /// Secret, sealed to the account and the factor.
     pub sealed: String,
-    /// The step of the confirming code: used.
+    /// Step of the confirming code, which counts as used.
     pub confirmed_step: TimeStep,
-    /// When.
+    /// Time of confirmation.
     pub confirmed_at: Timestamp,
 }
 
-/// What a secret is bound to when sealed.
+/// Returns the context that a secret is sealed to.
 fn context(account: AccountId, factor: FactorId) -> Vec<u8> {
     [b"totp".as_slice(), account.as_bytes(), factor.as_bytes()].concat()
 }
 
 impl TotpSecret {
-    /// A new random secret.
+    /// Generates a random secret.
     pub fn generate(random: &dyn Random) -> Result<Self, NoRandomness> {
         Ok(Self(Zeroizing::new(bytes(random)?)))
     }
 
-    /// Encrypts it for the store.
+    /// Encrypts the secret for the store.
     pub fn seal(
         &self,
         keys: &KeyRing,
@@ -131,7 +132,7 @@ impl TotpSecret {
         keys.seal(random, &context(account, factor), self.0.as_slice())
     }
 
-    /// Decrypts it from the store.
+    /// Decrypts a secret from the store.
     pub fn open(
         keys: &KeyRing,
         account: AccountId,
@@ -156,14 +157,14 @@ impl TotpSecret {
             .ok()
     }
 
-    /// The step within one of `now` whose code this is.
+    /// Returns the step of this code, if it is within one of `now`.
     pub fn matching_step(&self, code: &Code, now: Timestamp) -> Option<TimeStep> {
         self.totp("", "").and_then(|t| t.check(&code.0, now.as_secs())).map(TimeStep)
     }
 
-    /// How many steps away from `now` the step lies whose code this is, where that is within ten
-    /// minutes but not near enough to be accepted; negative for a step gone by. The nearest, should
-    /// there be several.
+    /// Returns the distance in steps between `now` and the step of this code, if it is within ten
+    /// minutes but too far to be accepted; negative for a past step. Returns the nearest if there
+    /// are several.
     pub fn steps_off(&self, code: &Code, now: Timestamp) -> Option<i64> {
         let totp = self.totp("", "")?;
         let present = TimeStep::at(now).number();
@@ -175,19 +176,19 @@ impl TotpSecret {
         })
     }
 
-    /// The code of a step.
+    /// Returns the code of a step.
     pub fn code(&self, step: TimeStep) -> Zeroizing<String> {
         let totp = self.totp("", "");
         let code = totp.map(|totp| totp.generate(step.0 * PERIOD.as_secs()).to_string());
         Zeroizing::new(code.unwrap_or_default())
     }
 
-    /// The secret as people type it: base32 without padding (RFC 4648 §6).
+    /// Returns the secret as users type it: base32 without padding (RFC 4648 §6).
     pub fn to_base32(&self) -> Zeroizing<String> {
         Zeroizing::new(data_encoding::BASE32_NOPAD.encode(self.0.as_slice()))
     }
 
-    /// The `otpauth:` address that authenticator apps read from a QR code.
+    /// Returns the `otpauth:` URI that authenticator apps read from a QR code.
     pub fn to_uri(&self, issuer: &str, account: &str) -> Zeroizing<String> {
         let uri = self.totp(issuer, account).and_then(|t| t.to_url().ok());
         Zeroizing::new(uri.unwrap_or_default())

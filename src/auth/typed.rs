@@ -1,37 +1,38 @@
-//! Codes as people type and paste them: folded once, here, before anything is judged.
+//! Normalisation of typed and pasted codes, in one place and before any check.
 //!
 //! Digits of every script and full-width letters become ASCII. Format characters (zero width,
-//! direction), quotes and marks are dropped. Spaces and dashes of every kind join what they stand
-//! between; any other sign separates.
+//! direction), quotes and marks are removed. Spaces and dashes of every kind join their neighbours;
+//! any other sign separates them.
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 use zeroize::Zeroizing;
 
-/// Most characters that are looked at. A code with a label and a list number is far shorter.
+/// Maximum number of characters read. A code with a label and a list number is far shorter.
 const MOST: usize = 256;
-/// Signs of other categories that keyboards and typography put in place of a dash.
+/// Characters of other categories that keyboards and typography use as dashes.
 const LIKE_DASHES: [char; 10] = [
     '\u{b7}', '\u{2d7}', '\u{2043}', '\u{207b}', '\u{208b}', '\u{2212}', '\u{2500}', '\u{2796}',
     '\u{30fc}', '\u{ff70}',
 ];
 const LIKE_QUOTES: [char; 8] =
     ['"', '\'', '`', '\u{b4}', '\u{201a}', '\u{201e}', '\u{2032}', '\u{ff02}'];
-/// Distance from a full-width character to its ASCII one.
+/// Distance between a full-width character and its ASCII equivalent.
 const FULL_WIDTH: u32 = 0xff01 - 0x21;
 
-/// One character, folded.
+/// A folded character.
 enum Sign {
-    /// An ASCII letter, upper case, or an ASCII digit.
+    /// An upper-case ASCII letter or an ASCII digit.
     Plain(char),
     /// A letter of another script.
     Letter,
     /// A space or a dash.
     Joint,
-    /// Anything else that is not dropped.
+    /// Any other character that is not removed.
     Break,
 }
 
-/// The value of a decimal digit: the digits of a script stand in a row, from zero on.
+/// Returns a decimal digit as ASCII. The digits of a script have consecutive code points from zero
+/// on.
 fn decimal(c: char) -> char {
     let is_digit = |code| {
         char::from_u32(code).is_some_and(|c| c.general_category() == GeneralCategory::DecimalNumber)
@@ -73,8 +74,8 @@ fn signs(typed: &str) -> impl Iterator<Item = Sign> {
     typed.chars().take(MOST).filter_map(sign)
 }
 
-/// The one group of exactly `count` digits in what was typed, whatever stands around it. Digits
-/// that touch a letter are no group: they belong to a word, or to another kind of code.
+/// Returns the only group of exactly `count` digits in a typed text. Digits next to a letter do not
+/// form a group: they belong to a word or to another kind of code.
 pub(super) fn digits(typed: &str, count: usize) -> Option<Zeroizing<String>> {
     let mut folded = Zeroizing::new(String::with_capacity(MOST));
     folded.extend(signs(typed).map(|sign| match sign {
@@ -103,7 +104,7 @@ pub(super) fn digits(typed: &str, count: usize) -> Option<Zeroizing<String>> {
     found
 }
 
-/// All ASCII letters, upper case, and digits of what was typed.
+/// Returns all ASCII letters, in upper case, and digits of a typed text.
 pub(super) fn letters_and_digits(typed: &str) -> Zeroizing<String> {
     let mut text = Zeroizing::new(String::with_capacity(MOST));
     text.extend(signs(typed).filter_map(|sign| match sign {

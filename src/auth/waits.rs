@@ -207,13 +207,13 @@ mod tests {
         let world = world();
         let (one, other) = (world.network(1), world.network(2));
         world.store.held.lock().push(one.as_str().to_owned());
-        let told: Vec<Verdict> = [1000, 1500, 1999]
+        let verdicts: Vec<Verdict> = [1000, 1500, 1999]
             .map(|at| (at, format!("name{at}")))
             .map(|(at, name)| futures_util::FutureExt::now_or_never(world.tries(&one, &name, at)))
             .map(Option::unwrap)
             .into();
         let left = |ms| Verdict::Wait(WAIT.saturating_sub(Duration::from_millis(ms)));
-        assert_eq!(told, [left(0), left(500), left(999)]);
+        assert_eq!(verdicts, [left(0), left(500), left(999)]);
         assert_eq!(*world.store.asked.lock(), 1, "another name from there costs nothing");
         assert_eq!(world.tries(&other, "name1000", 1500).await, Verdict::Go);
         assert_eq!(world.tries(&one, "x", 2000).await, left(0));

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::table::Table;
 use super::{Streams, input, meta};
 use crate::auth::account::LoginName;
-use crate::auth::audit::{Noted, Record, Report};
+use crate::auth::audit::{Record, RecordedRow, Report};
 use crate::auth::ports::AuditQuery;
 use crate::auth::refusals::parse_reference;
 use crate::base::clock::{Clock, SystemClock, Timestamp};
@@ -138,10 +138,10 @@ fn verify(state: &StateArgs, noted: Option<&str>, output: &mut dyn Write) -> Res
     ))
 }
 
-fn parse_noted(text: &str) -> Result<Noted, Failure> {
-    let parsed = text
-        .split_once(':')
-        .and_then(|(seq, hash)| Some(Noted { seq: seq.parse().ok()?, hash: hash.to_owned() }));
+fn parse_noted(text: &str) -> Result<RecordedRow, Failure> {
+    let parsed = text.split_once(':').and_then(|(seq, hash)| {
+        Some(RecordedRow { seq: seq.parse().ok()?, hash: hash.to_owned() })
+    });
     parsed.ok_or_else(|| {
         Failure::usage(
             format_args!("{text:?} is not a row"),

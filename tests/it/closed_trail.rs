@@ -245,6 +245,6 @@ async fn a_persons_act_without_its_row_does_what_the_table_says() {
         assert_eq!(refused.status, 503, "{}", refused.text());
         assert!(!again.jar.contains_key(visitor::SESSION));
         let log = trail.gateway.log.text();
-        assert!(log.contains("security event is missing from the audit trail"), "{log}");
+        assert!(log.contains("security event is missing from the audit log"), "{log}");
     }
 }

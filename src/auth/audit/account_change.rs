@@ -1,27 +1,27 @@
-//! A change to what an account is called and which groups it has.
+//! A change to the display name, email address or groups of an account.
 
 use serde_json::{Value, json};
 
-/// The parts of an identity that an operator changed. New and former addresses are not kept.
+/// The parts of an identity that an operator changed. The addresses themselves are not recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountChange {
     /// True if the email address changed.
     pub email: bool,
     /// True if the display name changed.
     pub display_name: bool,
-    /// New groups.
+    /// Groups added.
     pub groups_added: Vec<String>,
-    /// Former groups.
+    /// Groups removed.
     pub groups_removed: Vec<String>,
 }
 
 impl AccountChange {
-    /// True if nothing changed.
+    /// Returns true if nothing changed.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// As the detail of its row.
+    /// Returns the detail of the audit row.
     pub fn detail(&self) -> Value {
         json!({
             "email": self.email,

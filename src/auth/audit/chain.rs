@@ -1,46 +1,46 @@
-//! What holds the rows together. Every row carries a keyed hash over its content, over the hash of
-//! the row before, and over the signed head that stood when it was written: the head names the last
-//! row, and only who has the key file can sign one. Now and then a row is noted as a checkpoint,
-//! signed on its own; old rows are removed up to a checkpoint, and what remains is held by it.
+//! The hash chain of the audit log. Every row carries a keyed hash over its content, the hash of
+//! the previous row, and the signed head at the time of writing. The head names the last row and
+//! can only be signed with the key file. At intervals a row is recorded as a checkpoint, signed on
+//! its own. Old rows are removed up to a checkpoint, which anchors the rest.
 
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::{Link, NewRecord, Record};
-use crate::auth::keys::{KeyRing, Signed};
+use crate::auth::keys::{KeyRing, SignatureCheck};
 use crate::base::clock::Timestamp;
 
-/// A checkpoint at least every so many rows.
+/// Maximum number of rows between checkpoints.
 const CHECKPOINT_ROWS: u64 = 256;
-/// A checkpoint with the first row after so much time.
+/// Maximum time between checkpoints: the first row after it is one.
 const CHECKPOINT_TIME: Duration = Duration::from_hours(1);
 
-/// The last row, as the store has it.
+/// The last row, as recorded by the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// Its number; 0 where there is none yet.
+    /// Number of the last row; 0 if there is none.
     pub seq: u64,
-    /// Its hash.
+    /// Hash of the last row.
     pub hash: String,
-    /// Signs the two.
+    /// Signature of number and hash.
     pub signature: String,
-    /// Rows up to this one were removed because of their age.
+    /// Number of the last row that was removed because of its age.
     pub pruned: u64,
-    /// Signs that.
+    /// Signature of that number.
     pub pruned_signature: String,
 }
 
 /// A row whose hash was signed on its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The row.
+    /// Number of the row.
     pub seq: u64,
-    /// Its hash.
+    /// Hash of the row.
     pub hash: String,
-    /// When it was written.
+    /// Time of the row.
     pub at: Timestamp,
-    /// Signs number and hash.
+    /// Signature of number and hash.
     pub signature: String,
 }
 
@@ -70,7 +70,7 @@ fn place_text(seq: u64, hash: &str) -> String {
     json!([seq, hash]).to_string()
 }
 
-/// The row that comes after `head`, and the head that it makes.
+/// Returns the row that follows `head`, and the new head.
 pub fn append(keys: &KeyRing, head: &Head, content: &NewRecord) -> (Record, Head) {
     let seq = head.seq + 1;
     let text = row_text(seq, content, &head.hash, &head.signature);
@@ -82,7 +82,7 @@ pub fn append(keys: &KeyRing, head: &Head, content: &NewRecord) -> (Record, Head
     (Record { seq, content: content.clone(), link }, next)
 }
 
-/// The checkpoint at `row`, where one is due: `last` is when the last one was made.
+/// Returns the checkpoint at `row` if one is due. `last` is the time of the last checkpoint.
 pub fn checkpoint(keys: &KeyRing, row: &Record, last: Timestamp) -> Option<Checkpoint> {
     let (seq, at, hash) = (row.seq, row.content.at, row.link.hash.clone());
     if !seq.is_multiple_of(CHECKPOINT_ROWS) && at.since(last) < CHECKPOINT_TIME {
@@ -92,31 +92,31 @@ pub fn checkpoint(keys: &KeyRing, row: &Record, last: Timestamp) -> Option<Check
     Some(Checkpoint { seq, hash, at, signature })
 }
 
-/// Signs that the rows up to this checkpoint were removed.
+/// Signs the removal of the rows up to this checkpoint.
 pub fn sign_pruned(keys: &KeyRing, to: &Checkpoint) -> String {
     keys.sign_trail("pruned", &place_text(to.seq, &to.hash))
 }
 
-/// Whether a row is as it was written.
-pub(super) fn check_row(keys: &KeyRing, row: &Record) -> Signed {
+/// Verifies the hash of a row.
+pub(super) fn check_row(keys: &KeyRing, row: &Record) -> SignatureCheck {
     let text = row_text(row.seq, &row.content, &row.link.previous, &row.link.head);
     keys.check_trail("row", &text, &row.link.hash)
 }
 
-/// Whether `signature` is that of the head after this row.
-pub(super) fn check_head(keys: &KeyRing, seq: u64, hash: &str, signature: &str) -> Signed {
+/// Verifies the signature of the head after this row.
+pub(super) fn check_head(keys: &KeyRing, seq: u64, hash: &str, signature: &str) -> SignatureCheck {
     if seq == 0 && hash.is_empty() && signature.is_empty() {
-        return Signed::Right;
+        return SignatureCheck::Right;
     }
     keys.check_trail("head", &place_text(seq, hash), signature)
 }
 
-/// Whether a checkpoint is as it was signed.
-pub(super) fn check_checkpoint(keys: &KeyRing, point: &Checkpoint) -> Signed {
+/// Verifies the signature of a checkpoint.
+pub(super) fn check_checkpoint(keys: &KeyRing, point: &Checkpoint) -> SignatureCheck {
     keys.check_trail("checkpoint", &place_text(point.seq, &point.hash), &point.signature)
 }
 
-/// Whether the rows up to this checkpoint were removed by us.
-pub(super) fn check_pruned(keys: &KeyRing, point: &Checkpoint, head: &Head) -> Signed {
+/// Verifies that Vestibule removed the rows up to this checkpoint.
+pub(super) fn check_pruned(keys: &KeyRing, point: &Checkpoint, head: &Head) -> SignatureCheck {
     keys.check_trail("pruned", &place_text(point.seq, &point.hash), &head.pruned_signature)
 }

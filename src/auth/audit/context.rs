@@ -1,4 +1,4 @@
-//! Who, from where, by whose hand.
+//! The context of an event: account, client and actor.
 
 use crate::auth::account::{Identity, LoginName};
 use crate::auth::browser::KnownBrowser;
@@ -6,32 +6,32 @@ use crate::auth::session::Device;
 use crate::base::address::ClientIp;
 use crate::base::id::{AccountId, RequestId};
 
-/// Who is at the other end of a request, known or not.
+/// The client of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Where the request comes from.
+    /// Address and `User-Agent` of the client.
     pub device: Device,
-    /// What the cookie of a known browser says, where there is one.
+    /// Content of the known-browser cookie, if any.
     pub browser: Option<KnownBrowser>,
-    /// What names the request in the log and on error pages.
+    /// Request id, as in the log and on error pages.
     pub reference: RequestId,
-    /// The host that it asks for, where that is known.
+    /// Requested host, if known.
     pub host: Option<String>,
 }
 
-/// By whose hand something happened.
+/// The actor of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// Somebody at a browser: the person, or whoever claims to be.
+    /// A browser user: the account's user or an impostor.
     Person,
-    /// Vestibule itself, by the clock.
+    /// Vestibule itself, on a schedule.
     System,
-    /// Somebody with access to the machine, by the name that the system knows.
+    /// An operator with access to the machine, by user name on the system.
     Operator(String),
 }
 
 impl Actor {
-    /// "person", "system" or "operator".
+    /// Returns "person", "system" or "operator".
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Person => "person",
@@ -40,7 +40,7 @@ impl Actor {
         }
     }
 
-    /// The operator's name.
+    /// Returns the operator's name.
     pub fn operator(&self) -> Option<&str> {
         match self {
             Self::Person | Self::System => None,
@@ -49,27 +49,27 @@ impl Actor {
     }
 }
 
-/// What surrounds an event.
+/// The context of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Context {
-    /// The account concerned, where there is one.
+    /// Account concerned, if any.
     pub account: Option<AccountId>,
-    /// Its login name at that moment.
+    /// Login name at that time.
     pub name: Option<LoginName>,
-    /// Where its person gets mail.
+    /// Email address of the user.
     pub email: Option<String>,
-    /// The address of the browser.
+    /// Client address.
     pub address: Option<ClientIp>,
-    /// What the browser calls itself.
+    /// `User-Agent` of the client.
     pub user_agent: Option<String>,
-    /// The request.
+    /// Request id.
     pub reference: Option<RequestId>,
-    /// By whose hand.
+    /// Actor.
     pub actor: Actor,
 }
 
 impl Context {
-    /// A request that concerns no known account.
+    /// Creates the context of a request without a known account.
     pub fn unknown(caller: &Caller) -> Self {
         Self {
             account: None,
@@ -82,7 +82,7 @@ impl Context {
         }
     }
 
-    /// A request that concerns this account.
+    /// Creates the context of a request about this account.
     pub fn person(caller: &Caller, who: &Identity) -> Self {
         Self {
             account: Some(who.account),
@@ -92,12 +92,12 @@ impl Context {
         }
     }
 
-    /// What Vestibule does by itself.
+    /// Creates the context of an action of Vestibule itself.
     pub fn system() -> Self {
         Self { actor: Actor::System, ..Self::operator("", None) }
     }
 
-    /// What an operator does to this account, or to no one in particular.
+    /// Creates the context of an operator's action on this account, or on none.
     pub fn operator(operator: &str, who: Option<&Identity>) -> Self {
         Self {
             account: who.map(|w| w.account),

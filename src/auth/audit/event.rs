@@ -1,4 +1,4 @@
-//! What can happen. `docs/audit.md` lists the same for operators; a test holds the two together.
+//! The security events. `docs/audit.md` lists them for operators; a test compares the two.
 
 use serde_json::{Map, Value, json};
 
@@ -9,17 +9,17 @@ use crate::auth::stage::Factor;
 use crate::base::clock::Timestamp;
 use crate::base::id::{FactorId, SessionId};
 
-/// Whether what was asked for was done.
+/// The outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was.
+    /// The action was done.
     Done,
-    /// It was refused.
+    /// The action was refused.
     Refused,
 }
 
 impl Outcome {
-    /// "done" or "refused".
+    /// Returns "done" or "refused".
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -28,7 +28,7 @@ impl Outcome {
     }
 }
 
-/// What was guessed at.
+/// The credential that an attempt was made at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guess {
     /// A password.
@@ -44,7 +44,7 @@ pub enum Guess {
 }
 
 impl Guess {
-    /// Its name in rows.
+    /// Returns the name in audit rows.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Password => "password",
@@ -56,19 +56,19 @@ impl Guess {
     }
 }
 
-/// What a ticket is for.
+/// The purpose of a ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
-    /// To set a password.
+pub enum TicketPurpose {
+    /// Sets a password.
     Password,
-    /// To set up a second factor.
+    /// Enrols a second factor.
     SecondFactor,
-    /// Both.
+    /// Sets a password and enrols a second factor.
     Both,
 }
 
-impl Asked {
-    /// Its name in rows.
+impl TicketPurpose {
+    /// Returns the name in audit rows.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Password => "password",
@@ -78,14 +78,14 @@ impl Asked {
     }
 }
 
-/// Why a session ended before its time.
+/// The reason for the early end of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Its person signed out.
+    /// The user signed out.
     SignedOut,
-    /// The same browser signed in anew.
+    /// The same browser signed in again.
     Replaced,
-    /// Its person ended it from another one.
+    /// The user ended it from another session.
     ByPerson,
     /// An operator ended it.
     ByOperator,
@@ -94,7 +94,7 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// Its name in rows.
+    /// Returns the name in audit rows.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SignedOut => "signed_out",
@@ -109,222 +109,223 @@ impl Ended {
 /// A security event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Name and password were right; the second factor is owed.
+    /// Name and password were correct; the second factor is required.
     PasswordRight,
-    /// Name or password was wrong, or the account is disabled. The digest stands for the name as
-    /// typed: equal names have equal digests, and nobody can read a name from one.
+    /// Name or password was wrong, or the account is disabled. Equal names have equal digests, and
+    /// no name can be read from a digest.
     PasswordWrong {
-        /// Keyed digest of the name.
+        /// Keyed digest of the name as typed.
         name_digest: String,
     },
-    /// Right password, wrong second factor.
+    /// The password was correct, but the second factor was wrong.
     SecondFactorWrong {
-        /// What was tried.
+        /// Factor of the attempt.
         factor: Factor,
-        /// Tries left in this login.
+        /// Attempts left in this login.
         tries_left: u32,
     },
-    /// Guesses are refused unseen for a while. The first refusal only; the rest is counted.
+    /// Attempts are refused for a while. Only the first refusal is recorded; the others are
+    /// counted.
     Throttled {
-        /// Guesses at what.
+        /// Credential of the attempts.
         guess: Guess,
-        /// For how many seconds.
+        /// Length of the wait, in seconds.
         seconds: u64,
-        /// Keyed digest of the name as typed, where one was.
+        /// Keyed digest of the name as typed, if any.
         name_digest: Option<String>,
     },
-    /// Unknown browsers had so many wrong passwords, over all names. Told once until it is over.
+    /// Unknown browsers had too many wrong passwords, over all names. Recorded once per window.
     PasswordSpray {
-        /// How many.
+        /// Number of wrong passwords.
         wrong: u32,
-        /// In how many seconds.
+        /// Length of the window, in seconds.
         seconds: u64,
     },
-    /// So many rows of one event were written that the next are left out, and only counted.
+    /// Too many rows of one event type: further ones are counted instead of written.
     RowsLeftOut {
-        /// The event.
+        /// Name of the event type.
         event: &'static str,
-        /// Seconds until rows may be written again; 0 in the row that tells how many there were.
+        /// Seconds until rows are written again; 0 in the row with the number of omitted rows.
         seconds: u64,
-        /// Rows left out by this process since the last such row; 0 in the row that begins it.
+        /// Rows omitted by this process since the last such row; 0 in the row at the beginning.
         rows: u64,
     },
-    /// Both proofs were given; a session began.
+    /// Both factors were verified and a session began.
     SignedIn {
-        /// The session.
+        /// Id of the session.
         session: SessionId,
-        /// The second factor.
+        /// Second factor.
         factor: Factor,
-        /// The app.
+        /// Name of the app.
         app: String,
-        /// The account did not know the browser. Not said of the very first sign-in.
+        /// True if the browser was unknown to the account. False for the very first sign-in.
         new_browser: bool,
     },
-    /// A session ended before its time.
+    /// A session ended early.
     SessionEnded {
-        /// Which.
+        /// Id of the session.
         session: SessionId,
-        /// Why.
+        /// Reason.
         why: Ended,
     },
-    /// All sessions of an account, or all there are, were ended.
+    /// All sessions of an account, or all sessions, were ended.
     SessionsEnded {
-        /// How many.
+        /// Number of sessions.
         sessions: u64,
-        /// Why.
+        /// Reason.
         why: Ended,
     },
     /// The first second factor was confirmed.
     SecondFactorEnrolled {
-        /// Which.
+        /// Id of the factor.
         factor: FactorId,
     },
     /// A new second factor was confirmed in place of the former one.
     SecondFactorReplaced {
-        /// Which.
+        /// Id of the factor.
         factor: FactorId,
     },
-    /// An operator took the second factor away.
+    /// An operator removed the second factor.
     SecondFactorReset {
-        /// Why, in the operator's words.
+        /// Reason given by the operator.
         reason: String,
     },
-    /// After too many wrong codes the second factor no longer counts.
+    /// The second factor was suspended after too many wrong codes.
     FactorSuspended {
         /// Consecutive failures.
         failures: u64,
     },
-    /// A set of recovery codes was made in place of the former one.
+    /// A set of recovery codes was generated in place of the former one.
     RecoveryCodesMade,
-    /// The person has kept the recovery codes.
+    /// The user confirmed having saved the recovery codes.
     RecoveryCodesKept,
-    /// A recovery code was used up.
+    /// A recovery code was used.
     RecoveryCodeUsed {
-        /// How many are left.
+        /// Number of unused codes.
         left: u32,
-        /// What it stood in for.
+        /// Factor that the code replaced.
         instead_of: Guess,
     },
-    /// A recovery code given in place of a password was wrong. The digest is as for passwords.
+    /// A recovery code in place of a password was wrong.
     RecoveryWrong {
-        /// Keyed digest of the name.
+        /// Keyed digest of the name as typed.
         name_digest: String,
     },
-    /// A fresh proof was given for a change.
+    /// A fresh proof for a change was verified.
     SteppedUp {
-        /// By what.
+        /// Kind of proof.
         guess: Guess,
     },
-    /// A fresh proof was wrong.
+    /// A fresh proof for a change was wrong.
     StepUpWrong {
-        /// What was tried.
+        /// Kind of proof.
         guess: Guess,
     },
-    /// The person chose a new password.
+    /// The user set a new password.
     PasswordChanged {
-        /// By what right: the former password, or a recovery code or ticket in its place.
+        /// Proof that allowed it: the former password, or a recovery code or ticket in its place.
         by: &'static str,
     },
     /// An operator set a new password.
     PasswordSet {
-        /// Sessions that ended with it.
+        /// Number of sessions ended.
         sessions: u64,
     },
-    /// A one-time link was made.
+    /// A one-time link was created.
     TicketMade {
-        /// For what.
-        asked: Asked,
-        /// Until when.
+        /// Purpose of the link.
+        asked: TicketPurpose,
+        /// Time of expiry.
         expires_at: Timestamp,
     },
-    /// A one-time link was used up.
+    /// A one-time link was used.
     TicketUsed {
-        /// For what.
-        asked: Asked,
+        /// Purpose of the link.
+        asked: TicketPurpose,
     },
-    /// A one-time link is worth nothing any more for what its person did without it.
+    /// A one-time link became invalid, because the user did without it what it was for.
     TicketEnded {
-        /// For what.
-        asked: Asked,
+        /// Purpose of the link.
+        asked: TicketPurpose,
     },
-    /// Rows of the trail were removed because of their age.
+    /// Rows of the audit log were removed because of their age.
     TrailPruned {
-        /// How many.
+        /// Number of rows.
         rows: u64,
-        /// The newest of them.
+        /// Number of the newest removed row.
         through: u64,
     },
-    /// No browser is known to the account any more.
+    /// All known browsers of the account became unknown.
     DevicesRevoked,
-    /// The wrong guesses at its factors were forgotten by an operator; none is suspended any more.
+    /// An operator reset the failure counters of the account's factors and lifted their suspension.
     SuspensionLifted,
     /// The account was added.
     AccountAdded,
-    /// The app knows this person, who has no account here.
+    /// The app knows this user, who has no account here.
     AppUserUnknown {
-        /// Which app.
+        /// Name of the app.
         app: String,
-        /// The app's id of the person.
+        /// The app's id of the user.
         subject: String,
     },
-    /// An account was added for a person of an app, at the first sign-in.
+    /// An account was added for a user of an app, at the first sign-in.
     AppUserAdded {
-        /// Which app.
+        /// Name of the app.
         app: String,
-        /// The app's id of the person.
+        /// The app's id of the user.
         subject: String,
     },
-    /// An operator linked the account to a person of an app.
+    /// An operator linked the account to a user of an app.
     AppUserLinked {
-        /// Which app.
+        /// Name of the app.
         app: String,
-        /// The app's id of the person.
+        /// The app's id of the user.
         subject: String,
     },
-    /// An operator took such a link back.
+    /// An operator removed the link of the account to an app.
     AppUserUnlinked {
-        /// Which app.
+        /// Name of the app.
         app: String,
     },
-    /// A long-lived token of the app's was let through by a rule.
+    /// An app token was accepted by a rule.
     AppTokenUsed {
-        /// Which app.
+        /// Name of the app.
         app: String,
-        /// What the rule calls it.
+        /// Name of the token in the configuration.
         token: String,
     },
-    /// A long-lived token of the app's was not let through.
+    /// An app token was rejected.
     AppTokenRefused {
-        /// Which app.
+        /// Name of the app.
         app: String,
-        /// Why.
+        /// Reason.
         why: &'static str,
     },
-    /// Something happened to a token of ours.
+    /// An event about an access token.
     Token(TokenEvent),
     /// An operator changed email address, display name or groups.
     AccountChanged(AccountChange),
     /// The account was disabled.
     AccountDisabled {
-        /// Sessions that ended with it.
+        /// Number of sessions ended.
         sessions: u64,
     },
     /// The account was enabled.
     AccountEnabled,
     /// The account was removed.
     AccountRemoved {
-        /// Sessions that ended with it.
+        /// Number of sessions ended.
         sessions: u64,
     },
 }
 
 impl Event {
-    /// Its name in rows, logs and JSON lines.
+    /// Returns the name in audit rows, logs and JSON lines.
     pub fn name(&self) -> &'static str {
         self.kind().name()
     }
 
-    /// Its kind.
+    /// Returns the kind of the event.
     pub fn kind(&self) -> Kind {
         match self {
             Self::PasswordRight => Kind::PasswordRight,
@@ -369,8 +370,8 @@ impl Event {
         }
     }
 
-    /// Whether what was asked for was done.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "refusals are few; the rest was done")]
+    /// Returns the outcome of the event.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "few events are refusals")]
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::PasswordWrong { .. }
@@ -388,8 +389,8 @@ impl Event {
         }
     }
 
-    /// The factor that was tried or used, where there is one.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "most events have nothing to do with one")]
+    /// Returns the factor that was attempted or used, if any.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "few events have a factor")]
     pub fn factor(&self) -> Option<&'static str> {
         match self {
             Self::PasswordRight | Self::PasswordWrong { .. } => Some("password"),
@@ -407,7 +408,7 @@ impl Event {
         }
     }
 
-    /// The fields of its own.
+    /// Returns the event's own fields.
     pub fn detail(&self) -> Map<String, Value> {
         let fields = match self {
             Self::PasswordRight
@@ -470,8 +471,8 @@ impl Event {
         members(fields)
     }
 
-    /// The fields of events about apps, access tokens, identities and throttling.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the rest has its fields above")]
+    /// Returns the fields of events about apps, access tokens, identities and throttling.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other events have their fields above")]
     fn further_detail(&self) -> Value {
         match self {
             Self::Throttled { guess, seconds, name_digest } => {

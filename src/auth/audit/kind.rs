@@ -2,16 +2,16 @@
 
 macro_rules! kinds {
     ($($kind:ident => $name:literal,)*) => {
-        /// An event without its fields: what rows, filters and words for people go by.
+        /// An event type: an event without its fields, for rows, filters and descriptions.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "`Event` and `TokenEvent` say what each is")]
+        #[expect(missing_docs, reason = "`Event` and `TokenEvent` document each type")]
         pub enum Kind { $($kind,)* }
 
         impl Kind {
-            /// Every kind there is.
+            /// All event types.
             pub const ALL: &[Self] = &[$(Self::$kind),*];
 
-            /// Its name in rows, logs and JSON lines.
+            /// Returns the name in audit rows, logs and JSON lines.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$kind => $name,)* }
             }
@@ -65,14 +65,14 @@ kinds! {
 }
 
 impl Kind {
-    /// The names of all kinds, sorted.
+    /// Returns the names of all event types, sorted.
     pub fn names() -> Vec<&'static str> {
         let mut names: Vec<_> = Self::ALL.iter().map(|kind| kind.name()).collect();
         names.sort_unstable();
         names
     }
 
-    /// The kind with that name, if there is one.
+    /// Returns the event type with this name, if any.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }

@@ -1,6 +1,6 @@
-//! Security events: what happened, to whom, from where, by whose hand, and the trail they are
-//! written to. Nothing secret is in any of them: no password, code, token or hash of one, and no
-//! name that belongs to no account (somebody may have typed a password there).
+//! Security events with their context, and the audit log they are written to. They contain no
+//! secrets: no password, code or token, no hash of one, and no typed name without an account (a
+//! user may have typed a password there).
 
 mod account_change;
 pub mod chain;
@@ -15,9 +15,9 @@ mod verify;
 pub use self::account_change::AccountChange;
 pub use self::chain::{Checkpoint, Head};
 pub use self::context::{Actor, Caller, Context};
-pub use self::event::{Asked, Ended, Event, Guess, Outcome};
+pub use self::event::{Ended, Event, Guess, Outcome, TicketPurpose};
 pub use self::kind::Kind;
 pub use self::record::{Link, NewRecord, Record};
 pub use self::token_event::TokenEvent;
 pub use self::trail::{Observer, Trail};
-pub use self::verify::{Finding, Noted, Report, verify};
+pub use self::verify::{Finding, RecordedRow, Report, verify};

@@ -1,65 +1,65 @@
-//! One row of the trail.
+//! A row of the audit log.
 
 use serde_json::{Value, json};
 
 use super::{Context, Event};
 use crate::base::clock::Timestamp;
 
-/// A row about to be written: an event and what surrounds it, as text.
+/// A row to write: an event and its context, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRecord {
-    /// When.
+    /// Time of the event.
     pub at: Timestamp,
-    /// The name of the event.
+    /// Name of the event type.
     pub event: String,
     /// "done" or "refused".
     pub outcome: String,
-    /// The factor that was tried or used.
+    /// Factor that was attempted or used.
     pub factor: Option<String>,
-    /// The account.
+    /// Account id.
     pub account: Option<String>,
-    /// Its login name at that moment.
+    /// Login name at that time.
     pub name: Option<String>,
-    /// "person" or "operator".
+    /// "person", "system" or "operator".
     pub actor: String,
-    /// The operator's name.
+    /// Name of the operator.
     pub operator: Option<String>,
-    /// The address of the browser.
+    /// Client address.
     pub address: Option<String>,
-    /// What the browser calls itself.
+    /// `User-Agent` of the client.
     pub user_agent: Option<String>,
-    /// The request.
+    /// Request id.
     pub reference: Option<String>,
-    /// The machine that wrote the row.
+    /// Name of the machine that wrote the row.
     pub node: String,
-    /// The fields of the event's own: a JSON object.
+    /// The event's own fields, as a JSON object.
     pub detail: String,
 }
 
-/// A row that was written.
+/// A row as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its number: one more than that of the row before.
+    /// Number of the row: one more than the previous row's.
     pub seq: u64,
-    /// What it says.
+    /// Content of the row.
     pub content: NewRecord,
-    /// What holds it in its place.
+    /// Position of the row in the hash chain.
     pub link: Link,
 }
 
-/// What holds a row in its place: see [`super::chain`].
+/// The position of a row in the hash chain; see [`super::chain`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// The hash of the row before.
+    /// Hash of the previous row.
     pub previous: String,
-    /// The signed head that stood when the row was written.
+    /// Signed head at the time of writing.
     pub head: String,
-    /// The row's own keyed hash.
+    /// Keyed hash of the row.
     pub hash: String,
 }
 
 impl NewRecord {
-    /// The row for `event`.
+    /// Creates the row of `event`.
     pub fn of(event: &Event, context: &Context, at: Timestamp, node: &str) -> Self {
         Self {
             at,
@@ -80,7 +80,7 @@ impl NewRecord {
 }
 
 impl Record {
-    /// As JSON, for lines and lists.
+    /// Returns the row as JSON, for lines and lists.
     pub fn json(&self) -> Value {
         let c = &self.content;
         let detail: Value = serde_json::from_str(&c.detail).unwrap_or_default();

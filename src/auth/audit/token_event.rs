@@ -1,4 +1,4 @@
-//! What can happen to a token of ours.
+//! Events about access tokens.
 
 use serde_json::{Value, json};
 
@@ -7,43 +7,43 @@ use super::kind::Kind;
 use crate::base::clock::Timestamp;
 use crate::base::id::TokenId;
 
-/// What happened to a token of ours.
+/// An event about an access token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenEvent {
-    /// An operator made it.
+    /// An operator created a token.
     Made {
-        /// Which.
+        /// Id of the token.
         token: TokenId,
-        /// For which app.
+        /// Name of the app.
         app: String,
-        /// Until when.
+        /// Time of expiry.
         expires_at: Timestamp,
     },
-    /// It was revoked.
+    /// A token was revoked.
     Revoked {
-        /// Which.
+        /// Id of the token.
         token: TokenId,
-        /// For which app.
+        /// Name of the app.
         app: String,
     },
-    /// It was let through.
+    /// A token was accepted.
     Used {
-        /// Which.
+        /// Id of the token.
         token: TokenId,
-        /// At which app.
+        /// Name of the app.
         app: String,
     },
-    /// One was not let through.
+    /// A token was rejected.
     Refused {
-        /// At which app.
+        /// Name of the app.
         app: String,
-        /// Why.
+        /// Reason.
         why: &'static str,
     },
 }
 
 impl TokenEvent {
-    /// Its kind.
+    /// Returns the kind of the event.
     pub(super) fn kind(&self) -> Kind {
         match self {
             Self::Made { .. } => Kind::TokenMade,

@@ -1,22 +1,23 @@
-//! Where events go: one row, awaited; then the log, the counter and whoever listens.
+//! Records events: one row, written before the action goes on, then the log, the metrics and the
+//! observers.
 
 use std::fmt;
 use std::sync::Arc;
 
 use std::time::Duration;
 
-use super::{Context, Event, NewRecord, Noted, Outcome, Record, Report, verify};
+use super::{Context, Event, NewRecord, Outcome, Record, RecordedRow, Report, verify};
 use crate::auth::keys::KeyRing;
 use crate::auth::ports::{Audit, AuditQuery, Stored};
 use crate::base::clock::{Clock, Timestamp};
 
-/// Hears of every event after its row is written. It must not wait.
+/// An observer of events. It is called after the row is written and must not block.
 pub trait Observer: Send + Sync {
-    /// This has happened.
+    /// Receives an event.
     fn happened(&self, event: &Event, context: &Context, record: &Record);
 }
 
-/// The audit trail of this node.
+/// The audit log of this node.
 pub struct Trail {
     store: Arc<dyn Audit>,
     keys: Arc<KeyRing>,
@@ -32,7 +33,7 @@ impl fmt::Debug for Trail {
 }
 
 impl Trail {
-    /// A trail in `store`; `node` names this machine in its rows.
+    /// Creates an audit log in `store`. `node` is the name of this machine in its rows.
     pub fn new(
         store: Arc<dyn Audit>,
         keys: Arc<KeyRing>,
@@ -43,7 +44,7 @@ impl Trail {
         Self { store, keys, clock, node, observers }
     }
 
-    /// Writes the row of `event`. A failure is a store's failure: whoever meets it denies.
+    /// Writes the row of `event`. An error is a store failure: callers must fail closed.
     pub async fn record(&self, event: Event, context: &Context) -> Stored<()> {
         let content = NewRecord::of(&event, context, self.clock.now(), &self.node);
         let record = self.store.append(&content, &self.keys).await?;
@@ -57,17 +58,17 @@ impl Trail {
         Ok(())
     }
 
-    /// The rows asked for, newest first.
+    /// Returns the rows that match the query, newest first.
     pub async fn find(&self, asked: &AuditQuery) -> Stored<Vec<Record>> {
         self.store.find(asked).await
     }
 
-    /// Whether the trail is as it was written, and as somebody `noted` it down earlier.
-    pub async fn verify(&self, noted: Option<&Noted>) -> Stored<Report> {
+    /// Verifies the log, and a row that was recorded elsewhere, if given.
+    pub async fn verify(&self, noted: Option<&RecordedRow>) -> Stored<Report> {
         verify(&*self.store, &self.keys, noted).await
     }
 
-    /// Removes rows older than `retention`, up to a checkpoint. How many.
+    /// Removes rows older than `retention`, up to a checkpoint. Returns the number of rows.
     pub async fn prune(&self, retention: Duration) -> Stored<u64> {
         let now = self.clock.now().as_millis();
         let kept = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);

@@ -1,68 +1,68 @@
-//! Whether the trail is as it was written: every row, the order of the rows, both ends.
+//! Verification of the audit log: every row, the order of the rows, and both ends.
 
 use std::fmt;
 
 use super::{Checkpoint, Head, Record, chain};
-use crate::auth::keys::{KeyRing, Signed};
+use crate::auth::keys::{KeyRing, SignatureCheck};
 use crate::auth::ports::{Audit, Stored};
 
-/// Rows that are read at once.
+/// Number of rows read at once.
 const PAGE: u32 = 1000;
-/// Findings beyond these are only counted.
+/// Maximum number of findings. Further ones are only counted.
 const FINDINGS_MAX: usize = 50;
-/// The trail may be pruned while it is read; then it is read again.
+/// Maximum number of passes. The log is read again if it is pruned meanwhile.
 const ROUNDS: u32 = 5;
 
-/// Something that is not as it was written.
+/// A deviation from the log as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// The row's own hash does not fit.
+    /// The row does not match its hash.
     Changed {
-        /// The row.
+        /// Number of the row.
         seq: u64,
     },
-    /// Rows between two others are gone.
+    /// Rows between two others are missing.
     Removed {
-        /// The first of them.
+        /// Number of the first missing row.
         from: u64,
-        /// The last of them.
+        /// Number of the last missing row.
         to: u64,
     },
-    /// The row is genuine, but another one stood before it.
+    /// The row is genuine, but followed another row when it was written.
     OutOfPlace {
-        /// The row.
+        /// Number of the row.
         seq: u64,
     },
-    /// When the row was written, the end of the trail was not what we had left.
+    /// The end of the log was changed before this row was written.
     EndTamperedBefore {
-        /// The row.
+        /// Number of the row.
         seq: u64,
     },
-    /// The end of the trail does not fit its last row.
+    /// The end of the log does not match its last row.
     EndTampered {
-        /// The last row.
+        /// Number of the last row.
         seq: u64,
     },
-    /// A checkpoint does not fit.
+    /// A checkpoint does not match its signature.
     CheckpointTampered {
-        /// The row it is about.
+        /// Number of its row.
         seq: u64,
     },
-    /// Rows at the beginning were removed by somebody else than Vestibule.
+    /// Rows at the beginning were removed, but not by Vestibule.
     StartTampered {
-        /// The first row there is.
+        /// Number of the first row.
         seq: u64,
     },
-    /// A key that signed is not in the key file: what it signed cannot be judged.
+    /// The key of a signature is not in the key file, so the signature cannot be verified.
     KeyMissing {
-        /// The first row it signed.
+        /// Number of the first row signed with it.
         seq: u64,
-        /// Its id.
+        /// Id of the key.
         key: String,
     },
-    /// A row that somebody noted down is not there as it was.
-    NotAsNoted {
-        /// The row.
+    /// A row recorded elsewhere is missing or has changed.
+    RecordMismatch {
+        /// Number of the row.
         seq: u64,
     },
 }
@@ -74,62 +74,61 @@ impl fmt::Display for Finding {
             Self::Removed { from, to } if from == to => write!(f, "row {from} was removed"),
             Self::Removed { from, to } => write!(f, "rows {from} to {to} were removed"),
             Self::OutOfPlace { seq } => {
-                write!(f, "row {seq} is genuine, but another row stood before it")
+                write!(f, "row {seq} is genuine, but followed another row when it was written")
             }
             Self::EndTamperedBefore { seq } => {
-                write!(f, "the end of the trail was tampered with before row {seq} was written")
+                write!(f, "the end of the log was changed before row {seq} was written")
             }
             Self::EndTampered { seq } => {
-                write!(f, "the end of the trail was tampered with after row {seq}")
+                write!(f, "the end of the log was changed after row {seq}")
             }
             Self::CheckpointTampered { seq } => {
-                write!(f, "the checkpoint at row {seq} was tampered with")
+                write!(f, "the checkpoint at row {seq} was changed")
             }
             Self::StartTampered { seq } => {
-                write!(f, "rows before row {seq} were removed, and not because of their age")
+                write!(f, "rows before row {seq} were removed, but not by retention")
             }
             Self::KeyMissing { seq, key } => write!(
                 f,
                 "from row {seq} on, the data key {key} is needed and not in the key file: put its \
                  entry back"
             ),
-            Self::NotAsNoted { seq } => {
-                write!(f, "row {seq} is not there with the hash that was noted")
+            Self::RecordMismatch { seq } => {
+                write!(f, "row {seq} does not have the recorded hash")
             }
         }
     }
 }
 
-/// What was found.
+/// The result of a verification.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Rows that were read.
+    /// Number of rows read.
     pub rows: u64,
-    /// Checkpoints that were read.
+    /// Number of checkpoints read.
     pub checkpoints: usize,
-    /// The last row's number.
+    /// Number of the last row.
     pub last: u64,
-    /// The last row's hash: who notes it down elsewhere can prove later that nothing before it is
-    /// missing.
+    /// Hash of the last row. Recorded elsewhere, it proves later that no earlier row is missing.
     pub hash: String,
-    /// What is wrong, the first of it.
+    /// First findings.
     pub findings: Vec<Finding>,
-    /// How much more is wrong.
+    /// Number of further findings.
     pub more: u64,
 }
 
-/// The hash that a row had at an earlier time.
+/// The hash of a row at an earlier time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Noted {
-    /// The row.
+pub struct RecordedRow {
+    /// Number of the row.
     pub seq: u64,
-    /// Its hash.
+    /// Hash of the row.
     pub hash: String,
 }
 
 struct Walk<'a> {
     keys: &'a KeyRing,
-    noted: Option<&'a Noted>,
+    noted: Option<&'a RecordedRow>,
     checkpoints: Vec<Checkpoint>,
     report: Report,
 }
@@ -152,15 +151,15 @@ impl Walk<'_> {
         }
     }
 
-    fn judge(&mut self, signed: Signed, seq: u64, wrong: Finding) {
+    fn judge(&mut self, signed: SignatureCheck, seq: u64, wrong: Finding) {
         match signed {
-            Signed::Right => {}
-            Signed::Wrong => self.note(wrong),
-            Signed::UnknownKey(key) => self.note(Finding::KeyMissing { seq, key }),
+            SignatureCheck::Right => {}
+            SignatureCheck::Wrong => self.note(wrong),
+            SignatureCheck::UnknownKey(key) => self.note(Finding::KeyMissing { seq, key }),
         }
     }
 
-    /// What was removed because of its age, and where the rest begins.
+    /// Verifies the removal of old rows and the start of the rest.
     fn start(&mut self, head: &Head) {
         self.report.last = head.pruned;
         if head.pruned == 0 {
@@ -196,7 +195,7 @@ impl Walk<'_> {
             self.note(Finding::CheckpointTampered { seq });
         }
         if self.noted.is_some_and(|n| n.seq == seq && n.hash != row.link.hash) {
-            self.note(Finding::NotAsNoted { seq });
+            self.note(Finding::RecordMismatch { seq });
         }
         self.report.rows += 1;
         self.report.last = seq;
@@ -219,14 +218,18 @@ impl Walk<'_> {
             self.note(Finding::CheckpointTampered { seq });
         }
         if let Some(noted) = self.noted.filter(|n| n.seq > seq && n.seq > head.pruned) {
-            self.note(Finding::NotAsNoted { seq: noted.seq });
+            self.note(Finding::RecordMismatch { seq: noted.seq });
         }
     }
 }
 
-/// Reads the whole trail and compares it with its hashes, signatures and, if there is one, with
-/// what somebody noted down earlier.
-pub async fn verify(store: &dyn Audit, keys: &KeyRing, noted: Option<&Noted>) -> Stored<Report> {
+/// Reads the whole log and verifies its hashes and signatures, and a row recorded elsewhere, if
+/// given.
+pub async fn verify(
+    store: &dyn Audit,
+    keys: &KeyRing,
+    noted: Option<&RecordedRow>,
+) -> Stored<Report> {
     let mut round = 1;
     loop {
         let (pruned, report) = walk(store, keys, noted).await?;
@@ -237,7 +240,11 @@ pub async fn verify(store: &dyn Audit, keys: &KeyRing, noted: Option<&Noted>) ->
     }
 }
 
-async fn walk(store: &dyn Audit, keys: &KeyRing, noted: Option<&Noted>) -> Stored<(u64, Report)> {
+async fn walk(
+    store: &dyn Audit,
+    keys: &KeyRing,
+    noted: Option<&RecordedRow>,
+) -> Stored<(u64, Report)> {
     let start = store.head().await?;
     let checkpoints = store.checkpoints().await?;
     let report = Report { checkpoints: checkpoints.len(), ..Report::default() };
@@ -251,7 +258,8 @@ async fn walk(store: &dyn Audit, keys: &KeyRing, noted: Option<&Noted>) -> Store
     loop {
         let rows = store.rows_after(after, PAGE).await?;
         let Some(last) = rows.last() else {
-            // The head is read after the rows: it may be ahead of them only by rows just written.
+            // The head is read after the rows, so it may be ahead of them by rows written
+            // meanwhile.
             let head = store.head().await?;
             if head.seq > walk.report.last && !store.rows_after(after, 1).await?.is_empty() {
                 continue;

@@ -1,6 +1,6 @@
-//! A password that is proved again, within a session or behind a ticket, where the app keeps it. The
-//! person types the name that the app knows, which need not be the one of the account: the id that the
-//! app has for them decides.
+//! Repeated password checks, within a session or with a ticket, if the app checks the password. The
+//! user types the name that the app knows, which may differ from the account's: the app's id of the
+//! user decides.
 
 use super::{LoginError, LoginService};
 use crate::auth::app_sign_in::{AppAnswer, Typed};
@@ -9,13 +9,13 @@ use crate::auth::stage::PasswordProof;
 use crate::auth::turns::Asker;
 use crate::base::id::AccountId;
 
-/// What comes of a password, whoever checks it.
+/// The result of a password check by Vestibule or an app.
 pub(super) enum Checked {
-    /// It is right, and that account's.
+    /// The password is correct and belongs to the account.
     Right(PasswordProof),
-    /// It is wrong, or another's.
+    /// The password is wrong or belongs to another account.
     Wrong,
-    /// The app wants a code of its own with it.
+    /// The app also requires a code of its own.
     CodeWanted,
 }
 
@@ -26,7 +26,7 @@ impl From<Option<PasswordProof>> for Checked {
 }
 
 impl LoginService {
-    /// Has the app check what was typed for `account`.
+    /// Asks the app to check what was typed for `account`.
     pub(super) async fn ask_app_again(
         &self,
         app: &str,
@@ -44,9 +44,10 @@ impl LoginService {
             }
             AppAnswer::CodeWanted(_) => Ok(Checked::CodeWanted),
             AppAnswer::Refused(_) => Ok(Checked::Wrong),
-            AppAnswer::Undecided(answer) => {
-                Err(LoginError::AppSilent(format!("it answered {}", answer.status)))
-            }
+            AppAnswer::Undecided(answer) => Err(LoginError::AppSilent(format!(
+                "unexpected answer with status {}",
+                answer.status
+            ))),
         }
     }
 }

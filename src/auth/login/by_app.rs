@@ -1,5 +1,5 @@
-//! The first factor where the app itself checks it: what it says is believed for its own people, and
-//! whose account it is goes by the id the app has for them, never by what was typed.
+//! The first factor if the app itself checks it. The app is trusted for its own users. Its id of
+//! the user selects the account; the typed name never does.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,58 +19,58 @@ use crate::auth::turns::Asker;
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
-/// Tokens of an app that are kept for one session; of more the oldest are let go, but never the one
-/// that the sign-in gave out.
+/// Maximum number of app tokens kept for one session. The oldest are dropped first, except the one
+/// issued at sign-in.
 pub const APP_TOKENS: u32 = 64;
 
-/// What somebody typed who signs in to an app that checks the password itself.
+/// An attempt to sign in to an app that checks the password itself.
 #[derive(Debug)]
 pub struct AppAttempt {
-    /// What was typed.
+    /// Typed credentials.
     pub typed: Typed,
-    /// Where.
+    /// Client of the request.
     pub caller: Caller,
-    /// Where to go once signed in: a path and query on the same host.
+    /// Path and query on the same host to redirect to after sign-in.
     pub return_to: String,
-    /// A client of the app's own sends it, which shows nobody our pages.
+    /// True if the app's own client sends the attempt. It cannot show Vestibule's pages.
     pub by_client: bool,
 }
 
-/// What comes of it.
+/// The result of the attempt.
 #[derive(Debug)]
 #[must_use]
 pub enum ByApp {
-    /// The app took it. The second factor is owed, or enrolment when `enrol`.
+    /// The app accepted it. The second factor is required, or enrolment if `enrol`.
     Begun {
-        /// The token of the login in progress.
+        /// Token of the pending login.
         token: PlainToken<PendingToken>,
-        /// The account was never enrolled: lead into enrolment.
+        /// True if the account was never enrolled: continue with enrolment.
         enrol: bool,
-        /// The app asked for a code of its own and took it, and that does not count here.
+        /// True if the app accepted a code of its own that does not count here.
         code_spent: bool,
-        /// What the app said.
+        /// The app's answer.
         answer: Relayed,
     },
-    /// The app took it together with a code of its own, and that counts, for an account that was
-    /// never enrolled here: a session has begun.
+    /// The app accepted it with a code of its own that counts, for an account that never enrolled
+    /// here. A session has begun.
     SignedIn(Box<SignedIn>, Relayed),
-    /// The app wants a code of its own, and none was typed.
+    /// The app requires a code of its own, and none was typed.
     CodeWanted(Relayed),
-    /// Wrong, says the app.
+    /// The app rejected it.
     Refused(Relayed),
-    /// The app cannot say at this moment.
+    /// The app cannot decide at the moment.
     Undecided(Relayed),
-    /// The app knows this person, and we do not, or not any more.
+    /// The app knows this user, but there is no account or it is no longer linked.
     Stranger,
-    /// The app knows this person, whose account here is disabled.
+    /// The app knows this user, but the account is disabled.
     Disabled,
-    /// Too many tries.
+    /// Too many attempts: the remaining wait.
     Wait(std::time::Duration),
 }
 
-/// What an app accepted.
+/// An attempt that an app accepted.
 struct Accepted {
-    /// The request, where its client will send it again with a code.
+    /// The request, if the client will send it again with a code.
     typed: Option<Typed>,
     subject: Subject,
     code_taken: bool,
@@ -92,13 +92,14 @@ fn held_context(login: &HashedToken<PendingToken>) -> Vec<u8> {
 }
 
 impl LoginService {
-    /// How the app checks passwords itself; nothing where that is for us.
+    /// Returns the policy for an app that checks passwords itself, or `None` if Vestibule checks
+    /// them.
     pub fn app_policy(&self, app: &str) -> Option<AppPolicy> {
         self.deps.apps.policy(app)
     }
 
-    /// Has the app check name and password and begins a login. Every name costs the same: one
-    /// question to the app, within the same budgets as at our own sign-in.
+    /// Asks the app to check name and password and begins a login. Every name costs the same: one
+    /// request to the app, within the same attempt budgets as Vestibule's own sign-in.
     pub async fn first_factor_by_app(
         &self,
         app: AppRef<'_>,
@@ -116,7 +117,7 @@ impl LoginService {
                 return Ok(ByApp::Wait(wait));
             }
         };
-        // Before the app is asked: what ends sessions meanwhile ends this login too.
+        // Read before the app is asked, so that an end of sessions meanwhile also ends this login.
         let asked_at = self.now();
         let again = by_client.then(|| Typed {
             name: typed.name.clone(),
@@ -164,8 +165,9 @@ impl LoginService {
         }
     }
 
-    /// Takes back a counted try that was no wrong guess: where the password is right, with the wait
-    /// that it brought, as toolkits send theirs again with the code at once.
+    /// Takes back a counted attempt that was not a wrong guess. After a correct password, also
+    /// removes the backoff that it caused, because toolkits send the same password again at once
+    /// with the code.
     async fn take_back(
         &self,
         tried: &Tried,
@@ -182,8 +184,9 @@ impl LoginService {
         Ok(())
     }
 
-    /// Asks the app without the code first, and with it only where the app asks for one: a code that
-    /// it did not ask for proves nothing. Whether it asked for the code and took it.
+    /// Asks the app without the code first, and with it only if the app asks for one: a code that
+    /// the app did not ask for proves nothing. Also returns true if the app asked for the code and
+    /// accepted it.
     pub(super) async fn ask_app(
         &self,
         app: &str,
@@ -198,7 +201,8 @@ impl LoginService {
                 typed.code = Some(code);
                 let second = self.deps.apps.ask(app, &typed, caller, asker).await;
                 let taken = matches!(second, Ok(AppAnswer::Accepted { .. }));
-                // Asked for again, it was wrong: a guess like any other, and counted as one.
+                // The app asked for the code and rejected it: a wrong guess, counted like any
+                // other.
                 let second = match second {
                     Ok(AppAnswer::CodeWanted(answer)) => Ok(AppAnswer::Refused(answer)),
                     second => second,
@@ -222,8 +226,8 @@ impl LoginService {
         let kept = typed.and_then(|typed| KeptAnswer::new(&token, &typed, &answer));
         login.held = Some(self.seal_held(token.hashed(), &Sealed { held, kept })?);
         self.deps.pending.begin(token.hashed(), &login, self.now()).await?;
-        // The app's password is enough to switch on the app's code: that must not lead past an
-        // authenticator that was ever enrolled here, be it suspended or taken away since.
+        // A user can switch on the app's code with the app's password alone. It must not bypass an
+        // authenticator that was ever enrolled here, even one that is suspended or was removed.
         if !(code_taken && policy.code_counts && !account.ever_enrolled) {
             let enrol = self.may_enrol(&account, &login);
             return Ok(ByApp::Begun { token, enrol, code_spent: code_taken, answer });
@@ -231,22 +235,20 @@ impl LoginService {
         let proof = SecondFactorProof::verified(account.id(), Factor::App);
         let finished = Login::<PasswordVerified>::resume(&login)
             .and_then(|waits| waits.complete(proof).ok())
-            .ok_or_else(|| LoginError::Broken("a login was not begun by the app".to_owned()))?;
+            .ok_or_else(|| LoginError::Broken("login not begun by the app".to_owned()))?;
         match self.promote(&finished, account, login, &token, caller, false).await? {
             SecondFactor::SignedIn(done) => Ok(ByApp::SignedIn(Box::new(done), answer)),
             SecondFactor::NewPasswordOwed
             | SecondFactor::Wrong { .. }
             | SecondFactor::Suspended
             | SecondFactor::Wait(_)
-            | SecondFactor::StartAgain => {
-                Err(LoginError::Broken("a login was gone as soon as it was begun".to_owned()))
-            }
+            | SecondFactor::StartAgain => Err(LoginError::Broken("new login is gone".to_owned())),
         }
     }
 
-    /// The account of a person of the app, who gets one where that is configured. An account of the
-    /// same name that is not linked is somebody else's as far as anybody knows, and so is a name that
-    /// the configuration means somebody by.
+    /// Returns the account of a user of the app. Adds one if `provision` is set. An unlinked
+    /// account of the same name may belong to someone else, and so may a name in the configuration:
+    /// neither is linked.
     async fn account_at(
         &self,
         app: AppRef<'_>,
@@ -289,10 +291,10 @@ impl LoginService {
             }
             return Ok(Some(account));
         }
-        Err(LoginError::Broken(format!("no name is free for a new person of {}", app.name)))
+        Err(LoginError::Broken(format!("no free login name for a new user of {}", app.name)))
     }
 
-    /// The same from our own sign-in page.
+    /// Checks the first factor with the app for Vestibule's own sign-in page.
     pub(super) async fn first_factor_of_page(
         &self,
         app: AppRef<'_>,
@@ -310,7 +312,10 @@ impl LoginService {
             ByApp::CodeWanted(_) => FirstFactor::AppCodeWanted,
             ByApp::Refused(_) => FirstFactor::Wrong,
             ByApp::Undecided(answer) => {
-                return Err(LoginError::AppSilent(format!("it answered {}", answer.status)));
+                return Err(LoginError::AppSilent(format!(
+                    "unexpected answer with status {}",
+                    answer.status
+                )));
             }
             ByApp::Stranger => FirstFactor::Stranger,
             ByApp::Disabled => FirstFactor::Disabled,
@@ -327,7 +332,7 @@ impl LoginService {
         Ok(self.deps.keys.seal(self.random(), &held_context(login), text.as_bytes())?)
     }
 
-    /// What an app gave out at the sign-in that a login began with.
+    /// Returns the credentials that the app issued at the beginning of a login.
     pub(super) fn held_in(
         &self,
         login: &PendingLogin,
@@ -336,7 +341,7 @@ impl LoginService {
         Ok(self.sealed_in(login, id)?.held)
     }
 
-    /// The answer kept for the second request of a client.
+    /// Returns the answer stored for the second request of a client.
     pub(super) fn kept_in(
         &self,
         login: &PendingLogin,
@@ -353,11 +358,10 @@ impl LoginService {
         let Some(sealed) = &login.held else { return Ok(Sealed::default()) };
         let open = self.deps.keys.open(&held_context(id), sealed)?;
         serde_json::from_slice(&open)
-            .map_err(|_json| LoginError::Broken("a held answer does not read".to_owned()))
+            .map_err(|_json| LoginError::Broken("invalid stored answer of the app".to_owned()))
     }
 
-    /// Ends a login in progress. What the app gave out at its beginning is given back: nobody will
-    /// use it.
+    /// Ends a pending login and revokes the credentials that the app issued at its beginning.
     pub(super) async fn end_login(
         &self,
         login: &PendingLogin,
@@ -370,7 +374,7 @@ impl LoginService {
         Ok(())
     }
 
-    /// Binds what an app gave out to the session that comes of it.
+    /// Binds the credentials that an app issued to the new session.
     pub(super) async fn bind_held(
         &self,
         held: &Held,
@@ -386,7 +390,7 @@ impl LoginService {
             };
             let lives = session.expires_at.since(now);
             if !self.deps.app_tokens.bind(id, &hashed, APP_TOKENS, lives).await? {
-                let reason = "the app gave out a token that is another person's".to_owned();
+                let reason = "the app issued a token that belongs to another user".to_owned();
                 return Err(LoginError::Broken(reason));
             }
         }

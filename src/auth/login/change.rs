@@ -1,11 +1,11 @@
-//! What a person does with the password and with the sessions of the account.
+//! Changes that a user makes to the password and to the sessions of the account.
 
 use std::time::Duration;
 
-use super::step_up::Proved;
+use super::step_up::ProofResult;
 use super::{Changed, LoginError, LoginService};
 use crate::auth::app_sign_in::Typed;
-use crate::auth::audit::{Asked, Caller, Context, Ended, Event};
+use crate::auth::audit::{Caller, Context, Ended, Event, TicketPurpose};
 use crate::auth::fresh::FreshSecondFactor;
 use crate::auth::password::{NewPasswordError, PasswordRefused};
 use crate::auth::session::Session;
@@ -13,36 +13,36 @@ use crate::auth::token::{PlainToken, SessionToken};
 use crate::base::id::SessionId;
 use crate::base::secret::Secret;
 
-/// What was typed to change the password.
+/// A request to change the password.
 #[derive(Debug)]
 pub struct PasswordChange {
-    /// The present password.
+    /// Current password.
     pub current: Secret,
-    /// The new one.
+    /// New password.
     pub new: Secret,
-    /// Where they were typed.
+    /// Client of the request.
     pub caller: Caller,
 }
 
-/// What comes of a change of the password.
+/// The result of a change of the password.
 #[derive(Debug)]
 #[must_use]
 pub enum PasswordChanged {
-    /// Done: this session goes on, every other is over.
+    /// The password was changed. This session continues, every other session has ended.
     Done(Changed),
-    /// The present password is wrong.
+    /// The current password is wrong.
     WrongCurrent,
-    /// The new one is not taken.
+    /// The new password does not meet the policy.
     Refused(PasswordRefused),
-    /// Too many tries.
+    /// Too many attempts: the remaining wait.
     Wait(Duration),
-    /// The session is over.
+    /// The session has ended.
     Ended,
 }
 
 impl LoginService {
-    /// Changes the password: the present one is proved again, the second factor was a moment ago.
-    /// Every other session and every login in progress ends.
+    /// Changes the password. Requires the current password and a fresh second factor. Ends every
+    /// other session and every pending login.
     pub async fn change_password(
         &self,
         token: &PlainToken<SessionToken>,
@@ -53,14 +53,14 @@ impl LoginService {
         let name = session.identity.name.to_string();
         let typed = Typed { name, password: change.current, code: None };
         match self.prove_password(token, session, typed, &change.caller).await? {
-            Proved::Yes(_) => {}
-            Proved::Wrong
-            | Proved::AppCodeWanted
-            | Proved::UsedUp
-            | Proved::Typo
-            | Proved::Suspended => return Ok(PasswordChanged::WrongCurrent),
-            Proved::Wait(wait) => return Ok(PasswordChanged::Wait(wait)),
-            Proved::Ended => return Ok(PasswordChanged::Ended),
+            ProofResult::Yes(_) => {}
+            ProofResult::Wrong
+            | ProofResult::AppCodeWanted
+            | ProofResult::UsedUp
+            | ProofResult::Typo
+            | ProofResult::Suspended => return Ok(PasswordChanged::WrongCurrent),
+            ProofResult::Wait(wait) => return Ok(PasswordChanged::Wait(wait)),
+            ProofResult::Ended => return Ok(PasswordChanged::Ended),
         }
         let record = match self.deps.passwords.hash_new(&change.new, &session.identity).await {
             Ok(record) => record,
@@ -76,7 +76,7 @@ impl LoginService {
         let Some(link) = changed else { return Ok(PasswordChanged::Ended) };
         let context = Context::person(&change.caller, &session.identity);
         self.record_done(Event::PasswordChanged { by: "password" }, &context).await;
-        self.record_ended_link(link, Asked::Password, &context).await;
+        self.record_ended_link(link, TicketPurpose::Password, &context).await;
         let next = Session { password_at: now, ..session.clone() };
         let Some(renewed) = self.renew(token, &next, None, now).await? else {
             return Ok(PasswordChanged::Ended);
@@ -86,7 +86,7 @@ impl LoginService {
         Ok(PasswordChanged::Done(Changed { token: renewed.token, browser }))
     }
 
-    /// Ends another session of the same account. Whether there was one.
+    /// Ends another session of the same account. Returns true if there was one.
     pub async fn end_session(
         &self,
         fresh: FreshSecondFactor<'_>,
@@ -95,7 +95,7 @@ impl LoginService {
     ) -> Result<bool, LoginError> {
         let identity = &fresh.session().identity;
         let own = self.deps.sessions.list(Some(identity.account), self.now()).await?;
-        // A session never passes to another account, so the list cannot be outrun.
+        // A session never moves to another account, so the list cannot become wrong meanwhile.
         if !own.iter().any(|s| s.id == id) || !self.deps.sessions.end_by_id(id).await? {
             return Ok(false);
         }
@@ -104,7 +104,8 @@ impl LoginService {
         Ok(true)
     }
 
-    /// Ends every other session and every login in progress of the account. How many sessions.
+    /// Ends every other session and every pending login of the account. Returns the number of
+    /// sessions ended.
     pub async fn end_other_sessions(
         &self,
         token: &PlainToken<SessionToken>,

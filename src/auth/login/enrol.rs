@@ -2,7 +2,7 @@
 
 use super::second::{Admitted, Guess};
 use super::{AppRef, Enrolment, LoginError, LoginService, SecondFactor};
-use crate::auth::audit::{Asked, Caller, Context, Event};
+use crate::auth::audit::{Caller, Context, Event, TicketPurpose};
 use crate::auth::session::{BegunWith, PendingLogin, ProvisionalTotp};
 use crate::auth::stage::{Factor, SecondFactorProof};
 use crate::auth::throttle::AttemptKey;
@@ -11,9 +11,9 @@ use crate::auth::totp::{Code, NewTotpFactor, TotpSecret};
 use crate::base::id::FactorId;
 
 impl LoginService {
-    /// The authenticator offered in this login: the same one however often the page is loaded.
-    /// `None` when the login is gone or may not enrol: an account that was ever enrolled only does
-    /// with a ticket, whatever the stores lost.
+    /// Returns the authenticator offered in this login, which is the same on every page load.
+    /// Returns `None` if the login is gone or may not enrol. An account that was ever enrolled
+    /// needs a ticket, even after data loss.
     pub async fn enrolment(
         &self,
         app: AppRef<'_>,
@@ -44,8 +44,8 @@ impl LoginService {
         Ok(Some(Enrolment { secret: secret.to_base32(), uri, name }))
     }
 
-    /// Confirms the offered authenticator by a code of it, which counts as used, and begins the
-    /// session; recovery codes are due next.
+    /// Confirms the offered authenticator with one of its codes, which counts as used, and begins
+    /// the session. Recovery codes are due next.
     pub async fn confirm_enrolment(
         &self,
         app: AppRef<'_>,
@@ -100,7 +100,7 @@ impl LoginService {
     ) -> Result<(), LoginError> {
         let context = Context::person(caller, &guess.account.identity);
         if matches!(guess.login.begun_with, BegunWith::PasswordAndTicket(_)) {
-            self.record(Event::TicketUsed { asked: Asked::SecondFactor }, &context).await?;
+            self.record(Event::TicketUsed { asked: TicketPurpose::SecondFactor }, &context).await?;
         }
         let event = if guess.account.ever_enrolled {
             Event::SecondFactorReplaced { factor }
@@ -110,8 +110,8 @@ impl LoginService {
         self.record(event, &context).await
     }
 
-    /// Files the confirmed authenticator: the first one of the account, or any by its ticket, which
-    /// is used up in the same step. False when that may not be, or not any more.
+    /// Stores the confirmed authenticator: the account's first, or any with a ticket, which is used
+    /// up in the same step. Returns false if that is not allowed, or no longer.
     async fn file_factor(
         &self,
         login: &PendingLogin,

@@ -1,4 +1,5 @@
-//! What the use cases write to the audit trail, and what keeps a flood of guesses from filling it.
+//! Audit events of the use cases, and the limits that keep a flood of attempts from filling the
+//! log.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,30 +9,30 @@ use parking_lot::Mutex;
 use super::service::count_failure;
 use super::{LoginError, LoginService};
 use crate::auth::account::Identity;
-use crate::auth::audit::{Asked, Caller, Context, Event, Guess};
+use crate::auth::audit::{Caller, Context, Event, Guess, TicketPurpose};
 use crate::auth::ports::LinkEnded;
 use crate::auth::throttle::{
     AttemptKey, Budget, GUESS_ROWS, GUESS_ROWS_A_DAY, RIGHT_ROWS, RIGHT_ROWS_A_DAY, Verdict,
 };
 
-/// Rows about guesses refused for one name, network or account are no nearer to each other than this,
-/// however short the waits.
+/// Minimum time between rows about refused attempts for one name, network or account, even if the
+/// waits are shorter.
 const THROTTLED_ROWS_APART: Duration = Duration::from_mins(10);
 
 impl LoginService {
-    /// Writes an event to the audit trail. What cannot be written down must not happen.
+    /// Writes an event to the audit log. The action must not proceed if this fails.
     pub async fn record(&self, event: Event, context: &Context) -> Result<(), LoginError> {
         Ok(self.deps.trail.record(event, context).await?)
     }
 
-    /// Seen to before something is opened or changed: the audit trail takes rows. Otherwise it is
-    /// not begun.
+    /// Checks that the audit log accepts rows, before an action that grants access or changes
+    /// something.
     pub(super) async fn may_record(&self) -> Result<(), LoginError> {
         Ok(self.deps.accounts.ping().await?)
     }
 
-    /// Writes what is done already and stays done: where the row cannot be written, the log and the
-    /// counter tell that it is missing.
+    /// Writes the event of an action that is complete and stays complete. If the row cannot be
+    /// written, logs and counts that it is missing.
     pub(super) async fn record_done(&self, event: Event, context: &Context) {
         let name = event.name();
         if let Err(error) = self.deps.trail.record(event, context).await {
@@ -42,14 +43,14 @@ impl LoginService {
                 account = account.as_deref().unwrap_or("-"),
                 reference = reference.as_deref().unwrap_or("-"),
                 %error,
-                "security event is missing from the audit trail"
+                "security event is missing from the audit log"
             );
             metrics::counter!("vestibule_audit_rows_missing_total", "event" => name).increment(1);
         }
     }
 
-    /// A wrong password; `known` is the account whose name was typed. Known and unknown names cost
-    /// one row each, until so many were written that the rest is only counted.
+    /// Records a wrong password. `known` is the account with the typed name. Known and unknown
+    /// names cost one row each, up to a limit; further ones are only counted.
     pub(super) async fn record_wrong_password(
         &self,
         caller: &Caller,
@@ -60,7 +61,7 @@ impl LoginService {
         self.record_guess(caller, known, Event::PasswordWrong { name_digest }).await
     }
 
-    /// A wrong recovery code in place of a password; as for passwords.
+    /// Records a wrong recovery code in place of a password, in the same way.
     pub(super) async fn record_wrong_recovery(
         &self,
         caller: &Caller,
@@ -71,8 +72,9 @@ impl LoginService {
         self.record_guess(caller, known, Event::RecoveryWrong { name_digest }).await
     }
 
-    /// A right password, with the second factor still owed. Whoever knows one can type it without
-    /// end: after some rows about the account the rest is left out, and one row says so.
+    /// Records a correct password with the second factor still required. A client that knows the
+    /// password can repeat this without limit, so further rows about the account are omitted and
+    /// one row says so.
     pub(super) async fn record_right_password(
         &self,
         caller: &Caller,
@@ -88,11 +90,12 @@ impl LoginService {
         self.record_capped(budgets, event, &context, &context).await
     }
 
-    /// What a person did without the one-time link that was for it ended that link.
+    /// Records that a one-time link became invalid, because the user did without it what it was
+    /// for.
     pub(super) async fn record_ended_link(
         &self,
         LinkEnded(ended): LinkEnded,
-        asked: Asked,
+        asked: TicketPurpose,
         context: &Context,
     ) {
         if ended {
@@ -112,7 +115,8 @@ impl LoginService {
         self.record_capped(rows(event.name()), event, context, &unknown).await
     }
 
-    /// Writes `event` within `budgets`, and beyond them one row in the context `beyond`.
+    /// Writes `event` within `budgets`, and one row in the context `beyond` when they are
+    /// exhausted.
     async fn record_capped(
         &self,
         budgets: [(AttemptKey, Budget); 2],
@@ -136,7 +140,8 @@ impl LoginService {
         }
     }
 
-    /// Writes how many rows of this event were left out in this process since the last one, if any.
+    /// Writes the number of rows of this event type that this process has omitted since the last
+    /// one, if any.
     async fn tell_left_out(&self, event: &'static str) -> Result<(), LoginError> {
         let rows = self.left_out.take(event);
         if rows == 0 {
@@ -146,8 +151,8 @@ impl LoginService {
         self.record(event, &Context::system()).await
     }
 
-    /// Guesses that are refused unseen: one row until they may go on, the rest is counted.
-    /// `counted` are the keys whose budget is exhausted or may be.
+    /// Records that attempts are refused: one row until they are allowed again; the others are
+    /// counted. `counted` holds the keys whose budget is, or may be, exhausted.
     pub(super) async fn record_throttled(
         &self,
         counted: &[AttemptKey],
@@ -162,7 +167,7 @@ impl LoginService {
         self.record_within(&keys, event, context).await
     }
 
-    /// Writes `event` unless one of the budgets is used up.
+    /// Writes `event` unless one of the budgets is exhausted.
     pub(super) async fn record_within(
         &self,
         budgets: &[(AttemptKey, Budget)],
@@ -176,12 +181,12 @@ impl LoginService {
     }
 }
 
-/// The budgets of rows about guesses without a right password.
+/// Returns the budgets of rows about attempts without a correct password.
 pub(super) fn rows(event: &'static str) -> [(AttemptKey, Budget); 2] {
     [(AttemptKey::rows(event), GUESS_ROWS), (AttemptKey::rows_a_day(event), GUESS_ROWS_A_DAY)]
 }
 
-/// Rows left out in this process, by event.
+/// Number of rows omitted by this process, by event type.
 #[derive(Debug, Default)]
 pub(super) struct LeftOut(Mutex<HashMap<&'static str, u64>>);
 
@@ -199,7 +204,7 @@ pub(super) fn once(window: Duration) -> Budget {
     Budget { tries: 1, window }
 }
 
-/// The event of a refusal.
+/// Returns the event of a refused attempt.
 pub(super) fn throttled(guess: Guess, wait: Duration, name_digest: Option<String>) -> Event {
     Event::Throttled { guess, seconds: wait.as_secs(), name_digest }
 }

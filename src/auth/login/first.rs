@@ -14,18 +14,18 @@ use crate::auth::turns::Asker;
 use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
 
-/// What somebody typed into the login page.
+/// The fields of the sign-in page.
 #[derive(Debug)]
 pub struct FirstFactorAttempt {
-    /// The name as typed.
+    /// Name as typed.
     pub name: String,
-    /// The password as typed.
+    /// Password as typed.
     pub password: Secret,
-    /// The code of the app's own second factor, where the app checks the password and one was typed.
+    /// Code of the app's own second factor, if the app checks the password and one was typed.
     pub app_code: Option<Secret>,
-    /// Where it was typed.
+    /// Client of the request.
     pub caller: Caller,
-    /// Where to go once signed in: a path and query on the same host.
+    /// Path and query on the same host to redirect to after sign-in.
     pub return_to: String,
 }
 
@@ -51,7 +51,8 @@ impl LoginService {
                 return Ok(FirstFactor::Wait(wait));
             }
         };
-        // Before the account is read: a password changed while this one is hashed ends this login.
+        // Read before the account, so that a password change while this one is hashed also ends
+        // this login.
         let asked_at = self.now();
         let checked = self.check_password(name.login(), &attempt.password, tried.asker).await;
         match checked {
@@ -71,14 +72,14 @@ impl LoginService {
                 Ok(FirstFactor::Wrong)
             }
             Err(error) => {
-                // No verdict was reached: this was no wrong guess.
+                // The check was not completed, so this was not a wrong guess.
                 self.deps.attempts.forgive(&tried.counters()).await?;
                 Err(error)
             }
         }
     }
 
-    /// The account of that name, and the proof where the password is right.
+    /// Returns the account of that name, and the proof if the password is correct.
     pub(super) async fn check_password(
         &self,
         name: Option<&LoginName>,
@@ -104,14 +105,14 @@ impl LoginService {
         Ok((account, Some(proof)))
     }
 
-    /// Brings a stored hash up to the present parameters, now that the password is at hand.
+    /// Rehashes a verified password with the current parameters.
     async fn rehash(&self, account: &Account, password: &Secret) -> Result<(), LoginError> {
         let Some(old) = &account.password else { return Ok(()) };
         let new = self.deps.passwords.hash(password).await?;
         Ok(self.deps.accounts.rehash_password(account.id(), old, &new).await?)
     }
 
-    /// The record of a login that the first factor begins.
+    /// Creates the record of a login that the first factor begins.
     pub(super) fn begin(
         &self,
         app: AppRef<'_>,
@@ -133,7 +134,7 @@ impl LoginService {
         }
     }
 
-    /// Files a login in progress under a new token.
+    /// Stores a pending login under a new token.
     pub(super) async fn file_login(
         &self,
         login: &PendingLogin,

@@ -1,9 +1,9 @@
 //! The recovery codes that are due after enrolment: one set until it is confirmed.
 //!
-//! The set is in force from the moment it is first shown, so that codes printed before the page was
-//! closed work. It is offered in the session, sealed, for as long as none of it was typed back. The
-//! offer also holds what the account database files. Filing it is conditional on the set it
-//! replaces, so it can be repeated after a failure and never undoes a later set.
+//! The set is in force when it is first shown, so codes that were printed before the page was
+//! closed work. It is offered in the session, sealed, until one of its codes is typed. The offer
+//! also holds the data for the account database. Storing it depends on the set that it replaces, so
+//! it can be repeated after a failure and never overwrites a later set.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,28 +21,28 @@ use crate::base::id::AccountId;
 #[derive(Debug)]
 #[must_use]
 pub enum DueCodes {
-    /// In force, and to be shown.
+    /// The codes are in force and must be shown.
     Shown(OfferedCodes),
-    /// A set in force was shown in another session, and nobody typed a code of it back yet.
+    /// The set in force was shown in another session and is not confirmed.
     ShownBefore {
-        /// When it was made.
+        /// Time of creation.
         made_at: Timestamp,
     },
-    /// None are due, or the session is over.
+    /// No codes are due, or the session has ended.
     NotDue,
 }
 
-/// The part of an offered set that the account database files.
+/// The part of an offered set that the account database stores.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Filed {
+pub(super) struct StoredPart {
     salt: String,
     pepper_id: String,
     hashes: Vec<String>,
-    /// The salt of the set that this one replaces.
+    /// Salt of the set that this one replaces.
     instead_of: Option<String>,
 }
 
-impl Filed {
+impl StoredPart {
     fn of(set: &NewRecoverySet, instead_of: Option<String>) -> Self {
         Self {
             salt: set.salt.clone(),
@@ -65,8 +65,8 @@ impl Filed {
 }
 
 impl LoginService {
-    /// The recovery codes due in this session: the same set however often it is looked at. A set
-    /// that another session showed stays in force unless `anew` asks for one in its place.
+    /// Returns the recovery codes due in this session, the same set on every page load. A set that
+    /// another session showed stays in force unless `anew` requests a new one.
     pub async fn due_codes(
         &self,
         token: &PlainToken<SessionToken>,
@@ -90,14 +90,14 @@ impl LoginService {
         }
         let codes = self.generate_codes(account).await?;
         let set = self.hashed_set(account, &codes, None).await?;
-        let filed = Filed::of(&set, present.map(|set| set.salt));
+        let filed = StoredPart::of(&set, present.map(|set| set.salt));
         let sealed = self.seal_codes(account, &codes, true, Some(&filed))?;
         let offer = self.deps.sessions.offer(token.hashed(), Offer::RecoveryCodes, &sealed);
         let Some(held) = offer.await? else { return Ok(DueCodes::NotDue) };
         self.show_due(token, session, &held, caller).await
     }
 
-    /// Shows offered codes, once they are in force.
+    /// Returns offered codes once they are in force.
     async fn show_due(
         &self,
         token: &PlainToken<SessionToken>,
@@ -122,7 +122,7 @@ impl LoginService {
         Ok(DueCodes::Shown(offered.shown()))
     }
 
-    /// Another set came into force since: these codes are worth nothing.
+    /// Discards codes that a later set has replaced.
     async fn overtaken(
         &self,
         token: &PlainToken<SessionToken>,
@@ -136,7 +136,7 @@ impl LoginService {
         })
     }
 
-    /// Confirms the due codes by one of them, which stays good.
+    /// Confirms the due codes with one of them, which stays valid.
     pub async fn confirm_due_codes(
         &self,
         token: &PlainToken<SessionToken>,
@@ -153,7 +153,7 @@ impl LoginService {
         {
             return Ok(KeptCodes::Wrong);
         }
-        // Without an offer only the database tells whether it is one of them, for the price of a hash.
+        // Without an offer, only the database can check the code, at the cost of a hash.
         if !self.count_within_session(token, session, caller).await? {
             return Ok(KeptCodes::NothingOffered);
         }
@@ -171,7 +171,7 @@ impl LoginService {
         Ok(kept)
     }
 
-    /// Notes that the set in force was kept, as an unused code of it shows.
+    /// Records that the set in force was saved, with one of its unused codes as evidence.
     pub(super) async fn confirm_in_force(
         &self,
         account: AccountId,

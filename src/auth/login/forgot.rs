@@ -1,14 +1,15 @@
-//! A forgotten password: a recovery code in its place, then the second factor, then a new password.
+//! Password recovery: a recovery code in place of the password, then the second factor, then a new
+//! password.
 //!
-//! No session begins before the new password is set. A recovery code is counted and told like a
-//! password: known, unknown and disabled names, with codes and without, take the same path.
+//! No session begins before the new password is set. A recovery code is counted and recorded like a
+//! password. Known, unknown and disabled names, with and without codes, take the same path.
 
 use super::events::throttled;
 use super::guesses::MayTry;
 use super::second::UsedCode;
 use super::{AppRef, FirstFactor, LoginError, LoginService, SecondFactor};
 use crate::auth::account::{Account, LoginName, TypedName};
-use crate::auth::audit::{Asked, Caller, Context, Event, Guess as Guessed};
+use crate::auth::audit::{Caller, Context, Event, Guess as Guessed, TicketPurpose};
 use crate::auth::password::{NewPasswordError, PasswordRefused};
 use crate::auth::recovery::{RecoveryCode, RecoveryHash};
 use crate::auth::reset::PasswordReset;
@@ -20,26 +21,27 @@ use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 use crate::base::secret::Secret;
 
-/// What somebody typed who forgot the password.
+/// The fields of the password recovery page.
 #[derive(Debug)]
 pub struct ForgotAttempt {
-    /// The name as typed.
+    /// Name as typed.
     pub name: String,
-    /// A recovery code without a typo.
+    /// Recovery code without a typo.
     pub code: RecoveryCode,
-    /// Where it was typed.
+    /// Client of the request.
     pub caller: Caller,
-    /// Where to go once signed in: a path and query on the same host.
+    /// Path and query on the same host to redirect to after sign-in.
     pub return_to: String,
 }
 
-/// What came of a new password in place of a forgotten one.
+/// The result of setting a new password in place of a forgotten one.
 #[derive(Debug)]
 #[must_use]
 pub enum NewPasswordSet {
-    /// It was set, and a session began; or the login has no right to set one and starts again.
+    /// The password was set and a session began, or the login has no right to set one and must
+    /// start again.
     Login(SecondFactor),
-    /// It is not taken.
+    /// The password does not meet the policy.
     Unfit(PasswordRefused),
 }
 
@@ -50,7 +52,7 @@ impl LoginService {
         app: AppRef<'_>,
         attempt: ForgotAttempt,
     ) -> Result<FirstFactor, LoginError> {
-        // Where the app checks passwords, none of ours opens anything: there is nothing to set anew.
+        // If the app checks passwords, there is no password of Vestibule's to replace.
         if self.app_policy(app.name).is_some() {
             return Ok(FirstFactor::Wrong);
         }
@@ -70,7 +72,7 @@ impl LoginService {
             match self.check_forgotten(name.login(), &attempt.code, tried.asker).await {
                 Ok(checked) => checked,
                 Err(error) => {
-                    // No verdict was reached: this was no wrong guess.
+                    // The check was not completed, so this was not a wrong guess.
                     self.deps.attempts.forgive(&tried.keys).await?;
                     return Err(error);
                 }
@@ -79,7 +81,7 @@ impl LoginService {
             let known = account.as_ref().map(|a| &a.identity);
             self.record_wrong_recovery(&attempt.caller, known, digest).await?;
             if used_before {
-                // No guess: a copy of the form that used it, for one.
+                // Not a guess: for example, a second copy of the form that used the code.
                 self.deps.attempts.forgive(&tried.keys).await?;
             } else {
                 self.watch_for_spray(&tried, &attempt.caller).await?;
@@ -116,9 +118,9 @@ impl LoginService {
         }
     }
 
-    /// The account of that name, the proof where the code is one of its own, and whether it is one
-    /// that was used before. One without a password of ours has none to forget: it is refused like
-    /// an unknown name, its codes untouched.
+    /// Returns the account of that name, the proof if the code is one of its own, and true if the
+    /// code was used before. An account without a password has none to recover: it is rejected like
+    /// an unknown name and keeps its codes.
     async fn check_forgotten(
         &self,
         name: Option<&LoginName>,
@@ -139,16 +141,16 @@ impl LoginService {
         Ok((account, proof, matches!(used, UsedCode::Before)))
     }
 
-    /// Uses up a recovery code of the account. Where there is no account, or it has no codes, the
-    /// same work is done for nothing.
+    /// Uses up a recovery code of the account. If there is no account, or it has no codes, does the
+    /// same work without effect.
     pub(super) async fn use_recovery_code(
         &self,
         account: Option<AccountId>,
         code: &RecoveryCode,
         asker: Asker,
     ) -> Result<UsedCode, LoginError> {
-        let nobody = AccountId::random(self.random())?;
-        let id = account.unwrap_or(nobody);
+        let no_account = AccountId::random(self.random())?;
+        let id = account.unwrap_or(no_account);
         let set = self.deps.factors.recovery_set(id).await?;
         let salted = set.as_ref().map(|s| (s.salt.as_str(), s.pepper_id.as_str()));
         let hash = self.deps.passwords.hash_recovery_code(code, salted, asker).await?;
@@ -160,8 +162,8 @@ impl LoginService {
         Ok(if before { UsedCode::Before } else { UsedCode::Unknown })
     }
 
-    /// Gives a login that a recovery code began, and that has proved its second factor, the right
-    /// to set a new password.
+    /// Grants the right to set a new password to a login that began with a recovery code and has
+    /// verified its second factor.
     pub(super) async fn grant_reset(
         &self,
         login: &PendingLogin,
@@ -170,7 +172,7 @@ impl LoginService {
     ) -> Result<SecondFactor, LoginError> {
         let waits = Login::<PasswordForgotten>::resume(login);
         if waits.is_none_or(|login| login.account() != proof.account()) {
-            return Err(LoginError::Broken("a second factor of another account".to_owned()));
+            return Err(LoginError::Broken("second factor of another account".to_owned()));
         }
         let reset = PasswordReset {
             login: *token.hashed(),
@@ -209,7 +211,7 @@ impl LoginService {
         let Some((reset, link)) = used else { return again };
         let context = Context::person(caller, &account.identity);
         self.record_done(Event::PasswordChanged { by: "recovery_code" }, &context).await;
-        self.record_ended_link(link, Asked::Password, &context).await;
+        self.record_ended_link(link, TicketPurpose::Password, &context).await;
         let second = SecondFactorProof::verified(reset.account, reset.method);
         let finished = waits
             .complete(second, NewPassword::set(reset.account))

@@ -1,9 +1,9 @@
-//! Guesses at passwords and second factors: who has to wait, what a wrong one leads to.
+//! Limits on attempts at passwords and second factors.
 //!
-//! A browser that the account knows has a budget of its own, and so has a network from which the
-//! account has signed in. All others share budgets, per network and per name: so a stranger slows
-//! strangers, never the owner. Second factors are counted per
-//! account in the durable store, whatever the browser, the session or the node.
+//! A known browser has an attempt budget of its own, and so has a network from which the account
+//! has signed in. All other clients share budgets per network and per name, so strangers slow down
+//! strangers and never the owner. Attempts at second factors are counted per account in the durable
+//! store, over all browsers, sessions and nodes.
 
 use std::time::Duration;
 
@@ -23,33 +23,33 @@ use crate::auth::turns::Asker;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId};
 
-/// Whether a password may be compared.
+/// The decision on a password attempt.
 pub(super) enum MayTry {
-    /// It may; this was counted.
+    /// The attempt is allowed and was counted.
     Yes(Tried),
-    /// Not yet.
+    /// The attempt is refused until the wait is over.
     Wait { wait: Duration, keys: Vec<AttemptKey> },
 }
 
-/// What was counted for a password.
+/// The counters of an allowed attempt.
 pub(super) struct Tried {
-    /// For this try alone: what is taken back under these takes its wait along.
+    /// Keys of this attempt only: taking it back under these also removes the backoff it caused.
     pub(super) keys: Vec<AttemptKey>,
-    /// On whose behalf the password is compared.
+    /// Kind of caller, for the hashing queue.
     pub(super) asker: Asker,
 }
 
 impl Tried {
-    /// The same counters without the wait: for a try that came to no verdict, so that the next one
-    /// comes no sooner.
+    /// Returns the same counters without the backoff, for an attempt that was not completed: the
+    /// next one is not allowed any sooner.
     pub(super) fn counters(&self) -> Vec<AttemptKey> {
         self.keys.iter().map(AttemptKey::by_any).collect()
     }
 }
 
 impl LoginService {
-    /// Counts a password before it is compared. Where the browser's own budget is used up, it is a
-    /// stranger like any other.
+    /// Counts a password attempt before the comparison. A browser whose own budget is exhausted
+    /// counts as a stranger.
     pub(super) async fn may_try_password(
         &self,
         caller: &Caller,
@@ -61,7 +61,7 @@ impl LoginService {
         self.may_try(caller, name, (Some(of_name), sheds)).await
     }
 
-    /// Counts a password that an app checks: the hashing pool has no part in it.
+    /// Counts a password attempt that an app checks. The hashing pool is not involved.
     pub(super) async fn may_try_at_app(
         &self,
         caller: &Caller,
@@ -71,8 +71,8 @@ impl LoginService {
         self.may_try(caller, name, (Some(of_name), false)).await
     }
 
-    /// Counts a recovery code in place of the password. It is far too long to be guessed, so a name
-    /// has no pace of its own: nobody can keep its owner from the way back.
+    /// Counts a recovery code in place of the password. It is too long to be guessed, so there is
+    /// no limit per name: an attacker cannot keep the owner from recovery.
     pub(super) async fn may_try_forgotten(
         &self,
         caller: &Caller,
@@ -81,8 +81,8 @@ impl LoginService {
         self.may_try(caller, name, (None, self.deps.passwords.sheds_strangers())).await
     }
 
-    /// Counts a password that is typed behind a ticket: whoever holds that is no stranger, and has a
-    /// budget of their own.
+    /// Counts a password attempt with a ticket. Its holder is not a stranger and has a budget of
+    /// their own.
     pub(super) async fn may_try_with_ticket(
         &self,
         ticket: &HashedToken<TicketToken>,
@@ -112,7 +112,7 @@ impl LoginService {
                 return Ok(MayTry::Yes(Tried { keys: vec![key], asker: Asker::Known }));
             }
         }
-        // Nothing is counted for a stranger whose guess will not be compared anyway.
+        // Count nothing for a stranger whose attempt will be shed anyway.
         if sheds {
             return Err(LoginError::Busy);
         }
@@ -129,8 +129,8 @@ impl LoginService {
         })
     }
 
-    /// The counter of this browser for the account of that name, if the account knows it. The
-    /// account is looked up only where the cookie holds its name already.
+    /// Returns the counter of this browser for the account of that name, if the account knows the
+    /// browser. Looks up the account only if the cookie contains its name.
     async fn budget_of_browser(
         &self,
         caller: &Caller,
@@ -145,14 +145,14 @@ impl LoginService {
         Ok(knows.map(|account| AttemptKey::device(account.id(), browser.id())))
     }
 
-    /// The counter of this network for the account that signs in by that name from there, if one
-    /// does. Known and unknown names cost the same question.
+    /// Returns the counter of this network for the account that signs in under that name from it,
+    /// if any. Known and unknown names cost the same query.
     async fn budget_of_network(
         &self,
         caller: &Caller,
         name: &TypedName,
     ) -> Result<Option<AttemptKey>, LoginError> {
-        // Clients of unknown address share a network: that one is nobody's.
+        // Clients of unknown address share one network, which is never known to an account.
         if !caller.device.address.is_known() {
             return Ok(None);
         }
@@ -164,7 +164,8 @@ impl LoginService {
         Ok(knows.then(|| AttemptKey::from_network(seen.account, &network)))
     }
 
-    /// Which account of that name knows the browser, and since when, as its cookie says.
+    /// Returns the account of that name in the cookie of the browser, and the time since when it
+    /// knows the browser.
     fn says_known(
         &self,
         browser: &KnownBrowser,
@@ -173,15 +174,15 @@ impl LoginService {
         browser.known_to(name, &self.deps.keys, self.now(), self.deps.budgets.device_lives)
     }
 
-    /// Whether the account knows the browser: its owner proved both factors in it.
+    /// Returns true if the account knows the browser: both factors were verified in it.
     pub(super) fn knows_browser(&self, account: &Account, caller: &Caller) -> bool {
         let browser = caller.browser.as_ref();
         let said = browser.and_then(|b| self.says_known(b, &account.identity.name));
         said.is_some_and(|(id, since)| id == account.id() && account.knows_browsers_since(since))
     }
 
-    /// A wrong password of a stranger: too many over all names are a spray, which is told to the
-    /// operator and slows nobody, as the next stranger may be an owner.
+    /// Counts a wrong password of a stranger. Too many over all names are a spray: alert only; no
+    /// throttling, as the next stranger may be an owner.
     pub(super) async fn watch_for_spray(
         &self,
         tried: &Tried,
@@ -211,7 +212,7 @@ impl LoginService {
         }
     }
 
-    /// Counts a guess at a second factor before it is compared; a refusal is on record.
+    /// Counts an attempt at a second factor before the comparison, and records a refusal.
     pub(super) async fn count_factor_guess(
         &self,
         who: &Identity,
@@ -237,7 +238,7 @@ impl LoginService {
         Ok(counted)
     }
 
-    /// A counted guess was not compared, or was of a code that is used up.
+    /// Takes back a counted attempt that was not compared, or whose code had been used.
     pub(super) async fn take_back_guess(
         &self,
         account: &Account,
@@ -248,7 +249,7 @@ impl LoginService {
         Ok(self.deps.guesses.take_back_factor_guess(id, factor, &ladder, counted).await?)
     }
 
-    /// A counted guess was wrong: the last one suspends the factor.
+    /// Handles a wrong second factor: the last allowed failure suspends the factor.
     pub(super) async fn factor_was_wrong(
         &self,
         who: &Identity,
@@ -277,7 +278,7 @@ impl LoginService {
         Ok(())
     }
 
-    /// A guess was right: the factor's count starts afresh.
+    /// Resets the failure counter of a factor after a correct code.
     pub(super) async fn factor_was_right(
         &self,
         account: &Account,
@@ -286,9 +287,9 @@ impl LoginService {
         Ok(self.deps.guesses.factor_guess_was_right(account.id(), factor).await?)
     }
 
-    /// How far the clock of the phone is off, if that is why the code is wrong. A guesser learns
-    /// nothing of use: a code that is told to be of a time to come is refused at that time, and one
-    /// from before the last sign-in is not told of.
+    /// Returns the clock error of the phone, if that is why the code is wrong. An attacker learns
+    /// nothing useful: a code reported as being from the future is rejected when its time comes,
+    /// and codes from before the last sign-in are not reported.
     pub(super) async fn clock_off(
         &self,
         account: AccountId,
@@ -314,7 +315,8 @@ impl LoginService {
         Ok(Some(if steps > 0 { ClockOff::Fast(by) } else { ClockOff::Slow(by) }))
     }
 
-    /// Takes a step for one answer, "of another time" or "right": true for the first who asks.
+    /// Claims a time step for one answer, "clock error" or "correct". Returns true to the first
+    /// caller.
     pub(super) async fn claim_step(
         &self,
         factor: FactorId,

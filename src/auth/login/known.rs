@@ -1,4 +1,4 @@
-//! Sign-ins from where the account does not know them, which its person is told of.
+//! Detection of sign-ins from unknown clients, which the user is notified of.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use crate::auth::session::{BegunWith, PendingLogin};
 use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
 
-/// Time for which a client without cookies is known by an earlier sign-in.
+/// Time for which a client without cookies is known from an earlier sign-in.
 const CLIENT_KNOWN_FOR: Duration = Duration::from_hours(24 * 30);
-/// Rows that are looked through.
+/// Maximum number of audit rows searched.
 const LOOK_BACK: u32 = 200;
 
 impl LoginService {
-    /// Returns true if the account does not know the browser. A client of an app's own often keeps no
-    /// cookies: it is known by an earlier sign-in from the same network with the same `User-Agent`.
-    /// That is less than a cookie, and is worth no more than that nobody gets mail about it.
+    /// Returns true if the account does not know the browser. An app's own client often keeps no
+    /// cookies: it is known from an earlier sign-in from the same network with the same
+    /// `User-Agent`. That is weaker than a cookie and only suppresses a mail.
     pub(super) async fn is_new(
         &self,
         account: &Account,
         login: &PendingLogin,
         caller: &Caller,
     ) -> Result<bool, LoginError> {
-        // The very first sign-in is told of by what it set up.
+        // The notice about enrolment covers the very first sign-in.
         if !account.ever_enrolled || self.knows_browser(account, caller) {
             return Ok(false);
         }
@@ -46,11 +46,11 @@ impl LoginService {
     }
 }
 
-/// Returns true if a row is about a client of the same network that calls itself the same.
+/// Returns true if a row is about a client of the same network with the same `User-Agent`.
 fn is_of(row: &Record, caller: &Caller) -> bool {
     let address = row.content.address.as_deref().and_then(|a| a.parse::<ClientIp>().ok());
     let here = caller.device.address;
-    // Clients of unknown address are of no network that anybody could know.
+    // Clients of unknown address do not belong to a known network.
     here.is_known()
         && address.map(ClientIp::network) == Some(here.network())
         && row.content.user_agent.as_ref() == Some(&caller.device.user_agent)

@@ -1,4 +1,4 @@
-//! Long-lived tokens of apps: what is told of their use, and how many wrong ones are borne.
+//! Use of access tokens and app tokens: audit rows, and limits on rejected tokens.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::auth::fresh::FreshSecondFactor;
 use crate::auth::throttle::{AttemptKey, Verdict};
 use crate::base::id::TokenId;
 
-/// One row an hour tells that a token is in use.
+/// Minimum time between two rows about the use of a token.
 const TOLD_EVERY: Duration = Duration::from_hours(1);
 
 impl LoginService {
-    /// A token was let through: told once an hour, for each token and network.
+    /// Records that an app token was accepted: once an hour for each token and network.
     pub async fn app_token_used(
         &self,
         app: &str,
@@ -29,7 +29,8 @@ impl LoginService {
         self.record_within(&[(key, once(TOLD_EVERY))], event, &Context::person(caller, who)).await
     }
 
-    /// A token was not let through: how long to wait, where there were too many from there.
+    /// Records that an app token was rejected. Returns the wait if there were too many from this
+    /// network.
     pub async fn app_token_refused(
         &self,
         app: &str,
@@ -40,7 +41,7 @@ impl LoginService {
         self.wrong_token(event, caller).await
     }
 
-    /// A token of ours was let through: told once an hour.
+    /// Records that an access token was accepted: once an hour.
     pub async fn token_used(
         &self,
         record: &AccessRecord,
@@ -53,7 +54,7 @@ impl LoginService {
         self.record_within(&[(key, once(TOLD_EVERY))], Event::Token(event), &context).await
     }
 
-    /// Revokes a token of ours of the same account. Whether there was one.
+    /// Revokes an access token of the same account. Returns true if there was one.
     pub async fn revoke_own_token(
         &self,
         fresh: FreshSecondFactor<'_>,
@@ -68,8 +69,8 @@ impl LoginService {
         Ok(true)
     }
 
-    /// A token of ours, or what was given for one, was not let through: how long to wait, where
-    /// there were too many from there.
+    /// Records that an access token, or text given as one, was rejected. Returns the wait if there
+    /// were too many from this network.
     pub async fn token_refused(
         &self,
         app: &str,
@@ -80,7 +81,7 @@ impl LoginService {
         self.wrong_token(Event::Token(event), caller).await
     }
 
-    /// Tokens of either kind share one budget.
+    /// Counts a rejected token. Both kinds of token share one budget.
     async fn wrong_token(
         &self,
         event: Event,

@@ -1,5 +1,5 @@
-//! The use cases of signing in and out. Each returns an [`Outcome`]-like value that the pages
-//! render in one `match`; a store failure is [`LoginError`] and never looks like a wrong guess.
+//! The use cases of signing in and out. Each returns an enum that the pages render in one `match`.
+//! A store failure is a [`LoginError`] and never looks like a wrong guess.
 
 mod app_again;
 mod by_app;
@@ -48,20 +48,19 @@ use super::totp::TotpFactor;
 use crate::base::random::NoRandomness;
 use crate::base::secret::Secret;
 
-/// Why a use case could not be carried out at all. The answer is 503, never "wrong" and never
-/// "signed out".
+/// A use case could not be carried out. The answer is 503, never "wrong" or "signed out".
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// A store did not answer.
+    /// A store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Too many passwords are being checked at this moment; come back in a few seconds.
+    /// Too many passwords are being checked; retry in a few seconds.
     #[error("too many passwords are being checked")]
     Busy,
-    /// The app that checks the password was not heard.
+    /// The app that checks the password did not answer.
     #[error("{0}")]
     AppSilent(String),
-    /// Something that must not happen: for the log, not for the person.
+    /// An internal error: details are for the log, not for the user.
     #[error("{0}")]
     Broken(String),
 }
@@ -96,128 +95,129 @@ impl From<SealError> for LoginError {
     }
 }
 
-/// The app somebody signs in to.
+/// The app of a sign-in.
 #[derive(Clone, Copy, Debug)]
 pub struct AppRef<'a> {
-    /// Its name: sessions are bound to it.
+    /// Name of the app, to which sessions are bound.
     pub name: &'a str,
-    /// What authenticator apps show as issuer.
+    /// Issuer, as shown by authenticator apps.
     pub issuer: &'a str,
 }
 
-/// What comes of a first factor.
+/// The result of a first factor.
 #[derive(Debug)]
 #[must_use]
 pub enum FirstFactor {
-    /// Right. The second factor is owed, or enrolment when `enrol`.
+    /// The first factor is correct. The second factor is required, or enrolment if `enrol`.
     Begun {
-        /// The token of the login in progress.
+        /// Token of the pending login.
         token: PlainToken<PendingToken>,
-        /// How long it lives.
+        /// Lifetime of the pending login.
         lives: Duration,
-        /// The account was never enrolled: lead into enrolment.
+        /// True if the account was never enrolled: continue with enrolment.
         enrol: bool,
     },
-    /// Wrong name or password, or disabled: one answer for every cause.
+    /// The name or the password is wrong, or the account is disabled: one answer for every cause.
     Wrong,
-    /// Too many tries.
+    /// Too many attempts: the remaining wait.
     Wait(Duration),
-    /// Right, says the app that checks it, with a code of its own that counts: a session has begun.
+    /// The app accepted the password with a code of its own that counts. A session has begun.
     SignedIn(Box<SignedIn>),
-    /// The app that checks it wants a code of its own with it.
+    /// The app that checks the password also requires a code of its own.
     AppCodeWanted,
-    /// The app that checks it knows this person, and we do not.
+    /// The app that checks the password knows this user, but there is no account.
     Stranger,
-    /// The app that checks it knows this person, whose account here is disabled.
+    /// The app that checks the password knows this user, but the account is disabled.
     Disabled,
 }
 
-/// What comes of a second factor.
+/// The result of a second factor.
 #[derive(Debug)]
 #[must_use]
 pub enum SecondFactor {
-    /// Right: a session has begun.
+    /// The second factor is correct and a session has begun.
     SignedIn(SignedIn),
-    /// Right, in a login that a recovery code began: a new password is owed before anything else.
+    /// The second factor is correct, in a login that a recovery code began: a new password is
+    /// required first.
     NewPasswordOwed,
-    /// Wrong, used before, or not this account's.
+    /// The code is wrong, was used before, or belongs to another account.
     Wrong {
-        /// How many tries this login has left, before the password is asked for again.
+        /// Attempts left in this login before the password is required again.
         tries_left: u32,
-        /// True if the code was right once: it is used up.
+        /// True if the code was correct but has been used.
         used_up: bool,
-        /// Why, where it is the clock of the phone.
+        /// Clock error of the phone, if that is the cause.
         clock: Option<ClockOff>,
     },
-    /// The factor had too many wrong guesses and no longer counts.
+    /// The factor is suspended after too many failures.
     Suspended,
-    /// Too many tries for this account.
+    /// Too many attempts for this account: the remaining wait.
     Wait(Duration),
-    /// The login is gone: expired, finished elsewhere, or used up. Start again.
+    /// The login has expired, was finished elsewhere, or is used up. Start again.
     StartAgain,
 }
 
-/// The clock of a phone is wrong, by about so much.
+/// The approximate clock error of a phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockOff {
-    /// It is ahead.
+    /// The clock is ahead.
     Fast(Duration),
-    /// It is behind.
+    /// The clock is behind.
     Slow(Duration),
 }
 
-/// A session that has just begun.
+/// A new session.
 #[derive(Debug)]
 pub struct SignedIn {
-    /// Its token, for the cookie.
+    /// Token, for the cookie.
     pub token: PlainToken<SessionToken>,
-    /// Where the person wanted to go: a path and query on this host.
+    /// Path and query on this host that the user requested.
     pub return_to: String,
-    /// New recovery codes are to be shown and confirmed first.
+    /// True if new recovery codes must be shown and confirmed first.
     pub recovery_codes_due: bool,
-    /// By what this browser is known from now on.
+    /// Cookie that makes this browser known.
     pub browser: Option<DeviceCookie>,
-    /// There is something to be told first.
+    /// True if there are notices to show first.
     pub has_notices: bool,
-    /// What the app gave out at its own sign-in: the values of its `Set-Cookie` lines.
+    /// Values of the `Set-Cookie` lines that the app issued at its own sign-in.
     pub app_cookies: Vec<Secret>,
 }
 
-/// The cookie by which an account knows a browser.
+/// The cookie of a known browser.
 #[derive(Debug)]
 pub struct DeviceCookie {
-    /// Its value.
+    /// Value of the cookie.
     pub text: String,
-    /// For how long it is good.
+    /// Lifetime of the cookie.
     pub lives: Duration,
 }
 
-/// A session that goes on after a change that ended every other one and made strangers of all
-/// browsers but this.
+/// A session that continues after a change that ended every other session and made all other
+/// browsers unknown.
 #[derive(Debug)]
 pub struct Changed {
-    /// Its token, for the cookie.
+    /// Token, for the cookie.
     pub token: PlainToken<SessionToken>,
-    /// By what this browser is known from now on.
+    /// Cookie that makes this browser known.
     pub browser: Option<DeviceCookie>,
 }
 
-/// A session that goes on under a new id.
+/// A session that continues under a new id.
 #[derive(Debug)]
 pub struct Renewed {
-    /// Its token, for the cookie.
+    /// Token, for the cookie.
     pub token: PlainToken<SessionToken>,
-    /// As it is from now on.
+    /// Record of the renewed session.
     pub session: Session,
 }
 
-/// What enrolment shows.
+/// The content of the enrolment page.
 pub struct Enrolment {
-    /// The secret in base32, for typing.
+    /// Secret in base32, for typing.
     pub secret: Zeroizing<String>,
-    /// The `otpauth:` address, for the QR code and the link.
+    /// `otpauth:` URI, for the QR code and the link.
     pub uri: Zeroizing<String>,
-    /// The login name.
+    /// Login name.
     pub name: LoginName,
 }
 
@@ -227,36 +227,36 @@ impl fmt::Debug for Enrolment {
     }
 }
 
-/// Where a login in progress stands, for choosing the page.
+/// The next step of a pending login, to choose the page.
 #[derive(Debug)]
 pub enum Owed {
     /// A code from the authenticator.
     SecondFactor {
-        /// Who is signing in.
+        /// Login name.
         name: LoginName,
     },
-    /// Enrolment: the account never had a second factor, or a ticket gives the right to a new one.
+    /// Enrolment: the account never had a second factor, or a ticket grants the right to a new one.
     Enrolment {
-        /// Who is signing in.
+        /// Login name.
         name: LoginName,
     },
-    /// A new password: a recovery code stood in for the forgotten one, and the second factor is
-    /// proved.
+    /// A new password: a recovery code replaced the forgotten one, and the second factor is
+    /// verified.
     NewPassword {
-        /// Who is signing in.
+        /// Login name.
         name: LoginName,
     },
     /// The authenticator is suspended after too many wrong codes.
     Suspended {
-        /// Who is signing in.
+        /// Login name.
         name: LoginName,
-        /// There are recovery codes, which still count.
+        /// True if there are recovery codes, which are still accepted.
         recovery: bool,
     },
-    /// Nothing can be done here: the account has no second factor, and the password alone does not
-    /// give the right to enrol one. An administrator has to help.
+    /// No step is possible: the account has no second factor, and the password alone does not grant
+    /// the right to enrol one. An administrator has to help.
     Help {
-        /// Who is signing in.
+        /// Login name.
         name: LoginName,
     },
 }
@@ -266,14 +266,14 @@ pub enum Owed {
 pub struct Profile {
     /// The account.
     pub account: Account,
-    /// Its authenticator.
+    /// Authenticator, if any.
     pub totp: Option<TotpFactor>,
-    /// Its recovery codes.
+    /// Recovery codes, if any.
     pub recovery: Option<RecoverySet>,
-    /// Its sessions, newest first.
+    /// Sessions, newest first.
     pub sessions: Vec<Session>,
-    /// Its tokens for programs, newest first.
+    /// Access tokens, newest first.
     pub tokens: Vec<AccessRecord>,
-    /// What happened to it lately, newest first.
+    /// Recent audit events, newest first.
     pub events: Vec<Record>,
 }

@@ -1,15 +1,15 @@
-//! Configuring the second factor anew, and new recovery codes. What is new is offered in the
-//! session, sealed, and the same however often it is looked at; what was before stays good until
-//! the new is confirmed.
+//! Replacement of the second factor and of the recovery codes. The new one is offered in the
+//! session, sealed, and is the same on every page load. The current one stays valid until the new
+//! one is confirmed.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::first_codes::Filed;
+use super::first_codes::StoredPart;
 use super::{AppRef, Changed, ClockOff, Enrolment, LoginError, LoginService};
-use crate::auth::audit::{Asked, Caller, Context, Event};
+use crate::auth::audit::{Caller, Context, Event, TicketPurpose};
 use crate::auth::fresh::FreshFactors;
 use crate::auth::recovery::{CODES_IN_SET, NewRecoverySet, RecoveryCode};
 use crate::auth::session::{Offer, Offers, ProvisionalTotp, Session};
@@ -20,30 +20,30 @@ use crate::auth::totp::{Code, NewTotpFactor, TotpSecret};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId};
 
-/// What comes of confirming a new authenticator.
+/// The result of confirming a new authenticator.
 #[derive(Debug)]
 #[must_use]
 pub enum Replaced {
-    /// Done: this session goes on and offers the new recovery codes.
+    /// The authenticator was replaced. This session continues and offers the new recovery codes.
     Done(Changed),
-    /// The code is none of the new authenticator.
+    /// The code is not one of the new authenticator.
     Wrong {
-        /// Why, where it is the clock of the phone.
+        /// Clock error of the phone, if that is the cause.
         clock: Option<ClockOff>,
     },
-    /// Nothing is offered: look again first.
+    /// There is no offer: load the page again first.
     NothingOffered,
-    /// The session is over.
+    /// The session has ended.
     Ended,
 }
 
-/// New recovery codes, until one is typed back.
+/// New recovery codes, until one of them is typed.
 pub struct OfferedCodes {
-    /// As they are shown.
+    /// Codes as shown to the user.
     pub codes: Vec<Zeroizing<String>>,
-    /// They are in force already.
+    /// True if the codes are already in force.
     pub in_force: bool,
-    /// When they were made.
+    /// Time of creation.
     pub made_at: Timestamp,
 }
 
@@ -53,17 +53,17 @@ impl fmt::Debug for OfferedCodes {
     }
 }
 
-/// What comes of typing a code back.
+/// The result of typing one of the new codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum KeptCodes {
     /// The codes are in force.
     Done,
-    /// That is none of them.
+    /// The typed code is not one of them.
     Wrong,
-    /// That was one of them, and is used up.
+    /// The typed code is one of them, but has been used.
     Used,
-    /// Nothing is offered any more, or it was overtaken by another set.
+    /// There is no offer any more, or another set has replaced it.
     NothingOffered,
 }
 
@@ -73,7 +73,7 @@ struct SealedCodes {
     in_force: bool,
     #[serde(default = "epoch")]
     made_at: Timestamp,
-    /// [`Filed`], sealed.
+    /// [`StoredPart`], sealed.
     #[serde(default)]
     filed: Option<String>,
 }
@@ -82,15 +82,15 @@ fn epoch() -> Timestamp {
     Timestamp::EPOCH
 }
 
-/// Offered recovery codes, opened.
-pub(super) struct Opened {
+/// Offered recovery codes, unsealed.
+pub(super) struct UnsealedCodes {
     codes: Vec<RecoveryCode>,
     in_force: bool,
     pub(super) made_at: Timestamp,
-    pub(super) filed: Option<Filed>,
+    pub(super) filed: Option<StoredPart>,
 }
 
-impl Opened {
+impl UnsealedCodes {
     pub(super) fn has(&self, typed: &RecoveryCode) -> bool {
         self.codes.iter().any(|code| code.is(typed))
     }
@@ -113,11 +113,11 @@ fn filed_context(account: AccountId) -> Vec<u8> {
 }
 
 fn unreadable() -> LoginError {
-    LoginError::Broken("what a session offers does not read".to_owned())
+    LoginError::Broken("invalid offer in a session".to_owned())
 }
 
 impl LoginService {
-    /// The new authenticator offered in this session.
+    /// Returns the new authenticator offered in this session.
     pub async fn offered_authenticator(
         &self,
         app: AppRef<'_>,
@@ -138,9 +138,9 @@ impl LoginService {
         Ok(Some(Enrolment { secret: secret.to_base32(), uri, name: identity.name.clone() }))
     }
 
-    /// Puts the offered authenticator in place of the present one, by a code of it, which counts as
-    /// used. In the same step the recovery codes are replaced by new ones, and every other session
-    /// is over; this one goes on under a new id.
+    /// Replaces the current authenticator with the offered one, confirmed by one of its codes,
+    /// which counts as used. The same step replaces the recovery codes and ends every other
+    /// session. This session continues under a new id.
     pub async fn replace_authenticator(
         &self,
         token: &PlainToken<SessionToken>,
@@ -175,7 +175,7 @@ impl LoginService {
         let context = Context::person(caller, &session.identity);
         self.record_done(Event::SecondFactorReplaced { factor: factor.id }, &context).await;
         self.record_done(Event::RecoveryCodesMade, &context).await;
-        self.record_ended_link(link, Asked::SecondFactor, &context).await;
+        self.record_ended_link(link, TicketPurpose::SecondFactor, &context).await;
         let offers = Offers {
             authenticator: None,
             recovery_codes: Some(self.seal_codes(account, &codes, true, None)?),
@@ -194,8 +194,8 @@ impl LoginService {
         Ok(Replaced::Done(Changed { token: renewed.token, browser }))
     }
 
-    /// The new recovery codes offered in this session. The present ones stay good until one of the
-    /// new is typed back.
+    /// Returns the new recovery codes offered in this session. The current ones stay valid until
+    /// one of the new codes is typed.
     pub async fn offered_codes(
         &self,
         token: &PlainToken<SessionToken>,
@@ -215,8 +215,7 @@ impl LoginService {
         Ok(Some(self.open_codes(account, &held)?.shown()))
     }
 
-    /// Brings the offered codes into force by one of them, which shows that they were kept and
-    /// stays good.
+    /// Brings the offered codes into force, confirmed by one of them, which stays valid.
     pub async fn keep_codes(
         &self,
         token: &PlainToken<SessionToken>,
@@ -245,8 +244,8 @@ impl LoginService {
             }
         } else {
             let set = self.hashed_set(account, &offered.codes, Some(self.now())).await?;
-            // Whoever takes the offer back brings it into force: a code used meanwhile never comes
-            // back.
+            // The request that removes the offer brings it into force, so a code used meanwhile
+            // never becomes valid again.
             if !self.deps.sessions.withdraw(token.hashed(), Offer::RecoveryCodes).await? {
                 return Ok(KeptCodes::NothingOffered);
             }
@@ -260,7 +259,7 @@ impl LoginService {
         Ok(KeptCodes::Done)
     }
 
-    /// Makes a set of codes, as often as the budget of the account allows.
+    /// Generates a set of codes within the budget of the account.
     pub(super) async fn generate_codes(
         &self,
         account: AccountId,
@@ -289,7 +288,7 @@ impl LoginService {
         account: AccountId,
         codes: &[RecoveryCode],
         in_force: bool,
-        filed: Option<&Filed>,
+        filed: Option<&StoredPart>,
     ) -> Result<String, LoginError> {
         let mut plain = Zeroizing::new(String::with_capacity(256));
         for code in codes {
@@ -308,7 +307,11 @@ impl LoginService {
         Ok(serde_json::json!(sealed).to_string())
     }
 
-    pub(super) fn open_codes(&self, account: AccountId, held: &str) -> Result<Opened, LoginError> {
+    pub(super) fn open_codes(
+        &self,
+        account: AccountId,
+        held: &str,
+    ) -> Result<UnsealedCodes, LoginError> {
         let held: SealedCodes = serde_json::from_str(held).map_err(|_json| unreadable())?;
         let plain = self.deps.keys.open(&context(account), &held.sealed)?;
         let text = std::str::from_utf8(&plain).map_err(|_utf8| unreadable())?;
@@ -320,7 +323,7 @@ impl LoginService {
             }
             None => None,
         };
-        Ok(Opened {
+        Ok(UnsealedCodes {
             codes: codes.map_err(|_code| unreadable())?,
             in_force: held.in_force,
             made_at: held.made_at,

@@ -15,43 +15,43 @@ use crate::auth::token::{PendingToken, PlainToken};
 use crate::auth::totp::{Code, TotpSecret};
 use crate::auth::turns::Asker;
 
-/// A guess that has been counted, and what it is a guess for.
+/// A counted attempt and the credential it is for.
 pub(super) struct Guess {
     pub(super) login: PendingLogin,
     pub(super) account: Account,
-    /// Wrong guesses at this factor in a row, with this one.
+    /// Consecutive failures at this factor, including this attempt.
     failures: u32,
     tries_left: u32,
 }
 
-/// What came of a recovery code.
+/// The result of using a recovery code.
 pub(super) enum UsedCode {
-    /// It was used up now; so many are left.
+    /// The code was used up now; this many are left.
     Now { left: u32 },
-    /// It was used up before.
+    /// The code was used before.
     Before,
-    /// It is none of the account's.
+    /// The code does not belong to the account.
     Unknown,
 }
 
-/// What a typed code is worth.
+/// The result of checking a typed code.
 pub(super) enum CodeCheck {
-    /// It proves the second factor, for exactly one request.
+    /// The code is correct and proves the second factor, for exactly one request.
     Right(SecondFactorProof),
-    /// It was right, and is used up: by an earlier request, or by one under way.
+    /// The code is correct, but an earlier or concurrent request has used it.
     UsedUp,
-    /// It is wrong.
+    /// The code is wrong.
     Wrong,
 }
 
-/// Whether a guess may be made.
+/// The decision on an attempt.
 pub(super) enum Admitted {
     Yes(Box<Guess>),
     No(SecondFactor),
 }
 
 impl LoginService {
-    /// Counts a guess at a factor, per account and per login, before anything is compared.
+    /// Counts an attempt at a factor, per account and per login, before the comparison.
     async fn admit_guess(
         &self,
         app: AppRef<'_>,
@@ -91,7 +91,7 @@ impl LoginService {
         Ok(Admitted::Yes(Box::new(guess)))
     }
 
-    /// Counts a guess at the authenticator offered in an enrolment.
+    /// Counts an attempt at the authenticator offered in an enrolment.
     pub(super) async fn admit_enrolment(
         &self,
         app: AppRef<'_>,
@@ -114,8 +114,7 @@ impl LoginService {
         Ok(Admitted::Yes(Box::new(Guess { login, account, failures: 0, tries_left })))
     }
 
-    /// Counts a guess for which the account has no factor that would count it; how long to wait, if
-    /// there were too many.
+    /// Counts an attempt for an account without a factor. Returns the wait if there were too many.
     async fn count_without_factor(
         &self,
         account: &Account,
@@ -137,7 +136,8 @@ impl LoginService {
         Ok(self.deps.attempts.forgive(&[key]).await?)
     }
 
-    /// Counts a guess in its login: how many are left, or nothing when the login is gone.
+    /// Counts an attempt in its login. Returns the number of attempts left, or `None` if the login
+    /// is gone.
     async fn count_in_login(
         &self,
         token: &PlainToken<PendingToken>,
@@ -147,10 +147,9 @@ impl LoginService {
         Ok(made.map(|made| limit.saturating_sub(made)))
     }
 
-    /// A wrong guess: the last one of a login ends it, the last one of a factor suspends it, and the
-    /// person is told at the next sign-in. A code that is `used_up` counts among the tries of its
-    /// login and nowhere else: the same form, sent several times at once, would end the login that
-    /// it opens.
+    /// Handles a wrong code. The last attempt of a login ends it, the last of a factor suspends it,
+    /// and the user gets a notice at the next sign-in. A `used_up` code counts only in its login:
+    /// otherwise several copies of one form would end the login that it opens.
     pub(super) async fn wrong(
         &self,
         guess: &Guess,
@@ -171,7 +170,7 @@ impl LoginService {
         };
         if used_up {
             self.take_back_guess(&guess.account, factor, guess.failures).await?;
-            // Where the login is finished meanwhile, this was a copy of the form that did it.
+            // If the login was finished meanwhile, this was a copy of the form that finished it.
             if self.deps.pending.load(token.hashed(), self.now()).await?.is_some() {
                 self.deps.guesses.note_wrong_code(who.account, &noted).await?;
             }
@@ -232,7 +231,7 @@ impl LoginService {
         })
     }
 
-    /// Whether a wrong code is that of a clock that is off.
+    /// Returns the clock error of the phone, if that is why the code is wrong.
     async fn clock_of_authenticator(
         &self,
         account: &Account,
@@ -274,7 +273,7 @@ impl LoginService {
         caller: &Caller,
     ) -> Result<CodeCheck, LoginError> {
         let id = account.id();
-        // A code that is used up without a row would be lost.
+        // Checked first: a code that is used up without an audit row would be lost.
         self.may_record().await?;
         Ok(match self.use_recovery_code(Some(id), code, Asker::Known).await? {
             UsedCode::Now { left } => {
@@ -287,8 +286,8 @@ impl LoginService {
         })
     }
 
-    /// Brings both proofs together and begins the session; where the password is forgotten, a new
-    /// one is owed first.
+    /// Combines both proofs and begins the session. If the password is forgotten, a new one is
+    /// required first.
     pub(super) async fn finish(
         &self,
         guess: Guess,

@@ -1,9 +1,9 @@
-//! The second request of an app's own client: name, password and code, after the first one brought
-//! name and password and was asked for a code.
+//! The second request of an app's own client, with name, password and code. The first request had
+//! name and password only, and the answer asked for a code.
 //!
-//! The app's answer to the first is kept with the pending login, sealed, so that the app is asked
-//! once. It counts only for a client that brings the cookie of that login and the same name and
-//! password again.
+//! The app's answer to the first request is stored with the pending login, sealed, so that the app
+//! is asked once. It is used only for a client that sends the cookie of that login and the same
+//! name and password again.
 
 use data_encoding::BASE64URL_NOPAD;
 use ring::hmac;
@@ -16,13 +16,13 @@ use crate::auth::app_sign_in::{Held, Relayed, Typed};
 use crate::auth::session::BegunWith;
 use crate::auth::token::{HashedToken, PendingToken, PlainToken};
 
-/// The longest answer that is kept. For a longer one the app is asked again.
+/// Maximum size of a stored answer, in bytes. For a longer one the app is asked again.
 const ANSWER_MAX: usize = 8 * 1024;
 
 /// An app's answer to the first request.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct KeptAnswer {
-    /// Name and password of the request, as a MAC under a key that the client alone holds.
+    /// Name and password of the request, as a MAC under a key that only the client holds.
     typed: String,
     status: u16,
     headers: Vec<(String, String)>,
@@ -36,7 +36,8 @@ impl Drop for KeptAnswer {
     }
 }
 
-/// A MAC of name and password under the token of the login, of which the store has only a hash.
+/// Computes the MAC of name and password under the token of the login. The store only has a hash of
+/// that token.
 fn mac(token: &PlainToken<PendingToken>, typed: &Typed) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, token.reveal().as_bytes());
     let text = [typed.name.as_bytes(), b"\0", typed.password.reveal().as_bytes()].concat();
@@ -44,7 +45,7 @@ fn mac(token: &PlainToken<PendingToken>, typed: &Typed) -> String {
 }
 
 impl KeptAnswer {
-    /// The answer to keep; nothing for one that is too long or not text.
+    /// Creates the stored answer, or returns `None` if the answer is too long or not text.
     pub(super) fn new(
         token: &PlainToken<PendingToken>,
         typed: &Typed,
@@ -74,18 +75,18 @@ impl KeptAnswer {
     }
 }
 
-/// A pending login that its client goes on with.
+/// A pending login that its client continues.
 #[derive(Debug)]
 pub struct GoneOn {
     /// True if the account was never enrolled.
     pub enrol: bool,
-    /// What the app answered to the first request.
+    /// The app's answer to the first request.
     pub answer: Relayed,
 }
 
 impl LoginService {
-    /// Finds the pending login that the first request of this client began. `None` when there is
-    /// none, or the client sends another name or password now: then the app has to be asked.
+    /// Finds the pending login that the first request of this client began. Returns `None` if there
+    /// is none, or if the client sends another name or password: then the app must be asked.
     pub async fn gone_on(
         &self,
         app: AppRef<'_>,
@@ -103,8 +104,8 @@ impl LoginService {
         Ok(kept.map(|kept| GoneOn { enrol, answer: kept.relayed() }))
     }
 
-    /// Signs out at the app with tokens that nobody will use. A token that a live session holds
-    /// stays: some apps give out the same one at several sign-ins of a person.
+    /// Signs out at the app with unused tokens. A token of a live session stays: some apps issue
+    /// the same token at several sign-ins of a user.
     pub(super) async fn give_up(&self, app: &str, mut held: Held) {
         let mut unused = Vec::new();
         for token in std::mem::take(&mut held.tokens) {

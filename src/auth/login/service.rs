@@ -1,4 +1,4 @@
-//! The service behind all use cases, and those about a finished session.
+//! The service behind all use cases, and the use cases of a session.
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,12 +28,12 @@ use crate::base::id::{AccountId, SessionId};
 use crate::base::random::Random;
 use crate::base::secret::Secret;
 
-/// Counts a refused guess.
+/// Counts a refused attempt.
 pub(super) fn count_failure(what: &'static str) {
     metrics::counter!("vestibule_sign_in_failures_total", "what" => what).increment(1);
 }
 
-/// What the service works with.
+/// Dependencies of the service.
 #[derive(Clone)]
 pub struct LoginDeps {
     /// Accounts.
@@ -44,41 +44,41 @@ pub struct LoginDeps {
     pub tickets: Arc<dyn Tickets>,
     /// Rights to set a new password in place of a forgotten one.
     pub resets: Arc<dyn PasswordResets>,
-    /// Logins in progress.
+    /// Pending logins.
     pub pending: Arc<dyn PendingLogins>,
-    /// Finished sessions.
+    /// Sessions.
     pub sessions: Arc<dyn Sessions>,
-    /// Wrong guesses at second factors.
+    /// Failed attempts at second factors.
     pub guesses: Arc<dyn Guesses>,
-    /// Who at an app is which account.
+    /// Links between accounts and users of apps.
     pub app_accounts: Arc<dyn AppAccounts>,
-    /// The tokens that apps gave out.
+    /// Tokens that apps issued.
     pub app_tokens: Arc<dyn AppTokens>,
-    /// Our own tokens for programs.
+    /// Access tokens.
     pub access_tokens: Arc<dyn AccessTokens>,
-    /// The apps that check the first factor themselves.
+    /// Apps that check the first factor themselves.
     pub apps: Arc<dyn AppSignIn>,
-    /// Names that nobody gets by typing them.
+    /// Login names that provisioning never assigns.
     pub reserved: Arc<ReservedNames>,
-    /// Counters of guesses.
+    /// Attempt counters.
     pub attempts: Arc<dyn Attempts>,
     /// Networks from which accounts have signed in.
     pub networks: Arc<dyn SeenNetworks>,
-    /// The audit trail.
+    /// Audit log.
     pub trail: Arc<Trail>,
-    /// The hashing pool.
+    /// Password hashing pool.
     pub passwords: Arc<PasswordPool>,
-    /// The key ring.
+    /// Key ring.
     pub keys: Arc<KeyRing>,
-    /// The time.
+    /// Clock.
     pub clock: Arc<dyn Clock>,
     /// Random bytes.
     pub random: Arc<dyn Random>,
-    /// What the first enrolment of an account takes.
+    /// Requirement for the first enrolment of an account.
     pub enrolment: FirstEnrolment,
-    /// How long sessions and logins live.
+    /// Lifetimes of sessions and pending logins.
     pub limits: SessionLimits,
-    /// How many wrong guesses are borne.
+    /// Attempt budgets.
     pub budgets: Budgets,
 }
 
@@ -100,43 +100,43 @@ impl fmt::Debug for LoginService {
     }
 }
 
-/// The rows of the audit trail that the owner of an account is shown.
+/// Selects the audit rows that the owner of an account can see.
 fn recent(account: AccountId, limit: u32) -> AuditQuery {
     AuditQuery { account: Some(account), ..AuditQuery::newest(limit) }
 }
 
 impl LoginService {
-    /// A service over these stores.
+    /// Creates the service over these stores.
     pub fn new(deps: LoginDeps) -> Self {
         Self { deps, left_out: LeftOut::default() }
     }
 
-    /// The key ring, for CSRF tokens and for reading cookies.
+    /// Returns the key ring, for CSRF tokens and for reading cookies.
     pub fn keys(&self) -> &KeyRing {
         &self.deps.keys
     }
 
-    /// Random bytes.
+    /// Returns the source of random bytes.
     pub fn random(&self) -> &dyn Random {
         &*self.deps.random
     }
 
-    /// Fewest characters of a new password.
+    /// Returns the minimum length of a new password.
     pub fn password_length(&self) -> usize {
         self.deps.passwords.policy().min_length()
     }
 
-    /// How long sessions and logins live.
+    /// Returns the lifetimes of sessions and pending logins.
     pub fn limits(&self) -> SessionLimits {
         self.deps.limits
     }
 
-    /// The time.
+    /// Returns the current time.
     pub fn now(&self) -> Timestamp {
         self.deps.clock.now()
     }
 
-    /// The login under `token`, if it is one of this app's and still alive.
+    /// Returns the login under `token`, if it belongs to this app and is still alive.
     pub(super) async fn pending(
         &self,
         app: AppRef<'_>,
@@ -146,7 +146,7 @@ impl LoginService {
         Ok(login.filter(|l| l.app == app.name))
     }
 
-    /// The account of a login in progress, unless it was disabled or removed since.
+    /// Returns the account of a pending login, unless it was disabled or removed since.
     pub(super) async fn account_of(
         &self,
         login: &PendingLogin,
@@ -155,13 +155,13 @@ impl LoginService {
         Ok(account.filter(|a| !a.disabled && login.started_at >= a.sessions_valid_from))
     }
 
-    /// Whether signing in is possible at all: both stores answer, and take writes.
+    /// Checks that signing in is possible: both stores answer and accept writes.
     pub async fn is_open(&self) -> Result<(), LoginError> {
         self.deps.sessions.ping().await?;
         Ok(self.deps.accounts.ping().await?)
     }
 
-    /// What the login under `token` waits for; `None` when it is gone.
+    /// Returns the next step of the login under `token`, or `None` if it is gone.
     pub async fn owed(
         &self,
         app: AppRef<'_>,
@@ -192,8 +192,8 @@ impl LoginService {
         }))
     }
 
-    /// Whether an authenticator may be enrolled in this login: with a ticket, or the first one of
-    /// an account where the password alone is enough for that.
+    /// Returns true if an authenticator may be enrolled in this login: with a ticket, or as the
+    /// account's first if the password alone is enough for that.
     pub(super) fn may_enrol(&self, account: &Account, login: &PendingLogin) -> bool {
         match login.begun_with {
             BegunWith::PasswordAndTicket(_) => true,
@@ -204,8 +204,11 @@ impl LoginService {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of a session, each from elsewhere")]
-    /// Turns a login that both proofs finished into a session under a new id.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a session come from different places"
+    )]
+    /// Turns a login with both proofs into a session under a new id.
     pub(super) async fn promote(
         &self,
         finished: &Login<FullyAuthenticated>,
@@ -216,7 +219,7 @@ impl LoginService {
         recovery_codes_due: bool,
     ) -> Result<SecondFactor, LoginError> {
         if finished.account() != account.id() {
-            return Err(LoginError::Broken("a login was finished for another account".to_owned()));
+            return Err(LoginError::Broken("login finished for another account".to_owned()));
         }
         let (now, factor) = (self.now(), finished.method());
         let read = login.begun_with != BegunWith::AppClient;
@@ -262,7 +265,7 @@ impl LoginService {
         self.note_sign_in(&session, event, &held, &plain, caller).await?;
         self.note_network(&session, login.typed_name, caller).await;
         if read {
-            self.note_told(session.identity.account, login.started_at, now).await?;
+            self.clear_shown_notices(session.identity.account, login.started_at, now).await?;
         }
         metrics::counter!("vestibule_sign_ins_total", "method" => factor.as_str()).increment(1);
         Ok(SecondFactor::SignedIn(SignedIn {
@@ -275,8 +278,8 @@ impl LoginService {
         }))
     }
 
-    /// Files that the account passed both factors from this network, under its name and the one that
-    /// was typed. Where that fails the sign-in stands: the network stays unknown.
+    /// Records that the account verified both factors from this network, under its name and under
+    /// the typed one. A failure does not affect the sign-in: the network stays unknown.
     async fn note_network(&self, session: &Session, typed: Option<String>, caller: &Caller) {
         if !caller.device.address.is_known() {
             return;
@@ -290,26 +293,26 @@ impl LoginService {
             let noted =
                 self.deps.networks.note_network(&network, &seen, NETWORKS_MOST, NETWORK_LIVES);
             if let Err(error) = noted.await {
-                tracing::warn!(%error, "failed to note the network of a sign-in");
+                tracing::warn!(%error, "failed to record the network of a sign-in");
             }
         }
     }
 
-    /// Forgets what the person has been told by a session that began with a login at `since`.
-    async fn note_told(
+    /// Clears the notices that were shown by a session that began with a login at `since`.
+    async fn clear_shown_notices(
         &self,
         account: AccountId,
         since: Timestamp,
         now: Timestamp,
     ) -> Result<(), LoginError> {
-        let told = self.deps.guesses.forget_wrong_codes(account, now).await;
-        // If not, the person is told once more at the next sign-in.
-        told.unwrap_or_else(|error| tracing::warn!(%error, "told wrong codes stay noted"));
+        let cleared = self.deps.guesses.forget_wrong_codes(account, now).await;
+        // On failure, the next sign-in shows the notice again.
+        cleared.unwrap_or_else(|error| tracing::warn!(%error, "failed to clear the wrong-code notice; it will be shown again"));
         Ok(self.deps.factors.recovery_told(account, since).await?)
     }
 
-    /// The cookie by which the browser is known to the account from now on: both factors were proved
-    /// in it.
+    /// Returns the cookie that makes the browser known to the account, after both factors were
+    /// verified in it.
     pub(super) fn make_known(
         &self,
         who: &Identity,
@@ -322,8 +325,8 @@ impl LoginService {
         Ok(text.map(|text| DeviceCookie { text, lives }))
     }
 
-    /// Binds what the app gave out to a session that has just been filed, and writes it down. Where
-    /// that fails nobody is given its token.
+    /// Binds the credentials that the app issued to a new session and records the sign-in. If that
+    /// fails, the client does not get the session's token.
     async fn note_sign_in(
         &self,
         session: &Session,
@@ -337,15 +340,14 @@ impl LoginService {
             failed @ Err(_) => failed,
         };
         if noted.is_err() {
-            // Where it cannot be ended either, it lapses unused.
+            // If the session cannot be ended either, it expires unused.
             drop(self.deps.sessions.end(token.hashed()).await);
         }
         noted
     }
 
-    /// What the person is to be told when signing in. `login` is what the store knows this login by:
-    /// typos in it are no news.
-    /// `since` is when it began: recovery codes used in it are no news either.
+    /// Returns the notices for a sign-in. `login` is the hash of this login's token: typos in it
+    /// are not reported. `since` is its start: recovery codes used in it are not reported either.
     async fn notices(
         &self,
         account: &Account,
@@ -356,7 +358,7 @@ impl LoginService {
         let wrong = self.deps.guesses.wrong_codes(account.id()).await?;
         let totp = self.deps.factors.totp(account.id()).await?;
         let suspended = totp.is_some_and(|t| t.suspended_at.is_some());
-        // Either leads to setting up the authenticator.
+        // Both cases lead to enrolling an authenticator again.
         let again = match (suspended, method) {
             (true, _) => Some(Notice::AuthenticatorSuspended),
             (false, Factor::RecoveryCode) => Some(Notice::SignedInWithRecoveryCode),
@@ -371,8 +373,8 @@ impl LoginService {
         Ok(wrong.into_iter().chain(used).chain(again).chain(few).collect())
     }
 
-    /// The session under `token`, if it is one of this app's, alive, and of an account that still
-    /// honours it.
+    /// Returns the session under `token`, if it belongs to this app, is alive, and its account
+    /// still accepts it.
     pub async fn session(
         &self,
         app: &str,
@@ -390,12 +392,12 @@ impl LoginService {
         Ok(honoured.map(|status| Session { identity: identity(status), ..session }))
     }
 
-    /// The state of the account, for its owner, with the newest `events`.
+    /// Returns the state of the account for its owner, with the newest `events`.
     pub async fn profile(&self, session: &Session, events: u32) -> Result<Profile, LoginError> {
         let id = session.identity.account;
         let account = self.deps.accounts.by_id(id).await?;
         let account = account.ok_or_else(|| {
-            LoginError::Broken("the account was removed while its session was in use".to_owned())
+            LoginError::Broken("account removed while its session was in use".to_owned())
         })?;
         Ok(Profile {
             account,
@@ -416,14 +418,14 @@ impl LoginService {
     ) -> Result<(), LoginError> {
         let session = self.deps.sessions.load(token.hashed()).await?;
         let ended = self.deps.sessions.end(token.hashed()).await?;
-        // Of several who end it at once, one did.
+        // Only one of several concurrent requests ends the session.
         let Some(session) = session.filter(|_| ended) else { return Ok(()) };
         let event = Event::SessionEnded { session: session.id, why };
         self.record_done(event, &Context::person(caller, &session.identity)).await;
         Ok(())
     }
 
-    /// Ends a session that is known, in which somebody has signed out.
+    /// Ends a known session after the user has signed out.
     pub async fn end_known(
         &self,
         id: &HashedToken<SessionToken>,
@@ -437,12 +439,12 @@ impl LoginService {
         Ok(())
     }
 
-    /// Ends a login in progress, and the session at the app that it began with.
+    /// Ends a pending login, and the session at the app that it began with.
     pub async fn abandon(&self, token: &PlainToken<PendingToken>) -> Result<(), LoginError> {
         self.abandon_hashed(token.hashed()).await
     }
 
-    /// The same by the hash of its token.
+    /// Ends a pending login by the hash of its token, in the same way.
     pub async fn abandon_hashed(&self, id: &HashedToken<PendingToken>) -> Result<(), LoginError> {
         match self.deps.pending.load(id, self.now()).await? {
             Some(login) => self.end_login(&login, id).await,
@@ -450,7 +452,7 @@ impl LoginService {
         }
     }
 
-    /// How long a login may wait for its second factor.
+    /// Returns the lifetime of a pending login.
     pub(super) fn pending_lives(&self) -> Duration {
         self.deps.limits.pending
     }

@@ -1,11 +1,11 @@
-//! Tickets: the one-time links with which somebody sets a password or enrols a second factor.
+//! Tickets: the one-time links that set a password or enrol a second factor.
 //!
-//! Looking at a ticket changes nothing. A ticket that sets a password stands in for it once; what
-//! the ticket is good for beyond that asks for the password. Nobody gets in on a link alone: what
-//! it sets is asked for in the same login.
+//! Opening a ticket changes nothing. A ticket that sets a password replaces the password once; its
+//! other right then requires the new password. A link alone never signs a user in: the same login
+//! requires the credentials that it sets.
 //!
-//! Where an app keeps the passwords, no ticket stands in for its word: the app is asked, and no
-//! password of ours is set for somebody who has none.
+//! If an app checks the passwords, a ticket does not replace them. The app is asked, and no
+//! password of Vestibule's is set for a user without one.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::service::count_failure;
 use super::{AppRef, LoginError, LoginService, SecondFactor};
 use crate::auth::account::{Account, LoginName};
 use crate::auth::app_sign_in::Typed;
-use crate::auth::audit::{Asked, Caller, Context, Event, Guess};
+use crate::auth::audit::{Caller, Context, Event, Guess, TicketPurpose};
 use crate::auth::password::{NewPasswordError, PasswordRefused};
 use crate::auth::session::{BegunWith, PendingLogin};
 use crate::auth::stage::PasswordProof;
@@ -27,97 +27,97 @@ use crate::auth::turns::Asker;
 use crate::base::id::AccountId;
 use crate::base::secret::Secret;
 
-/// What a ticket asks for.
+/// The requirements of a ticket.
 #[derive(Debug)]
 #[must_use]
 pub enum TicketView {
     /// A new password.
     NewPassword {
-        /// Whose account it is for.
+        /// Login name.
         name: LoginName,
     },
-    /// The password there is.
+    /// The current password.
     Password {
-        /// Whose account it is for.
+        /// Login name.
         name: LoginName,
     },
-    /// The name and the password at the app, which keeps it.
+    /// The name and the password at the app, which checks them.
     AppPassword {
-        /// Whose account it is for.
+        /// Login name.
         name: LoginName,
     },
-    /// It is good, and not at this app.
+    /// The ticket is valid, but not at this app.
     Elsewhere {
-        /// Whose account it is for.
+        /// Login name.
         name: LoginName,
-        /// Why.
+        /// Reason.
         why: Elsewhere,
     },
-    /// It is good for nothing: unknown, used, replaced or lapsed. One answer for every cause.
+    /// The ticket is invalid: unknown, used, replaced or expired. One answer for every cause.
     Worthless,
-    /// Too many worthless ones.
+    /// Too many invalid tickets: the remaining wait.
     Wait(Duration),
 }
 
-/// Why a ticket that is good opens nothing at an app.
+/// The reason why a valid ticket cannot be used at an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Elsewhere {
-    /// There is no password of ours to ask for: an app of this name keeps it.
+    /// There is no password of Vestibule's to ask for: the app of this name checks it.
     KeptBy(String),
-    /// The app here keeps passwords, and the account is nobody there.
+    /// The app here checks passwords itself, and the account is not linked to it.
     NotLinked,
-    /// The ticket sets a password of ours, and the app here keeps its own.
+    /// The ticket sets a password of Vestibule's, but the app here checks its own.
     SetsOurs,
 }
 
-/// What came of a password sent with a ticket.
+/// The result of a password sent with a ticket.
 #[derive(Debug)]
 #[must_use]
 pub enum Redeemed {
-    /// A login has begun; enrolment comes next, or the second factor.
+    /// A login has begun; enrolment or the second factor comes next.
     Begun {
-        /// The token of the login in progress.
+        /// Token of the pending login.
         token: PlainToken<PendingToken>,
-        /// Enrolment comes next.
+        /// True if enrolment comes next.
         enrol: bool,
     },
-    /// The new password is not taken.
+    /// The new password does not meet the policy.
     Unfit {
-        /// Whose account it is for.
+        /// Login name.
         name: LoginName,
-        /// Why.
+        /// Reason.
         why: PasswordRefused,
     },
-    /// The password is not right.
+    /// The password is wrong.
     Wrong {
-        /// Whose account it is for.
+        /// Login name.
         name: LoginName,
     },
-    /// The app that keeps the password wants a code of its own with it.
+    /// The app that checks the password also requires a code of its own.
     AppCodeWanted {
-        /// Whose account it is for.
+        /// Login name.
         name: LoginName,
     },
     /// As [`TicketView::Elsewhere`].
     Elsewhere {
-        /// Whose account it is for.
+        /// Login name.
         name: LoginName,
-        /// Why.
+        /// Reason.
         why: Elsewhere,
     },
-    /// Too many tries.
+    /// Too many attempts.
     Wait {
-        /// Whose account it is for; nobody's when the ticket was not looked at.
+        /// Login name; `None` if the ticket was not looked up.
         name: Option<LoginName>,
-        /// For this long.
+        /// Remaining wait.
         wait: Duration,
     },
     /// As [`TicketView::Worthless`].
     Worthless,
 }
 
-/// What is asked for with a ticket.
-enum Asks {
+/// The proof that a ticket requires.
+enum RequiredProof {
     NewPassword,
     Password,
     AppPassword,
@@ -125,13 +125,14 @@ enum Asks {
 }
 
 enum Found {
-    Ticket(Ticket, Box<Account>, Asks),
+    Ticket(Ticket, Box<Account>, RequiredProof),
     Nothing,
     Wait(Duration),
 }
 
 impl LoginService {
-    /// What the ticket under `token` asks for. Changes nothing but the counter of worthless ones.
+    /// Returns the requirements of the ticket under `token`. Changes only the counter of invalid
+    /// tickets.
     pub async fn ticket(
         &self,
         app: AppRef<'_>,
@@ -144,16 +145,16 @@ impl LoginService {
             Found::Ticket(_, account, asked) => {
                 let name = account.identity.name;
                 match asked {
-                    Asks::NewPassword => TicketView::NewPassword { name },
-                    Asks::Password => TicketView::Password { name },
-                    Asks::AppPassword => TicketView::AppPassword { name },
-                    Asks::Elsewhere(why) => TicketView::Elsewhere { name, why },
+                    RequiredProof::NewPassword => TicketView::NewPassword { name },
+                    RequiredProof::Password => TicketView::Password { name },
+                    RequiredProof::AppPassword => TicketView::AppPassword { name },
+                    RequiredProof::Elsewhere(why) => TicketView::Elsewhere { name, why },
                 }
             }
         })
     }
 
-    /// Sets the password, or checks it, whatever the ticket asks for, and begins a login.
+    /// Sets or checks the password, as the ticket requires, and begins a login.
     pub async fn redeem(
         &self,
         app: AppRef<'_>,
@@ -168,13 +169,13 @@ impl LoginService {
         };
         let Some(token) = token else { return Ok(Redeemed::Worthless) };
         let begun = match asked {
-            Asks::NewPassword => {
+            RequiredProof::NewPassword => {
                 self.set_by_ticket(app, token, &account, &typed.password, caller).await?
             }
-            Asks::Password | Asks::AppPassword => {
+            RequiredProof::Password | RequiredProof::AppPassword => {
                 self.check_with_ticket(app, token, &account, typed, caller).await?
             }
-            Asks::Elsewhere(why) => {
+            RequiredProof::Elsewhere(why) => {
                 return Ok(Redeemed::Elsewhere { name: account.identity.name, why });
             }
         };
@@ -189,8 +190,8 @@ impl LoginService {
         Ok(Redeemed::Begun { token: self.file_login(&login).await?, enrol })
     }
 
-    /// Looks for a ticket. Only misses are counted: a token is 256 random bits, so that nobody comes
-    /// upon one by trying, and a link that works is never kept waiting.
+    /// Looks up a ticket. Only misses are counted: a token has 256 random bits, so it cannot be
+    /// guessed, and a valid link is never delayed.
     async fn find_ticket(
         &self,
         app: AppRef<'_>,
@@ -228,18 +229,19 @@ impl LoginService {
             return Ok(Found::Wait(wait));
         }
         count_failure("ticket");
-        tracing::info!(event = "ticket_refused", address = %caller.device.address, "no such link");
+        tracing::info!(event = "ticket_refused", address = %caller.device.address, "invalid one-time link");
         Ok(Found::Nothing)
     }
 
-    /// What is asked for with a ticket at an app; nothing where it is good for nothing, here and
-    /// elsewhere. Somebody of an app who has no password of ours sets none, whatever the ticket says.
+    /// Returns the proof that a ticket requires at an app, or `None` if the ticket is invalid
+    /// everywhere. A user of an app without a password of Vestibule's never sets one, even if the
+    /// ticket allows it.
     async fn asked_for(
         &self,
         app: AppRef<'_>,
         ticket: Ticket,
         account: &Account,
-    ) -> Result<Option<Asks>, LoginError> {
+    ) -> Result<Option<RequiredProof>, LoginError> {
         let ours = account.password.is_some();
         let links = self.deps.app_accounts.links_of(account.id()).await?;
         let sets = ticket.rights.password && (ours || links.is_empty());
@@ -249,14 +251,14 @@ impl LoginService {
         let keeps = self.app_policy(app.name).is_some();
         let here = links.iter().any(|(at, _)| at == app.name);
         let kept_by = links.into_iter().next().map(|(at, _)| Elsewhere::KeptBy(at));
-        let kept_by = kept_by.filter(|_| !ours).map(Asks::Elsewhere);
+        let kept_by = kept_by.filter(|_| !ours).map(RequiredProof::Elsewhere);
         Ok(match (keeps, sets) {
-            (false, true) => Some(Asks::NewPassword),
-            (false, false) if ours => Some(Asks::Password),
+            (false, true) => Some(RequiredProof::NewPassword),
+            (false, false) if ours => Some(RequiredProof::Password),
             (false, false) => kept_by,
-            (true, true) if ours => Some(Asks::Elsewhere(Elsewhere::SetsOurs)),
-            (true, false) if here => Some(Asks::AppPassword),
-            (true, _) => kept_by.or(Some(Asks::Elsewhere(Elsewhere::NotLinked))),
+            (true, true) if ours => Some(RequiredProof::Elsewhere(Elsewhere::SetsOurs)),
+            (true, false) if here => Some(RequiredProof::AppPassword),
+            (true, _) => kept_by.or(Some(RequiredProof::Elsewhere(Elsewhere::NotLinked))),
         })
     }
 
@@ -280,7 +282,7 @@ impl LoginService {
         let used = self.deps.tickets.redeem_password(token.hashed(), &record, now).await?;
         let Some(id) = used else { return Ok(Err(Redeemed::Worthless)) };
         let context = Context::person(caller, &account.identity);
-        self.record_done(Event::TicketUsed { asked: Asked::Password }, &context).await;
+        self.record_done(Event::TicketUsed { asked: TicketPurpose::Password }, &context).await;
         self.record_done(Event::PasswordChanged { by: "ticket" }, &context).await;
         self.forget_others(id, None).await;
         let proof = PasswordProof::set_by_ticket(id);
@@ -328,8 +330,8 @@ impl LoginService {
         Ok(Ok(self.begin(app, &proof, "/".to_owned(), asked_at)))
     }
 
-    /// Forgets what is signed in as the account beside what has just begun. The durable record
-    /// refuses all that already, so a session store that does not answer is not the person's trouble.
+    /// Ends all other sessions and logins of the account. The account record rejects them already,
+    /// so a failure of the session store does not affect the user.
     pub(super) async fn forget_others(&self, account: AccountId, begun: Option<&SecondFactor>) {
         let sessions = &self.deps.sessions;
         let forgotten = match begun {
@@ -340,7 +342,7 @@ impl LoginService {
             None => sessions.end_account(account).await,
         };
         if let Err(error) = forgotten {
-            tracing::warn!(%error, account = %account, "ended sessions could not be forgotten");
+            tracing::warn!(%error, account = %account, "failed to delete ended sessions");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Step-up: proving again, within a session, who one is. It gives the session a new id, so that a
-//! token stolen before is worth nothing after.
+//! Step-up: a fresh proof within a session. It gives the session a new id, so a token stolen before
+//! it becomes invalid.
 
 use std::time::Duration;
 
@@ -21,19 +21,19 @@ use crate::auth::turns::Asker;
 use crate::base::clock::Timestamp;
 use crate::base::id::SessionId;
 
-/// What was typed as the second factor.
+/// A typed second factor.
 #[derive(Debug)]
 pub enum TypedCode {
-    /// Six digits of the authenticator.
+    /// Six digits from the authenticator.
     App(Code),
     /// A recovery code.
     Recovery(RecoveryCode),
-    /// Neither: a typo, which costs no try.
+    /// A typo, which does not count as an attempt.
     Neither,
 }
 
 impl TypedCode {
-    /// What this is.
+    /// Recognises the kind of code.
     pub fn parse(typed: &str) -> Self {
         match (Code::parse(typed), RecoveryCode::parse(typed)) {
             (Ok(code), _) => Self::App(code),
@@ -43,31 +43,32 @@ impl TypedCode {
     }
 }
 
-/// What comes of a step-up.
+/// The result of a step-up.
 #[derive(Debug)]
 #[must_use]
 pub enum StepUp {
-    /// Right: the session goes on under this token.
+    /// The proof is correct. The session continues under this token.
     Done(PlainToken<SessionToken>),
-    /// The password is wrong. The code was not looked at.
+    /// The password is wrong. The code was not checked.
     WrongPassword,
-    /// The app that keeps the password wants a code of its own with it. Ours was not looked at.
+    /// The app that checks the password also requires a code of its own. Vestibule's code was not
+    /// checked.
     AppCodeWanted,
     /// The code is wrong.
     WrongCode,
-    /// The code was right once: it is used up.
+    /// The code was correct but has been used.
     UsedCode,
-    /// What was typed is neither a code nor a recovery code. It costs no try.
+    /// The text is neither a code nor a recovery code. It does not count as an attempt.
     Typo,
-    /// The factor that was tried is suspended.
+    /// The factor is suspended.
     Suspended,
-    /// Too many tries for this account.
+    /// Too many attempts for this account: the remaining wait.
     Wait(Duration),
-    /// The session is over: it ended meanwhile, or had too many wrong tries.
+    /// The session has ended, also because of too many failures.
     Ended,
 }
 
-/// Whether one may guess.
+/// The decision on an attempt.
 pub(super) enum MayGuess {
     Yes,
     Wait(Duration),
@@ -75,8 +76,8 @@ pub(super) enum MayGuess {
 }
 
 impl LoginService {
-    /// Proves the second factor again and, where one is typed, the password before it. The name that
-    /// was typed counts at an app that keeps passwords, and nowhere else.
+    /// Verifies the second factor again and, if one is typed, the password before it. The typed
+    /// name only matters at an app that checks passwords itself.
     pub async fn step_up(
         &self,
         token: &PlainToken<SessionToken>,
@@ -91,25 +92,28 @@ impl LoginService {
         let guess = if typed.is_some() { Guess::StepUp } else { Guess::SecondFactor };
         if let Some(typed) = typed {
             match self.prove_password(token, session, typed, caller).await? {
-                Proved::Yes(_) => password_at = asked_at,
-                Proved::Wrong | Proved::UsedUp | Proved::Typo | Proved::Suspended => {
+                ProofResult::Yes(_) => password_at = asked_at,
+                ProofResult::Wrong
+                | ProofResult::UsedUp
+                | ProofResult::Typo
+                | ProofResult::Suspended => {
                     return Ok(StepUp::WrongPassword);
                 }
-                Proved::AppCodeWanted => return Ok(StepUp::AppCodeWanted),
-                Proved::Wait(wait) => return Ok(StepUp::Wait(wait)),
-                Proved::Ended => return Ok(StepUp::Ended),
+                ProofResult::AppCodeWanted => return Ok(StepUp::AppCodeWanted),
+                ProofResult::Wait(wait) => return Ok(StepUp::Wait(wait)),
+                ProofResult::Ended => return Ok(StepUp::Ended),
             }
         }
         match self.prove_second_factor(token, session, &account, code, caller).await? {
-            Proved::Yes(_) => {}
-            Proved::Wrong | Proved::AppCodeWanted => return Ok(StepUp::WrongCode),
-            Proved::UsedUp => return Ok(StepUp::UsedCode),
-            Proved::Typo => return Ok(StepUp::Typo),
-            Proved::Suspended => return Ok(StepUp::Suspended),
-            Proved::Wait(wait) => return Ok(StepUp::Wait(wait)),
-            Proved::Ended => return Ok(StepUp::Ended),
+            ProofResult::Yes(_) => {}
+            ProofResult::Wrong | ProofResult::AppCodeWanted => return Ok(StepUp::WrongCode),
+            ProofResult::UsedUp => return Ok(StepUp::UsedCode),
+            ProofResult::Typo => return Ok(StepUp::Typo),
+            ProofResult::Suspended => return Ok(StepUp::Suspended),
+            ProofResult::Wait(wait) => return Ok(StepUp::Wait(wait)),
+            ProofResult::Ended => return Ok(StepUp::Ended),
         }
-        // Written before the session has a new token, which would be lost with a failure.
+        // Written before the session has a new token, which a failure would lose.
         let context = Context::person(caller, &account.identity);
         self.record(Event::SteppedUp { guess }, &context).await?;
         let next = Session { second_factor_at: asked_at, password_at, ..session.clone() };
@@ -119,15 +123,15 @@ impl LoginService {
         Ok(StepUp::Done(renewed.token))
     }
 
-    /// The account of a session, unless it was disabled, removed, or its sessions ended.
+    /// Returns the account of a session, unless it was disabled, removed, or its sessions ended.
     pub(super) async fn owner(&self, session: &Session) -> Result<Option<Account>, LoginError> {
         let account = self.deps.accounts.by_id(session.identity.account).await?;
         Ok(account.filter(|a| !a.disabled && session.started_at >= a.sessions_valid_from))
     }
 
-    /// The session goes on under a new id and token, as `next` says. It counts as begun at
-    /// `started_at`, so that an end of all sessions after that moment still ends it. `None` when the
-    /// session is over.
+    /// Continues the session under a new id and token, with the fields of `next`. It counts as
+    /// started at `started_at`, so an end of all sessions after that time still ends it. Returns
+    /// `None` if the session has ended.
     pub(super) async fn renew(
         &self,
         token: &PlainToken<SessionToken>,
@@ -150,19 +154,19 @@ impl LoginService {
         Ok(won.then_some(Renewed { token: new, session }))
     }
 
-    /// Checks the password of the session's own account. It has a budget of its own, as that of a
-    /// known browser: a stranger at the sign-in page cannot use it up.
+    /// Checks the password of the session's own account. It has an attempt budget of its own, which
+    /// strangers at the sign-in page cannot exhaust.
     pub(super) async fn prove_password(
         &self,
         token: &PlainToken<SessionToken>,
         session: &Session,
         typed: Typed,
         caller: &Caller,
-    ) -> Result<Proved<PasswordProof>, LoginError> {
+    ) -> Result<ProofResult<PasswordProof>, LoginError> {
         match self.may_guess_password(token, session, caller).await? {
             MayGuess::Yes => {}
-            MayGuess::Wait(wait) => return Ok(Proved::Wait(wait)),
-            MayGuess::Ended => return Ok(Proved::Ended),
+            MayGuess::Wait(wait) => return Ok(ProofResult::Wait(wait)),
+            MayGuess::Ended => return Ok(ProofResult::Ended),
         }
         let counted = [
             AttemptKey::in_sessions(session.identity.account),
@@ -173,18 +177,18 @@ impl LoginService {
             self.deps.attempts.forgive(&counted).await?;
         }
         match checked? {
-            Checked::Right(proof) => Ok(Proved::Yes(proof)),
-            Checked::CodeWanted => Ok(Proved::AppCodeWanted),
+            Checked::Right(proof) => Ok(ProofResult::Yes(proof)),
+            Checked::CodeWanted => Ok(ProofResult::AppCodeWanted),
             Checked::Wrong => {
                 count_failure("password");
                 let context = Context::person(caller, &session.identity);
                 self.record(Event::StepUpWrong { guess: Guess::Password }, &context).await?;
-                Ok(Proved::Wrong)
+                Ok(ProofResult::Wrong)
             }
         }
     }
 
-    /// Whoever checks passwords at the app of the session checks this one.
+    /// Checks the password with Vestibule or with the app of the session.
     async fn check_own_password(
         &self,
         session: &Session,
@@ -197,7 +201,7 @@ impl LoginService {
         }
         let checked = self.check_password(Some(&who.name), &typed.password, Asker::Known);
         let (account, proof) = checked.await?;
-        // The name may have been given to another account since: that password proves nothing here.
+        // The name may belong to another account by now, whose password proves nothing here.
         let own = account.is_some_and(|a| a.id() == who.account);
         Ok(proof.filter(|_| own).into())
     }
@@ -209,24 +213,24 @@ impl LoginService {
         account: &Account,
         code: &TypedCode,
         caller: &Caller,
-    ) -> Result<Proved<SecondFactorProof>, LoginError> {
+    ) -> Result<ProofResult<SecondFactorProof>, LoginError> {
         let factor = match code {
             TypedCode::App(_) => Factor::Totp,
             TypedCode::Recovery(_) => Factor::RecoveryCode,
-            TypedCode::Neither => return Ok(Proved::Typo),
+            TypedCode::Neither => return Ok(ProofResult::Typo),
         };
         if !self.count_within_session(token, session, caller).await? {
-            return Ok(Proved::Ended);
+            return Ok(ProofResult::Ended);
         }
         let who = &account.identity;
         let failures = match self.count_factor_guess(who, factor, caller).await? {
             Counted::Go { failures } => failures,
             Counted::Wait(wait) => {
                 self.forgive_within_session(session).await?;
-                return Ok(Proved::Wait(wait));
+                return Ok(ProofResult::Wait(wait));
             }
-            Counted::Suspended { .. } => return Ok(Proved::Suspended),
-            Counted::NoFactor => return Ok(Proved::Wrong),
+            Counted::Suspended { .. } => return Ok(ProofResult::Suspended),
+            Counted::NoFactor => return Ok(ProofResult::Wrong),
         };
         let checked = match code {
             TypedCode::App(code) => self.check_totp(account, code).await?,
@@ -241,18 +245,18 @@ impl LoginService {
                 self.record(Event::StepUpWrong { guess: Guess::SecondFactor }, &context).await?;
                 if matches!(not, CodeCheck::UsedUp) {
                     self.take_back_guess(account, factor, failures).await?;
-                    return Ok(Proved::UsedUp);
+                    return Ok(ProofResult::UsedUp);
                 }
                 self.factor_was_wrong(who, factor, failures, caller).await?;
-                return Ok(Proved::Wrong);
+                return Ok(ProofResult::Wrong);
             }
         };
         self.factor_was_right(account, factor).await?;
-        Ok(Proved::Yes(proof))
+        Ok(ProofResult::Yes(proof))
     }
 
-    /// Counts a guess on the session's own counter before anything is compared. False when it is used
-    /// up: that ends the session.
+    /// Counts an attempt on the session's own counter before the comparison. Returns false if the
+    /// counter is exhausted, which ends the session.
     pub(super) async fn count_within_session(
         &self,
         token: &PlainToken<SessionToken>,
@@ -273,7 +277,7 @@ impl LoginService {
         Ok(self.deps.attempts.forgive(&[AttemptKey::within_session(session.id)]).await?)
     }
 
-    /// Counts a password within a session, for the session and for the account.
+    /// Counts a password attempt within a session, for the session and for the account.
     async fn may_guess_password(
         &self,
         token: &PlainToken<SessionToken>,
@@ -296,17 +300,17 @@ impl LoginService {
     }
 }
 
-/// What comes of one proof within a session.
-pub(super) enum Proved<P> {
+/// The result of one proof within a session.
+pub(super) enum ProofResult<P> {
     Yes(P),
     Wrong,
-    /// Right once, and used up.
+    /// The code was correct but has been used.
     UsedUp,
-    /// Nothing that could be a code.
+    /// The text cannot be a code.
     Typo,
-    /// Suspended after too many wrong guesses.
+    /// The factor is suspended after too many failures.
     Suspended,
-    /// The app that keeps the password wants a code of its own with it.
+    /// The app that checks the password also requires a code of its own.
     AppCodeWanted,
     Wait(Duration),
     Ended,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, query};
 use vestibule::auth::account::LoginName;
 use vestibule::auth::audit::{
-    Caller, Context, Ended, Event, Finding, NewRecord, Noted, Report, verify,
+    Caller, Context, Ended, Event, Finding, NewRecord, RecordedRow, Report, verify,
 };
 use vestibule::auth::ports::AuditQuery;
 use vestibule::base::address::ClientIp;
@@ -237,7 +237,7 @@ async fn a_tail_cut_off_is_found_also_when_the_trail_goes_on<S: DurablePorts>(pl
 async fn a_row_noted_elsewhere_proves_that_nothing_was_undone<S: DurablePorts>(place: &Durable<S>) {
     write(place, 5).await;
     let then = report(place).await;
-    let noted = Noted { seq: then.last, hash: then.hash };
+    let noted = RecordedRow { seq: then.last, hash: then.hash };
     write(place, 2).await;
     assert_eq!(verify(&place.one, &keys(), Some(&noted)).await.unwrap().findings, []);
     let mut db = intruder(place).await;
@@ -248,7 +248,7 @@ async fn a_row_noted_elsewhere_proves_that_nothing_was_undone<S: DurablePorts>(p
     let reset = "UPDATE audit_head SET seq = 0, hash = '', signature = '' WHERE id = 1";
     run(&mut db, reset).await.unwrap();
     let found = verify(&place.one, &keys(), Some(&noted)).await.unwrap().findings;
-    assert_eq!(found, [Finding::NotAsNoted { seq: 5 }]);
+    assert_eq!(found, [Finding::RecordMismatch { seq: 5 }]);
 }
 
 async fn a_checkpoint_tampered_with_is_found<S: DurablePorts>(place: &Durable<S>) {
