@@ -28,7 +28,7 @@ pub use self::serve::serve;
 use self::stores::Stores;
 use crate::auth::admin::{AccountAdmin, AdminDeps};
 use crate::auth::audit::Trail;
-use crate::auth::ports::{Refusals, StoreError};
+use crate::auth::ports::Refusals;
 use crate::auth::ticket::TicketPrinter;
 use crate::config::settings::Settings;
 
