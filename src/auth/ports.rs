@@ -8,6 +8,7 @@
 //! valid.
 
 mod access_tokens;
+mod audit;
 mod guesses;
 mod networks;
 
@@ -17,8 +18,6 @@ use async_trait::async_trait;
 
 use super::account::{Account, AccountStatus, Identity, IdentityChange, LoginName, NewAccount};
 use super::app_sign_in::{Linked, Subject};
-use super::audit::{Checkpoint, Head, NewRecord, Record};
-use super::keys::KeyRing;
 use super::password::PasswordRecord;
 use super::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
 use super::refusals::RefusalRecord;
@@ -28,11 +27,11 @@ use super::throttle::{AttemptKey, Budget, Pace, Verdict};
 use super::ticket::{NewTicket, Ticket};
 use super::token::{AppToken, HashedToken, PendingToken, SessionToken, TicketToken};
 use super::totp::{NewTotpFactor, TimeStep, TotpFactor};
-use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId, SessionId};
 
 pub use self::access_tokens::AccessTokens;
+pub use self::audit::{Audit, AuditQuery, Pruned};
 pub use self::guesses::Guesses;
 pub use self::networks::SeenNetworks;
 
@@ -220,74 +219,6 @@ pub trait Factors: Send + Sync {
     ) -> Stored<Option<Timestamp>>;
     /// Records that the user was notified of the uses before `before`.
     async fn recovery_told(&self, account: AccountId, before: Timestamp) -> Stored<()>;
-}
-
-/// A query for audit rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditQuery {
-    /// Only rows with a greater number.
-    pub after: u64,
-    /// Only rows from this time on.
-    pub since: Timestamp,
-    /// Only rows before this time.
-    pub before: Option<Timestamp>,
-    /// Only rows of this login name.
-    pub name: Option<LoginName>,
-    /// Only rows of this account.
-    pub account: Option<AccountId>,
-    /// Only rows of this event type.
-    pub event: Option<String>,
-    /// Only rows of requests whose id ends with these hexadecimal digits.
-    pub reference_end: Option<String>,
-    /// Only rows of this client address.
-    pub address: Option<ClientIp>,
-    /// Maximum number of rows.
-    pub limit: u32,
-}
-
-impl AuditQuery {
-    /// Selects the newest rows.
-    pub fn newest(limit: u32) -> Self {
-        Self {
-            after: 0,
-            since: Timestamp::EPOCH,
-            before: None,
-            name: None,
-            account: None,
-            event: None,
-            reference_end: None,
-            address: None,
-            limit,
-        }
-    }
-}
-
-/// The rows removed from the audit log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pruned {
-    /// Number of rows.
-    pub rows: u64,
-    /// Newest removed row.
-    pub through: u64,
-}
-
-/// The audit log.
-#[async_trait]
-pub trait Audit: Send + Sync {
-    /// Appends a row after the head, as made by [`super::audit::chain::append`], and a checkpoint
-    /// if one is due.
-    async fn append(&self, record: &NewRecord, keys: &KeyRing) -> Stored<Record>;
-    /// Returns the rows that match the query, newest first.
-    async fn find(&self, asked: &AuditQuery) -> Stored<Vec<Record>>;
-    /// Returns the rows with greater numbers than `seq`, oldest first, at most `limit`.
-    async fn rows_after(&self, seq: u64, limit: u32) -> Stored<Vec<Record>>;
-    /// Returns the end of the log.
-    async fn head(&self) -> Stored<Head>;
-    /// Returns all checkpoints, oldest first.
-    async fn checkpoints(&self) -> Stored<Vec<Checkpoint>>;
-    /// Removes rows up to a checkpoint from before `before`, a few thousand at most, and signs the
-    /// removal. Returns `None` if there is nothing to remove.
-    async fn prune(&self, before: Timestamp, keys: &KeyRing) -> Stored<Option<Pruned>>;
 }
 
 /// Tickets, durable like the credentials they set.

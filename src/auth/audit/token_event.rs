@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::event::Outcome;
+use super::fields::Outcome;
 use super::kind::Kind;
 use crate::base::clock::Timestamp;
 use crate::base::id::TokenId;

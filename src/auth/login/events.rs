@@ -1,10 +1,7 @@
 //! Audit events of the use cases, and the limits that keep a flood of attempts from filling the
 //! log.
 
-use std::collections::HashMap;
 use std::time::Duration;
-
-use parking_lot::Mutex;
 
 use super::service::count_failure;
 use super::{LoginError, LoginService};
@@ -128,11 +125,11 @@ impl LoginService {
         let refused = key.refused();
         match self.deps.attempts.count(&budgets, self.now()).await? {
             Verdict::Go => {
-                self.tell_left_out(event.name()).await?;
+                self.record_omitted_rows(event.name()).await?;
                 self.record(event, context).await
             }
             Verdict::Wait(wait) => {
-                self.left_out.one(event.name());
+                self.omitted_rows.add(event.name());
                 let (name, seconds) = (event.name(), wait.as_secs());
                 let left_out = Event::RowsLeftOut { event: name, seconds, rows: 0 };
                 self.record_within(&[(refused, once(wait))], left_out, beyond).await
@@ -142,8 +139,8 @@ impl LoginService {
 
     /// Writes the number of rows of this event type that this process has omitted since the last
     /// one, if any.
-    async fn tell_left_out(&self, event: &'static str) -> Result<(), LoginError> {
-        let rows = self.left_out.take(event);
+    async fn record_omitted_rows(&self, event: &'static str) -> Result<(), LoginError> {
+        let rows = self.omitted_rows.take(event);
         if rows == 0 {
             return Ok(());
         }
@@ -184,20 +181,6 @@ impl LoginService {
 /// Returns the budgets of rows about attempts without a correct password.
 pub(super) fn rows(event: &'static str) -> [(AttemptKey, Budget); 2] {
     [(AttemptKey::rows(event), GUESS_ROWS), (AttemptKey::rows_a_day(event), GUESS_ROWS_A_DAY)]
-}
-
-/// Number of rows omitted by this process, by event type.
-#[derive(Debug, Default)]
-pub(super) struct LeftOut(Mutex<HashMap<&'static str, u64>>);
-
-impl LeftOut {
-    fn one(&self, event: &'static str) {
-        *self.0.lock().entry(event).or_default() += 1;
-    }
-
-    fn take(&self, event: &'static str) -> u64 {
-        self.0.lock().remove(event).unwrap_or_default()
-    }
 }
 
 pub(super) fn once(window: Duration) -> Budget {

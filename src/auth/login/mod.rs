@@ -12,6 +12,7 @@ mod forgot;
 mod guesses;
 mod known;
 mod machine;
+mod omitted_rows;
 mod replace;
 mod second;
 mod second_post;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::events::LeftOut;
+use super::omitted_rows::OmittedRows;
 use super::{AppRef, DeviceCookie, LoginError, Owed, Profile, SecondFactor, SignedIn};
 use crate::auth::account::{Account, AccountStatus, Identity, folded};
 use crate::auth::app_sign_in::{AppSignIn, Held, ReservedNames};
@@ -91,7 +91,7 @@ impl fmt::Debug for LoginDeps {
 /// Signing in and out.
 pub struct LoginService {
     pub(super) deps: LoginDeps,
-    pub(super) left_out: LeftOut,
+    pub(super) omitted_rows: OmittedRows,
 }
 
 impl fmt::Debug for LoginService {
@@ -108,7 +108,7 @@ fn recent(account: AccountId, limit: u32) -> AuditQuery {
 impl LoginService {
     /// Creates the service over these stores.
     pub fn new(deps: LoginDeps) -> Self {
-        Self { deps, left_out: LeftOut::default() }
+        Self { deps, omitted_rows: OmittedRows::default() }
     }
 
     /// Returns the key ring, for CSRF tokens and for reading cookies.
