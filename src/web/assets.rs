@@ -1,5 +1,5 @@
-//! Style, script and icon: in the binary, under names that change with their content, so that
-//! browsers keep them for ever.
+//! Style sheet, script and icon, compiled into the binary. Their names contain a hash of their
+//! content, so browsers may cache them for ever.
 
 use std::sync::LazyLock;
 
@@ -9,15 +9,13 @@ use data_encoding::{BASE64, HEXLOWER};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use ring::digest::{SHA256, digest};
 
-use super::failure::Failure;
-
 struct Asset {
     path: String,
     kind: &'static str,
     content: &'static str,
 }
 
-/// The paths of what every page loads.
+/// The files that every page loads.
 #[derive(Debug)]
 pub(super) struct Assets {
     css: Asset,
@@ -43,10 +41,10 @@ fn asset(extension: &str, kind: &'static str, content: &'static str) -> Asset {
     Asset { path: format!("/_auth/assets/app.{short}.{extension}"), kind, content }
 }
 
-/// The style itself, for a page that can load nothing.
+/// The style sheet, for pages that inline it because they cannot load files.
 pub(super) const STYLE: &str = include_str!("../../assets/app.css");
 
-/// The policy of such a page: this very style, and nothing else.
+/// Returns the content security policy of a page with an inline style: that style and nothing else.
 pub(super) fn inline_policy() -> HeaderValue {
     static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
         let hash = BASE64.encode(digest(&SHA256, STYLE.as_bytes()).as_ref());
@@ -72,14 +70,13 @@ pub(super) fn icon() -> &'static str {
     &ASSETS.icon.path
 }
 
-/// The asset at this path.
-pub(super) fn serve(path: &str) -> Result<Response, Failure> {
+/// Returns the file at `path`, or `None` if there is none.
+pub(super) fn serve(path: &str) -> Option<Response> {
     let Assets { css, js, icon } = &*ASSETS;
-    let found = [css, js, icon].into_iter().find(|a| a.path == path);
-    let Some(asset) = found else { return Err(super::routes::not_found()) };
+    let asset = [css, js, icon].into_iter().find(|a| a.path == path)?;
     let mut response = Response::new(Body::from(asset.content));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
-    Ok(response)
+    Some(response)
 }

@@ -1,35 +1,35 @@
-//! The way back: where a person goes on once our pages are done with. It travels in the address and
-//! in the form of every page on the way, so that it outlives all state.
+//! The return address: where a user continues after signing in. It travels in the URL and the form of
+//! every page in between, so it needs no stored state.
 
 use std::borrow::Cow;
 
 use super::return_to::{self, ReturnTo};
 
-/// Pages of ours that a person may be led back to. Each asks for a session by itself.
+/// The gateway's own pages that may be returned to. Each requires a session itself.
 const OWN: [&str; 4] = [
     "/_auth/account",
     "/_auth/account/authenticator",
     "/_auth/account/recovery-codes",
     "/_auth/account/password",
 ];
-/// The query field of an address that was too long to be kept.
+/// Query field that marks an address as too long to be kept.
 pub(super) const TOO_LONG: &str = "too_long";
 
-/// A page of the app on this host, or one of the few of ours that lead nowhere else.
+/// A page of the app on this host, or one of the gateway's account pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Back {
     path: Cow<'static, str>,
-    /// The address that was asked for was too long to be kept, and the start page stands for it.
+    /// True if the requested address was too long and was replaced by the start page.
     too_long: bool,
 }
 
 impl Back {
-    /// The start page of the app.
+    /// Returns the start page of the app.
     pub fn root() -> Self {
         Self { path: Cow::Borrowed("/"), too_long: false }
     }
 
-    /// Reads what came in a query or a form: whatever is not certainly harmless becomes `/`.
+    /// Parses an address from a query or form. An address that is not known to be safe becomes `/`.
     pub(super) fn parse(text: &str) -> Self {
         match OWN.into_iter().find(|own| *own == text) {
             Some(own) => Self { path: Cow::Borrowed(own), too_long: false },
@@ -37,34 +37,34 @@ impl Back {
         }
     }
 
-    /// The way back to a page of the app, by its request target.
+    /// Returns the address of a page of the app, from its request target.
     pub fn of_target(target: &str) -> Self {
         let path = ReturnTo::parse(target);
         let too_long = path.is_root() && return_to::is_too_long(target);
         Self { path: Cow::Owned(path.into_string()), too_long }
     }
 
-    /// The same, for an address that was found too long before.
+    /// Marks the address as too long if an earlier page found it so.
     pub(super) fn with_too_long(self, too_long: bool) -> Self {
         Self { too_long: self.too_long || too_long, ..self }
     }
 
-    /// Its path and query, safe to write into `Location`.
+    /// Returns path and query, safe to write into `Location`.
     pub fn as_str(&self) -> &str {
         &self.path
     }
 
-    /// True for one of our own pages.
+    /// Returns true for one of the gateway's own pages.
     pub(super) fn is_own(&self) -> bool {
         OWN.contains(&&*self.path)
     }
 
-    /// True if the start page stands for an address that was too long.
+    /// Returns true if the requested address was too long and was replaced by the start page.
     pub(super) fn is_too_long(&self) -> bool {
         self.too_long
     }
 
-    /// The address of a page of ours that leads back here.
+    /// Returns the URL of one of the gateway's pages that returns here.
     pub fn on(&self, page: &str) -> String {
         let start = page.len() + 1;
         let mut query = form_urlencoded::Serializer::for_suffix(format!("{page}?"), start);
@@ -75,7 +75,7 @@ impl Back {
         query.finish()
     }
 
-    /// The query that carries it from page to page: empty for the start page, which needs none.
+    /// Returns the query that carries the address to the next page; empty for the start page.
     pub(super) fn query(&self) -> String {
         if self.path == "/" && !self.too_long { String::new() } else { self.on("") }
     }
@@ -86,18 +86,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_back_leads_into_the_app_or_to_the_account() {
+    fn a_return_address_is_a_page_of_the_app_or_of_the_account() {
         for kept in ["/", "/a?b=c", "/_auth/account", "/_auth/account/password"] {
             assert_eq!(Back::parse(kept).as_str(), kept);
         }
         for bad in ["", "/_auth/logout", "/_auth/account/", "/_auth/account?x", "//evil.example"] {
             assert_eq!(Back::parse(bad), Back::root(), "{bad}");
         }
-        assert_eq!(Back::of_target("/_auth/account"), Back::root(), "no page of the app");
+        assert_eq!(Back::of_target("/_auth/account"), Back::root(), "not a page of the app");
     }
 
     #[test]
-    fn it_is_written_into_an_address_and_read_again() {
+    fn a_return_address_is_encoded_into_a_query() {
         assert_eq!(
             Back::parse("/a?b=c&d").on("/_auth/otp"),
             "/_auth/otp?return_to=%2Fa%3Fb%3Dc%26d"
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_beyond_two_kilobytes_is_kept_and_one_beyond_the_limit_is_told() {
+    fn a_long_address_is_kept_and_one_above_the_limit_is_marked() {
         let long = |bytes: usize| format!("/search?q={}", "x".repeat(bytes));
         let kept = Back::of_target(&long(3000));
         assert!(!kept.is_too_long() && kept.as_str().len() == 3010);

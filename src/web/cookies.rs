@@ -1,8 +1,8 @@
-//! Our cookies: how they are read, set, cleared and kept from the app. It does not know what a
-//! token is worth.
+//! The gateway's own cookies: reading, setting, clearing and removing them from what the app sees.
+//! Tokens in them are not verified here.
 //!
-//! All have the `__Host-` prefix, so a browser takes them only with `Secure`, `Path=/` and without
-//! `Domain`: neither another host nor plain HTTP can plant one.
+//! All have the `__Host-` prefix. Browsers accept such a cookie only with `Secure`, `Path=/` and
+//! without `Domain`, so neither another host nor plain HTTP can plant one.
 
 use std::time::Duration;
 
@@ -15,26 +15,26 @@ use memchr::memchr;
 pub const SESSION: &str = "__Host-vestibule";
 /// The cookie of a login in progress.
 pub const PENDING: &str = "__Host-vestibule-login";
-/// The cookie of a browser that accounts know: only a hint for throttling.
+/// The cookie of a known browser: a hint for throttling only.
 pub const DEVICE: &str = "__Host-vestibule-device";
-/// The random cookie an anonymous visitor's form token is bound to.
+/// The random cookie that form tokens are bound to before sign-in.
 pub const CSRF: &str = "__Host-vestibule-csrf";
 
 const OURS: [&str; 3] = [SESSION, PENDING, CSRF];
 
-/// One of our cookies came more than once: which one is meant cannot be known.
+/// The request contains one of the gateway's cookies more than once, so its value is ambiguous.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the request carries the cookie {0} more than once: clear this site's cookies and retry")]
+#[error("the request contains the cookie {0} more than once; clear this site's cookies and retry")]
 pub struct DuplicateCookie(pub &'static str);
 
-/// The values of our cookies, exactly as they came.
+/// Values of the gateway's cookies, exactly as received.
 #[derive(Default, Clone, PartialEq, Eq)]
 pub struct OwnCookies {
-    /// Of [`SESSION`].
+    /// Value of [`SESSION`].
     pub session: Option<String>,
-    /// Of [`PENDING`].
+    /// Value of [`PENDING`].
     pub pending: Option<String>,
-    /// Of [`CSRF`].
+    /// Value of [`CSRF`].
     pub csrf: Option<String>,
 }
 
@@ -45,8 +45,8 @@ impl std::fmt::Debug for OwnCookies {
 }
 
 impl OwnCookies {
-    /// Reads them from all `Cookie` lines (HTTP/2 splits them); names must match exactly, values
-    /// are neither trimmed nor unquoted.
+    /// Reads the cookies from all `Cookie` lines (HTTP/2 splits them). Names must match exactly;
+    /// values are neither trimmed nor unquoted.
     pub fn read(headers: &HeaderMap) -> Result<Self, DuplicateCookie> {
         let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
         let [session, pending, csrf] = values(headers)?.map(|value| value.map(text));
@@ -57,9 +57,9 @@ impl OwnCookies {
 /// The session cookie of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SessionCookie<'a> {
-    /// Its value, exactly as it came, where it stands in the request.
+    /// Its value, exactly as received, borrowed from the request.
     pub value: &'a [u8],
-    /// There is no other cookie, of ours or of the app.
+    /// True if the request contains no other cookie.
     pub alone: bool,
 }
 
@@ -69,7 +69,8 @@ impl std::fmt::Debug for SessionCookie<'_> {
     }
 }
 
-/// The session cookie. Where the caller knows of a single `Cookie` line, it is `only`.
+/// Returns the session cookie. `only` is the request's single `Cookie` line, if the caller knows that
+/// there is just one.
 pub fn session<'a>(
     headers: &'a HeaderMap,
     only: Option<&'a HeaderValue>,
@@ -85,17 +86,17 @@ pub fn session<'a>(
     Ok(session.map(|value| SessionCookie { value, alone: false }))
 }
 
-/// The value of the cookie of a login in progress, exactly as it came.
+/// Returns the cookie of a login in progress, exactly as received.
 pub fn pending(headers: &HeaderMap) -> Result<Option<&[u8]>, DuplicateCookie> {
     values(headers).map(|[_, pending, ..]| pending)
 }
 
-/// The values of our cookies, in the order of [`OURS`].
+/// Returns the values of the gateway's cookies, in the order of [`OURS`].
 fn values(headers: &HeaderMap) -> Result<[Option<&[u8]>; OURS.len()], DuplicateCookie> {
     let mut values = [None; OURS.len()];
     for segment in segments(headers) {
         let Some((name, value)) = split_pair(segment) else { continue };
-        // One comparison tells nearly all cookies of an app from ours.
+        // One comparison rules out nearly all cookies of the app.
         if !name.starts_with(SESSION.as_bytes()) {
             continue;
         }
@@ -109,7 +110,8 @@ fn values(headers: &HeaderMap) -> Result<[Option<&[u8]>; OURS.len()], DuplicateC
     Ok(values)
 }
 
-/// The value of [`DEVICE`]. It is only a hint: where it came more than once, there is none.
+/// Returns the value of [`DEVICE`], or `None` if the request contains it more than once: it is only a
+/// hint.
 pub fn device(headers: &HeaderMap) -> Option<&str> {
     let pairs = segments(headers).filter_map(split_pair);
     let mut values = pairs.filter(|(name, _)| *name == DEVICE.as_bytes()).map(|(_, value)| value);
@@ -119,7 +121,7 @@ pub fn device(headers: &HeaderMap) -> Option<&str> {
     }
 }
 
-/// `Set-Cookie` for one of our cookies that the browser keeps for so long.
+/// Returns a `Set-Cookie` value for a cookie that the browser keeps for `lives`.
 pub fn set_for(name: &'static str, value: &str, lives: Duration) -> Option<HeaderValue> {
     let mut cookie = own(name, value);
     let seconds = i64::try_from(lives.as_secs()).unwrap_or(i64::MAX);
@@ -129,14 +131,14 @@ pub fn set_for(name: &'static str, value: &str, lives: Duration) -> Option<Heade
     Some(header)
 }
 
-/// `Set-Cookie` for one of our cookies: until the browser is closed.
+/// Returns a `Set-Cookie` value for a cookie that lasts until the browser is closed.
 pub fn set(name: &'static str, value: &str) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_str(&own(name, value).to_string()).ok()?;
     header.set_sensitive(true);
     Some(header)
 }
 
-/// `Set-Cookie` that makes the browser forget one of our cookies.
+/// Returns a `Set-Cookie` value that makes the browser delete a cookie.
 pub fn clear(name: &'static str) -> Option<HeaderValue> {
     let mut cookie = own(name, "");
     cookie.make_removal();
@@ -152,25 +154,25 @@ fn own<'a>(name: &'static str, value: &'a str) -> Cookie<'a> {
         .build()
 }
 
-/// Whether a cookie of this name is ours, also in another case: the app is neither shown it nor
-/// may it set it.
+/// Returns true if the gateway owns cookies of this name, in any letter case. The app neither sees
+/// nor sets them.
 pub fn is_own_cookie_name(name: &str) -> bool {
     is_own(name.as_bytes())
 }
 
-/// What becomes of the `Cookie` lines of a request on its way to the app.
+/// The `Cookie` lines to forward to the app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stripped {
-    /// Nothing of ours is in them, and there is at most one.
+    /// Unchanged: there is at most one line and it contains none of the gateway's cookies.
     Untouched,
-    /// Nothing is left.
+    /// No line: nothing is left.
     Nothing,
-    /// This one line.
+    /// This single line.
     Line(HeaderValue),
 }
 
-/// Takes our cookies out of all `Cookie` lines; what is left becomes one line, otherwise byte for
-/// byte (RFC 9113 §8.2.3).
+/// Removes the gateway's cookies from all `Cookie` lines and joins the rest into one line, otherwise
+/// byte for byte (RFC 9113 §8.2.3).
 pub fn strip_own_cookies(headers: &HeaderMap) -> Stripped {
     let lines = headers.get_all(COOKIE);
     let ours = segments(headers).any(|s| is_own(name_of(s)));
@@ -202,7 +204,7 @@ pub fn strip_own_cookies(headers: &HeaderMap) -> Stripped {
     HeaderValue::from_maybe_shared(Bytes::from(left)).map_or(Stripped::Nothing, Stripped::Line)
 }
 
-/// Our cookies of all `Cookie` lines, as one line and otherwise byte for byte.
+/// Returns the gateway's cookies from all `Cookie` lines as one line, otherwise byte for byte.
 pub fn only_own(headers: &HeaderMap) -> Vec<u8> {
     let mut ours = Vec::new();
     for segment in segments(headers).filter(|segment| is_own(name_of(segment))) {
@@ -215,8 +217,8 @@ pub fn only_own(headers: &HeaderMap) -> Vec<u8> {
     ours
 }
 
-/// Whether a `Set-Cookie` value of the app would set or clear one of our cookies, also for a browser
-/// that takes a nameless cookie for a named one.
+/// Returns true if a `Set-Cookie` value of the app would set or clear one of the gateway's cookies,
+/// even in a browser that reads a nameless cookie as a named one.
 pub fn sets_own_cookie(set_cookie: &[u8]) -> bool {
     is_own(name_of(set_cookie.split(|b| *b == b';').next().unwrap_or_default()))
 }
@@ -225,12 +227,12 @@ fn is_own(name: &[u8]) -> bool {
     name.get(..SESSION.len()).is_some_and(|n| n.eq_ignore_ascii_case(SESSION.as_bytes()))
 }
 
-/// The segments of all `Cookie` lines, whatever bytes they hold.
+/// Returns the segments of all `Cookie` lines, as raw bytes.
 pub(super) fn segments(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers.get_all(COOKIE).into_iter().flat_map(|v| split(v.as_bytes()))
 }
 
-/// The segments of one line.
+/// Splits one line into segments.
 fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(line);
     std::iter::from_fn(move || {
@@ -241,14 +243,14 @@ fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Name and value of a segment; nothing when it has no `=`.
+/// Splits a segment into name and value, or returns `None` if it has no `=`.
 pub(super) fn split_pair(segment: &[u8]) -> Option<(&[u8], &[u8])> {
     let segment = segment.trim_ascii_start();
     let at = memchr(b'=', segment)?;
     Some((segment.get(..at)?, segment.get(at + 1..)?))
 }
 
-/// The name in a segment as even a careless app might read it.
+/// Returns the cookie name in a segment, read as leniently as a careless app might.
 fn name_of(segment: &[u8]) -> &[u8] {
     let text = segment.trim_ascii();
     let text = text.strip_prefix(b"=").unwrap_or(text);
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn our_cookies_are_found_over_all_lines_by_their_exact_names() {
+    fn own_cookies_are_found_in_all_lines_by_exact_name() {
         let own = OwnCookies::read(&lines(&["a=1; __Host-vestibule=s", "__Host-vestibule-csrf=c"]));
         let own = own.unwrap();
         assert_eq!(own.session.as_deref(), Some("s"));
@@ -293,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn two_session_cookies_are_refused_wherever_they_stand() {
+    fn duplicate_session_cookies_are_rejected_in_any_position() {
         for twice in [
             &["__Host-vestibule=a; __Host-vestibule=a"][..],
             &["__Host-vestibule=a", "x=1; __Host-vestibule=b"][..],
@@ -303,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_of_ours_is_for_this_host_only_and_out_of_reach_of_scripts() {
+    fn own_cookies_are_host_only_and_hidden_from_scripts() {
         let set = set(SESSION, "token").unwrap();
         let text = set.to_str().unwrap();
         assert_eq!(text, "__Host-vestibule=token; HttpOnly; SameSite=Lax; Secure; Path=/");
@@ -317,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_of_a_known_browser_is_kept_and_counts_only_when_it_comes_once() {
+    fn the_known_browser_cookie_persists_and_is_ignored_when_duplicated() {
         let set = set_for(DEVICE, "v", Duration::from_hours(24)).unwrap();
         let text = set.to_str().unwrap();
         for part in ["__Host-vestibule-device=v;", "Max-Age=86400", "Path=/", "Secure", "HttpOnly"]
@@ -332,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn the_app_sees_its_own_cookies_byte_for_byte_and_none_of_ours() {
+    fn the_app_sees_its_cookies_byte_for_byte_and_none_of_the_gateways() {
         assert_eq!(stripped(&["a=1;  b=\"2\" ;c"]).as_deref(), Some("a=1;  b=\"2\" ;c"));
         assert_eq!(stripped(&["__Host-vestibule=x; a=1"]).as_deref(), Some("a=1"));
         assert_eq!(stripped(&["a=1; __Host-vestibule-login=x; b=2"]).as_deref(), Some("a=1; b=2"));
@@ -345,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn every_name_with_our_prefix_is_ours() {
+    fn every_name_with_the_prefix_is_an_own_cookie() {
         for ours in [SESSION, PENDING, CSRF, "__Host-vestibule-device", "__hOsT-VESTIBULE2"] {
             assert!(is_own_cookie_name(ours));
         }

@@ -1,8 +1,7 @@
-//! Form tokens, and forms that stay shut until their token is verified.
+//! CSRF tokens, and forms that stay closed until their token is verified.
 //!
-//! A token is an HMAC of what the browser holds in a cookie out of reach of scripts and of other
-//! sites: the session token, else the token of the login in progress, else a random cookie. The
-//! server keeps no record. It does not know what forms are for.
+//! A token is an HMAC of a cookie that scripts and other sites cannot read: the session token, else
+//! the token of the pending login, else a random cookie. The server stores nothing.
 
 use data_encoding::BASE64URL_NOPAD;
 use http::header::HeaderValue;
@@ -14,17 +13,17 @@ use crate::auth::keys::KeyRing;
 use crate::auth::token::{Kind, PendingToken, PlainToken, SessionToken};
 use crate::base::random::{Random, bytes};
 
-/// Characters in the text of the random cookie: 32 bytes in base64url.
+/// Length of the random cookie: 32 bytes in base64url.
 const COOKIE_LEN: usize = 43;
 
-/// What form tokens are bound to in this browser.
+/// The cookies of a browser that form tokens are bound to.
 pub(super) struct CsrfState {
     session: Option<String>,
     pending: Option<String>,
     random: Option<String>,
 }
 
-fn ours<K: Kind>(text: Option<&String>, keys: &KeyRing) -> Option<String> {
+fn well_formed<K: Kind>(text: Option<&String>, keys: &KeyRing) -> Option<String> {
     text.filter(|t| PlainToken::<K>::parse(t, keys).is_some()).cloned()
 }
 
@@ -35,15 +34,15 @@ fn random_cookie(text: Option<&String>) -> Option<String> {
 impl CsrfState {
     pub(super) fn of(own: &OwnCookies, keys: &KeyRing) -> Self {
         Self {
-            session: ours::<SessionToken>(own.session.as_ref(), keys),
-            pending: ours::<PendingToken>(own.pending.as_ref(), keys),
+            session: well_formed::<SessionToken>(own.session.as_ref(), keys),
+            pending: well_formed::<PendingToken>(own.pending.as_ref(), keys),
             random: random_cookie(own.csrf.as_ref()),
         }
     }
 
-    /// The token for a form and, where the browser holds nothing to bind it to, the cookie to set.
-    /// Before there is a session it is bound to the random cookie, which all tabs share: their forms
-    /// stay good whichever of them begins a login.
+    /// Returns a token for a form and, if the browser has no cookie to bind it to, the cookie to set.
+    /// Before sign-in, tokens are bound to the random cookie. All tabs share it, so their forms stay
+    /// valid when one of them starts a login.
     pub(super) fn token(
         &self,
         keys: &KeyRing,
@@ -58,7 +57,7 @@ impl CsrfState {
         Ok((keys.csrf_token(&state), cookie))
     }
 
-    /// With a session, a token bound to anything weaker is worth nothing.
+    /// Verifies a token. With a session, a token bound to another cookie is rejected.
     fn accepts(&self, keys: &KeyRing, token: &str) -> bool {
         let states = match &self.session {
             Some(session) => [Some(session), None],
@@ -67,31 +66,31 @@ impl CsrfState {
         states.into_iter().flatten().any(|state| keys.csrf_matches(state, token))
     }
 
-    /// True if the browser sent back any cookie that tokens are bound to.
-    fn is_there(&self) -> bool {
+    /// Returns true if the browser sent any cookie that tokens are bound to.
+    fn has_cookie(&self) -> bool {
         self.session.is_some() || self.pending.is_some() || self.random.is_some()
     }
 }
 
-/// A form, by what its token says.
+/// A form after its token was checked.
 pub(super) enum Sent<F> {
-    /// It was made for this browser as it is now.
+    /// The token matches this browser's cookies.
     Good(F),
-    /// It was made for this browser as it was before, or for another one.
+    /// The token belongs to earlier cookies of this browser, or to another browser.
     Stale(Stale),
-    /// It has no token, or something else in its place: it is none of our forms.
+    /// The token is missing or malformed, so the form is not one of the gateway's.
     Forged,
 }
 
-/// What is kept of a form that is out of date.
+/// The parts of a stale form that are kept.
 pub(super) struct Stale {
-    /// The user name that was typed.
+    /// The user name in the form.
     pub(super) username: String,
-    /// The browser sends back the cookies that tokens are bound to.
+    /// True if the browser sent a cookie that tokens are bound to.
     pub(super) cookies: bool,
 }
 
-/// A form whose content is out of reach until its token is verified.
+/// A form whose content is inaccessible until its token is verified.
 pub(super) struct Protected<F> {
     fields: Fields,
     form: std::marker::PhantomData<fn() -> F>,
@@ -102,7 +101,7 @@ impl<F: Form> Protected<F> {
         Self { fields, form: std::marker::PhantomData }
     }
 
-    /// The content, if the form was made for this browser.
+    /// Verifies the token and returns the content if it matches.
     pub(super) fn open(mut self, state: &CsrfState, keys: &KeyRing) -> Sent<F> {
         let token = self.fields.take("csrf");
         if state.accepts(keys, &token) {
@@ -111,11 +110,11 @@ impl<F: Form> Protected<F> {
         if !looks_like_a_token(&token) {
             return Sent::Forged;
         }
-        Sent::Stale(Stale { username: self.fields.take("username"), cookies: state.is_there() })
+        Sent::Stale(Stale { username: self.fields.take("username"), cookies: state.has_cookie() })
     }
 }
 
-/// An HMAC-SHA-256 in base64url.
+/// Returns true if `text` has the format of an HMAC-SHA-256 in base64url.
 fn looks_like_a_token(text: &str) -> bool {
     BASE64URL_NOPAD.decode(text.as_bytes()).is_ok_and(|mac| mac.len() == 32)
 }
@@ -137,21 +136,21 @@ mod tests {
     }
 
     #[test]
-    fn an_anonymous_token_is_good_for_the_browser_it_was_made_for() {
-        let nobody = CsrfState::of(&OwnCookies::default(), &keys());
-        let (token, cookie) = nobody.token(&keys(), &OsRandom::new()).unwrap();
+    fn an_anonymous_token_is_valid_in_its_own_browser_only() {
+        let anonymous = CsrfState::of(&OwnCookies::default(), &keys());
+        let (token, cookie) = anonymous.token(&keys(), &OsRandom::new()).unwrap();
         let cookie = cookie.unwrap().to_str().unwrap().to_owned();
         let value = cookie.split(['=', ';']).nth(1).unwrap().to_owned();
         let own = OwnCookies { csrf: Some(value), ..OwnCookies::default() };
         let browser = CsrfState::of(&own, &keys());
         assert!(opened(&browser, &token));
-        assert!(!opened(&nobody, &token), "without the cookie it is worth nothing");
+        assert!(!opened(&anonymous, &token), "rejected without the cookie");
         assert!(!opened(&browser, ""));
         assert!(browser.token(&keys(), &OsRandom::new()).unwrap().1.is_none());
     }
 
     #[test]
-    fn with_a_session_only_a_token_of_that_session_counts() {
+    fn with_a_session_only_its_own_token_is_accepted() {
         let session = PlainToken::<SessionToken>::generate(&keys(), &OsRandom::new()).unwrap();
         let csrf = "A".repeat(COOKIE_LEN);
         let before = OwnCookies { csrf: Some(csrf), ..OwnCookies::default() };
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_of_one_tab_stays_good_when_another_begins_a_login() {
+    fn a_form_stays_valid_when_another_tab_starts_a_login() {
         let csrf = "A".repeat(COOKIE_LEN);
         let one = OwnCookies { csrf: Some(csrf), ..OwnCookies::default() };
         let (before, _) = CsrfState::of(&one, &keys()).token(&keys(), &OsRandom::new()).unwrap();
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_that_is_out_of_date_is_told_from_one_that_is_none_of_ours() {
+    fn a_stale_form_is_distinguished_from_a_forged_one() {
         let sent = |own: &OwnCookies, token: &str| {
             let mut text = form_urlencoded::Serializer::new(String::new());
             text.extend_pairs([("csrf", token), ("username", "alice"), ("password", "secret")]);

@@ -1,4 +1,4 @@
-//! What keeps one of our pages from being shown, and the refusal it becomes.
+//! Errors of page handlers, and the refusals they turn into.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -7,24 +7,24 @@ use http::StatusCode;
 
 use super::RequestContext;
 use super::cookies::DuplicateCookie;
-use super::refusal::{NOT_CHECKED, Refusal, WayOn};
+use super::refusal::{NOT_CHECKED, Refusal, RefusalLink};
 use crate::auth::login::LoginError;
 
-const NO_SIGN_IN: &str = "Signing in isn't possible right now. This is not your fault, and what you \
-                          typed was not found wrong.";
+const NO_SIGN_IN: &str = "Signing in isn't possible right now. It's not your fault, and nothing you \
+                          entered was wrong.";
 
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// A use case could not be carried out.
+    /// A use case failed, for example because a store is unavailable.
     Unavailable(LoginError),
-    /// The request is not one we answer.
+    /// The request is rejected.
     Refused {
         status: StatusCode,
         code: &'static str,
         sentence: Cow<'static, str>,
-        way_on: Option<WayOn>,
+        link: Option<RefusalLink>,
     },
-    /// Ours: for the log.
+    /// An internal error, with its cause for the log.
     Broken(String),
 }
 
@@ -34,25 +34,25 @@ impl Failure {
         code: &'static str,
         sentence: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self::Refused { status, code, sentence: sentence.into(), way_on: None }
+        Self::Refused { status, code, sentence: sentence.into(), link: None }
     }
 
-    /// A form whose token is not this browser's, and which is not shown anew. `way_on` is where the
-    /// person finds it.
+    /// Returns the failure for a stale form that is not shown again, with a link to `href`.
     pub(super) fn stale_form(href: String, label: &'static str) -> Self {
         Self::Refused {
             status: StatusCode::FORBIDDEN,
             code: "stale_form",
-            sentence: "This form is out of date, so nothing was done. That happens when a page \
-                       stays open for long, or when you sign in or out in another tab. Cookies \
-                       must be allowed for this site."
-                .into(),
-            way_on: Some(WayOn { href, label, hint: None }),
+            sentence:
+                "This form was out of date, so nothing was changed. That happens when a page \
+                       stays open for a long time, or when you sign in or out in another tab. \
+                       Cookies must be allowed for this site."
+                    .into(),
+            link: Some(RefusalLink { href, label, hint: None }),
         }
     }
 
-    /// Notes it in the log where the operator has to know, and makes the refusal. `signed_in` is true
-    /// if the browser holds a session, as far as is known.
+    /// Turns the failure into a refusal and logs those that an operator must know about. `signed_in`
+    /// is true if the browser seems to have a session.
     pub(super) fn into_refusal(self, context: &RequestContext, signed_in: bool) -> Refusal {
         let reference = context.request_id.reference();
         let unavailable = |seconds, sentence: &'static str| Refusal {
@@ -65,23 +65,23 @@ impl Failure {
             )
         };
         match self {
-            Self::Refused { status, code, sentence, way_on } => {
-                Refusal { way_on, ..Refusal::new(status, code, sentence, reference) }
+            Self::Refused { status, code, sentence, link } => {
+                Refusal { link, ..Refusal::new(status, code, sentence, reference) }
             }
             Self::Unavailable(LoginError::Busy) => {
-                tracing::warn!(request = %context.request_id, %reference, "too many passwords are being checked");
-                unavailable(2, "Very many people are signing in right now. This is not your fault.")
+                tracing::warn!(request = %context.request_id, %reference, "login queue full");
+                unavailable(2, "Too many people are signing in right now. It's not your fault.")
             }
             Self::Unavailable(error) => {
-                tracing::error!(request = %context.request_id, %reference, %error, "a page could not be answered");
+                tracing::error!(request = %context.request_id, %reference, %error, "page unavailable");
                 unavailable(5, if signed_in { NOT_CHECKED } else { NO_SIGN_IN })
             }
             Self::Broken(reason) => {
-                tracing::error!(request = %context.request_id, %reference, %reason, "a page could not be made");
+                tracing::error!(request = %context.request_id, %reference, %reason, "failed to render page");
                 Refusal::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "internal",
-                    "Something went wrong on our side. This is not your fault.",
+                    "Something went wrong on our side. It's not your fault.",
                     reference,
                 )
             }

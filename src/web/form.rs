@@ -1,5 +1,5 @@
-//! Form bodies and queries: read once, fields by name, none of them twice. What a field is worth
-//! is for others to say.
+//! Parses form bodies and queries into named fields. Duplicate fields are rejected; values are not
+//! interpreted.
 
 use std::collections::HashSet;
 
@@ -11,12 +11,12 @@ use super::failure::Failure;
 use crate::auth::app_sign_in::Typed;
 use crate::base::secret::Secret;
 
-/// Most fields of a form or query: no page of ours sends a tenth of them.
+/// Maximum number of fields in a form or query. No page sends a tenth as many.
 const MOST_FIELDS: usize = 64;
 
 type Pairs = Vec<(String, String)>;
 
-/// Named fields, no name twice; wiped when dropped.
+/// Named fields without duplicates, wiped when dropped.
 pub(super) struct Fields(Pairs);
 
 impl Drop for Fields {
@@ -30,14 +30,13 @@ fn bad(sentence: &'static str) -> Failure {
 }
 
 impl Fields {
-    /// Reads `application/x-www-form-urlencoded` text: nothing beyond the last field that is allowed
-    /// is looked at.
+    /// Parses `application/x-www-form-urlencoded` text. Stops at the first field beyond the limit.
     pub(super) fn parse(text: &[u8]) -> Result<Self, Failure> {
         let mut read = form_urlencoded::parse(text);
         let pairs = read.by_ref().take(MOST_FIELDS);
         let fields = Self(pairs.map(|(n, v)| (n.into_owned(), v.into_owned())).collect());
         if read.next().is_some() {
-            return Err(bad("There are more fields than any form here has."));
+            return Err(bad("This form has too many fields."));
         }
         let mut names = HashSet::with_capacity(fields.0.len());
         if !fields.0.iter().all(|(name, _)| names.insert(name)) {
@@ -46,7 +45,7 @@ impl Fields {
         Ok(fields)
     }
 
-    /// Reads a form's body, which is already capped.
+    /// Parses a form body, whose size is already limited.
     pub(super) async fn of_body(request: Request) -> Result<Self, Failure> {
         match RawForm::from_request(request, &()).await {
             Ok(RawForm(body)) => Self::parse(&body),
@@ -57,21 +56,21 @@ impl Fields {
                     "Send forms as application/x-www-form-urlencoded.",
                 ))
             }
-            Err(_unreadable) => Err(bad("This form could not be read.")),
+            Err(_unreadable) => Err(bad("This form couldn't be read.")),
         }
     }
 
-    /// Reads a query.
+    /// Parses a query.
     pub(super) fn of_query(uri: &Uri) -> Result<Self, Failure> {
         Self::parse(uri.query().unwrap_or_default().as_bytes())
     }
 
-    /// The value of a field; empty when it was not sent.
+    /// Returns the value of a field, or an empty string if it is missing.
     pub(super) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
-    /// Takes the value of a field out; empty when it was not sent.
+    /// Removes and returns the value of a field, or an empty string if it is missing.
     pub(super) fn take(&mut self, name: &str) -> String {
         let found = self.0.iter_mut().find(|(known, _)| known == name);
         found.map(|(_, value)| std::mem::take(value)).unwrap_or_default()
@@ -83,7 +82,7 @@ pub(super) trait Form {
     fn from_fields(fields: Fields) -> Self;
 }
 
-/// Name and password.
+/// User name and password.
 pub(super) struct LoginForm {
     pub(super) username: String,
     pub(super) password: Secret,
@@ -101,7 +100,7 @@ impl Form for LoginForm {
     }
 }
 
-/// A name and a recovery code in place of the password.
+/// User name and recovery code, in place of a forgotten password.
 pub(super) struct ForgotForm {
     pub(super) username: String,
     pub(super) code: Secret,
@@ -113,7 +112,7 @@ impl Form for ForgotForm {
     }
 }
 
-/// A code of some kind.
+/// A one-time code or a recovery code.
 pub(super) struct CodeForm {
     pub(super) code: Secret,
 }
@@ -124,7 +123,7 @@ impl Form for CodeForm {
     }
 }
 
-/// A password and, where an app keeps it, the name and the code that the app knows.
+/// A password and, if the app checks it, the user name and code at the app.
 pub(super) struct SetupForm {
     pub(super) typed: Typed,
 }
@@ -135,7 +134,7 @@ impl Form for SetupForm {
     }
 }
 
-/// A password as far as an app may have to be asked for it.
+/// Reads a password with the user name and code that an app may need to check it.
 fn typed(fields: &mut Fields) -> Typed {
     let code = Secret::new(fields.take("app_code"));
     Typed {
@@ -145,7 +144,7 @@ fn typed(fields: &mut Fields) -> Typed {
     }
 }
 
-/// A code and, where it is asked for, the password before it.
+/// A code and, if required, the password.
 pub(super) struct StepUpForm {
     pub(super) typed: Typed,
     pub(super) code: Secret,
@@ -173,7 +172,7 @@ impl Form for PasswordForm {
     }
 }
 
-/// The present password and a new one.
+/// The current password and a new one.
 pub(super) struct PasswordChangeForm {
     pub(super) current: Secret,
     pub(super) password: Secret,
@@ -188,7 +187,7 @@ impl Form for PasswordChangeForm {
     }
 }
 
-/// The public id of one thing in a list: a session, a token.
+/// The public id of a session or access token.
 pub(super) struct IdForm {
     pub(super) id: String,
 }
@@ -199,7 +198,7 @@ impl Form for IdForm {
     }
 }
 
-/// A recovery code typed back, or the wish for other codes.
+/// A recovery code that confirms a new set, or the request for another set.
 pub(super) struct ConfirmForm {
     pub(super) code: Secret,
     pub(super) anew: bool,
@@ -214,7 +213,7 @@ impl Form for ConfirmForm {
     }
 }
 
-/// A button.
+/// A form without fields, just a button.
 pub(super) struct Nothing;
 
 impl Form for Nothing {
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_form_is_read_as_it_was_typed() {
+    async fn a_form_is_parsed_without_trimming() {
         let body = "username=a%20b&password=+%26%3D+&x=1";
         let fields =
             read("application/x-www-form-urlencoded; charset=utf-8", body).await.ok().unwrap();
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_field_sent_twice_and_other_content_types_are_refused() {
+    async fn duplicate_fields_and_other_content_types_are_rejected() {
         assert!(read("application/x-www-form-urlencoded", "code=1&code=2").await.is_err());
         assert!(read("multipart/form-data; boundary=x", "code=1").await.is_err());
         assert!(read("text/plain", "code=1").await.is_err());
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_fields_are_read_than_a_form_may_have() {
+    fn forms_with_too_many_fields_are_rejected() {
         let query = |fields: usize| {
             let names: Vec<String> = (0..fields).map(|i| format!("f{i}=1")).collect();
             Fields::parse(names.join("&").as_bytes())

@@ -1,6 +1,6 @@
-//! Who may ask for our pages, by what the browser says about the request (Fetch Metadata,
-//! `Origin`, `Referer`). Scripts of the app share our origin: they must not read our pages.
-//! It knows nothing of sessions or form tokens.
+//! Rejects requests for the gateway's pages that are not navigations, judged by Fetch Metadata,
+//! `Origin` and `Referer`. Scripts of the app share the origin and must not read these pages.
+//! Sessions and form tokens are checked elsewhere.
 
 use http::header::{HeaderMap, HeaderName};
 use http::{Method, StatusCode};
@@ -12,19 +12,19 @@ const MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const PURPOSES: [&str; 3] = ["sec-purpose", "purpose", "x-moz"];
 
-/// What kind of thing is asked for.
+/// The kind of resource, which decides who may request it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A page: for navigations only.
+    /// A page, for navigations only.
     Page,
-    /// Data about the person: also for scripts of this very origin.
+    /// Data about the user, also for scripts of the same origin.
     Data,
-    /// Style, script, icon: no secret in them.
-    Asset,
+    /// A file or redirect without secrets, for anyone.
+    Public,
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    // What is not text matches nothing that is allowed.
+    // A value that is not ASCII matches nothing that is allowed.
     headers.get(name).map(|v| v.to_str().unwrap_or("?"))
 }
 
@@ -32,7 +32,8 @@ fn refused(sentence: &'static str) -> Failure {
     Failure::refused(StatusCode::FORBIDDEN, "forbidden", sentence)
 }
 
-/// Lets a request through or says why not. `origin` is the scheme and host the browser used.
+/// Rejects a request that the resource does not allow. `origin` is the scheme and host that the
+/// browser used.
 pub(super) fn check(
     kind: Kind,
     method: &Method,
@@ -40,13 +41,13 @@ pub(super) fn check(
     origin: &str,
 ) -> Result<(), Failure> {
     if headers.contains_key("service-worker") || text(headers, DEST) == Some("serviceworker") {
-        return Err(refused("A service worker cannot be loaded from here."));
+        return Err(refused("You can't load a service worker from here."));
     }
     match kind {
-        Kind::Asset => Ok(()),
+        Kind::Public => Ok(()),
         Kind::Data => match text(headers, SITE) {
             None | Some("same-origin" | "none") => destination(headers),
-            Some(_) => Err(refused("This cannot be read from another site.")),
+            Some(_) => Err(refused("Other sites can't read this.")),
         },
         Kind::Page => {
             navigation(headers)?;
@@ -58,52 +59,52 @@ pub(super) fn check(
 fn destination(headers: &HeaderMap) -> Result<(), Failure> {
     match text(headers, DEST) {
         None | Some("document" | "empty") => Ok(()),
-        Some(_) => Err(refused("This cannot be embedded in another page.")),
+        Some(_) => Err(refused("This page can't be embedded in another page.")),
     }
 }
 
 fn navigation(headers: &HeaderMap) -> Result<(), Failure> {
     destination(headers)?;
     if !matches!(text(headers, MODE), None | Some("navigate")) {
-        return Err(refused("This page cannot be read by scripts. Open it in the browser."));
+        return Err(refused("Scripts can't read this page. Open it in your browser."));
     }
     let early = |name: &str| {
         headers.get(name).is_some_and(|v| v.to_str().unwrap_or("prefetch").contains("prefetch"))
     };
     if PURPOSES.into_iter().any(early) {
-        return Err(refused("This page is not loaded ahead of time."));
+        return Err(refused("This page can't be preloaded."));
     }
     Ok(())
 }
 
-/// A form must come from a page of this origin.
+/// Rejects a form that was not sent from a page of this origin.
 fn from_here(headers: &HeaderMap, origin: &str) -> Result<(), Failure> {
     match WebOrigin::parse(origin).map(|here| Source::of(headers, &here)) {
-        // No browser of our time is silent on all three; the form token still decides.
-        Some(Source::Here | Source::Unsaid) => Ok(()),
+        // Current browsers always send one of the three; the form token still decides.
+        Some(Source::Here | Source::Unknown) => Ok(()),
         Some(Source::Elsewhere) | None => {
-            Err(refused("This form was sent from another site, so nothing was done."))
+            Err(refused("This form was sent from another site, so nothing was changed."))
         }
     }
 }
 
-/// Pages that sign in need https: over plain http a browser keeps none of our cookies, so that no
-/// form could ever be sent from them. It does on this very machine. `links` leads to them.
+/// Rejects pages over plain http, except on a loopback host. Browsers drop `Secure` cookies over plain
+/// http, so no form could be sent. `links` is the https origin to suggest.
 pub(super) fn transport(origin: &str, links: &str) -> Result<(), Failure> {
     let plain = |here: WebOrigin| !here.is_https() && !here.is_loopback();
     if !WebOrigin::parse(origin).is_some_and(plain) {
         return Ok(());
     }
     let sentence = format!(
-        "This page needs https, and it was asked for over plain http. Open {links}/_auth/login \
-         instead. If the address bar shows https already, the proxy in front does not say so: ask \
-         your administrator to have it send X-Forwarded-Proto."
+        "This page needs https, but it was opened over plain http. Open {links}/_auth/login \
+         instead. If the address bar already shows https, ask your administrator to make the proxy \
+         in front send X-Forwarded-Proto."
     );
     Err(Failure::refused(StatusCode::FORBIDDEN, "https_required", sentence))
 }
 
-/// Whether a secret may be shown that is shown once: only when the person opened the page here,
-/// and not when another site led here.
+/// Returns true if a one-time secret may be shown: the user opened the page from this origin or
+/// directly, not from another site.
 pub(super) fn is_own_navigation(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::GET && matches!(text(headers, SITE), None | Some("same-origin" | "none"))
 }
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_are_taken_from_this_origin_only() {
+    fn forms_are_accepted_from_this_origin_only() {
         let post = |pairs| passes(Kind::Page, &Method::POST, pairs);
         assert!(post(&[]));
         assert!(post(&[("sec-fetch-site", "same-origin"), ("origin", HERE)]));
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_need_https_but_for_this_very_machine() {
+    fn pages_need_https_except_on_loopback() {
         for good in
             ["https://gw.test", "http://localhost:8080", "http://127.0.0.1", "http://[::1]:1"]
         {
@@ -181,17 +182,17 @@ mod tests {
     }
 
     #[test]
-    fn data_is_for_this_origin_and_assets_are_for_all() {
+    fn data_is_for_this_origin_and_files_are_for_anyone() {
         let data = |pairs| passes(Kind::Data, &Method::GET, pairs);
         assert!(data(&[("sec-fetch-site", "same-origin"), ("sec-fetch-mode", "cors")]));
         assert!(!data(&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "cors")]));
         assert!(!data(&[("sec-fetch-site", "same-origin"), ("sec-fetch-dest", "script")]));
-        assert!(passes(Kind::Asset, &Method::GET, &[("sec-fetch-dest", "style")]));
-        assert!(!passes(Kind::Asset, &Method::GET, &[("service-worker", "script")]));
+        assert!(passes(Kind::Public, &Method::GET, &[("sec-fetch-dest", "style")]));
+        assert!(!passes(Kind::Public, &Method::GET, &[("service-worker", "script")]));
     }
 
     #[test]
-    fn what_is_shown_once_is_shown_to_a_navigation_from_here_only() {
+    fn one_time_secrets_are_shown_to_same_origin_navigations_only() {
         let own = |method, pairs| is_own_navigation(method, &headers(pairs));
         assert!(own(&Method::GET, &[]));
         assert!(own(&Method::GET, &[("sec-fetch-site", "same-origin")]));

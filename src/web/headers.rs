@@ -1,17 +1,17 @@
-//! The headers that every answer of ours carries. It knows nothing of what the answer says.
+//! Security headers of every response that the gateway makes itself.
 
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
     STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 
-/// Nothing is loaded but our own style, script and icon; nobody may frame us; forms go to us.
+/// Loads only the gateway's own files, forbids framing, and sends forms only to this origin.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
     form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
-/// With both an opener and an embedder policy, our pages are in a group of windows of their own: a
-/// page of the app that opens one gets no hold of it, unless the app isolates itself in the same way.
-/// `same-origin` and not `no-referrer`: with the latter Chromium sends `Origin: null` with forms.
+/// Headers with a fixed value. The opener and embedder policies isolate the pages: a page of the app
+/// that opens one gets no handle to it, unless the app isolates itself in the same way. The referrer
+/// policy is `same-origin` because with `no-referrer` Chromium sends `Origin: null` with forms.
 const FIXED: [(HeaderName, &str); 11] = [
     (CONTENT_SECURITY_POLICY, POLICY),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -30,8 +30,8 @@ const FIXED: [(HeaderName, &str); 11] = [
     (HeaderName::from_static("x-permitted-cross-domain-policies"), "none"),
 ];
 
-/// Adds the headers; `Cache-Control: no-store`, `Referrer-Policy` and `Content-Security-Policy` unless
-/// the answer has its own. `https` is true if the browser came by https.
+/// Adds the headers. A `Cache-Control`, `Referrer-Policy` or `Content-Security-Policy` that is already
+/// present is kept. `https` is true if the browser used https.
 pub fn harden(headers: &mut HeaderMap, https: bool) {
     for (name, value) in FIXED {
         let own = name == REFERRER_POLICY || name == CONTENT_SECURITY_POLICY;

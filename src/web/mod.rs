@@ -1,8 +1,7 @@
-//! Our own pages: everything under `/_auth/`, as an HTTP service of its own, and the answers to
-//! requests that are not forwarded.
+//! The gateway's own pages under `/_auth/`, as an HTTP service, and the responses to rejected requests.
 //!
-//! Pages are rendered here and work without script. It does not know Pingora, stores or
-//! configuration, and holds no state: what it needs of a request comes as [`RequestContext`].
+//! Pages work without script. The service has no state and no access to Pingora, stores or
+//! configuration: each request brings a [`RequestContext`].
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,11 +19,14 @@ pub mod cookies;
 mod csrf;
 mod failure;
 mod form;
+mod frame;
 mod guard;
 pub mod headers;
 pub mod origin;
+mod outcome;
 mod own_account;
 mod pages;
+mod qr;
 mod recover;
 pub mod refusal;
 pub mod return_to;
@@ -48,49 +50,49 @@ mod tests_account;
 
 pub use routes::{ROUTES, router};
 
-/// What our pages need to know of the app they stand before.
+/// Properties of the app whose users the pages serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppPages {
-    /// Its name: sessions are bound to it.
+    /// Name of the app, which its sessions are bound to.
     pub name: String,
-    /// Its name on our pages.
+    /// Name of the app on pages.
     pub title: String,
-    /// Its name in authenticator apps.
+    /// Issuer shown in authenticator apps.
     pub issuer: String,
-    /// It keeps and checks the passwords of its people itself.
+    /// True if the app checks the passwords of its users itself.
     pub keeps_passwords: bool,
-    /// The title of every app by its name.
+    /// Titles of all apps, by name.
     pub titles: Arc<BTreeMap<String, String>>,
 }
 
 impl AppPages {
-    /// The title of the app with that name, or the name where there is no such app any more.
+    /// Returns the title of an app, or its name if the app no longer exists.
     fn title_of<'a>(&'a self, name: &'a str) -> &'a str {
         self.titles.get(name).map_or(name, String::as_str)
     }
 }
 
-/// Tells where a login that waits for its second factor leads already.
+/// Finds the pages that are open to the password alone, before the second factor.
 #[async_trait]
 pub trait Openings: fmt::Debug + Send + Sync {
-    /// Whether the app's page at `target`, a path and query, is open to the password alone for the
-    /// person who has just proved it.
+    /// Returns true if the app's page at `target`, a path and query, is open to the user of this
+    /// pending login.
     async fn opens(&self, login: &PlainToken<PendingToken>, target: &str) -> bool;
 }
 
-/// What the proxy knows of a request and our pages need: an extension of the request.
+/// Facts about a request that the proxy passes to the pages, as an extension of the request.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
-    /// The app the host belongs to.
+    /// The app that the host belongs to.
     pub app: Arc<AppPages>,
-    /// Scheme and host as the browser used them: `https://host[:port]`, without a slash at the end.
+    /// Scheme and host as the browser used them: `https://host[:port]`, without a trailing slash.
     pub origin: String,
-    /// What links to our pages start with, for people elsewhere: `https://host[:port]`.
+    /// Base of absolute links to the pages: `https://host[:port]`.
     pub links: String,
-    /// Where the request comes from.
+    /// The client address.
     pub client: ClientIp,
-    /// What names it in the log.
+    /// Id of the request in the log.
     pub request_id: RequestId,
-    /// Where the password alone is enough; nothing, where no rule of the app says so.
+    /// Finds pages open to the password alone; `None` if no rule of the app has any.
     pub openings: Option<Arc<dyn Openings>>,
 }

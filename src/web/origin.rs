@@ -1,6 +1,6 @@
-//! Web origins (RFC 6454): scheme, host in lower case and effective port, compared in one place for
-//! forms, WebSocket handshakes and URLs; and which page a request was sent from, by what the
-//! browser says (Fetch Metadata, `Origin`, `Referer`).
+//! Web origins (RFC 6454) as scheme, lower-case host and effective port, for forms, WebSocket
+//! handshakes and URLs. Also finds the origin that a request was sent from, by Fetch Metadata,
+//! `Origin` and `Referer`.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,14 +8,14 @@ use std::net::IpAddr;
 use http::header::{HeaderMap, HeaderName, ORIGIN, REFERER};
 
 pub(super) const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Bytes that end the authority of a URL, for browsers.
+/// Bytes that end the authority of a URL in browsers.
 const AFTER_AUTHORITY: [u8; 4] = *b"/?#\\";
 
 /// An origin of scheme `http` or `https`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebOrigin {
     https: bool,
-    /// In lower case; an IPv6 address in brackets.
+    /// Host name in lower case; an IPv6 address in brackets.
     name: String,
     port: u16,
 }
@@ -24,7 +24,8 @@ fn default_port(https: bool) -> u16 {
     if https { 443 } else { 80 }
 }
 
-/// The two parts of an authority. An empty port is as good as none; nothing where it is no port.
+/// Splits an authority into host and port. An empty port counts as absent; an invalid one returns
+/// `None`.
 fn parts(authority: &str) -> Option<(&str, Option<u16>)> {
     let (name, port) = match authority.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, port),
@@ -36,13 +37,13 @@ fn parts(authority: &str) -> Option<(&str, Option<u16>)> {
 }
 
 impl WebOrigin {
-    /// The origin of this scheme, host name and port; without one, the port of the scheme.
+    /// Returns the origin of a scheme, host name and port. Without a port, it uses the scheme's default.
     pub fn new(https: bool, name: &str, port: Option<u16>) -> Self {
         let port = port.unwrap_or_else(|| default_port(https));
         Self { https, name: name.to_ascii_lowercase(), port }
     }
 
-    /// The origin of `https://name[:port]`, with nothing behind it.
+    /// Parses `scheme://name[:port]` with nothing after it.
     pub fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let https = match scheme {
@@ -55,7 +56,7 @@ impl WebOrigin {
         name.bytes().all(plain).then(|| Self::new(https, name, port))
     }
 
-    /// The part of an absolute URL behind this origin; nothing where it has another.
+    /// Returns the rest of an absolute URL after this origin, or `None` if the URL has another origin.
     pub fn after<'a>(&self, url: &'a [u8]) -> Option<&'a [u8]> {
         let scheme: &[u8] = if self.https { b"https://" } else { b"http://" };
         let (start, rest) = url.split_at_checked(scheme.len())?;
@@ -68,7 +69,7 @@ impl WebOrigin {
         same.then_some(after)
     }
 
-    /// Returns true if `text` is this origin, as it would stand in `Origin`.
+    /// Returns true if `text`, as in an `Origin` header, is this origin.
     pub fn is(&self, text: &[u8]) -> bool {
         self.after(text).is_some_and(<[u8]>::is_empty)
     }
@@ -78,18 +79,18 @@ impl WebOrigin {
         self.https
     }
 
-    /// The port, where it is not the scheme's own.
+    /// Returns the port if it is not the scheme's default.
     pub fn port(&self) -> Option<u16> {
         (self.port != default_port(self.https)).then_some(self.port)
     }
 
-    /// The host name.
+    /// Returns the host name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns true if browsers take the host for this very machine, and keep `Secure` cookies of
-    /// it over plain http.
+    /// Returns true if browsers treat the host as loopback and keep its `Secure` cookies over plain
+    /// http.
     pub fn is_loopback(&self) -> bool {
         let bare = self.name.trim_start_matches('[').trim_end_matches(']');
         bare == "localhost"
@@ -99,7 +100,7 @@ impl WebOrigin {
 }
 
 impl fmt::Display for WebOrigin {
-    /// As browsers write it: without the scheme's own port.
+    /// Writes the origin as browsers do, without the scheme's default port.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.https { "https" } else { "http" };
         write!(f, "{scheme}://{}", self.name)?;
@@ -107,24 +108,25 @@ impl fmt::Display for WebOrigin {
     }
 }
 
-/// Where a request was sent from, by what the browser says.
+/// The origin that a request was sent from, as the browser reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A page of the same origin.
     Here,
-    /// Another page, or none of the same origin.
+    /// Another origin, or an ambiguous one.
     Elsewhere,
-    /// The browser says nothing, or it is none.
-    Unsaid,
+    /// Unknown: the request has none of the headers.
+    Unknown,
 }
 
 impl Source {
-    /// Reads it. `Origin: null` beside `Sec-Fetch-Site: same-origin` is a page of ours that was
-    /// served with `Referrer-Policy: no-referrer`; a sandboxed or foreign one is never `same-origin`.
+    /// Reads the source from the headers. `Origin: null` with `Sec-Fetch-Site: same-origin` comes from
+    /// an own page with `Referrer-Policy: no-referrer`; a sandboxed or foreign page is never
+    /// `same-origin`.
     pub fn of(headers: &HeaderMap, here: &WebOrigin) -> Self {
         let several = [SITE, ORIGIN, REFERER].iter().any(|n| headers.get_all(n).iter().count() > 1);
-        let said = |name| headers.get(name).map(http::HeaderValue::as_bytes);
-        let is_here = match (said(SITE), said(ORIGIN), said(REFERER)) {
+        let value = |name| headers.get(name).map(http::HeaderValue::as_bytes);
+        let is_here = match (value(SITE), value(ORIGIN), value(REFERER)) {
             _ if several => false,
             (Some(site), origin, _) => {
                 let hidden = |origin: &[u8]| origin == b"null" || here.is(origin);
@@ -132,7 +134,7 @@ impl Source {
             }
             (None, Some(origin), _) => here.is(origin),
             (None, None, Some(referer)) => here.after(referer).is_some(),
-            (None, None, None) => return Self::Unsaid,
+            (None, None, None) => return Self::Unknown,
         };
         if is_here { Self::Here } else { Self::Elsewhere }
     }
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_told_by_its_name() {
+    fn loopback_is_recognised_by_name() {
         let loopback = |name| WebOrigin::new(false, name, Some(8080)).is_loopback();
         for name in ["localhost", "app.localhost", "127.0.0.1", "127.9.9.9", "[::1]"] {
             assert!(loopback(name), "{name}");
@@ -201,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_null_origin_is_ours_only_where_the_browser_vouches_for_it() {
+    fn a_null_origin_is_same_origin_only_with_fetch_metadata() {
         let here = WebOrigin::new(true, "gw.test", None);
         let of = |pairs: &[(&'static str, &'static str)]| {
             let line =
@@ -210,7 +212,7 @@ mod tests {
         };
         assert_eq!(of(&[("origin", "null"), ("sec-fetch-site", "same-origin")]), Source::Here);
         assert_eq!(of(&[("origin", "https://GW.TEST:443")]), Source::Here);
-        assert_eq!(of(&[]), Source::Unsaid);
+        assert_eq!(of(&[]), Source::Unknown);
         for elsewhere in [
             &[("origin", "null")][..],
             &[("origin", "null"), ("sec-fetch-site", "cross-site")],

@@ -1,9 +1,8 @@
-//! What a person does with their own account, as our pages see it: the other half of
-//! [`super::service`].
+//! The use cases of a signed-in user's account pages.
 
 use async_trait::async_trait;
 
-use super::service::{Finished, Outcome};
+use super::outcome::{Finished, Outcome};
 use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::Caller;
 use crate::auth::fresh::{FreshFactors, FreshSecondFactor};
@@ -90,7 +89,7 @@ pub(super) trait OwnAccount: Send + Sync {
         typed: &RecoveryCode,
         caller: &Caller,
     ) -> Outcome<KeptCodes>;
-    /// Fewest characters of a new password.
+    /// Minimum length of a new password, in characters.
     fn password_length(&self) -> usize;
     fn now(&self) -> Timestamp;
 }

@@ -1,18 +1,14 @@
-//! The use cases of people who cannot sign in as usual, as our pages see them; see
-//! [`super::service`].
+//! The use cases for one-time links and forgotten passwords.
 
 use async_trait::async_trait;
 
-use super::service::{Outcome, Pending};
+use super::outcome::{Outcome, Pending, TicketText};
 use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::Caller;
 use crate::auth::login::{
     AppRef, FirstFactor, ForgotAttempt, LoginService, NewPasswordSet, Redeemed, TicketView,
 };
-use crate::auth::token::{PlainToken, TicketToken};
 use crate::base::secret::Secret;
-
-pub(super) type TicketText = PlainToken<TicketToken>;
 
 #[async_trait]
 pub(super) trait Recover: Send + Sync {

@@ -1,4 +1,4 @@
-//! The pages of one-time links and of forgotten passwords as a browser meets them.
+//! Tests of one-time links and forgotten passwords through a browser.
 
 use http::{Method, StatusCode};
 
@@ -24,7 +24,7 @@ fn with_ticket(enrolled: bool) -> (Browser, String) {
 }
 
 #[tokio::test]
-async fn the_ticket_leaves_the_address_before_anything_is_shown() {
+async fn the_ticket_moves_from_the_url_to_a_cookie_before_a_page_is_shown() {
     let (mut browser, link) = with_ticket(false);
     let got = browser.get(&link).await;
     assert_eq!((got.status, got.location()), (StatusCode::SEE_OTHER, "/_auth/setup"));
@@ -40,7 +40,7 @@ async fn the_ticket_leaves_the_address_before_anything_is_shown() {
 }
 
 #[tokio::test]
-async fn a_form_may_also_be_sent_to_the_link_itself() {
+async fn the_form_may_also_be_posted_to_the_link() {
     let (mut browser, link) = with_ticket(true);
     let csrf = browser.get("/_auth/login").await.csrf();
     let got = browser.post(&link, format!("csrf={csrf}&password=wrong")).await;
@@ -52,7 +52,7 @@ async fn a_form_may_also_be_sent_to_the_link_itself() {
 }
 
 #[tokio::test]
-async fn a_link_is_not_opened_by_scripts_frames_or_ahead_of_time() {
+async fn scripts_frames_and_prefetch_cannot_open_a_link() {
     let (mut browser, link) = with_ticket(false);
     for headers in [
         &[("sec-fetch-mode", "cors"), ("sec-fetch-site", "same-origin")][..],
@@ -66,7 +66,7 @@ async fn a_link_is_not_opened_by_scripts_frames_or_ahead_of_time() {
 }
 
 #[tokio::test]
-async fn a_password_that_does_not_do_is_told_why_and_the_ticket_stays() {
+async fn a_rejected_password_shows_the_reason_and_keeps_the_ticket() {
     let (mut browser, link) = with_ticket(false);
     browser.get(&link).await;
     let got = browser.fill("/_auth/setup", "password=short").await;
@@ -80,7 +80,7 @@ async fn a_password_that_does_not_do_is_told_why_and_the_ticket_stays() {
 }
 
 #[tokio::test]
-async fn a_worthless_ticket_is_forgotten() {
+async fn the_cookie_of_an_invalid_ticket_is_cleared() {
     let (mut browser, link) = with_ticket(false);
     browser.get(&link).await;
     browser.fake.script.lock().ticket = None;
@@ -99,7 +99,7 @@ fn forgetful() -> Browser {
 }
 
 #[tokio::test]
-async fn the_way_back_from_a_forgotten_password_ends_where_one_wanted_to_go() {
+async fn a_forgotten_password_ends_at_the_return_address() {
     let mut browser = forgetful();
     let page = browser.get("/_auth/login?return_to=/app?q=1").await;
     assert!(page.body.contains("href=\"/_auth/forgot?return_to=%2Fapp%3Fq%3D1\""));
@@ -123,7 +123,7 @@ async fn the_way_back_from_a_forgotten_password_ends_where_one_wanted_to_go() {
 }
 
 #[tokio::test]
-async fn a_typo_in_a_recovery_code_is_told_without_asking_the_service() {
+async fn a_typo_in_a_recovery_code_is_reported_without_calling_the_service() {
     let mut browser = forgetful();
     let csrf = browser.get("/_auth/forgot").await.csrf();
     browser.fake.script.lock().down = true;
@@ -139,7 +139,7 @@ async fn a_typo_in_a_recovery_code_is_told_without_asking_the_service() {
 }
 
 #[tokio::test]
-async fn a_new_password_is_not_asked_for_before_both_proofs() {
+async fn a_new_password_needs_both_proofs() {
     let mut browser = forgetful();
     assert_eq!(browser.get("/_auth/forgot/password").await.location(), "/_auth/login");
     let csrf = browser.get("/_auth/forgot").await.csrf();

@@ -1,5 +1,4 @@
-//! Answers to requests that are not forwarded: a page for people, JSON for scripts. It does not
-//! decide what is refused.
+//! Responses to rejected requests: a page for browsers, JSON for scripts.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -12,71 +11,71 @@ use http::header::{
 use http::{Method, Response, StatusCode};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::frame::{Frame, titled};
 use super::headers::harden;
-use super::view::{Frame, titled};
 use super::{assets, words};
 
-/// For a browser with a session while the store that knows it does not answer: the session may well be
-/// good.
-pub const NOT_CHECKED: &str = "We can't check right now that you are signed in. This is not your fault, \
-                               and you need not sign in again for it.";
+/// Message for a browser with a session cookie while the session store is unavailable. The session may
+/// be valid.
+pub const NOT_CHECKED: &str = "We can't check your sign-in right now. It's not your fault, and you don't \
+                               need to sign in again.";
 
-/// Where a refusal is shown, so that people see where they are.
+/// The site named on the page of a refusal.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
-    /// The app's name on our pages.
+    /// Name of the app on pages.
     pub title: &'a str,
     /// Scheme and host as the browser used them: `https://host[:port]`.
     pub origin: &'a str,
 }
 
-/// Why a request is not forwarded.
+/// The reason why a request is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: StatusCode,
-    /// For scripts: `login_required`, `forbidden`, `unavailable`, `bad_request`,
+    /// Machine-readable code: `login_required`, `forbidden`, `unavailable`, `bad_request`,
     /// `method_not_allowed`, `misdirected`, ….
     pub code: &'static str,
-    /// For people: one or two plain sentences.
+    /// One or two sentences for the user.
     pub sentence: Cow<'static, str>,
-    /// A short id that is also in the log.
+    /// Short id of the request, which is also in the log.
     pub reference: String,
-    /// When to come back; sent as whole seconds, rounded up.
+    /// Time to wait before a retry, sent as whole seconds, rounded up.
     pub retry_after: Option<Duration>,
-    /// The absolute address of the sign-in page, where signing in would help.
+    /// Absolute URL of the sign-in page, if signing in would help.
     pub login_url: Option<String>,
-    /// The absolute address where the second factor is proved again, where that would help.
+    /// Absolute URL of the step-up page, if a step-up would help.
     pub step_up_url: Option<String>,
-    /// For people: the way on from the page.
-    pub way_on: Option<WayOn>,
+    /// Link on the page.
+    pub link: Option<RefusalLink>,
 }
 
 /// A link on the page of a refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WayOn {
-    /// Where it leads: a path on the same host, or an absolute address of ours.
+pub struct RefusalLink {
+    /// Path on the same host, or absolute URL of one of the gateway's pages.
     pub href: String,
-    /// Its text.
+    /// Text of the link.
     pub label: &'static str,
-    /// More to know before following it.
+    /// Advice shown before the link.
     pub hint: Option<&'static str>,
 }
 
-/// What the fields of a refusal are called in JSON; one without a name is left out.
+/// Names of the JSON fields of a refusal; a field without a name is omitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorShape {
-    /// The sentence.
+    /// Name of the sentence.
     pub error: String,
-    /// The code.
+    /// Name of the code.
     pub code: Option<String>,
-    /// Where to sign in.
+    /// Name of the URL of the sign-in page.
     pub login_url: Option<String>,
-    /// Where to prove the second factor again.
+    /// Name of the URL of the step-up page.
     pub step_up_url: Option<String>,
-    /// The reference.
+    /// Name of the reference.
     pub reference: Option<String>,
-    /// Seconds to wait before the next try.
+    /// Name of the seconds to wait.
     pub retry_after: Option<String>,
 }
 
@@ -94,18 +93,18 @@ impl Default for ErrorShape {
     }
 }
 
-/// What was told to whom a request was refused: an extension of the answer.
+/// Summary of a refusal for the log and `vestibule why`, as an extension of the response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct RefusalSummary {
     /// The HTTP status.
     pub status: StatusCode,
-    /// For scripts.
+    /// Machine-readable code.
     pub code: &'static str,
-    /// For people.
+    /// Sentence for the user.
     pub sentence: Cow<'static, str>,
 }
 
-/// A refusal in some shape.
+/// A refusal with the names of its JSON fields.
 struct Json<'a>(&'a Refusal, &'a ErrorShape);
 
 impl Serialize for Json<'_> {
@@ -138,12 +137,12 @@ struct Page<'a> {
     sentence: &'a str,
     reference: &'a str,
     retry: Option<(u64, String)>,
-    way_on: Option<&'a WayOn>,
+    link: Option<&'a RefusalLink>,
     home: bool,
 }
 
 impl Refusal {
-    /// A refusal that leads nowhere.
+    /// Returns a refusal without links.
     pub fn new(
         status: StatusCode,
         code: &'static str,
@@ -158,11 +157,11 @@ impl Refusal {
             retry_after: None,
             login_url: None,
             step_up_url: None,
-            way_on: None,
+            link: None,
         }
     }
 
-    /// The sentence, with the time to wait where there is one.
+    /// Returns the sentence, followed by the time to wait if there is one.
     fn sentence_and_wait(&self) -> Cow<'_, str> {
         match self.retry_after {
             Some(wait) => {
@@ -173,13 +172,13 @@ impl Refusal {
         }
     }
 
-    /// The answer, with all headers that answers of ours carry: a page when `wants_page`, else
-    /// JSON. Without a `place` (an unknown host) the page stands without style.
+    /// Returns the response with all security headers: a page if `wants_page` is set, else JSON.
+    /// `place` is `None` for an unknown host.
     pub fn answer(&self, wants_page: bool, place: Option<Place<'_>>) -> Response<Bytes> {
         self.answer_in(wants_page, place, &ErrorShape::default())
     }
 
-    /// The same, with JSON of that shape.
+    /// Returns the response with JSON fields named by `shape`.
     pub fn answer_in(
         &self,
         wants_page: bool,
@@ -203,7 +202,7 @@ impl Refusal {
             headers.insert(CONTENT_SECURITY_POLICY, assets::inline_policy());
         }
         let (status, code, sentence) = (self.status, self.code, self.sentence.clone());
-        response.extensions_mut().insert(Told { status, code, sentence });
+        response.extensions_mut().insert(RefusalSummary { status, code, sentence });
         response
     }
 
@@ -221,7 +220,7 @@ impl Refusal {
             sentence: &self.sentence,
             reference: &self.reference,
             retry: self.retry_after.map(|w| (words::whole_seconds(w), words::duration(w))),
-            way_on: self.way_on.as_ref(),
+            link: self.link.as_ref(),
             home: matches!(
                 self.status,
                 StatusCode::BAD_REQUEST
@@ -236,29 +235,29 @@ impl Refusal {
     }
 }
 
-/// True if a page at this place can load our style: not at a host of nobody's, and not over plain
-/// http, where a listener may do nothing but redirect.
+/// Returns true if a page can link the style sheet. It cannot on an unknown host or over plain http,
+/// where a listener may only redirect.
 fn can_load(place: Option<Place<'_>>) -> bool {
     place.is_some_and(|place| place.origin.starts_with("https://"))
 }
 
 fn heading(status: StatusCode, code: &str) -> &'static str {
     match (status, code) {
-        (_, "step_up_required") => "Confirm that it is you",
+        (_, "step_up_required") => "Confirm it's you",
         (_, "https_required") => "Use the secure address",
-        (StatusCode::BAD_REQUEST | StatusCode::UNSUPPORTED_MEDIA_TYPE, _) => "That did not work",
-        (StatusCode::UNAUTHORIZED, _) => "Please sign in again",
+        (StatusCode::BAD_REQUEST | StatusCode::UNSUPPORTED_MEDIA_TYPE, _) => "That didn't work",
+        (StatusCode::UNAUTHORIZED, _) => "Sign in again",
         (StatusCode::FORBIDDEN, "stale_form") => "This page was out of date",
         (StatusCode::FORBIDDEN, _) => "Not allowed",
         (StatusCode::NOT_FOUND, _) => "Page not found",
         (StatusCode::METHOD_NOT_ALLOWED, _) => "Not available this way",
         (StatusCode::REQUEST_TIMEOUT, _) => "That took too long",
-        (StatusCode::PAYLOAD_TOO_LARGE, _) => "That is too large",
+        (StatusCode::PAYLOAD_TOO_LARGE, _) => "That's too large",
         (StatusCode::URI_TOO_LONG, _) => "This address is too long",
         (StatusCode::MISDIRECTED_REQUEST, _) => "Unknown site",
-        (StatusCode::TOO_MANY_REQUESTS, _) => "Too many tries",
+        (StatusCode::TOO_MANY_REQUESTS, _) => "Too many attempts",
         (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, _) => "Your browser sent too much",
-        (StatusCode::SERVICE_UNAVAILABLE, _) => "Not available at the moment",
+        (StatusCode::SERVICE_UNAVAILABLE, _) => "Not available right now",
         (StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT, _) => {
             "No answer from the application"
         }
@@ -266,9 +265,9 @@ fn heading(status: StatusCode, code: &str) -> &'static str {
     }
 }
 
-/// True if a person looks at the answer: a request with `Sec-Fetch-Mode: navigate`, whatever its
-/// method. Without Fetch Metadata (older browsers, plain http) it is a GET or HEAD whose `Accept`
-/// names `text/html`, or a form as browsers send it.
+/// Returns true for a browser navigation. With Fetch Metadata that is any request with
+/// `Sec-Fetch-Mode: navigate`. Without (older browsers, plain http), it is a GET or HEAD whose
+/// `Accept` includes `text/html`, or a form as browsers send it.
 pub fn wants_page(method: &Method, headers: &HeaderMap) -> bool {
     if let Some(mode) = headers.get("sec-fetch-mode") {
         return mode == "navigate";
@@ -283,8 +282,8 @@ pub fn wants_page(method: &Method, headers: &HeaderMap) -> bool {
     method == Method::POST && is_sent_form(headers)
 }
 
-/// True for a form as a browser sends it without Fetch Metadata. `text/html` alone says nothing:
-/// Java's `HttpURLConnection` and jQuery name it in scripts, and never `application/xhtml+xml`.
+/// Returns true for a form as a browser sends it without Fetch Metadata. Scripts with jQuery or Java's
+/// `HttpURLConnection` also accept `text/html`, but never `application/xhtml+xml`.
 fn is_sent_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -313,12 +312,12 @@ mod tests {
         Refusal {
             status: StatusCode::UNAUTHORIZED,
             code: "login_required",
-            sentence: "You are not signed in: \"<b>\".".into(),
+            sentence: "You're not signed in: \"<b>\".".into(),
             reference: "abc".to_owned(),
             retry_after: Some(Duration::from_millis(1500)),
             login_url: Some("https://gw.test/_auth/login".to_owned()),
             step_up_url: None,
-            way_on: None,
+            link: None,
         }
     }
 
@@ -328,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn scripts_get_json_they_can_act_on() {
+    fn scripts_get_machine_readable_json() {
         let place = Place { title: "App", origin: "https://gw.test" };
         let response = refusal().answer(false, Some(place));
         assert_eq!(response.headers()["content-type"], "application/json");
@@ -344,18 +343,18 @@ mod tests {
     }
 
     #[test]
-    fn people_get_a_page_and_nothing_in_it_is_taken_for_markup() {
+    fn browsers_get_a_page_with_escaped_text() {
         let response = refusal().answer(true, None);
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
         assert!(!response.headers().contains_key("strict-transport-security"));
         let html = std::str::from_utf8(response.body()).unwrap();
         assert!(html.contains("abc") && !html.contains("<b>"));
-        assert!(html.contains("<title>Error: Please sign in again"), "{html}");
+        assert!(html.contains("<title>Error: Sign in again"), "{html}");
         assert!(html.contains("<p data-wait=\"2\">Try again in 2 seconds.</p>"), "{html}");
     }
 
     #[test]
-    fn a_page_that_can_load_nothing_brings_its_style_along() {
+    fn a_page_that_cannot_load_files_has_an_inline_style() {
         let plain = Place { title: "App", origin: "http://gw.test" };
         for place in [None, Some(plain)] {
             let response = refusal().answer(true, place);
@@ -389,11 +388,11 @@ mod tests {
         assert!(!asks(&Method::GET, &[]));
     }
 
-    /// As browsers accept a page.
+    /// The `Accept` header of browsers for pages.
     const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
     #[test]
-    fn without_fetch_metadata_a_form_of_a_browser_wants_a_page_and_no_script_does() {
+    fn without_fetch_metadata_a_browser_form_wants_a_page_and_a_script_does_not() {
         let form = ("content-type", "application/x-www-form-urlencoded");
         for kind in [form.1, "Multipart/Form-Data; boundary=x", "text/plain"] {
             assert!(asks(&Method::POST, &[("content-type", kind), ("accept", BROWSER)]), "{kind}");

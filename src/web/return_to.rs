@@ -1,13 +1,13 @@
-//! Where somebody is sent after signing in: a path and query on the same host, never our own
-//! pages. Whatever is not certainly that becomes `/`. It does not know which app is behind.
+//! Validates return addresses: a path and query on the same host, outside the gateway's own pages.
+//! An address that is not known to be safe becomes `/`.
 
 use std::fmt;
 
-/// Most bytes in a return address once it is written into a query, where most signs take three. A
-/// browser sends such a query twice: as the target, and in `Referer`. Both have to fit into a header
-/// block, beside the cookies of the app.
+/// Maximum length of a return address after percent-encoding, in bytes. Browsers send the encoded form
+/// twice, as the request target and in `Referer`. Both must fit into the header block together with
+/// the app's cookies.
 const MAX_ENCODED: usize = 4600;
-/// How often an address may be percent-encoded over and over and still be understood.
+/// Maximum number of nested percent-encodings that are resolved.
 const MAX_DECODINGS: usize = 5;
 
 /// A path and query on this host, safe to write into `Location`.
@@ -15,28 +15,28 @@ const MAX_DECODINGS: usize = 5;
 pub struct ReturnTo(String);
 
 impl ReturnTo {
-    /// The start page of the app.
+    /// Returns the start page of the app.
     pub fn root() -> Self {
         Self("/".to_owned())
     }
 
-    /// Keeps `text` byte for byte when it is a harmless path and query on this host, short enough and
-    /// not under `/_auth`; anything else becomes `/`.
+    /// Keeps `text` byte for byte if it is a safe path and query on this host, short enough and not
+    /// under `/_auth`. Anything else becomes `/`.
     pub fn parse(text: &str) -> Self {
-        if is_harmless(text) { Self(text.to_owned()) } else { Self::root() }
+        if is_safe(text) { Self(text.to_owned()) } else { Self::root() }
     }
 
-    /// Its text: starts with exactly one slash, printable ASCII.
+    /// Returns the address: printable ASCII that starts with exactly one slash.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The same, as a string of its own.
+    /// Returns the address as an owned string.
     pub(super) fn into_string(self) -> String {
         self.0
     }
 
-    /// Whether it is `/`.
+    /// Returns true for `/`.
     pub fn is_root(&self) -> bool {
         self.0 == "/"
     }
@@ -48,14 +48,14 @@ impl fmt::Display for ReturnTo {
     }
 }
 
-/// True if an address is longer than what can be kept.
+/// Returns true if an address exceeds the maximum length.
 pub(super) fn is_too_long(text: &str) -> bool {
     text.len() > MAX_ENCODED
         || form_urlencoded::byte_serialize(text.as_bytes()).map(str::len).sum::<usize>()
             > MAX_ENCODED
 }
 
-fn is_harmless(text: &str) -> bool {
+fn is_safe(text: &str) -> bool {
     let printable = |b: u8| b.is_ascii_graphic() && !matches!(b, b'\\' | b'"' | b'<' | b'>' | b'#');
     if is_too_long(text) || !text.bytes().all(printable) || hides_a_control(text) {
         return false;
@@ -70,19 +70,19 @@ fn is_harmless(text: &str) -> bool {
     })
 }
 
-/// Exactly one slash, or a backslash that a browser would take for the second one.
+/// Returns true if the path starts with exactly one slash. Browsers read a backslash as a slash.
 fn starts_once_with_a_slash(path: &[u8]) -> bool {
     path.first() == Some(&b'/') && !matches!(path.get(1), Some(b'/' | b'\\'))
 }
 
-/// An encoded line end, tab, NUL or backslash anywhere, also in the query.
+/// Returns true if the text contains an encoded line end, tab, NUL or backslash, also in the query.
 fn hides_a_control(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
     ["%00", "%09", "%0a", "%0d", "%5c"].iter().any(|bad| lower.contains(bad))
 }
 
 fn has_dot_segment(path: &[u8]) -> bool {
-    // `/..;x/` is a dot segment to some servers.
+    // Some servers read `/..;x/` as a dot segment.
     path.split(|b| *b == b'/')
         .map(|segment| segment.split(|b| *b == b';').next().unwrap_or_default())
         .any(|name| matches!(name, b"." | b".."))
@@ -94,8 +94,8 @@ fn is_ours(path: &[u8]) -> bool {
         .is_some_and(|part| part.eq_ignore_ascii_case(b"_auth"))
 }
 
-/// The path with every layer of percent-encoding taken off; nothing when an escape is malformed or
-/// the layers do not end.
+/// Removes every layer of percent-encoding. Returns `None` if an escape is malformed or there are too
+/// many layers.
 fn fully_decoded(path: &str) -> Option<Vec<u8>> {
     let mut now = path.as_bytes().to_vec();
     for layer in 0..MAX_DECODINGS {
@@ -104,7 +104,7 @@ fn fully_decoded(path: &str) -> Option<Vec<u8>> {
         }
         match decoded_once(&now) {
             Some(next) => now = next,
-            // A literal percent sign (`%25`) inside is no escape of ours.
+            // A decoded literal percent sign (`%25`) starts no escape.
             None if layer > 0 => return Some(now),
             None => return None,
         }
@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// Corpus lines are bytes with `\xNN \t \n \r \\` escapes.
+    /// Decodes the `\xNN \t \n \r \\` escapes of a corpus line.
     fn unescaped(line: &str) -> String {
         let mut out = Vec::new();
         let mut chars = line.chars();
@@ -162,7 +162,7 @@ mod tests {
         file.lines().filter(|l| !l.starts_with("# ")).map(unescaped).collect()
     }
 
-    /// Where a browser would go.
+    /// Asserts that a browser would stay on this host and outside the gateway's pages.
     fn assert_stays(text: &str) {
         let kept = ReturnTo::parse(text);
         let base = Url::parse("https://gw.test/_auth/login").unwrap();
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn no_known_trick_leads_off_the_host_or_to_our_own_pages() {
+    fn no_known_trick_leads_off_the_host_or_to_the_gateways_pages() {
         let tricks = lines(include_str!("../../tests/corpus/redirects.txt"));
         assert!(tricks.len() > 150);
         for trick in tricks {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn encodings_of_our_own_pages_and_of_dot_segments_become_the_start_page() {
+    fn encoded_own_pages_and_dot_segments_become_the_start_page() {
         for bad in [
             "",
             "_auth",
@@ -226,12 +226,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_asked_for_the_browser_stays_here(text in ".*") {
+        fn no_text_leads_off_the_host(text in ".*") {
             assert_stays(&text);
         }
 
         #[test]
-        fn no_mixture_of_the_pieces_attacks_are_made_of_leads_away(
+        fn no_combination_of_attack_fragments_leads_off_the_host(
             pieces in proptest::collection::vec(
                 prop::sample::select(vec![
                     "/", "\\", "//", "..", ".", "%2e", "%2f", "%5c", "%5C", "%25", "_auth", "%5f",

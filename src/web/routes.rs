@@ -1,13 +1,14 @@
-//! The table of our routes, and the router made from it. A route that is not in the table does not
-//! exist.
+//! The table of routes, and the router built from it. An address without a row gets 404.
 
-use std::sync::Arc;
+use std::future::ready;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
+use futures_util::future::BoxFuture;
 use http::header::{ALLOW, HeaderValue};
 use http::{Method, StatusCode};
 
@@ -15,294 +16,195 @@ use super::RequestContext;
 use super::failure::Failure;
 use super::guard::{self, Kind};
 use super::headers::harden;
+use super::pages::{
+    account, authenticator, enroll, forgot, login, logout, new_codes, notice, password,
+    recovery_codes, second_factor, session, sessions, setup, step_up, tokens,
+};
 use super::refusal::Place;
 use super::service::SignIn;
 use super::visit::Visit;
-use super::{assets, cookies, pages};
+use super::{assets, cookies};
 use crate::auth::login::LoginService;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Page {
-    Home,
-    Login,
-    SendLogin,
-    Otp,
-    SendOtp,
-    Recovery,
-    SendRecovery,
-    Enroll,
-    SendEnroll,
-    RecoveryCodes,
-    SendRecoveryCodes,
-    StepUp,
-    SendStepUp,
-    Account,
-    Authenticator,
-    SendAuthenticator,
-    NewCodes,
-    SendNewCodes,
-    Password,
-    SendPassword,
-    SendSessions,
-    SendTokens,
-    Notice,
-    Logout,
-    SendLogout,
-    Session,
-    Setup,
-    SendSetup,
-    Forgot,
-    SendForgot,
-    ForgotPassword,
-    SendForgotPassword,
-    ChangePassword,
-    Asset,
-    Unknown,
-    WrongMethod,
+type Outcome = Result<Response, Failure>;
+type PageHandler = fn(Visit) -> BoxFuture<'static, Outcome>;
+
+#[derive(Clone, Copy)]
+enum Handler {
+    /// Gets the parsed request.
+    Page(PageHandler),
+    /// Serves a static file by its path, without reading cookies.
+    File(fn(&str) -> Option<Response>),
 }
 
-macro_rules! routes {
-    ($($method:ident $path:literal => $page:ident,)*) => {
-        /// Every route there is: method and path, where `{name}` is one segment. HEAD goes where
-        /// GET goes.
-        pub const ROUTES: &[(Method, &str)] = &[$((Method::$method, $path)),*];
-        const PAGES: &[Page] = &[$(Page::$page),*];
-    };
+/// One row of the table.
+struct Route {
+    method: Method,
+    path: &'static str,
+    kind: Kind,
+    handler: Handler,
 }
 
-routes! {
-    GET "/_auth" => Home,
-    GET "/_auth/" => Home,
-    GET "/_auth/login" => Login,
-    POST "/_auth/login" => SendLogin,
-    GET "/_auth/otp" => Otp,
-    POST "/_auth/otp" => SendOtp,
-    GET "/_auth/recovery" => Recovery,
-    POST "/_auth/recovery" => SendRecovery,
-    GET "/_auth/enroll" => Enroll,
-    POST "/_auth/enroll" => SendEnroll,
-    GET "/_auth/recovery-codes" => RecoveryCodes,
-    POST "/_auth/recovery-codes" => SendRecoveryCodes,
-    GET "/_auth/step-up" => StepUp,
-    POST "/_auth/step-up" => SendStepUp,
-    GET "/_auth/account" => Account,
-    GET "/_auth/account/authenticator" => Authenticator,
-    POST "/_auth/account/authenticator" => SendAuthenticator,
-    GET "/_auth/account/recovery-codes" => NewCodes,
-    POST "/_auth/account/recovery-codes" => SendNewCodes,
-    GET "/_auth/account/password" => Password,
-    POST "/_auth/account/password" => SendPassword,
-    POST "/_auth/account/sessions" => SendSessions,
-    POST "/_auth/account/tokens" => SendTokens,
-    GET "/_auth/notice" => Notice,
-    GET "/_auth/logout" => Logout,
-    POST "/_auth/logout" => SendLogout,
-    GET "/_auth/session" => Session,
-    GET "/_auth/forgot" => Forgot,
-    POST "/_auth/forgot" => SendForgot,
-    GET "/_auth/forgot/password" => ForgotPassword,
-    POST "/_auth/forgot/password" => SendForgotPassword,
-    GET "/_auth/setup" => Setup,
-    POST "/_auth/setup" => SendSetup,
-    GET "/.well-known/change-password" => ChangePassword,
-    GET "/_auth/assets/{name}" => Asset,
+const fn get(path: &'static str, kind: Kind, handler: PageHandler) -> Route {
+    Route { method: Method::GET, path, kind, handler: Handler::Page(handler) }
 }
 
-/// Our pages as a service. Each request carries a [`RequestContext`] as extension and a body that
-/// is complete and capped.
+const fn post(path: &'static str, kind: Kind, handler: PageHandler) -> Route {
+    Route { method: Method::POST, path, kind, handler: Handler::Page(handler) }
+}
+
+const fn file(path: &'static str, serve: fn(&str) -> Option<Response>) -> Route {
+    Route { method: Method::GET, path, kind: Kind::Public, handler: Handler::File(serve) }
+}
+
+const TABLE: &[Route] = &[
+    get("/_auth", Kind::Page, |_| Box::pin(ready(Ok(account::home())))),
+    get("/_auth/", Kind::Page, |_| Box::pin(ready(Ok(account::home())))),
+    get("/_auth/login", Kind::Page, |v| Box::pin(login::show(v))),
+    post("/_auth/login", Kind::Page, |v| Box::pin(login::send(v))),
+    get("/_auth/otp", Kind::Page, |v| Box::pin(second_factor::show_otp(v))),
+    post("/_auth/otp", Kind::Page, |v| Box::pin(second_factor::send_otp(v))),
+    get("/_auth/recovery", Kind::Page, |v| Box::pin(second_factor::show_recovery(v))),
+    post("/_auth/recovery", Kind::Page, |v| Box::pin(second_factor::send_recovery(v))),
+    get("/_auth/enroll", Kind::Page, |v| Box::pin(enroll::show(v))),
+    post("/_auth/enroll", Kind::Page, |v| Box::pin(enroll::send(v))),
+    get("/_auth/recovery-codes", Kind::Page, |v| Box::pin(recovery_codes::show(v))),
+    post("/_auth/recovery-codes", Kind::Page, |v| Box::pin(recovery_codes::send(v))),
+    get("/_auth/step-up", Kind::Page, |v| Box::pin(step_up::show(v))),
+    post("/_auth/step-up", Kind::Page, |v| Box::pin(step_up::send(v))),
+    get("/_auth/account", Kind::Page, |v| Box::pin(account::show(v))),
+    get("/_auth/account/authenticator", Kind::Page, |v| Box::pin(authenticator::show(v))),
+    post("/_auth/account/authenticator", Kind::Page, |v| Box::pin(authenticator::send(v))),
+    get("/_auth/account/recovery-codes", Kind::Page, |v| Box::pin(new_codes::show(v))),
+    post("/_auth/account/recovery-codes", Kind::Page, |v| Box::pin(new_codes::send(v))),
+    get("/_auth/account/password", Kind::Page, |v| Box::pin(password::show(v))),
+    post("/_auth/account/password", Kind::Page, |v| Box::pin(password::send(v))),
+    post("/_auth/account/sessions", Kind::Page, |v| Box::pin(sessions::send(v))),
+    post("/_auth/account/tokens", Kind::Page, |v| Box::pin(tokens::send(v))),
+    get("/_auth/notice", Kind::Page, |v| Box::pin(notice::show(v))),
+    get("/_auth/logout", Kind::Page, |v| Box::pin(logout::show(v))),
+    post("/_auth/logout", Kind::Page, |v| Box::pin(logout::send(v))),
+    get("/_auth/session", Kind::Data, |v| Box::pin(session::show(v))),
+    get("/_auth/forgot", Kind::Page, |v| Box::pin(ready(forgot::show(&v)))),
+    post("/_auth/forgot", Kind::Page, |v| Box::pin(forgot::send(v))),
+    get("/_auth/forgot/password", Kind::Page, |v| Box::pin(forgot::show_password(v))),
+    post("/_auth/forgot/password", Kind::Page, |v| Box::pin(forgot::send_password(v))),
+    get("/_auth/setup", Kind::Page, |v| Box::pin(setup::show(v))),
+    post("/_auth/setup", Kind::Page, |v| Box::pin(setup::send(v))),
+    get("/.well-known/change-password", Kind::Public, |v| {
+        Box::pin(ready(Ok(account::change_password(&v))))
+    }),
+    file("/_auth/assets/{name}", assets::serve),
+];
+
+/// All routes as method and path, where `{name}` stands for one segment. A GET route also answers
+/// HEAD.
+pub static ROUTES: LazyLock<Vec<(Method, &'static str)>> =
+    LazyLock::new(|| TABLE.iter().map(|route| (route.method.clone(), route.path)).collect());
+
+/// Returns the gateway's own pages as a service. Each request needs a [`RequestContext`] extension
+/// and a complete body of limited size.
 pub fn router(service: Arc<LoginService>) -> Router {
     router_over(service)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the handlers share it from here on")]
+#[expect(clippy::needless_pass_by_value, reason = "each route keeps a clone")]
 pub(super) fn router_over(service: Arc<dyn SignIn>) -> Router {
-    let handler = |page: Page| {
-        let service = Arc::clone(&service);
-        move |request: Request| answer(page, Arc::clone(&service), request)
-    };
     let mut router = Router::new();
-    for ((method, path), page) in ROUTES.iter().zip(PAGES) {
-        let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::GET);
-        router = router.route(path, on(filter, handler(*page)));
+    for route in TABLE {
+        let filter = MethodFilter::try_from(route.method.clone()).unwrap_or(MethodFilter::GET);
+        let service = Arc::clone(&service);
+        let handler = move |request: Request| answer(route, Arc::clone(&service), request);
+        router = router.route(route.path, on(filter, handler));
     }
-    router.method_not_allowed_fallback(handler(Page::WrongMethod)).fallback(handler(Page::Unknown))
+    router
+        .method_not_allowed_fallback(|request: Request| ready(reject_method(&request)))
+        .fallback(|request: Request| ready(reject_path(&request)))
 }
 
-impl Page {
-    fn kind(self) -> Kind {
-        match self {
-            Self::Session => Kind::Data,
-            // A redirect without a secret: whoever asks, and however.
-            Self::Asset | Self::ChangePassword => Kind::Asset,
-            Self::Home
-            | Self::Login
-            | Self::SendLogin
-            | Self::Otp
-            | Self::SendOtp
-            | Self::Recovery
-            | Self::SendRecovery
-            | Self::Enroll
-            | Self::SendEnroll
-            | Self::RecoveryCodes
-            | Self::SendRecoveryCodes
-            | Self::StepUp
-            | Self::SendStepUp
-            | Self::Account
-            | Self::Authenticator
-            | Self::SendAuthenticator
-            | Self::NewCodes
-            | Self::SendNewCodes
-            | Self::Password
-            | Self::SendPassword
-            | Self::SendSessions
-            | Self::SendTokens
-            | Self::Notice
-            | Self::Logout
-            | Self::SendLogout
-            | Self::Setup
-            | Self::SendSetup
-            | Self::Forgot
-            | Self::SendForgot
-            | Self::ForgotPassword
-            | Self::SendForgotPassword
-            | Self::Unknown
-            | Self::WrongMethod => Kind::Page,
-        }
+async fn answer(route: &'static Route, service: Arc<dyn SignIn>, request: Request) -> Response {
+    let Some(client) = Client::of(&request) else { return without_context() };
+    let outcome = serve(route, service, client.context.clone(), request).await;
+    client.respond(route.kind, outcome)
+}
+
+async fn serve(
+    route: &'static Route,
+    service: Arc<dyn SignIn>,
+    context: RequestContext,
+    request: Request,
+) -> Outcome {
+    if route.kind == Kind::Page {
+        guard::transport(&context.origin, &context.links)?;
+    }
+    guard::check(route.kind, request.method(), request.headers(), &context.origin)?;
+    match route.handler {
+        Handler::Page(handler) => handler(Visit::of(service, context, request).await?).await,
+        Handler::File(serve) => serve(request.uri().path()).ok_or_else(not_found),
     }
 }
 
-pub(super) fn not_found() -> Failure {
-    Failure::refused(StatusCode::NOT_FOUND, "not_found", "There is no page at this address.")
+fn reject_path(request: &Request) -> Response {
+    let Some(client) = Client::of(request) else { return without_context() };
+    client.respond(Kind::Page, Err(not_found()))
 }
 
-async fn answer(page: Page, service: Arc<dyn SignIn>, request: Request) -> Response {
-    let Some(context) = request.extensions().get::<RequestContext>().cloned() else {
-        tracing::error!("a request came to our pages without its context");
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
-        return response;
-    };
-    let path = request.uri().path().to_owned();
-    let signed_in = matches!(cookies::session(request.headers(), None), Ok(Some(_)));
-    let outcome = serve(page, service, context.clone(), request).await;
-    let mut response = outcome.unwrap_or_else(|failure| {
-        let place = Place { title: &context.app.title, origin: &context.origin };
-        let refusal = failure.into_refusal(&context, signed_in);
-        refusal.answer(page.kind() != Kind::Data, Some(place)).map(Body::from)
-    });
-    if page == Page::WrongMethod {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed(&path)));
-    }
-    harden(response.headers_mut(), context.origin.starts_with("https://"));
+fn reject_method(request: &Request) -> Response {
+    let Some(client) = Client::of(request) else { return without_context() };
+    let failure = Failure::refused(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "This address doesn't accept that kind of request.",
+    );
+    let mut response = client.respond(Kind::Page, Err(failure));
+    let allow = HeaderValue::from_static(allowed(request.uri().path()));
+    response.headers_mut().insert(ALLOW, allow);
     response
 }
 
+fn not_found() -> Failure {
+    Failure::refused(StatusCode::NOT_FOUND, "not_found", "There's no page at this address.")
+}
+
 fn allowed(path: &str) -> &'static str {
-    let takes = |wanted| ROUTES.iter().any(|(method, known)| method == wanted && *known == path);
-    match (takes(Method::GET), takes(Method::POST)) {
+    let accepts = |method| TABLE.iter().any(|row| row.method == method && row.path == path);
+    match (accepts(Method::GET), accepts(Method::POST)) {
         (true, true) => "GET, HEAD, POST",
         (false, true) => "POST",
         (_, false) => "GET, HEAD",
     }
 }
 
-async fn serve(
-    page: Page,
-    service: Arc<dyn SignIn>,
+/// The client of a request, as far as a response to it needs to know.
+struct Client {
     context: RequestContext,
-    request: Request,
-) -> Result<Response, Failure> {
-    match page {
-        Page::Unknown => return Err(not_found()),
-        Page::WrongMethod => {
-            return Err(Failure::refused(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "This address does not take that kind of request.",
-            ));
-        }
-        Page::Home
-        | Page::Login
-        | Page::SendLogin
-        | Page::Otp
-        | Page::SendOtp
-        | Page::Recovery
-        | Page::SendRecovery
-        | Page::Enroll
-        | Page::SendEnroll
-        | Page::RecoveryCodes
-        | Page::SendRecoveryCodes
-        | Page::StepUp
-        | Page::SendStepUp
-        | Page::Account
-        | Page::Authenticator
-        | Page::SendAuthenticator
-        | Page::NewCodes
-        | Page::SendNewCodes
-        | Page::Password
-        | Page::SendPassword
-        | Page::SendSessions
-        | Page::SendTokens
-        | Page::Notice
-        | Page::Logout
-        | Page::SendLogout
-        | Page::Session
-        | Page::Setup
-        | Page::SendSetup
-        | Page::Forgot
-        | Page::SendForgot
-        | Page::ForgotPassword
-        | Page::SendForgotPassword
-        | Page::ChangePassword
-        | Page::Asset => {
-            if page.kind() == Kind::Page {
-                guard::transport(&context.origin, &context.links)?;
-            }
-            guard::check(page.kind(), request.method(), request.headers(), &context.origin)?;
-        }
-    }
-    if page == Page::Asset {
-        return assets::serve(request.uri().path());
-    }
-    let visit = Visit::of(service, context, request).await?;
-    pages_of(page, visit).await
+    /// True if the request carries a session cookie, which may or may not be valid.
+    has_session_cookie: bool,
 }
 
-async fn pages_of(page: Page, visit: Visit) -> Result<Response, Failure> {
-    match page {
-        Page::Home => Ok(pages::account::home()),
-        Page::Login => pages::login::show(visit).await,
-        Page::SendLogin => pages::login::send(visit).await,
-        Page::Otp => pages::second_factor::show_otp(visit).await,
-        Page::SendOtp => pages::second_factor::send_otp(visit).await,
-        Page::Recovery => pages::second_factor::show_recovery(visit).await,
-        Page::SendRecovery => pages::second_factor::send_recovery(visit).await,
-        Page::Enroll => pages::enroll::show(visit).await,
-        Page::SendEnroll => pages::enroll::send(visit).await,
-        Page::RecoveryCodes => pages::recovery_codes::show(visit).await,
-        Page::SendRecoveryCodes => pages::recovery_codes::send(visit).await,
-        Page::StepUp => pages::step_up::show(visit).await,
-        Page::SendStepUp => pages::step_up::send(visit).await,
-        Page::Account => pages::account::show(visit).await,
-        Page::Authenticator => pages::authenticator::show(visit).await,
-        Page::SendAuthenticator => pages::authenticator::send(visit).await,
-        Page::NewCodes => pages::new_codes::show(visit).await,
-        Page::SendNewCodes => pages::new_codes::send(visit).await,
-        Page::Password => pages::password::show(visit).await,
-        Page::SendPassword => pages::password::send(visit).await,
-        Page::SendSessions => pages::sessions::send(visit).await,
-        Page::SendTokens => pages::tokens::send(visit).await,
-        Page::Notice => pages::notice::show(visit).await,
-        Page::Logout => pages::logout::show(visit).await,
-        Page::SendLogout => pages::logout::send(visit).await,
-        Page::Session => pages::session::show(visit).await,
-        Page::Forgot => pages::forgot::show(&visit),
-        Page::SendForgot => pages::forgot::send(visit).await,
-        Page::ForgotPassword => pages::forgot::show_password(visit).await,
-        Page::SendForgotPassword => pages::forgot::send_password(visit).await,
-        Page::Setup => pages::setup::show(visit).await,
-        Page::SendSetup => pages::setup::send(visit).await,
-        Page::ChangePassword => Ok(pages::account::change_password(&visit)),
-        Page::Asset | Page::Unknown | Page::WrongMethod => Err(not_found()),
+impl Client {
+    fn of(request: &Request) -> Option<Self> {
+        let context = request.extensions().get::<RequestContext>().cloned()?;
+        let cookie = cookies::session(request.headers(), None);
+        Some(Self { context, has_session_cookie: matches!(cookie, Ok(Some(_))) })
     }
+
+    /// Turns a failure into a refusal, and adds the headers of every response.
+    fn respond(self, kind: Kind, outcome: Outcome) -> Response {
+        let Self { context, has_session_cookie } = self;
+        let mut response = outcome.unwrap_or_else(|failure| {
+            let place = Place { title: &context.app.title, origin: &context.origin };
+            let refusal = failure.into_refusal(&context, has_session_cookie);
+            refusal.answer(kind != Kind::Data, Some(place)).map(Body::from)
+        });
+        harden(response.headers_mut(), context.origin.starts_with("https://"));
+        response
+    }
+}
+
+fn without_context() -> Response {
+    tracing::error!("request without context");
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+    response
 }

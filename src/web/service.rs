@@ -1,27 +1,20 @@
-//! The use cases as our pages see them, so that pages are tested with a service that answers
-//! whatever a test wants. The one real implementation is [`LoginService`].
+//! The use cases that pages call, as a trait, so that tests can substitute their results.
+//! [`LoginService`] is the one real implementation.
 
 use async_trait::async_trait;
 
+use super::outcome::{Finished, Outcome, Pending};
 use super::own_account::OwnAccount;
-
+use super::recover::Recover;
 use crate::auth::audit::{Caller, Ended};
 use crate::auth::keys::KeyRing;
 use crate::auth::login::{
-    AppRef, Enrolment, FirstFactor, FirstFactorAttempt, LoginError, LoginService, Owed, Profile,
-    SecondFactor,
+    AppRef, Enrolment, FirstFactor, FirstFactorAttempt, LoginService, Owed, Profile, SecondFactor,
 };
 use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::{Session, SessionLimits};
-use crate::auth::token::{PendingToken, PlainToken, SessionToken};
 use crate::auth::totp::Code;
 use crate::base::random::Random;
-
-use super::recover::Recover;
-
-pub(super) type Outcome<T> = Result<T, LoginError>;
-pub(super) type Pending = PlainToken<PendingToken>;
-pub(super) type Finished = PlainToken<SessionToken>;
 
 #[async_trait]
 pub(super) trait SignIn: OwnAccount + Recover + Send + Sync {

@@ -1,4 +1,4 @@
-//! A service that answers what a test wants, and a browser that keeps cookies.
+//! A fake service with configurable results, and a browser with a cookie jar.
 
 mod recover;
 
@@ -15,8 +15,9 @@ use parking_lot::Mutex;
 use tower::ServiceExt;
 use zeroize::Zeroizing;
 
+use super::outcome::{Finished, Outcome, Pending};
 use super::routes::router_over;
-use super::service::{Finished, Outcome, Pending, SignIn};
+use super::service::SignIn;
 use super::{AppPages, RequestContext, cookies};
 use crate::auth::access_token::{AccessRecord, Limits};
 use crate::auth::account::{Account, Identity, LoginName};
@@ -44,7 +45,7 @@ pub(super) const SECRET: &str = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
 pub(super) const ORIGIN: &str = "https://gw.test";
 const NOW: u64 = 1_767_225_600_000;
 
-/// How the fake service behaves: alice's password is `right`, her code [`RIGHT_CODE`].
+/// Configuration of the fake service: alice's password is `right`, her code is [`RIGHT_CODE`].
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Script {
@@ -64,13 +65,13 @@ pub(super) struct Script {
     pub(super) session: Option<String>,
     pub(super) return_to: String,
     pub(super) ticket: Option<String>,
-    /// The proofs of the session are older than counts as fresh.
+    /// True if the session's proofs are no longer fresh.
     pub(super) stale: bool,
     pub(super) in_force: bool,
     pub(super) ended: Vec<String>,
-    /// The pending login was begun with a recovery code.
+    /// True if the pending login started with a recovery code.
     pub(super) forgotten: bool,
-    /// … and has proved its second factor.
+    /// True if the pending login has also proved its second factor.
     pub(super) reset: bool,
 }
 
@@ -342,8 +343,8 @@ impl SignIn for Fake {
     }
 }
 
-/// Whether this is the code 287082, the one of step 1 of the secret `12345678901234567890`
-/// (RFC 6238 appendix B): the only way in from outside to look into a [`Code`].
+/// Returns true for the code 287082, which is step 1 of the secret `12345678901234567890` (RFC 6238
+/// appendix B). A [`Code`] can be compared in no other way.
 pub(super) fn is_right(code: &Code) -> bool {
     use crate::auth::totp::TotpSecret;
     let keys = KeyRing::new(&material()).unwrap();
@@ -356,17 +357,17 @@ pub(super) fn is_right(code: &Code) -> bool {
     secret.matching_step(code, Timestamp::from_millis(59_000)).is_some()
 }
 
-/// The code the fake takes for right.
+/// The code that the fake accepts.
 pub(super) const RIGHT_CODE: &str = "287082";
 
-/// A browser with a cookie jar, before our pages.
+/// A browser with a cookie jar, connected to the pages.
 pub(super) struct Browser {
     router: Router,
     pub(super) fake: Arc<Fake>,
     pub(super) jar: BTreeMap<String, String>,
 }
 
-/// What came back.
+/// A response with its body.
 pub(super) struct Got {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -378,7 +379,7 @@ impl Got {
         self.headers.get("location").map_or("", |v| v.to_str().unwrap())
     }
 
-    /// The form token in the page.
+    /// Returns the form token in the page.
     pub(super) fn csrf(&self) -> String {
         let rest = self.body.split("name=\"csrf\" value=\"").nth(1).unwrap_or_default();
         rest.split('"').next().unwrap_or_default().to_owned()

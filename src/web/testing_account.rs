@@ -1,12 +1,12 @@
-//! The fake service's half for a person's own account.
+//! The account pages of the fake service.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
+use super::outcome::{Finished, Outcome};
 use super::own_account::OwnAccount;
-use super::service::{Finished, Outcome};
 use super::testing::{Fake, SECRET, is_right};
 use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::Caller;
@@ -22,7 +22,7 @@ use crate::auth::totp::Code;
 use crate::base::clock::Timestamp;
 use crate::base::id::{SessionId, TokenId};
 
-/// The code the fake offers and takes back.
+/// The recovery code that the fake offers and accepts.
 pub(super) const OFFERED: &str = "0000-0000-0000-00000";
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! The pages as a browser meets them.
+//! Tests of the pages through a browser.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn with_password(browser: &mut Browser) {
 }
 
 #[tokio::test]
-async fn a_first_sign_in_leads_through_enrolment_and_recovery_codes_to_where_one_wanted_to_go() {
+async fn a_first_sign_in_leads_through_enrolment_and_recovery_codes_to_the_return_address() {
     let mut browser = Browser::new(Script { codes_due: true, ..Script::default() });
     let got =
         browser.fill("/_auth/login?return_to=/app?q=1", "username=alice&password=right").await;
@@ -67,7 +67,7 @@ async fn a_first_sign_in_leads_through_enrolment_and_recovery_codes_to_where_one
 }
 
 #[tokio::test]
-async fn recovery_codes_are_made_for_a_person_who_opens_the_page_and_for_nobody_else() {
+async fn recovery_codes_are_created_for_a_navigation_only() {
     let mut browser = Browser::new(Script { enrolled: true, codes_due: true, ..Script::default() });
     browser.sign_in().await;
     let path = "/_auth/recovery-codes";
@@ -90,7 +90,7 @@ async fn recovery_codes_are_made_for_a_person_who_opens_the_page_and_for_nobody_
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_told_beside_the_field_and_the_same_for_every_name() {
+async fn a_wrong_password_gets_the_same_message_for_every_user_name() {
     let mut browser = enrolled();
     let mut pages = Vec::new();
     for name in ["alice", "nobody"] {
@@ -104,17 +104,17 @@ async fn a_wrong_password_is_told_beside_the_field_and_the_same_for_every_name()
 }
 
 #[tokio::test]
-async fn too_many_tries_say_how_long_to_wait() {
+async fn too_many_attempts_show_the_time_to_wait() {
     let mut browser = enrolled();
     browser.fake.script.lock().wait = Some(Duration::from_millis(240_500));
     let got = browser.fill("/_auth/login", "username=x&password=y").await;
     assert_eq!(got.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(got.headers["retry-after"], "241");
-    assert!(got.body.contains("wait 5 minutes"));
+    assert!(got.body.contains("Wait 5 minutes"));
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_is_never_a_wrong_password_or_a_sign_out() {
+async fn an_unavailable_store_is_neither_a_wrong_password_nor_a_sign_out() {
     let mut browser = enrolled();
     let csrf = browser.get("/_auth/login").await.csrf();
     browser.fake.script.lock().down = true;
@@ -139,7 +139,7 @@ async fn a_store_that_is_down_is_never_a_wrong_password_or_a_sign_out() {
 }
 
 #[tokio::test]
-async fn a_form_without_its_token_or_from_elsewhere_does_nothing() {
+async fn a_form_without_token_or_from_another_site_is_rejected() {
     let mut browser = enrolled();
     let csrf = browser.get("/_auth/login").await.csrf();
     for form in ["", "csrf=", "csrf=AAAA"] {
@@ -163,7 +163,7 @@ async fn a_form_without_its_token_or_from_elsewhere_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_code_that_is_wrong_is_told_and_the_last_tries_are_counted() {
+async fn a_wrong_code_shows_a_message_and_the_last_attempts() {
     let mut browser = enrolled();
     with_password(&mut browser).await;
     for code in ["000000", "12345", "abc", ""] {
@@ -173,13 +173,13 @@ async fn a_code_that_is_wrong_is_told_and_the_last_tries_are_counted() {
     }
     browser.fake.script.lock().tries_left = 1;
     let got = browser.fill("/_auth/otp", "code=000000").await;
-    assert!(got.body.contains("You have one try left."));
+    assert!(got.body.contains("You have one attempt left."));
     let got = browser.fill("/_auth/otp", &format!("code={RIGHT_CODE}")).await;
     assert_eq!((got.status, got.location()), (StatusCode::SEE_OTHER, "/app"));
 }
 
 #[tokio::test]
-async fn a_recovery_code_stands_in_for_the_second_factor() {
+async fn a_recovery_code_replaces_the_second_factor() {
     let mut browser = enrolled();
     with_password(&mut browser).await;
     let got = browser.fill("/_auth/recovery", "code=not-a-code").await;
@@ -190,7 +190,7 @@ async fn a_recovery_code_stands_in_for_the_second_factor() {
 }
 
 #[tokio::test]
-async fn a_login_that_is_gone_starts_again_and_says_why() {
+async fn an_expired_login_starts_again_and_says_why() {
     let mut browser = enrolled();
     with_password(&mut browser).await;
     browser.fake.script.lock().pending = None;
@@ -205,7 +205,7 @@ async fn a_login_that_is_gone_starts_again_and_says_why() {
 }
 
 #[tokio::test]
-async fn each_stage_of_a_login_is_shown_its_own_page_only() {
+async fn a_pending_login_sees_only_its_next_page() {
     let mut browser = Browser::new(Script::default());
     for path in ["/_auth/otp", "/_auth/recovery", "/_auth/enroll", "/_auth/recovery-codes"] {
         assert_eq!(browser.get(path).await.location(), "/_auth/login", "{path}");
@@ -225,7 +225,7 @@ async fn each_stage_of_a_login_is_shown_its_own_page_only() {
 }
 
 #[tokio::test]
-async fn somebody_signed_in_is_led_on_from_the_login_page() {
+async fn the_login_page_redirects_a_signed_in_user() {
     let mut browser = enrolled();
     browser.sign_in().await;
     assert_eq!(browser.get("/_auth/login").await.location(), "/_auth/account");
@@ -237,7 +237,7 @@ async fn somebody_signed_in_is_led_on_from_the_login_page() {
 }
 
 #[tokio::test]
-async fn the_account_page_tells_what_protects_the_account() {
+async fn the_account_page_shows_credentials() {
     let mut browser = enrolled();
     browser.sign_in().await;
     let got = browser.get("/_auth/account").await;
@@ -249,7 +249,7 @@ async fn the_account_page_tells_what_protects_the_account() {
 }
 
 #[tokio::test]
-async fn signing_out_ends_the_session_and_takes_both_cookies() {
+async fn signing_out_ends_the_session_and_clears_both_cookies() {
     let mut browser = enrolled();
     browser.sign_in().await;
     let got = browser.fill("/_auth/logout", "").await;
@@ -257,11 +257,11 @@ async fn signing_out_ends_the_session_and_takes_both_cookies() {
     assert!(!browser.jar.contains_key(cookies::SESSION));
     assert!(browser.fake.script.lock().session.is_none());
     assert_eq!(got.headers.get_all("set-cookie").iter().count(), 2);
-    assert!(browser.get("/_auth/logout").await.body.contains("You are signed out"));
+    assert!(browser.get("/_auth/logout").await.body.contains("You've signed out of CellEngine"));
 }
 
 #[tokio::test]
-async fn scripts_of_this_origin_may_ask_who_is_signed_in() {
+async fn scripts_of_this_origin_may_read_the_session() {
     let mut browser = enrolled();
     let got = browser.get("/_auth/session").await;
     assert_eq!(got.status, StatusCode::UNAUTHORIZED);
@@ -283,7 +283,7 @@ async fn scripts_of_this_origin_may_ask_who_is_signed_in() {
 }
 
 #[tokio::test]
-async fn a_session_cookie_that_comes_twice_is_refused() {
+async fn duplicate_session_cookies_are_rejected() {
     let mut browser = enrolled();
     browser.sign_in().await;
     let again = [("cookie", "__Host-vestibule=x")];
@@ -292,7 +292,7 @@ async fn a_session_cookie_that_comes_twice_is_refused() {
 }
 
 #[tokio::test]
-async fn every_route_answers_with_the_headers_that_protect_it() {
+async fn every_route_sends_security_headers() {
     let mut browser = enrolled();
     let unknown = [(Method::GET, "/_auth/nothing"), (Method::DELETE, "/_auth/login")];
     for (method, path) in ROUTES.iter().chain(&unknown) {
@@ -322,7 +322,7 @@ async fn unknown_paths_are_404_and_wrong_methods_405() {
 }
 
 #[tokio::test]
-async fn style_and_script_are_kept_for_ever_under_names_that_change_with_them() {
+async fn files_are_cached_for_ever_under_hashed_names() {
     let mut browser = enrolled();
     let page = browser.get("/_auth/login").await.body;
     for path in [super::assets::css(), super::assets::js(), super::assets::icon()] {

@@ -1,4 +1,4 @@
-//! The pages of a person's own account, before a service that answers what a test wants.
+//! Tests of the account pages with a fake service.
 
 use http::{Method, StatusCode};
 
@@ -6,7 +6,7 @@ use super::cookies;
 use super::testing::{Browser, RIGHT_CODE, Script};
 use super::testing_account::OFFERED;
 
-/// Every page that changes something: path, a form it takes, what it needs beyond the session.
+/// Every page that makes a change: path, form, and required proof.
 const CHANGES: [(&str, &str); 5] = [
     ("/_auth/account/authenticator", "code=287082"),
     ("/_auth/account/recovery-codes", "confirm=0000-0000-0000-00000"),
@@ -27,7 +27,7 @@ async fn csrf(browser: &mut Browser) -> String {
 }
 
 #[tokio::test]
-async fn no_change_is_made_without_a_fresh_proof() {
+async fn changes_need_a_fresh_proof() {
     let mut browser = signed_in(true).await;
     let before = browser.jar.clone();
     for (path, form) in CHANGES {
@@ -51,27 +51,27 @@ async fn no_change_is_made_without_a_fresh_proof() {
 }
 
 #[tokio::test]
-async fn nobody_is_led_to_sign_in_and_a_foreign_form_changes_nothing() {
-    let mut nobody = Browser::new(Script::default());
-    let mut person = signed_in(false).await;
+async fn a_signed_out_browser_is_redirected_and_a_foreign_form_changes_nothing() {
+    let mut anonymous = Browser::new(Script::default());
+    let mut user = signed_in(false).await;
     for (path, form) in CHANGES.into_iter().chain([("/_auth/step-up", "code=287082")]) {
-        let token = nobody.get("/_auth/login").await.csrf();
-        let sent = nobody.post(path, format!("csrf={token}&{form}")).await;
+        let token = anonymous.get("/_auth/login").await.csrf();
+        let sent = anonymous.post(path, format!("csrf={token}&{form}")).await;
         let back = "/_auth/login?return_to=%2F_auth%2Faccount";
         assert!(sent.location().starts_with(back), "{path}: {}", sent.location());
-        let sent = person.post(path, form.to_owned()).await;
+        let sent = user.post(path, form.to_owned()).await;
         assert_eq!(sent.status, StatusCode::FORBIDDEN, "{path} without a token");
-        let read = person.ask(Method::GET, path, &[("sec-fetch-mode", "cors")]).await;
+        let read = user.ask(Method::GET, path, &[("sec-fetch-mode", "cors")]).await;
         assert!(matches!(read.status.as_u16(), 403 | 405), "{path} read by a script");
         let dest = [("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")];
-        let framed = person.ask(Method::GET, path, &dest).await;
+        let framed = user.ask(Method::GET, path, &dest).await;
         assert!(matches!(framed.status.as_u16(), 403 | 405), "{path} in a frame");
     }
-    assert!(person.fake.script.lock().ended.is_empty());
+    assert!(user.fake.script.lock().ended.is_empty());
 }
 
 #[tokio::test]
-async fn a_step_up_changes_the_session_and_leads_back() {
+async fn a_step_up_renews_the_session_and_returns() {
     let mut browser = signed_in(true).await;
     let before = browser.jar[cookies::SESSION].clone();
     let path = "/_auth/step-up?return_to=%2F_auth%2Faccount%2Fauthenticator";
@@ -94,7 +94,7 @@ async fn a_step_up_changes_the_session_and_leads_back() {
 }
 
 #[tokio::test]
-async fn a_recovery_code_serves_for_a_step_up_and_the_password_only_where_it_matters() {
+async fn a_step_up_accepts_a_recovery_code_and_needs_the_password_for_sensitive_changes_only() {
     let mut browser = signed_in(true).await;
     let page = browser.get("/_auth/step-up?with=recovery&return_to=%2Freports%3Fy%3D1").await;
     assert!(!page.body.contains("name=\"password\"") && page.body.contains("Recovery code"));
@@ -104,7 +104,7 @@ async fn a_recovery_code_serves_for_a_step_up_and_the_password_only_where_it_mat
 }
 
 #[tokio::test]
-async fn the_password_page_complains_beside_the_right_field_and_keeps_nothing_typed() {
+async fn the_password_page_marks_the_wrong_field_and_repeats_no_password() {
     let mut browser = signed_in(false).await;
     let path = "/_auth/account/password";
     let page = browser.get(path).await;
@@ -124,8 +124,8 @@ async fn the_password_page_complains_beside_the_right_field_and_keeps_nothing_ty
     let done = browser.fill(path, "current=right&password=quilt-tree-9-owl").await;
     assert_eq!(done.location(), "/_auth/account?done=password");
     assert_ne!(browser.jar[cookies::SESSION], before);
-    let told = browser.get(done.location()).await;
-    assert!(told.body.contains("Your password has been changed"));
+    let page = browser.get(done.location()).await;
+    assert!(page.body.contains("Your password has been changed"));
     let elsewhere = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
     let claimed = browser.ask(Method::GET, "/_auth/account?done=password", &elsewhere).await;
     assert!(
@@ -135,7 +135,7 @@ async fn the_password_page_complains_beside_the_right_field_and_keeps_nothing_ty
 }
 
 #[tokio::test]
-async fn other_sessions_can_be_ended_and_this_one_only_by_signing_out() {
+async fn other_sessions_can_be_ended_and_the_current_one_only_by_signing_out() {
     let mut browser = signed_in(false).await;
     let page = browser.get("/_auth/account").await;
     let ids: Vec<&str> = page
@@ -158,11 +158,11 @@ async fn other_sessions_can_be_ended_and_this_one_only_by_signing_out() {
 }
 
 #[tokio::test]
-async fn a_token_for_a_program_is_told_of_and_can_be_revoked() {
+async fn an_access_token_is_listed_and_can_be_revoked() {
     let mut browser = signed_in(false).await;
     let page = browser.get("/_auth/account").await;
-    for told in ["nightly export", "only GET", "never used"] {
-        assert!(page.body.contains(told), "{told}");
+    for text in ["nightly export", "only GET", "never used"] {
+        assert!(page.body.contains(text), "{text}");
     }
     let id = page.body.rsplit("name=\"id\" value=\"").next().unwrap().split('"').next().unwrap();
     for (id, done) in [(id, "revoked"), ("nonsense", "notoken")] {
@@ -174,7 +174,7 @@ async fn a_token_for_a_program_is_told_of_and_can_be_revoked() {
 }
 
 #[tokio::test]
-async fn a_new_authenticator_leads_to_its_recovery_codes_and_one_is_typed_back() {
+async fn a_new_authenticator_leads_to_recovery_codes_that_must_be_confirmed() {
     let mut browser = signed_in(false).await;
     let path = "/_auth/account/authenticator";
     let page = browser.get(path).await;

@@ -1,6 +1,6 @@
-//! The cookie that carries the ticket of a one-time link from the address into the form, so that
-//! the address bar, the history and the next page's `Referer` do not show it. It does not know what
-//! a ticket is worth.
+//! The cookie that carries the ticket of a one-time link from the URL to the form. It keeps the
+//! ticket out of the address bar, the history and the next page's `Referer`. Tickets are not verified
+//! here.
 
 use cookie::time::Duration;
 use cookie::{Cookie, SameSite};
@@ -8,13 +8,13 @@ use http::header::{HeaderMap, HeaderValue};
 
 use super::cookies;
 
-/// Its name. Like all our cookies it is kept from the app.
+/// Cookie name, which is hidden from the app like all of the gateway's cookies.
 const NAME: &str = "__Host-vestibule-ticket";
-/// Long enough for choosing a password.
+/// Cookie lifetime: long enough to choose a password.
 const LIVES: Duration = Duration::minutes(30);
 
-/// The value; nothing when there is none, or more than one. What the app's own cookies hold, also
-/// in the same line, is of no account.
+/// Returns the ticket, or `None` if the request contains none or several. Other cookies are ignored,
+/// whatever bytes they contain.
 pub(super) fn read(headers: &HeaderMap) -> Option<String> {
     let pairs = cookies::segments(headers).filter_map(cookies::split_pair);
     let mut found = pairs.filter(|(name, _)| *name == NAME.as_bytes());
@@ -23,7 +23,7 @@ pub(super) fn read(headers: &HeaderMap) -> Option<String> {
     String::from_utf8(value.to_vec()).ok()
 }
 
-/// `Set-Cookie` with this value.
+/// Returns a `Set-Cookie` value with the ticket.
 pub(super) fn set(value: &str) -> Option<HeaderValue> {
     let cookie = Cookie::build((NAME, value)).path("/").secure(true).http_only(true);
     let cookie = cookie.same_site(SameSite::Lax).max_age(LIVES).build();
@@ -32,7 +32,7 @@ pub(super) fn set(value: &str) -> Option<HeaderValue> {
     Some(header)
 }
 
-/// `Set-Cookie` that makes the browser forget it.
+/// Returns a `Set-Cookie` value that makes the browser delete the cookie.
 pub(super) fn clear() -> Option<HeaderValue> {
     cookies::clear(NAME)
 }
@@ -49,23 +49,23 @@ mod tests {
     }
 
     #[test]
-    fn one_ticket_is_read_and_of_two_none() {
+    fn a_single_ticket_is_read_and_duplicates_are_ignored() {
         assert_eq!(of(&["a=1; __Host-vestibule-ticket=t", "b=2"]).as_deref(), Some("t"));
         assert_eq!(of(&["__Host-vestibule-ticket=t", "__Host-vestibule-ticket=t"]), None);
         assert_eq!(of(&["__host-vestibule-ticket=t; __Host-vestibule=x"]), None);
     }
 
     #[test]
-    fn cookies_of_the_app_beside_it_may_hold_any_bytes() {
+    fn other_cookies_may_contain_any_bytes() {
         let line = HeaderValue::from_bytes(b"name=J\xf6rg; __Host-vestibule-ticket=t; x=\xff");
         let headers = HeaderMap::from_iter([(COOKIE, line.unwrap())]);
         assert_eq!(read(&headers).as_deref(), Some("t"));
         let line = HeaderValue::from_bytes(b"__Host-vestibule-ticket=\xff").unwrap();
-        assert_eq!(read(&HeaderMap::from_iter([(COOKIE, line)])), None, "no ticket has it");
+        assert_eq!(read(&HeaderMap::from_iter([(COOKIE, line)])), None, "a ticket is ASCII");
     }
 
     #[test]
-    fn it_is_out_of_reach_of_scripts_and_does_not_last() {
+    fn the_cookie_is_hidden_from_scripts_and_short_lived() {
         let header = set("token").unwrap();
         let text = header.to_str().unwrap();
         for part in ["HttpOnly", "SameSite=Lax", "Secure", "Path=/", "Max-Age=1800"] {

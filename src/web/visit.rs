@@ -1,4 +1,4 @@
-//! One request for a page of ours, taken apart once: cookies, tokens, query, form.
+//! A parsed request for one of the gateway's pages: cookies, tokens, query and form.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,8 +13,10 @@ use super::cookies::{self, OwnCookies};
 use super::csrf::{CsrfState, Protected, Sent, Stale};
 use super::failure::Failure;
 use super::form::{Fields, Form};
-use super::service::{Finished, Pending, SignIn};
-use super::view::{Answer, Frame};
+use super::frame::Frame;
+use super::outcome::{Finished, Pending};
+use super::service::SignIn;
+use super::view::Answer;
 use crate::auth::audit::{Caller, Ended};
 use crate::auth::browser::KnownBrowser;
 use crate::auth::login::{AppRef, Changed, DeviceCookie, SecondFactor, SignedIn};
@@ -22,7 +24,7 @@ use crate::auth::session::{Device, Session};
 use crate::auth::token::PlainToken;
 use crate::base::secret::Secret;
 
-/// Most characters of a `User-Agent` that are kept.
+/// Maximum length of a stored `User-Agent`, in characters.
 const USER_AGENT_MAX: usize = 256;
 
 pub(super) struct Visit {
@@ -34,7 +36,7 @@ pub(super) struct Visit {
     own: OwnCookies,
     fields: Option<Fields>,
     back: Option<Back>,
-    /// A living session was found.
+    /// True once a valid session was found.
     signed_in: AtomicBool,
 }
 
@@ -49,7 +51,7 @@ impl Visit {
         let headers = request.headers().clone();
         let fields =
             if method == Method::POST { Some(Fields::of_body(request).await?) } else { None };
-        let back = way_back(&uri, fields.as_ref())?;
+        let back = return_address(&uri, fields.as_ref())?;
         let signed_in = AtomicBool::new(false);
         Ok(Self { service, context, method, uri, headers, own, fields, back, signed_in })
     }
@@ -68,7 +70,7 @@ impl Visit {
         }
     }
 
-    /// The host as the browser used it.
+    /// Returns the host as the browser used it.
     pub(super) fn host(&self) -> &str {
         let origin = &self.context.origin;
         origin.split_once("://").map_or(origin, |(_, host)| host)
@@ -82,7 +84,7 @@ impl Visit {
         }
     }
 
-    /// Who asks, for the audit trail.
+    /// Returns the caller, for the audit log.
     pub(super) fn caller(&self) -> Caller {
         let browser = cookies::device(&self.headers);
         Caller {
@@ -93,29 +95,29 @@ impl Visit {
         }
     }
 
-    /// The way back as the form says it, else the address; nothing where neither does.
+    /// Returns the return address from the form, else from the URL.
     pub(super) fn asked_back(&self) -> Option<&Back> {
         self.back.as_ref()
     }
 
-    /// The same; the start page where nothing is said.
+    /// Returns the return address, or the start page if the request has none.
     pub(super) fn back(&self) -> Back {
         self.back.clone().unwrap_or_else(Back::root)
     }
 
-    /// The address of another page of ours on the same way.
+    /// Returns the URL of another page, with the same return address.
     pub(super) fn on(&self, page: &str) -> String {
         format!("{page}{}", self.back().query())
     }
 
-    /// The form's content, once its token is verified. A page that shows a form anew when it is out of
-    /// date asks for it by [`Self::sent`].
+    /// Verifies the form token and returns the content; fails if the form is stale. Pages that show a
+    /// stale form again use [`Self::sent`].
     pub(super) fn form<F: Form>(&mut self) -> Result<F, Failure> {
         self.sent()?.map_err(|_stale| self.stale_form())
     }
 
-    /// The form's content, or what is kept of a form that is out of date. One that is none of ours is
-    /// refused.
+    /// Verifies the form token and returns the content, or the kept parts of a stale form. Fails if the
+    /// form is forged.
     pub(super) fn sent<F: Form>(&mut self) -> Result<Result<F, Stale>, Failure> {
         let fields = self.fields.take().ok_or_else(|| Failure::Broken("no form".to_owned()))?;
         let keys = self.service.keys();
@@ -131,12 +133,12 @@ impl Visit {
             "/_auth/account/sessions" | "/_auth/account/tokens" => {
                 Failure::stale_form("/_auth/account".to_owned(), "Back to your account")
             }
-            page => Failure::stale_form(self.on(page), "Open the page again"),
+            page => Failure::stale_form(self.on(page), "Reload the page"),
         }
     }
 
-    /// Where a browser that is signed in by now goes on from a page of the sign-in: back, or to the
-    /// account where nobody said where to.
+    /// Redirects a browser that is already signed in away from a sign-in page: to the return address,
+    /// or to the account if there is none.
     pub(super) async fn led_on(&self) -> Result<Option<Answer>, Failure> {
         Ok(self.session().await?.map(|(_, session)| {
             if session.recovery_codes_due.is_some() {
@@ -147,7 +149,7 @@ impl Visit {
         }))
     }
 
-    /// The token for a form of the answer, and the cookie to set with it.
+    /// Returns a token for a form in the response, and the cookie to set with it.
     pub(super) fn csrf(&self) -> Result<(String, Option<HeaderValue>), Failure> {
         let keys = self.service.keys();
         CsrfState::of(&self.own, keys).token(keys, self.service.random())
@@ -157,24 +159,24 @@ impl Visit {
         PlainToken::parse(self.own.pending.as_deref()?, self.service.keys())
     }
 
-    /// Takes the login in progress out of what the browser is known to hold; the cookie to clear.
+    /// Forgets the pending login and returns the `Set-Cookie` value that clears it.
     pub(super) fn forget_pending(&mut self) -> Option<HeaderValue> {
         self.own.pending = None;
         cookies::clear(cookies::PENDING)
     }
 
-    /// Ends the session that the browser held before it signed in anew: its cookie is replaced.
+    /// Ends the browser's earlier session after a new sign-in, which replaces its cookie.
     pub(super) async fn end_former_session(&self, outcome: &SecondFactor) {
         if let SecondFactor::SignedIn(done) = outcome {
             self.end_session_before(done).await;
         }
     }
 
-    /// The same, where it is known that the browser has signed in anew.
+    /// Ends the browser's earlier session after the sign-in `_anew`.
     pub(super) async fn end_session_before(&self, _anew: &SignedIn) {
         let Some(former) = self.session_token() else { return };
         if self.service.sign_out(&former, &self.caller(), Ended::Replaced).await.is_err() {
-            tracing::warn!("a session that was replaced by another could not be ended");
+            tracing::warn!("failed to end replaced session");
         }
     }
 
@@ -182,7 +184,7 @@ impl Visit {
         PlainToken::parse(self.own.session.as_deref()?, self.service.keys())
     }
 
-    /// The finished session, if it is alive.
+    /// Returns the session, if it is valid.
     pub(super) async fn session(&self) -> Result<Option<(Finished, Session)>, Failure> {
         let Some(token) = self.session_token() else { return Ok(None) };
         let session = self.service.session(&self.context.app.name, &token).await?;
@@ -191,7 +193,7 @@ impl Visit {
     }
 }
 
-fn way_back(uri: &Uri, form: Option<&Fields>) -> Result<Option<Back>, Failure> {
+fn return_address(uri: &Uri, form: Option<&Fields>) -> Result<Option<Back>, Failure> {
     let query = Fields::of_query(uri)?;
     let too_long = query.get(back::TOO_LONG) == "1";
     let asked = form.map_or("", |form| form.get("return_to"));
@@ -202,11 +204,11 @@ fn way_back(uri: &Uri, form: Option<&Fields>) -> Result<Option<Back>, Failure> {
     Ok(Some(Back::parse(asked).with_too_long(too_long)))
 }
 
-/// Sets the finished session in place of the login in progress and leads on: to where the form says,
-/// for another tab may have begun the login, else to where the login was to lead.
+/// Replaces the pending login by the session and redirects: to the form's return address, because
+/// another tab may have started the login, else to the login's own.
 pub(super) fn signed_in(visit: &Visit, done: &SignedIn) -> Result<Answer, Failure> {
     let cookie = cookies::set(cookies::SESSION, done.token.reveal())
-        .ok_or_else(|| Failure::Broken("a token is no header value".to_owned()))?;
+        .ok_or_else(|| Failure::Broken("token is not a valid header value".to_owned()))?;
     let next = visit.asked_back().cloned().unwrap_or_else(|| Back::parse(&done.return_to));
     let path = if done.recovery_codes_due {
         format!("/_auth/recovery-codes{}", next.query())
@@ -216,7 +218,7 @@ pub(super) fn signed_in(visit: &Visit, done: &SignedIn) -> Result<Answer, Failur
         next.as_str().to_owned()
     };
     let answer = Answer::see_other(&path).cookie(Some(cookie)).cookie(known(done.browser.as_ref()));
-    // The app sets its own cookies here, and none of ours.
+    // The app may set its own cookies here, but not the gateway's.
     let of_app = |set: &&Secret| !cookies::sets_own_cookie(set.reveal().as_bytes());
     let answer = done.app_cookies.iter().filter(of_app).fold(answer, |answer, set| {
         let value = HeaderValue::from_str(set.reveal()).ok();
@@ -232,13 +234,13 @@ fn known(browser: Option<&DeviceCookie>) -> Option<HeaderValue> {
     browser.and_then(|b| cookies::set_for(cookies::DEVICE, &b.text, b.lives))
 }
 
-/// Leads on in the session that goes on after a change of what protects the account.
-pub(super) fn goes_on(answer: Answer, changed: &Changed) -> Answer {
+/// Sets the renewed session after a change of credentials.
+pub(super) fn with_renewed_session(answer: Answer, changed: &Changed) -> Answer {
     let cookie = cookies::set(cookies::SESSION, changed.token.reveal());
     answer.cookie(cookie).cookie(known(changed.browser.as_ref()))
 }
 
-/// The page that tells what there is to tell, and then leads on to `next`.
+/// Returns the path of the notice page, which continues to `next`.
 pub(super) fn notice_path(next: &Back) -> String {
     next.on("/_auth/notice")
 }

@@ -1,4 +1,4 @@
-//! Times, and what is wrong with a code, in plain words.
+//! Messages about codes, and times in words.
 
 use std::time::Duration;
 
@@ -7,29 +7,29 @@ use time::macros::format_description;
 
 use crate::base::clock::Timestamp;
 
-/// A six-digit code that is wrong.
+/// Message for a wrong one-time code.
 pub(super) const WRONG_CODE: &str =
     "That code didn't work. Each code works once; wait for the next one.";
-/// A six-digit code that was right once.
+/// Message for a one-time code that was used before.
 pub(super) const USED_CODE: &str =
     "That code has already been used. Each code works once; wait for the next one.";
-/// Anything but six digits: it costs no try.
+/// Message for anything but six digits, which does not count as an attempt.
 pub(super) const NOT_A_CODE: &str =
     "That isn't a six-digit code. Enter the six digits that your app shows now.";
-/// A recovery code whose check character does not fit, whoever's it is: it costs no try.
+/// Message for a recovery code with a wrong check character, which does not count as an attempt.
 pub(super) const TYPO: &str =
     "There's a typo in that recovery code. Compare it with the one you saved.";
-/// A recovery code that is wrong.
+/// Message for a wrong recovery code.
 pub(super) const WRONG_RECOVERY: &str =
     "That recovery code didn't work. Check that it's from your newest set, or try another one.";
-/// A recovery code that was right once.
+/// Message for a recovery code that was used before.
 pub(super) const USED_RECOVERY: &str =
     "That recovery code has already been used. Each code works once; try another one.";
-/// A recovery code typed back that is of another set.
+/// Message for a recovery code of another set, entered to confirm a new set.
 pub(super) const NONE_OF_THESE: &str =
     "That isn't one of these codes. Enter one of them from where you saved it.";
 
-/// Whole seconds, rounded up and at least one: coming back sooner would be refused again.
+/// Returns whole seconds, rounded up and at least one, so that a retry on time is not rejected again.
 pub(super) fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0)).max(1)
 }
@@ -38,7 +38,7 @@ fn count(number: u64, unit: &str) -> String {
     format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
 }
 
-/// `1 second`, `45 seconds`, `5 minutes`, `2 hours`: rounded up.
+/// Returns a duration in words, rounded up: `1 second`, `45 seconds`, `5 minutes`, `2 hours`.
 pub(super) fn duration(duration: Duration) -> String {
     let seconds = whole_seconds(duration);
     match seconds {
@@ -48,13 +48,13 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
-/// A moment for people without script (`text`) and for the script that puts it into local time
-/// (`machine`, RFC 3339).
+/// A point in time, as UTC text and for the script that converts it to local time.
 #[derive(Debug)]
 pub(super) struct Moment {
     pub(super) text: String,
-    /// The time of the day alone.
+    /// Time of day, in UTC.
     pub(super) clock: String,
+    /// RFC 3339.
     pub(super) machine: String,
 }
 
@@ -62,7 +62,7 @@ fn utc(at: Timestamp) -> Option<OffsetDateTime> {
     i64::try_from(at.as_secs()).ok().and_then(|s| OffsetDateTime::from_unix_timestamp(s).ok())
 }
 
-/// The day of a moment, in UTC: `1 January 2026`.
+/// Returns a date in UTC: `1 January 2026`.
 pub(super) fn day(at: Timestamp) -> String {
     let format = format_description!("[day padding:none] [month repr:long] [year]");
     utc(at).and_then(|t| t.format(format).ok()).unwrap_or_else(|| at.rfc3339())
@@ -81,7 +81,7 @@ impl Moment {
     }
 }
 
-/// Groups of four characters, for reading and typing.
+/// Splits text into groups of four characters, for reading and typing.
 pub(super) fn in_fours(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 4);
     for (i, c) in text.chars().enumerate() {
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_are_rounded_up_and_in_words() {
+    fn durations_are_rounded_up() {
         for (millis, words) in [
             (0, "1 second"),
             (1001, "2 seconds"),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_told_in_words_and_for_machines() {
+    fn a_moment_has_text_and_a_machine_readable_form() {
         let moment = Moment::new(Timestamp::from_millis(1_767_225_600_000));
         assert_eq!(moment.text, "1 January 2026, 00:00 UTC");
         assert_eq!(moment.clock, "00:00 UTC");

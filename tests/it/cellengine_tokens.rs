@@ -332,7 +332,7 @@ async fn a_session_takes_its_tokens_along_when_it_gets_a_new_id() {
         assert_eq!(answer["status"], 200, "{answer}");
     }
     let account = person.get("/_auth/account").await;
-    assert!(account.text().contains("Kept by App cellengine"), "{}", account.text());
+    assert!(account.text().contains("App cellengine keeps your password"), "{}", account.text());
     let elsewhere = person.get("/_auth/account/password").await;
     assert_eq!((elsewhere.status, elsewhere.text().contains("Change it there")), (404, true));
 }

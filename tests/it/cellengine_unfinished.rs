@@ -190,7 +190,7 @@ async fn who_is_in_by_a_code_of_the_app_proves_it_again_by_another_or_enrols() {
         (303, "/_auth/step-up?return_to=%2Fexperiments%2F1%2Fsign")
     );
     let page = bob.get(led.location()).await;
-    assert!(page.text().contains("please sign in again"), "{}", page.text());
+    assert!(page.text().contains("To continue, sign in again"), "{}", page.text());
     assert_eq!(sign_in_with_app_code(&lab, &mut bob, led.location()).await, sign);
     assert_ne!(bob.jar, first);
     let mut former = Lab::browser(&lab.two);

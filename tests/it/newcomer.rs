@@ -78,7 +78,7 @@ async fn a_newcomer_gets_in(scripts: bool) {
     let (secret, used) = walk.set_up_app().await;
     walk.keep_first_codes().await;
     walk.open_link(&link).await;
-    assert!(walk.screen.source().await.contains("This link does not work"), "used");
+    assert!(walk.screen.source().await.contains("This link doesn't work"), "used");
     walk.come_back(&secret, used).await;
     walk.screen.client.clone().close().await.unwrap();
 }

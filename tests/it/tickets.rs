@@ -40,7 +40,7 @@ async fn is_worthless(gateway: &Gateway, link: &str) {
     let mut browser = Browser::new(gateway);
     let page = open(&mut browser, link).await;
     assert_eq!(page.status, 401, "{}", page.text());
-    assert!(page.text().contains("This link does not work"));
+    assert!(page.text().contains("This link doesn't work"));
     assert!(!browser.jar.contains_key(TICKET));
 }
 

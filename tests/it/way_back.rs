@@ -202,15 +202,15 @@ async fn the_way_back_outlives_the_login_the_cookies_and_the_session() {
     let mut other = browser.clone();
     let change = [("current", PASSWORD), ("password", "nine-geese-cross-the-river")];
     let anew = other.submit_from(&account, "/_auth/account/password", &change).await;
-    assert_page("the password form of another session", &anew, 403, "nothing was done");
+    assert_page("the password form of another session", &anew, 403, "nothing was changed");
     let ends = [("id", "others")];
     let anew = other.submit_from(&account, "/_auth/account/sessions", &ends).await;
-    assert_page("a button of another session", &anew, 403, "nothing was done");
+    assert_page("a button of another session", &anew, 403, "nothing was changed");
     assert_eq!(alice.get("/x").await.status, 200, "still signed in");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_address_beyond_two_kilobytes_is_kept_and_one_too_long_for_that_is_told() {
+async fn a_long_address_is_kept_and_one_above_the_limit_is_reported() {
     let app = Recorder::start().await;
     let gateway = Gateway::start(&Plan::new(&app)).await;
     let (_first, mut person) = visitor::signed_in(&gateway, "alice").await;
@@ -228,7 +228,7 @@ async fn an_address_beyond_two_kilobytes_is_kept_and_one_too_long_for_that_is_to
     let turned = other.get(&longer).await;
     assert_eq!(turned.status, 303);
     let page = other.get(turned.location()).await;
-    assert!(page.text().contains("too long to be kept"), "{}", page.text());
+    assert!(page.text().contains("too long to remember"), "{}", page.text());
     assert_eq!(html::field(&page.text(), "return_to").as_deref(), Some("/"));
 }
 

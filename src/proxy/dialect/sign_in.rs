@@ -30,7 +30,7 @@ use crate::proxy::rewrite::slim;
 use crate::proxy::upstream::pool::or_internal;
 use crate::web::cookies;
 use crate::web::origin::Source;
-use crate::web::refusal::{Refusal, Told};
+use crate::web::refusal::{Refusal, RefusalSummary};
 
 /// Time for a client's second request, with the code.
 const SECOND_REQUEST_WITHIN: Duration = Duration::from_mins(2);
@@ -137,8 +137,8 @@ impl Gateway {
                 .extend(cookies::clear(cookies::PENDING).map(|c| (SET_COOKIE, c)));
         }
         site.app.answers.let_read(response.headers_mut(), headers);
-        if let Some(told) = response.extensions().get::<Told>() {
-            self.note_refusal(session.req_header(), state, told);
+        if let Some(summary) = response.extensions().get::<RefusalSummary>() {
+            self.note_refusal(session.req_header(), state, summary);
         }
         bridge::write(session, response).await?;
         Ok(())

@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 use crate::proxy::upstream::pool::or_internal;
 use crate::web::RequestContext;
-use crate::web::refusal::{Place, Refusal, Told, wants_page};
+use crate::web::refusal::{Place, Refusal, RefusalSummary, wants_page};
 
 /// Most bytes in a form of ours.
 const MAX_FORM: usize = 8 * 1024;
@@ -77,12 +77,13 @@ pub(in crate::proxy) async fn read_form(
     tokio::time::timeout(time, reading).await.unwrap_or(Ok(Form::TooSlow))
 }
 
-/// Has the request answered by our own pages: the status, and what was told where it was refused.
+/// Serves the request by the gateway's own pages. Returns the status and, if it was rejected, a
+/// summary of the refusal.
 pub(in crate::proxy) async fn serve(
     session: &mut Session,
     router: &Router,
     context: RequestContext,
-) -> Result<(StatusCode, Option<Told>)> {
+) -> Result<(StatusCode, Option<RefusalSummary>)> {
     let body = match read_form(session, MAX_FORM, FORM_TIME).await? {
         Form::Read(body) => body,
         Form::TooLarge => return not_read(session, &context, TOO_LARGE).await,
@@ -96,10 +97,10 @@ pub(in crate::proxy) async fn serve(
         Err(never) => match never {},
     };
     let (mut parts, body) = response.into_parts();
-    let told = parts.extensions.remove::<Told>();
+    let summary = parts.extensions.remove::<RefusalSummary>();
     let body = or_internal(body.collect().await, "reading our own page")?.to_bytes();
     let status = write(session, Response::from_parts(parts, body)).await?;
-    Ok((status, told))
+    Ok((status, summary))
 }
 
 const TOO_LARGE: (StatusCode, &str, &str) = (
@@ -118,15 +119,15 @@ async fn not_read(
     session: &mut Session,
     context: &RequestContext,
     (status, code, sentence): (StatusCode, &'static str, &'static str),
-) -> Result<(StatusCode, Option<Told>)> {
+) -> Result<(StatusCode, Option<RefusalSummary>)> {
     session.set_keepalive(None);
     let request = session.req_header();
     let page = wants_page(&request.method, &request.headers);
     let refusal = Refusal::new(status, code, sentence, context.request_id.reference());
     let place = Place { title: &context.app.title, origin: &context.origin };
     let mut response = refusal.answer(page, Some(place));
-    let told = response.extensions_mut().remove::<Told>();
-    write(session, response).await.map(|status| (status, told))
+    let summary = response.extensions_mut().remove::<RefusalSummary>();
+    write(session, response).await.map(|status| (status, summary))
 }
 
 /// Writes a whole answer of ours. A body that was not read and is not small ends the connection.

@@ -35,10 +35,10 @@ impl Gateway {
         let ends = request.method == Method::POST && request.uri.path() == "/_auth/logout";
         let tokens = if ends { self.of_session(site, request).await } else { Vec::new() };
         slim::down(session);
-        let (status, told) = bridge::serve(session, &self.pages, context).await?;
+        let (status, summary) = bridge::serve(session, &self.pages, context).await?;
         let request = session.req_header();
-        if let Some(told) = told {
-            self.note_refusal(request, state, &told);
+        if let Some(summary) = summary {
+            self.note_refusal(request, state, &summary);
         }
         if status == StatusCode::SEE_OTHER {
             for token in tokens {

@@ -16,7 +16,7 @@ use crate::proxy::gateway::Gateway;
 use crate::proxy::request::RequestState;
 use crate::web::back::Back;
 use crate::web::cookies;
-use crate::web::refusal::{NOT_CHECKED, Place, Refusal, Told, wants_page};
+use crate::web::refusal::{NOT_CHECKED, Place, Refusal, RefusalSummary, wants_page};
 
 /// Scripts come back as soon as this.
 const SOON: Duration = Duration::from_secs(1);
@@ -90,11 +90,14 @@ impl Refused {
     ) -> Result<()> {
         state.refusal = Some(self.code);
         let response = self.response(session.req_header(), state);
-        let told =
-            Told { status: response.status(), code: self.code, sentence: self.sentence.into() };
+        let summary = RefusalSummary {
+            status: response.status(),
+            code: self.code,
+            sentence: self.sentence.into(),
+        };
         // Nobody asks why of a way to https, nor of leave to ask from another origin.
-        if !matches!(told.status, StatusCode::PERMANENT_REDIRECT | StatusCode::NO_CONTENT) {
-            gateway.note_refusal(session.req_header(), state, &told);
+        if !matches!(summary.status, StatusCode::PERMANENT_REDIRECT | StatusCode::NO_CONTENT) {
+            gateway.note_refusal(session.req_header(), state, &summary);
         }
         if self.close {
             session.set_keepalive(None);

@@ -6,7 +6,7 @@ use pingora_http::RequestHeader;
 
 use crate::web::back::Back;
 use crate::web::origin::WebOrigin;
-use crate::web::refusal::{Refusal, WayOn};
+use crate::web::refusal::{Refusal, RefusalLink};
 
 const RESEND: &str = "To send the same form again, sign in in a new tab, come back to this one and \
                       reload it.";
@@ -24,18 +24,18 @@ pub(in crate::proxy) fn explain(
         "login_required" => {
             refusal.sentence = "Your session has ended. Nothing was sent.".into();
             let href = back().on("/_auth/login");
-            refusal.way_on = Some(WayOn { href, label: "Sign in", hint: Some(RESEND) });
+            refusal.link = Some(RefusalLink { href, label: "Sign in", hint: Some(RESEND) });
         }
         "step_up_required" => {
             let sentence = &refusal.sentence;
             refusal.sentence = format!("{sentence} Nothing was sent.").into();
             let href = back().on("/_auth/step-up");
-            refusal.way_on = Some(WayOn { href, label: "Confirm that it is you", hint: None });
+            refusal.link = Some(RefusalLink { href, label: "Confirm it's you", hint: None });
         }
         "https_required" => {
             refusal.sentence = "Use https. Nothing was sent.".into();
             let label = "Open the secure address";
-            refusal.way_on = Some(WayOn { href: https(), label, hint: None });
+            refusal.link = Some(RefusalLink { href: https(), label, hint: None });
         }
         "forbidden" | "unavailable" => {
             let sentence = &refusal.sentence;

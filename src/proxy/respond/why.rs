@@ -15,7 +15,7 @@ use crate::proxy::gateway::Gateway;
 use crate::proxy::log::rule_name;
 use crate::proxy::request::RequestState;
 use crate::web::cookies;
-use crate::web::refusal::Told;
+use crate::web::refusal::RefusalSummary;
 
 /// Headers whose values say how a request was meant, and open nothing.
 const VALUES: [HeaderName; 7] = [
@@ -51,7 +51,7 @@ impl Gateway {
         &self,
         request: &RequestHeader,
         state: &RequestState,
-        told: &Told,
+        summary: &RefusalSummary,
     ) {
         let client = state.origin.map(|origin| origin.client);
         self.refusals.keep(self.clock.monotonic(), client, || RefusalRecord {
@@ -60,9 +60,9 @@ impl Gateway {
             app: state.site.as_ref().map(|site| site.app.name().to_owned()),
             method: bounded(request.method.as_str()),
             path: path(request),
-            status: told.status.as_u16(),
-            code: told.code.to_owned(),
-            sentence: told.sentence.clone().into_owned(),
+            status: summary.status.as_u16(),
+            code: summary.code.to_owned(),
+            sentence: summary.sentence.clone().into_owned(),
             rule: state
                 .site
                 .as_ref()

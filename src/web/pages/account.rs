@@ -1,4 +1,4 @@
-//! The profile: how the account is protected and where it is signed in.
+//! The account page: credentials, sessions, access tokens and recent activity.
 
 use askama::Template;
 use axum::response::Response;
@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::events::{Day, by_day};
 use super::fresh;
-use super::step_up::Target;
+use super::target::Target;
 use crate::auth::access_token::AccessRecord;
 use crate::auth::login::Profile;
 use crate::auth::recovery;
@@ -15,16 +15,17 @@ use crate::base::browser;
 use crate::web::AppPages;
 use crate::web::failure::Failure;
 use crate::web::form::Fields;
+use crate::web::frame::Frame;
 use crate::web::guard::is_own_navigation;
-use crate::web::view::{Answer, Frame};
+use crate::web::view::Answer;
 use crate::web::visit::Visit;
 use crate::web::words::Moment;
 
-/// Where the password is.
+/// State of the password.
 enum Password {
     Unset,
     Set,
-    /// The app keeps it in our place.
+    /// The app checks the password itself.
     AtApp,
 }
 
@@ -37,18 +38,18 @@ struct Page<'a> {
     display_name: &'a str,
     email: Option<&'a str>,
     groups: String,
-    told: Option<&'static str>,
+    message: Option<&'static str>,
     password: Password,
     password_set: Option<Moment>,
     others: bool,
     totp: Option<App>,
     codes: Option<Codes>,
-    /// Where the codes are confirmed that nobody typed back yet.
+    /// Path of the page that confirms recovery codes, while they are unconfirmed.
     unconfirmed: Option<&'static str>,
     sessions: Vec<Row>,
     tokens: Vec<Token>,
     days: Vec<Day>,
-    /// There are more events than are shown.
+    /// True if there are more events than shown.
     more: bool,
 }
 
@@ -77,7 +78,7 @@ struct Row {
 
 struct Token {
     id: String,
-    /// What it is for, or the app where nobody said.
+    /// Description of the token, or the app if it has none.
     what: String,
     app: String,
     limits: Option<String>,
@@ -86,7 +87,7 @@ struct Token {
     expires: Moment,
 }
 
-/// What was just done, told on the account page.
+/// A change just made, which the account page reports.
 #[derive(Clone, Copy)]
 pub(super) enum Done {
     PasswordChanged,
@@ -99,8 +100,8 @@ pub(super) enum Done {
     Nothing,
 }
 
-/// Each by its name in the address, and what is told.
-const TOLD: [(&str, &str); 7] = [
+/// Messages about changes, by their name in the query.
+const MESSAGES: [(&str, &str); 7] = [
     ("password", "Your password has been changed, and every other browser has been signed out."),
     ("codes", "Your recovery codes are confirmed. Any you had before no longer work."),
     ("session", "That browser has been signed out."),
@@ -110,7 +111,7 @@ const TOLD: [(&str, &str); 7] = [
     ("notoken", "That access token no longer exists."),
 ];
 
-/// Back to the account, which says what was done.
+/// Redirects to the account page, which reports the change.
 pub(super) fn done_with(what: Done) -> Answer {
     Answer::see_other(match what {
         Done::PasswordChanged => "/_auth/account?done=password",
@@ -128,25 +129,26 @@ pub(super) fn done(what: Done) -> Response {
     done_with(what).done()
 }
 
-/// Events shown at first, and when all are asked for.
+/// Number of events shown by default, and when all are requested.
 const NEWEST: u32 = 10;
 const ALL: u32 = 500;
 
-/// What to tell, nothing when another site wrote the address; and how many events to show.
-fn asked(visit: &Visit) -> Result<(Option<&'static str>, u32), Failure> {
+/// Returns the message to show, unless another site linked here, and the number of events to show.
+fn query(visit: &Visit) -> Result<(Option<&'static str>, u32), Failure> {
     let mut query = Fields::of_query(&visit.uri)?;
     let done = query.take("done");
-    let known = TOLD.iter().find(|(name, _)| *name == done).map(|(_, text)| *text);
-    let told = known.filter(|_| is_own_navigation(&visit.method, &visit.headers));
-    Ok((told, if query.take("events") == "all" { ALL } else { NEWEST }))
+    let known = MESSAGES.iter().find(|(name, _)| *name == done).map(|(_, text)| *text);
+    let message = known.filter(|_| is_own_navigation(&visit.method, &visit.headers));
+    Ok((message, if query.take("events") == "all" { ALL } else { NEWEST }))
 }
 
-/// `/_auth/` leads to the account.
+/// Redirects `/_auth/` to the account page.
 pub(in crate::web) fn home() -> Response {
     Answer::see_other("/_auth/account").done()
 }
 
-/// Where password managers send people: to the password, or to who keeps it.
+/// Redirects password managers to the page that changes the password, or to the account page if the
+/// app checks the password.
 pub(in crate::web) fn change_password(visit: &Visit) -> Response {
     let at_app = visit.context.app.keeps_passwords;
     Answer::see_other(if at_app { "/_auth/account" } else { "/_auth/account/password" }).done()
@@ -155,10 +157,10 @@ pub(in crate::web) fn change_password(visit: &Visit) -> Response {
 pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     let session = match fresh::session(&visit, &Target::Account).await? {
         Ok((_, session)) => session,
-        Err(elsewhere) => return Ok(*elsewhere),
+        Err(redirect) => return Ok(*redirect),
     };
-    let (told, events) = asked(&visit)?;
-    // One more than is shown tells that there are more.
+    let (message, events) = query(&visit)?;
+    // One more than shown reveals that there are more.
     let mut profile = visit.service.profile(&session, events + 1).await?;
     let shown = usize::try_from(events).unwrap_or(usize::MAX);
     let more = profile.events.len() > shown;
@@ -166,7 +168,7 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     let (csrf, cookie) = visit.csrf()?;
     let pages = &visit.context.app;
     let mut page = page(visit.frame(), csrf, pages, &profile, &session);
-    page.told = told;
+    page.message = message;
     page.more = more && events < ALL;
     Ok(Answer::page(StatusCode::OK, &page)?.cookie(cookie).done())
 }
@@ -188,7 +190,7 @@ fn page<'a>(
         display_name: &identity.display_name,
         email: identity.email.as_deref(),
         groups: identity.groups.join(", "),
-        told: None,
+        message: None,
         password: match profile.account.password {
             _ if pages.keeps_passwords => Password::AtApp,
             Some(_) => Password::Set,

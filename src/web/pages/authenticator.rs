@@ -1,20 +1,22 @@
-//! Configuring the authenticator anew.
+//! Replacing the authenticator app.
 
 use askama::Template;
 use axum::response::Response;
 
 use super::fresh;
 use super::second_factor::clock_words;
-use super::step_up::Target;
+use super::target::Target;
 use crate::auth::fresh::FreshFactors;
 use crate::auth::login::Replaced;
 use crate::auth::session::Session;
 use crate::auth::totp::Code;
 use crate::web::failure::Failure;
 use crate::web::form::CodeForm;
-use crate::web::service::Finished;
-use crate::web::view::{Answer, Complaint, Frame, Scan};
-use crate::web::visit::{Visit, goes_on};
+use crate::web::frame::Frame;
+use crate::web::outcome::Finished;
+use crate::web::qr::Scan;
+use crate::web::view::{Answer, Complaint};
+use crate::web::visit::{Visit, with_renewed_session};
 use crate::web::words;
 
 const WRONG: &str = "That code didn't work. Check that it's from the entry you just scanned, not the \
@@ -33,7 +35,7 @@ struct Page<'a> {
 pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     match fresh::with_both(&visit, &Target::Authenticator).await? {
         Ok((token, session)) => page(&visit, &token, &session, &Complaint::none()).await,
-        Err(elsewhere) => Ok(*elsewhere),
+        Err(redirect) => Ok(*redirect),
     }
 }
 
@@ -56,14 +58,14 @@ async fn page(
         scan: Scan::of(&offer)?,
         complaint,
     };
-    Ok(Answer::page(complaint.status(), &page)?.told(complaint).cookie(cookie).done())
+    Ok(Answer::page(complaint.status(), &page)?.with_summary(complaint).cookie(cookie).done())
 }
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
     let sent = visit.sent::<CodeForm>()?;
     let (token, session) = match fresh::with_both(&visit, &Target::Authenticator).await? {
-        Ok(asked) => asked,
-        Err(elsewhere) => return Ok(*elsewhere),
+        Ok(found) => found,
+        Err(redirect) => return Ok(*redirect),
     };
     let form = match sent {
         Ok(form) => form,
@@ -81,7 +83,8 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         visit.service.replace_authenticator(&token, proof, &code, &visit.caller()).await?;
     match outcome {
         Replaced::Done(changed) => {
-            Ok(goes_on(Answer::see_other(Target::RecoveryCodes.path()), &changed).done())
+            Ok(with_renewed_session(Answer::see_other(Target::RecoveryCodes.path()), &changed)
+                .done())
         }
         Replaced::Wrong { clock } => {
             let text = clock.map_or_else(|| WRONG.to_owned(), clock_words);

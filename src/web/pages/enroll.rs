@@ -1,4 +1,4 @@
-//! Setting up the authenticator app, at the first sign-in.
+//! Setting up an authenticator app at the first sign-in.
 
 use askama::Template;
 use axum::response::Response;
@@ -8,12 +8,14 @@ use crate::auth::login::Owed;
 use crate::auth::totp::Code;
 use crate::web::failure::Failure;
 use crate::web::form::CodeForm;
-use crate::web::service::Pending;
-use crate::web::view::{Answer, Complaint, Frame, Scan};
+use crate::web::frame::Frame;
+use crate::web::outcome::Pending;
+use crate::web::qr::Scan;
+use crate::web::view::{Answer, Complaint};
 use crate::web::visit::Visit;
 use crate::web::words;
 
-/// A code of the entry that is being set up cannot have been used before.
+/// A code of a new entry cannot have been used before, so both messages are the same.
 const WRONG: WrongWords = WrongWords { wrong: WRONG_NEW, used_up: WRONG_NEW };
 const WRONG_NEW: &str = "That code didn't work. Check that you scanned the QR code on this page and \
                          that your phone's clock is right, then enter the code it shows now.";
@@ -45,10 +47,10 @@ async fn page(
         complaint,
     };
     let answer = Answer::page(complaint.status(), &page)?;
-    Ok(answer.told(complaint).cookie(cookie).retry_after(complaint.wait).done())
+    Ok(answer.with_summary(complaint).cookie(cookie).retry_after(complaint.wait).done())
 }
 
-/// Nothing may be enrolled in this login: where it goes on.
+/// Redirects a login that may not enrol.
 async fn elsewhere(visit: &Visit, pending: &Pending) -> Result<Response, Failure> {
     Ok(match visit.service.owed(visit.app(), pending).await? {
         Some(

@@ -1,4 +1,4 @@
-//! The security events of an account in words, by day, for its owner. None is left out.
+//! Audit events of an account in words, by day, for its user. Every event is shown.
 
 use serde_json::{Map, Value};
 
@@ -6,13 +6,13 @@ use crate::auth::audit::{Ended, Guess, Kind, Record};
 use crate::base::browser;
 use crate::web::words::{Moment, day};
 
-/// One event, as it is shown.
+/// An event as shown on the page.
 pub(super) struct Line {
     pub(super) words: String,
-    /// True if something was refused.
+    /// True if the event is a refusal.
     pub(super) refused: bool,
     pub(super) at: Moment,
-    /// Browser and address, as far as they are known.
+    /// Browser and address, if known.
     pub(super) from: Option<String>,
 }
 
@@ -40,8 +40,8 @@ fn line(record: &Record) -> Line {
     let detail: Map<String, Value> = serde_json::from_str(&content.detail).unwrap_or_default();
     let words = match Kind::named(&content.event) {
         Some(kind) => words(kind, &detail).to_owned(),
-        // Written by a later version.
-        None => format!("Something this page has no words for: {}", content.event),
+        // A later version wrote it.
+        None => format!("Unknown event: {}", content.event),
     };
     let browser = content.user_agent.as_deref().map(browser::in_words);
     let from = content.address.as_ref().map(|address| match &browser {
@@ -55,7 +55,7 @@ fn says(detail: &Map<String, Value>, field: &str, value: &str) -> bool {
     detail.get(field).and_then(Value::as_str) == Some(value)
 }
 
-/// The words for an event. A kind without words does not compile.
+/// Describes an event. A kind without a description does not compile.
 fn words(kind: Kind, detail: &Map<String, Value>) -> &'static str {
     match kind {
         Kind::PasswordRight => "Correct password entered",
@@ -117,7 +117,7 @@ fn words(kind: Kind, detail: &Map<String, Value>) -> &'static str {
     }
 }
 
-/// The end of one session or of several, by who ended it.
+/// Describes the end of one or several sessions, by who ended them.
 fn ended(detail: &Map<String, Value>, several: bool) -> &'static str {
     let why = |why: Ended| says(detail, "why", why.as_str());
     if why(Ended::SignedOut) {
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_of_sessions_says_whose_act_it_was() {
+    fn the_end_of_a_session_names_who_ended_it() {
         let ended = |kind, why| words(kind, &detail(&format!("{{\"why\": \"{why}\"}}")));
         assert_eq!(
             ended(Kind::SessionsEnded, "by_operator"),

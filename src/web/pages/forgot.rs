@@ -1,22 +1,22 @@
-//! A forgotten password: name and recovery code, and, once the second factor is proved as well, a
-//! new password.
+//! Forgotten passwords: user name and recovery code, then the second factor, then a new password.
 
 use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::second_factor::{OF_RECOVERY, finished, no_login, to_login};
+use super::second_factor::{RECOVERY_WORDS, finished, no_login, to_login};
 use super::setup::unfit;
 use crate::auth::login::{FirstFactor, ForgotAttempt, NewPasswordSet, Owed};
 use crate::auth::recovery::RecoveryCode;
 use crate::web::cookies;
 use crate::web::failure::Failure;
 use crate::web::form::{ForgotForm, PasswordForm};
-use crate::web::view::{Answer, Complaint, Frame};
+use crate::web::frame::Frame;
+use crate::web::view::{Answer, Complaint};
 use crate::web::visit::Visit;
 use crate::web::words;
 
-/// One sentence for every cause, so that it tells nobody which names exist.
+/// One message for every cause, so that it does not reveal which user names exist.
 const WRONG: &str = "Incorrect user name or recovery code, or the code has already been used.";
 
 #[derive(Template)]
@@ -39,12 +39,12 @@ struct NewPassword<'a> {
 
 fn page(visit: &Visit, username: &str, complaint: &Complaint) -> Result<Response, Failure> {
     if visit.context.app.keeps_passwords {
-        // The sign-in page says who keeps the password.
+        // The sign-in page says where to reset the password.
         return Ok(to_login(visit));
     }
     let (csrf, cookie) = visit.csrf()?;
     let page = Page { frame: visit.frame(), csrf, username, complaint };
-    let answer = Answer::page(complaint.status(), &page)?.told(complaint);
+    let answer = Answer::page(complaint.status(), &page)?.with_summary(complaint);
     Ok(answer.cookie(cookie).retry_after(complaint.wait).done())
 }
 
@@ -86,7 +86,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     page(&visit, &form.username, &complaint)
 }
 
-/// The page for the new password, or where the login stands instead.
+/// Renders the page for the new password, or redirects to the page that the login is at.
 async fn password(
     visit: &Visit,
     complaint: &Complaint,
@@ -105,7 +105,7 @@ async fn password(
     };
     let (csrf, cookie) = visit.csrf()?;
     let page = NewPassword { frame: visit.frame(), csrf, name: name.as_str(), complaint };
-    Ok(Answer::page(status, &page)?.told(complaint).cookie(cookie).done())
+    Ok(Answer::page(status, &page)?.with_summary(complaint).cookie(cookie).done())
 }
 
 pub(in crate::web) async fn show_password(visit: Visit) -> Result<Response, Failure> {
@@ -133,7 +133,7 @@ pub(in crate::web) async fn send_password(mut visit: Visit) -> Result<Response, 
         }
         NewPasswordSet::Login(outcome) => {
             visit.end_former_session(&outcome).await;
-            finished(&visit, &outcome, OF_RECOVERY)?.or_else(|_complaint| Ok(to_login(&visit)))
+            finished(&visit, &outcome, RECOVERY_WORDS)?.or_else(|_complaint| Ok(to_login(&visit)))
         }
     }
 }

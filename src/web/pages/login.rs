@@ -1,4 +1,4 @@
-//! Name and password.
+//! Sign-in with user name and password.
 
 use askama::Template;
 use axum::response::Response;
@@ -11,19 +11,19 @@ use crate::web::cookies;
 use crate::web::csrf::Stale;
 use crate::web::failure::Failure;
 use crate::web::form::LoginForm;
-use crate::web::view::{Answer, Complaint, Frame};
+use crate::web::frame::Frame;
+use crate::web::view::{Answer, Complaint};
 use crate::web::visit::{Visit, signed_in};
 
-/// One sentence for every cause, so that it tells nobody which names exist.
+/// One message for every cause, so that it does not reveal which user names exist.
 const WRONG: &str = "Incorrect user name or password.";
 const APP_CODE: &str = "Your account also needs the app's own code here. Enter your password again, \
                         together with that code.";
-const AGAIN: &str = "Before you go on, please sign in again: your account asks for a code of its own here, \
-                     and a new one is needed.";
-const TOO_LONG: &str = "The address you asked for is too long to be kept while you sign in. You will \
-                        start at the beginning; go to that address again from there.";
-const EXPIRED: &str = "Your sign-in was not finished in time or had too many tries. Please start \
-                       again.";
+const AGAIN: &str = "To continue, sign in again with a new code from the app.";
+const TOO_LONG: &str = "The address you opened is too long to remember while you sign in. You'll land \
+                        on the start page. Open the address again from there.";
+const EXPIRED: &str =
+    "You took too long to sign in, or made too many attempts. Please start again.";
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -41,7 +41,7 @@ pub(in crate::web) async fn show(mut visit: Visit) -> Result<Response, Failure> 
     if let Some(answer) = visit.led_on().await? {
         return Ok(answer.done());
     }
-    // Nobody is asked for a password that cannot be taken now.
+    // Do not ask for a password that cannot be checked now.
     visit.service.is_open().await?;
     let back = visit.back();
     let mut notice = back.is_too_long().then_some(TOO_LONG);
@@ -56,8 +56,8 @@ pub(in crate::web) async fn show(mut visit: Visit) -> Result<Response, Failure> 
     Ok(answer.cookie(cleared).done())
 }
 
-/// For somebody signed in by a code of the app's own, who has no authenticator here to prove it is
-/// them: the way in once more, which takes the place of the session.
+/// Renders the sign-in page as a step-up, for a user who signed in with the app's own code and has no
+/// authenticator here. The new session replaces the current one.
 pub(super) fn once_more(
     visit: &Visit,
     session: &Session,
@@ -67,8 +67,8 @@ pub(super) fn once_more(
     Ok(page(visit, back, name, Some(AGAIN), &Complaint::none())?.done())
 }
 
-/// The app took name and password, and there is no account for that person.
-fn stranger() -> Failure {
+/// Returns the failure for a user whom the app accepts but who has no account here.
+fn no_account() -> Failure {
     Failure::refused(
         StatusCode::FORBIDDEN,
         "no_account",
@@ -77,7 +77,7 @@ fn stranger() -> Failure {
     )
 }
 
-/// The app took name and password, and the person's account here is disabled.
+/// Returns the failure for a user whom the app accepts but whose account here is disabled.
 fn disabled() -> Failure {
     Failure::refused(
         StatusCode::FORBIDDEN,
@@ -99,11 +99,11 @@ fn page(
     let forgot = !visit.context.app.keeps_passwords;
     let frame = visit.frame().with_back(back);
     let page = Page { frame, csrf, username, notice, complaint, app_code, forgot };
-    let answer = Answer::page(complaint.status(), &page)?.told(complaint);
+    let answer = Answer::page(complaint.status(), &page)?.with_summary(complaint);
     Ok(answer.cookie(cookie).retry_after(complaint.wait))
 }
 
-/// A form that is out of date: on, or the form anew with the name that was typed.
+/// Answers a stale form: redirects a signed-in browser, else shows the form with the same user name.
 async fn again(visit: &Visit, stale: &Stale) -> Result<Response, Failure> {
     if let Some(answer) = visit.led_on().await? {
         return Ok(answer.done());
@@ -144,7 +144,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
             return Ok(signed_in(&visit, &done)?.done());
         }
         FirstFactor::AppCodeWanted => Complaint::wrong(APP_CODE),
-        FirstFactor::Stranger => return Err(stranger()),
+        FirstFactor::Stranger => return Err(no_account()),
         FirstFactor::Disabled => return Err(disabled()),
     };
     Ok(page(&visit, &back, &form.username, None, &complaint)?.done())

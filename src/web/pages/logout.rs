@@ -7,7 +7,8 @@ use crate::auth::audit::Ended;
 use crate::web::cookies;
 use crate::web::failure::Failure;
 use crate::web::form::Nothing;
-use crate::web::view::{Answer, Complaint, Frame};
+use crate::web::frame::Frame;
+use crate::web::view::{Answer, Complaint};
 use crate::web::visit::Visit;
 
 #[derive(Template)]
@@ -34,12 +35,12 @@ async fn page(visit: &Visit, complaint: Complaint) -> Result<Response, Failure> 
     }
     let name = name.unwrap_or_default();
     let page = Page { frame: visit.frame(), csrf, signed_in, name, complaint };
-    let answer = Answer::page(page.complaint.status(), &page)?.told(&page.complaint);
+    let answer = Answer::page(page.complaint.status(), &page)?.with_summary(&page.complaint);
     Ok(answer.cookie(cookie).done())
 }
 
-/// Both cookies go only once the store has let go of what they stand for: otherwise somebody would
-/// believe to be signed out who is not.
+/// Signs out. The cookies are cleared only after the store has ended the session, so that no user
+/// wrongly believes to be signed out.
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
     if let Err(old) = visit.sent::<Nothing>()? {
         return page(&visit, Complaint::stale(&old, visit.host())).await;

@@ -1,5 +1,5 @@
-//! The pages, one module for each thing a person does. Each takes a visit apart, calls one use
-//! case and renders its outcome; none decides anything about access.
+//! The pages, one module per task of the user. Each handler reads the request, calls one use case and
+//! renders the result. Access decisions are made in the use cases.
 
 pub(super) mod account;
 pub(super) mod authenticator;
@@ -18,4 +18,5 @@ pub(super) mod session;
 pub(super) mod sessions;
 pub(super) mod setup;
 pub(super) mod step_up;
+mod target;
 pub(super) mod tokens;

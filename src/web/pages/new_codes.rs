@@ -1,4 +1,4 @@
-//! New recovery codes: shown until one of them is typed back.
+//! New recovery codes, shown until the user enters one of them to confirm the set.
 
 use askama::Template;
 use axum::response::Response;
@@ -6,15 +6,16 @@ use axum::response::Response;
 use super::account::{Done, done};
 use super::fresh;
 use super::recovery_codes::CodeSheet;
-use super::step_up::Target;
+use super::target::Target;
 use crate::auth::fresh::FreshFactors;
 use crate::auth::login::KeptCodes;
 use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::Session;
 use crate::web::failure::Failure;
 use crate::web::form::ConfirmForm;
-use crate::web::service::Finished;
-use crate::web::view::{Answer, Complaint, Frame};
+use crate::web::frame::Frame;
+use crate::web::outcome::Finished;
+use crate::web::view::{Answer, Complaint};
 use crate::web::visit::Visit;
 use crate::web::words;
 
@@ -28,7 +29,7 @@ struct Page<'a> {
     complaint: &'a Complaint,
 }
 
-/// Somebody whose first codes are still due gets those first.
+/// Redirects a user whose first recovery codes are still due.
 fn first_codes(session: &Session) -> Option<Response> {
     session
         .recovery_codes_due
@@ -39,7 +40,7 @@ fn first_codes(session: &Session) -> Option<Response> {
 pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     match fresh::with_both(&visit, &Target::RecoveryCodes).await? {
         Ok((token, session)) => page(&visit, &token, &session, &Complaint::none()).await,
-        Err(elsewhere) => Ok(*elsewhere),
+        Err(redirect) => Ok(*redirect),
     }
 }
 
@@ -49,8 +50,8 @@ async fn page(
     session: &Session,
     complaint: &Complaint,
 ) -> Result<Response, Failure> {
-    if let Some(elsewhere) = first_codes(session) {
-        return Ok(elsewhere);
+    if let Some(redirect) = first_codes(session) {
+        return Ok(redirect);
     }
     let Some(proof) = FreshFactors::of(session, visit.service.now()) else {
         return Ok(fresh::to_step_up(&Target::RecoveryCodes));
@@ -67,17 +68,17 @@ async fn page(
         in_force: offer.in_force,
         complaint,
     };
-    Ok(Answer::page(complaint.status(), &page)?.told(complaint).cookie(cookie).done())
+    Ok(Answer::page(complaint.status(), &page)?.with_summary(complaint).cookie(cookie).done())
 }
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
     let sent = visit.sent::<ConfirmForm>()?;
     let (token, session) = match fresh::with_both(&visit, &Target::RecoveryCodes).await? {
-        Ok(asked) => asked,
-        Err(elsewhere) => return Ok(*elsewhere),
+        Ok(found) => found,
+        Err(redirect) => return Ok(*redirect),
     };
-    if let Some(elsewhere) = first_codes(&session) {
-        return Ok(elsewhere);
+    if let Some(redirect) = first_codes(&session) {
+        return Ok(redirect);
     }
     let form = match sent {
         Ok(form) => form,

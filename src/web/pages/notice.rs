@@ -1,5 +1,5 @@
-//! What a person is told right after signing in, before the way leads on. It is shown as long as the
-//! session lives, to its owner alone.
+//! Notices shown after sign-in, before the redirect to the app. They stay available for the lifetime
+//! of the session.
 
 use askama::Template;
 use axum::response::Response;
@@ -9,17 +9,19 @@ use super::second_factor::to_login;
 use crate::auth::notice::Notice;
 use crate::base::address::ClientIp;
 use crate::web::failure::Failure;
-use crate::web::view::{Answer, Frame};
+use crate::web::frame::Frame;
+use crate::web::view::Answer;
 use crate::web::visit::Visit;
 use crate::web::words::Moment;
 
-struct Told {
+/// A notice as shown on the page.
+struct Item {
     title: String,
     text: &'static str,
     at: Option<Moment>,
     address: Option<String>,
     advice: &'static str,
-    way: Way,
+    link: Link,
 }
 
 #[derive(Template)]
@@ -27,46 +29,46 @@ struct Told {
 struct Page<'a> {
     frame: Frame,
     name: &'a str,
-    notices: Vec<Told>,
+    notices: Vec<Item>,
     at_app: bool,
 }
 
-/// Where a notice leads: a page of the account, and its words.
-type Way = (&'static str, &'static str);
+/// A link to an account page: path and text.
+type Link = (&'static str, &'static str);
 
-const PASSWORD: Way = ("/_auth/account/password", "Change your password");
-const CODES: Way = ("/_auth/account/recovery-codes", "Create new recovery codes");
-const APP: Way = ("/_auth/account/authenticator", "Set up your authenticator app");
+const PASSWORD: Link = ("/_auth/account/password", "Change your password");
+const CODES: Link = ("/_auth/account/recovery-codes", "Create new recovery codes");
+const APP: Link = ("/_auth/account/authenticator", "Set up your authenticator app");
 
-/// An address to be told, where it is known.
+/// Returns the address as text, if it is known.
 fn shown(address: Option<ClientIp>) -> Option<String> {
     address.filter(|address| address.is_known()).map(|address| address.to_string())
 }
 
-fn told(notice: &Notice) -> Told {
+fn item(notice: &Notice) -> Item {
     match notice {
-        Notice::WrongCodes { tries, last_at, address } => Told {
+        Notice::WrongCodes { tries, last_at, address } => Item {
             title: match tries {
-                1 => "Somebody entered a wrong code after your correct password".to_owned(),
-                n => format!("Somebody entered {n} wrong codes after your correct password"),
+                1 => "Someone entered a wrong code after your correct password".to_owned(),
+                n => format!("Someone entered {n} wrong codes after your correct password"),
             },
             text: "They weren't let in.",
             at: Some(Moment::new(*last_at)),
             address: shown(Some(*address)),
-            advice: "If that wasn't you, somebody knows your password: change it now and tell your \
+            advice: "If that wasn't you, someone knows your password: change it now and tell your \
                      administrator.",
-            way: PASSWORD,
+            link: PASSWORD,
         },
-        Notice::RecoveryCodeUsed { at, address } => Told {
+        Notice::RecoveryCodeUsed { at, address } => Item {
             title: "One of your recovery codes was used".to_owned(),
             text: "Each of them works once.",
             at: Some(Moment::new(*at)),
             address: shown(*address),
-            advice: "If that wasn't you, somebody has your recovery codes: create new ones now, \
+            advice: "If that wasn't you, someone has your recovery codes: create new ones now, \
                      change your password and tell your administrator.",
-            way: CODES,
+            link: CODES,
         },
-        Notice::FewRecoveryCodes { left } => Told {
+        Notice::FewRecoveryCodes { left } => Item {
             title: match left {
                 0 => "You have no recovery codes left".to_owned(),
                 1 => "You have one recovery code left".to_owned(),
@@ -76,24 +78,24 @@ fn told(notice: &Notice) -> Told {
             at: None,
             address: None,
             advice: "It takes a minute to create new ones.",
-            way: CODES,
+            link: CODES,
         },
-        Notice::AuthenticatorSuspended => Told {
+        Notice::AuthenticatorSuspended => Item {
             title: "Your authenticator app is suspended".to_owned(),
             text: "There were too many wrong codes in a row, after your correct password.",
             at: None,
             address: None,
             advice: "Set it up again now, or ask your administrator for a one-time link.",
-            way: APP,
+            link: APP,
         },
-        Notice::SignedInWithRecoveryCode => Told {
+        Notice::SignedInWithRecoveryCode => Item {
             title: "You signed in with a recovery code".to_owned(),
             text: "That code is used up. Lost your phone, or got a new one?",
             at: None,
             address: None,
             advice: "Set up your authenticator app on it now. The old one then stops working. If \
                      you still have your phone, there's nothing to do.",
-            way: APP,
+            link: APP,
         },
     }
 }
@@ -107,7 +109,7 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     let page = Page {
         frame: visit.frame().with_back(&back),
         name: session.identity.name.as_str(),
-        notices: session.notices.iter().map(told).collect(),
+        notices: session.notices.iter().map(item).collect(),
         at_app: visit.context.app.keeps_passwords,
     };
     Ok(Answer::page(StatusCode::OK, &page)?.done())

@@ -6,17 +6,18 @@ use http::StatusCode;
 
 use super::account::{Done, done_with};
 use super::fresh;
-use super::step_up::Target;
+use super::target::Target;
 use crate::auth::fresh::FreshSecondFactor;
 use crate::auth::login::{PasswordChange, PasswordChanged};
 use crate::auth::password::{MAX_LENGTH, PasswordRefused};
 use crate::auth::session::Session;
 use crate::web::failure::Failure;
 use crate::web::form::PasswordChangeForm;
-use crate::web::view::{Answer, Complaint, Frame};
-use crate::web::visit::{Visit, goes_on};
+use crate::web::frame::Frame;
+use crate::web::view::{Answer, Complaint};
+use crate::web::visit::{Visit, with_renewed_session};
 
-const WRONG: &str = "Your present password is not right. Please try again.";
+const WRONG: &str = "Incorrect current password.";
 
 #[derive(Template)]
 #[template(path = "password.html")]
@@ -29,30 +30,30 @@ struct Page<'a> {
     new: &'a Complaint,
 }
 
-/// What is wrong with a new password, said to its owner.
+/// Explains why a new password is rejected.
 pub(in crate::web) fn refused(why: &PasswordRefused) -> String {
     match why {
         PasswordRefused::TooShort(least) => {
-            format!("This is too short. Use at least {least} characters.")
+            format!("That password is too short. Use at least {least} characters.")
         }
         PasswordRefused::TooLong => {
-            format!("This is too long. Use at most {MAX_LENGTH} characters.")
+            format!("That password is too long. Use at most {MAX_LENGTH} characters.")
         }
         PasswordRefused::NamesThePerson => {
-            "This contains your name or e-mail address, which is what others try first. Choose one \
-             without them."
+            "That password contains your name or email address, which attackers try first. Choose \
+             one without them."
                 .to_owned()
         }
         PasswordRefused::NamesTheService => {
-            "This contains the name of this service, which is what others try first. Choose one \
-             without it."
+            "That password contains the name of this service, which attackers try first. Choose \
+             one without it."
                 .to_owned()
         }
-        PasswordRefused::TooEasy(why) => format!("This is easy to guess. {why}"),
+        PasswordRefused::TooEasy(why) => format!("That password is easy to guess. {why}"),
     }
 }
 
-/// Where the app keeps the passwords there is none here to change.
+/// Rejects the request if the app checks passwords itself, because there is none here to change.
 fn kept_here(visit: &Visit) -> Result<(), Failure> {
     let app = &visit.context.app;
     if !app.keeps_passwords {
@@ -68,7 +69,7 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
         Ok((_, session)) => {
             page(&visit, &session, StatusCode::OK, &Complaint::none(), &Complaint::none())
         }
-        Err(elsewhere) => Ok(*elsewhere),
+        Err(redirect) => Ok(*redirect),
     }
 }
 
@@ -83,7 +84,7 @@ fn page(
     let name = session.identity.name.as_str();
     let min_length = visit.service.password_length();
     let page = Page { frame: visit.frame(), csrf, name, min_length, current, new };
-    let answer = Answer::page(status, &page)?.told(current);
+    let answer = Answer::page(status, &page)?.with_summary(current);
     Ok(answer.cookie(cookie).retry_after(current.wait).done())
 }
 
@@ -91,8 +92,8 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     let sent = visit.sent::<PasswordChangeForm>()?;
     kept_here(&visit)?;
     let (token, session) = match fresh::with_second_factor(&visit, &Target::Password).await? {
-        Ok(asked) => asked,
-        Err(elsewhere) => return Ok(*elsewhere),
+        Ok(found) => found,
+        Err(redirect) => return Ok(*redirect),
     };
     let form = match sent {
         Ok(form) => form,
@@ -108,7 +109,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         PasswordChange { current: form.current, new: form.password, caller: visit.caller() };
     let (current, new) = match visit.service.change_password(&token, proof, change).await? {
         PasswordChanged::Done(changed) => {
-            return Ok(goes_on(done_with(Done::PasswordChanged), &changed).done());
+            return Ok(with_renewed_session(done_with(Done::PasswordChanged), &changed).done());
         }
         PasswordChanged::Ended => return Ok(fresh::to_login_for(&Target::Password)),
         PasswordChanged::WrongCurrent => (Complaint::wrong(WRONG), Complaint::none()),

@@ -1,5 +1,5 @@
-//! The first recovery codes: one set, shown until one of them is typed back. Codes are shown only to
-//! the person who opens the page here: no HEAD, no script, no prefetch, no other site.
+//! The first recovery codes: one set, shown until the user enters one of them. The codes are shown
+//! only to a navigation from this origin: not to HEAD, scripts, prefetch or links from other sites.
 
 use askama::Template;
 use axum::response::Response;
@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::fresh;
 use super::second_factor::to_login;
-use super::step_up::Target;
+use super::target::Target;
 use crate::auth::fresh::FreshSecondFactor;
 use crate::auth::login::{DueCodes, KeptCodes, OfferedCodes};
 use crate::auth::recovery::RecoveryCode;
@@ -16,18 +16,19 @@ use crate::base::clock::Timestamp;
 use crate::web::back::Back;
 use crate::web::failure::Failure;
 use crate::web::form::ConfirmForm;
+use crate::web::frame::Frame;
 use crate::web::guard::is_own_navigation;
-use crate::web::service::Finished;
-use crate::web::view::{Answer, Complaint, Frame};
+use crate::web::outcome::Finished;
+use crate::web::view::{Answer, Complaint};
 use crate::web::visit::{Visit, notice_path};
 use crate::web::words::{self, day};
 
-/// A set of recovery codes on a page, on paper and in a file.
+/// A set of recovery codes, for the screen, for print and for download.
 pub(super) struct CodeSheet<'a> {
     pub(super) name: &'a str,
     pub(super) codes: &'a [Zeroizing<String>],
     pub(super) made: String,
-    /// True where a code also stands in for a forgotten password.
+    /// True if a code can also replace a forgotten password.
     pub(super) forgot: bool,
     pub(super) file: Zeroizing<String>,
 }
@@ -47,7 +48,7 @@ struct Page<'a> {
 struct Ready<'a> {
     frame: Frame,
     csrf: String,
-    /// The day the set was made, where another session showed it.
+    /// Date on which another session showed the set, if one did.
     made: Option<String>,
     later: &'a str,
     complaint: &'a Complaint,
@@ -64,7 +65,7 @@ impl<'a> CodeSheet<'a> {
     }
 }
 
-/// The codes as a text file, for the download.
+/// Returns the codes as a text file for download.
 fn file(
     visit: &Visit,
     name: &str,
@@ -91,7 +92,7 @@ fn file(
     text
 }
 
-/// Where the way leads on without typing a code back.
+/// Returns the address to continue to without confirming the codes.
 fn later(visit: &Visit, session: &Session) -> String {
     let due = session.recovery_codes_due.as_deref().unwrap_or("/");
     let next = visit.asked_back().cloned().unwrap_or_else(|| Back::parse(due));
@@ -109,7 +110,7 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     page(&visit, &token, &session, &Complaint::none()).await
 }
 
-/// The page with the codes, or what stands in its place.
+/// Renders the page with the codes, or the page or redirect that replaces it.
 async fn page(
     visit: &Visit,
     token: &Finished,
@@ -127,17 +128,20 @@ async fn page(
             let sheet = CodeSheet::of(visit, session.identity.name.as_str(), &offer);
             let later = later(visit, session);
             let page = Page { frame: visit.frame(), csrf, sheet, later: &later, complaint };
-            Ok(Answer::page(complaint.status(), &page)?.told(complaint).cookie(cookie).done())
+            Ok(Answer::page(complaint.status(), &page)?
+                .with_summary(complaint)
+                .cookie(cookie)
+                .done())
         }
     }
 }
 
-/// Nothing is due: on, or to the account where nobody said where to.
+/// Redirects when no codes are due: to the return address, or to the account if there is none.
 fn confirmed_before(visit: &Visit) -> Response {
     Answer::see_other(visit.asked_back().map_or("/_auth/account", Back::as_str)).done()
 }
 
-/// The page without codes.
+/// Renders the page without codes.
 fn ready(
     visit: &Visit,
     session: &Session,
@@ -147,7 +151,7 @@ fn ready(
     let (csrf, cookie) = visit.csrf()?;
     let (frame, later, made) = (visit.frame(), later(visit, session), made_at.map(day));
     let page = Ready { frame, csrf, made, later: &later, complaint };
-    Ok(Answer::page(complaint.status(), &page)?.told(complaint).cookie(cookie).done())
+    Ok(Answer::page(complaint.status(), &page)?.with_summary(complaint).cookie(cookie).done())
 }
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
@@ -196,7 +200,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     }
 }
 
-/// The page once more, with what was wrong.
+/// Renders the page again with a message.
 async fn again(
     visit: &Visit,
     token: &Finished,

@@ -1,4 +1,4 @@
-//! The second factor: a code from the authenticator app, or a recovery code in its place.
+//! The second factor: a code from the authenticator app, or a recovery code instead.
 
 use askama::Template;
 use axum::response::Response;
@@ -9,28 +9,29 @@ use crate::auth::recovery::RecoveryCode;
 use crate::auth::totp::Code;
 use crate::web::failure::Failure;
 use crate::web::form::CodeForm;
-use crate::web::refusal::Told;
-use crate::web::service::Pending;
-use crate::web::view::{Answer, Complaint, Frame};
+use crate::web::frame::Frame;
+use crate::web::outcome::Pending;
+use crate::web::refusal::RefusalSummary;
+use crate::web::view::{Answer, Complaint};
 use crate::web::visit::{Visit, signed_in};
 use crate::web::words;
 
 const SUSPENDED: &str = "Too many wrong codes in a row, so no more are accepted. Ask your \
                          administrator for a one-time link.";
 
-/// What is said of a wrong code of one kind.
+/// Messages for rejected codes of one kind.
 #[derive(Clone, Copy)]
 pub(in crate::web) struct WrongWords {
     pub(in crate::web) wrong: &'static str,
     pub(in crate::web) used_up: &'static str,
 }
 
-/// Of a code from the authenticator app.
-const OF_APP: WrongWords = WrongWords { wrong: words::WRONG_CODE, used_up: words::USED_CODE };
-/// Of a recovery code.
-pub(super) const OF_RECOVERY: WrongWords =
+/// Messages for one-time codes.
+const APP_WORDS: WrongWords = WrongWords { wrong: words::WRONG_CODE, used_up: words::USED_CODE };
+/// Messages for recovery codes.
+pub(super) const RECOVERY_WORDS: WrongWords =
     WrongWords { wrong: words::WRONG_RECOVERY, used_up: words::USED_RECOVERY };
-/// How many tries are left when the person is told.
+/// Number of remaining attempts from which the page counts down.
 const FEW_TRIES: u32 = 2;
 
 #[derive(Template)]
@@ -74,18 +75,18 @@ enum Means {
     RecoveryCode,
 }
 
-/// Back to the first factor, with the way on from there kept.
+/// Redirects to the sign-in page and keeps the return address.
 pub(in crate::web) fn to_login(visit: &Visit) -> Response {
     Answer::see_other(&visit.on("/_auth/login")).done()
 }
 
-/// There is no login to go on with: a browser that is signed in by now is led on.
+/// Redirects a browser without a pending login: onward if it is signed in, else to the sign-in page.
 pub(in crate::web) async fn no_login(visit: &Visit) -> Result<Response, Failure> {
     let on = if visit.asked_back().is_some() { visit.led_on().await? } else { None };
     Ok(on.map_or_else(|| to_login(visit), Answer::done))
 }
 
-/// The page for what the login owes: the form, or where it is found.
+/// Renders the form that the login needs next, or redirects to its page.
 async fn page(visit: &Visit, means: Means, complaint: &Complaint) -> Result<Response, Failure> {
     let Some(pending) = visit.pending() else { return no_login(visit).await };
     let name = match visit.service.owed(visit.app(), &pending).await? {
@@ -109,21 +110,21 @@ async fn page(visit: &Visit, means: Means, complaint: &Complaint) -> Result<Resp
         Means::App => Answer::page(status, &OtpPage { frame, csrf, name, complaint }),
         Means::RecoveryCode => Answer::page(status, &RecoveryPage { frame, csrf, name, complaint }),
     }?;
-    Ok(answer.told(complaint).cookie(cookie).retry_after(complaint.wait).done())
+    Ok(answer.with_summary(complaint).cookie(cookie).retry_after(complaint.wait).done())
 }
 
 fn help(visit: &Visit, name: &str) -> Result<Response, Failure> {
     let reference = visit.context.request_id.reference();
     let page = HelpPage { frame: visit.frame(), name, reference };
     let answer = Answer::page(StatusCode::FORBIDDEN, &page)?.done();
-    let sentence = "The account has no second factor, and none may be enrolled by the password.";
-    Ok(told(answer, "no_second_factor", sentence))
+    let sentence = "The account has no second factor, and a password alone may not enrol one.";
+    Ok(with_summary(answer, "no_second_factor", sentence))
 }
 
-/// Notes what a page of refusal says, for whoever is asked about its reference.
-fn told(mut answer: Response, code: &'static str, sentence: &'static str) -> Response {
+/// Attaches the reason of a rejected login, for `vestibule why`.
+fn with_summary(mut answer: Response, code: &'static str, sentence: &'static str) -> Response {
     let (status, sentence) = (answer.status(), sentence.into());
-    answer.extensions_mut().insert(Told { status, code, sentence });
+    answer.extensions_mut().insert(RefusalSummary { status, code, sentence });
     answer
 }
 
@@ -131,7 +132,11 @@ fn suspended(visit: &Visit, name: &str, recovery: bool) -> Result<Response, Fail
     let reference = visit.context.request_id.reference();
     let page = SuspendedPage { frame: visit.frame(), name, recovery, reference };
     let answer = Answer::page(StatusCode::FORBIDDEN, &page)?.done();
-    Ok(told(answer, "suspended", "The authenticator had too many wrong codes in a row."))
+    Ok(with_summary(
+        answer,
+        "suspended",
+        "The authenticator is suspended after too many wrong codes in a row.",
+    ))
 }
 
 pub(in crate::web) async fn show_otp(visit: Visit) -> Result<Response, Failure> {
@@ -153,7 +158,7 @@ pub(in crate::web) async fn send_otp(mut visit: Visit) -> Result<Response, Failu
     };
     let outcome = visit.service.totp(visit.app(), &pending, &code, &visit.caller()).await?;
     visit.end_former_session(&outcome).await;
-    match finished(&visit, &outcome, OF_APP)? {
+    match finished(&visit, &outcome, APP_WORDS)? {
         Ok(response) => Ok(response),
         Err(complaint) => page(&visit, Means::App, &complaint).await,
     }
@@ -172,7 +177,7 @@ pub(in crate::web) async fn send_recovery(mut visit: Visit) -> Result<Response, 
     };
     let outcome = with_recovery_code(&visit, &pending, &code).await?;
     visit.end_former_session(&outcome).await;
-    match finished(&visit, &outcome, OF_RECOVERY)? {
+    match finished(&visit, &outcome, RECOVERY_WORDS)? {
         Ok(response) => Ok(response),
         Err(complaint) => page(&visit, Means::RecoveryCode, &complaint).await,
     }
@@ -198,7 +203,7 @@ pub(super) fn clock_words(off: ClockOff) -> String {
     )
 }
 
-/// The answer to an outcome that ends this step, or what to complain about beside the field.
+/// Returns the response to a finished step, or the message to show beside the field.
 pub(in crate::web) fn finished(
     visit: &Visit,
     outcome: &SecondFactor,
@@ -209,7 +214,7 @@ pub(in crate::web) fn finished(
         SecondFactor::NewPasswordOwed => {
             Ok(Answer::see_other(&visit.on("/_auth/forgot/password")).done())
         }
-        // The cookie stays: the login page finds the login gone and says so.
+        // Keep the cookie, so that the login page can say that the login expired.
         SecondFactor::StartAgain => Ok(to_login(visit)),
         SecondFactor::Wait(wait) => Err(Complaint::wait(*wait)),
         SecondFactor::Suspended => Err(Complaint::wrong(SUSPENDED)),
@@ -217,9 +222,9 @@ pub(in crate::web) fn finished(
             let wrong = if *used_up { said.used_up } else { said.wrong };
             let text = clock.map_or_else(|| wrong.to_owned(), clock_words);
             Err(Complaint::wrong(match tries_left {
-                0 => format!("{text} That was your last try: start again."),
-                1 => format!("{text} You have one try left."),
-                n if *n <= FEW_TRIES => format!("{text} You have {n} tries left."),
+                0 => format!("{text} That was your last attempt. Start again."),
+                1 => format!("{text} You have one attempt left."),
+                n if *n <= FEW_TRIES => format!("{text} You have {n} attempts left."),
                 _ => text,
             }))
         }

@@ -1,4 +1,4 @@
-//! Who is signed in, for scripts of the app.
+//! The current session as JSON, for scripts of the app.
 
 use axum::response::Response;
 use http::StatusCode;
@@ -27,12 +27,12 @@ struct SignedIn<'a> {
 
 pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     match visit.session().await? {
-        Some((_, session)) => Ok(Answer::json(&told(&visit, &session))?.done()),
-        None => Ok(nobody(&visit)),
+        Some((_, session)) => Ok(Answer::json(&signed_in(&visit, &session))?.done()),
+        None => Ok(signed_out(&visit)),
     }
 }
 
-fn told<'a>(visit: &Visit, session: &'a Session) -> SignedIn<'a> {
+fn signed_in<'a>(visit: &Visit, session: &'a Session) -> SignedIn<'a> {
     let idle = session.last_seen_at.plus(visit.service.limits().idle);
     SignedIn {
         user: session.identity.name.as_str(),
@@ -46,7 +46,7 @@ fn told<'a>(visit: &Visit, session: &'a Session) -> SignedIn<'a> {
     }
 }
 
-fn nobody(visit: &Visit) -> Response {
+fn signed_out(visit: &Visit) -> Response {
     let context = &visit.context;
     let reference = context.request_id.reference();
     let refusal = Refusal {
@@ -54,7 +54,7 @@ fn nobody(visit: &Visit) -> Response {
         ..Refusal::new(
             StatusCode::UNAUTHORIZED,
             "login_required",
-            "Nobody is signed in.",
+            "You're not signed in.",
             reference,
         )
     };

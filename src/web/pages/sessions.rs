@@ -4,21 +4,21 @@ use axum::response::Response;
 
 use super::account::{Done, done};
 use super::fresh;
-use super::step_up::Target;
+use super::target::Target;
 use crate::auth::fresh::FreshSecondFactor;
 use crate::base::id::SessionId;
 use crate::web::failure::Failure;
 use crate::web::form::IdForm;
 use crate::web::visit::Visit;
 
-/// What the form sends in place of an id to end all others.
+/// Form value, in place of an id, that ends all other sessions.
 pub(super) const OTHERS: &str = "others";
 
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
     let form: IdForm = visit.form()?;
     let (token, session) = match fresh::with_second_factor(&visit, &Target::Account).await? {
-        Ok(asked) => asked,
-        Err(elsewhere) => return Ok(*elsewhere),
+        Ok(found) => found,
+        Err(redirect) => return Ok(*redirect),
     };
     let Some(proof) = FreshSecondFactor::of(&session, visit.service.now()) else {
         return Ok(fresh::to_step_up(&Target::Account));

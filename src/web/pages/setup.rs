@@ -1,7 +1,7 @@
-//! One-time links: setting a password, or the password there is, and then the authenticator app.
+//! One-time links: set or enter a password, then set up the authenticator app.
 //!
-//! Opening a link changes nothing, for mail scanners open links too: it moves the ticket from the
-//! address into a cookie, and only the form uses it.
+//! Opening a link only moves the ticket from the URL into a cookie, because mail scanners open links
+//! too. The form redeems it.
 
 use askama::Template;
 use axum::response::Response;
@@ -11,18 +11,19 @@ use crate::auth::login::{Elsewhere, Redeemed, TicketView};
 use crate::auth::token::PlainToken;
 use crate::web::failure::Failure;
 use crate::web::form::{Fields, SetupForm};
-use crate::web::recover::TicketText;
-use crate::web::view::{Answer, Complaint, Frame};
+use crate::web::frame::Frame;
+use crate::web::outcome::TicketText;
+use crate::web::view::{Answer, Complaint};
 use crate::web::visit::Visit;
 use crate::web::{cookies, ticket_cookie};
 
-const WRONG: &str = "The password is not right. Please try again.";
-/// The same where an app keeps it.
-pub(super) const WRONG_AT_APP: &str = "The name or the password is not right, or they are somebody else's. Please try \
-                            again.";
-/// The app that keeps the password wants a code of its own with it.
-pub(super) const APP_CODE: &str = "Your account asks for a code of its own here. Type your password again, \
-                                   and that code with it.";
+const WRONG: &str = "Incorrect password.";
+/// Message for a wrong user name or password at an app that checks passwords itself.
+pub(super) const WRONG_AT_APP: &str =
+    "Incorrect user name or password, or they belong to another account.";
+/// Message for an account whose app also requires its own code.
+pub(super) const APP_CODE: &str = "Your account also needs the app's own code here. Enter your password \
+                                   again, together with that code.";
 
 #[derive(Template)]
 #[template(path = "setup_new_password.html")]
@@ -40,9 +41,9 @@ struct Password<'a> {
     csrf: String,
     name: &'a str,
     complaint: &'a Complaint,
-    /// The app keeps the password.
+    /// True if the app checks the password itself.
     at_app: bool,
-    /// What was typed as the name at the app.
+    /// User name at the app, as entered.
     username: &'a str,
     app_code: bool,
 }
@@ -62,22 +63,22 @@ struct Worthless<'a> {
     complaint: &'a Complaint,
 }
 
-/// The ticket as it stands in the address, and whether there is one.
+/// Returns the ticket in the URL, or an empty string.
 fn in_address(visit: &Visit) -> Result<String, Failure> {
     Ok(Fields::of_query(&visit.uri)?.take("ticket"))
 }
 
 fn ticket(visit: &Visit) -> Result<Option<TicketText>, Failure> {
-    let asked = in_address(visit)?;
-    let text = if asked.is_empty() { ticket_cookie::read(&visit.headers) } else { Some(asked) };
+    let text = in_address(visit)?;
+    let text = if text.is_empty() { ticket_cookie::read(&visit.headers) } else { Some(text) };
     Ok(text.and_then(|text| PlainToken::parse(&text, visit.service.keys())))
 }
 
 pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
-    let asked = in_address(&visit)?;
-    if !asked.is_empty() {
-        // What is no token of ours is not even put into a cookie.
-        let known = PlainToken::parse(&asked, visit.service.keys());
+    let text = in_address(&visit)?;
+    if !text.is_empty() {
+        // A malformed ticket is not stored in a cookie.
+        let known = PlainToken::parse(&text, visit.service.keys());
         let cookie = known
             .as_ref()
             .and_then(|t: &TicketText| ticket_cookie::set(t.reveal()))
@@ -87,7 +88,7 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     page(&visit, &Complaint::none()).await
 }
 
-/// The page for what the ticket is good for.
+/// Renders the page for the ticket's purpose.
 async fn page(visit: &Visit, complaint: &Complaint) -> Result<Response, Failure> {
     let ticket = ticket(visit)?;
     match visit.service.ticket(visit.app(), ticket.as_ref(), &visit.caller()).await? {
@@ -138,7 +139,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     }
 }
 
-/// Why a new password is not taken, as a sentence.
+/// Formats the reason for rejecting a new password as a sentence.
 pub(in crate::web) fn unfit(why: &str) -> String {
     let mut letters = why.chars();
     let first = letters.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
@@ -153,7 +154,7 @@ fn new_password(
 ) -> Result<Response, Failure> {
     let (csrf, cookie) = visit.csrf()?;
     let page = NewPassword { frame: visit.frame(), csrf, name, complaint };
-    Ok(Answer::page(status, &page)?.told(complaint).cookie(cookie).done())
+    Ok(Answer::page(status, &page)?.with_summary(complaint).cookie(cookie).done())
 }
 
 fn password(
@@ -167,18 +168,18 @@ fn password(
     let app_code = complaint.text.as_deref() == Some(APP_CODE);
     let frame = visit.frame();
     let page = Password { frame, csrf, name, complaint, at_app, username, app_code };
-    let answer = Answer::page(complaint.status(), &page)?.told(complaint);
+    let answer = Answer::page(complaint.status(), &page)?.with_summary(complaint);
     Ok(answer.cookie(cookie).retry_after(complaint.wait).done())
 }
 
-/// What to do with a ticket that is good, and not at this app. It is kept: an account that gets linked
-/// meanwhile can go on here.
+/// Renders the page for a valid ticket that cannot be used at this app. The cookie is kept, because the
+/// account may be linked to the app later.
 fn elsewhere(visit: &Visit, name: &str, why: &Elsewhere) -> Result<Response, Failure> {
     let page = GoElsewhere { frame: visit.frame(), name, why };
     Ok(Answer::page(StatusCode::FORBIDDEN, &page)?.done())
 }
 
-/// One page for every ticket that does not work.
+/// Renders one page for every invalid ticket.
 fn worthless(visit: &Visit, complaint: &Complaint) -> Result<Response, Failure> {
     let status = match complaint.wait {
         Some(_) => StatusCode::TOO_MANY_REQUESTS,

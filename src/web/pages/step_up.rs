@@ -1,10 +1,10 @@
-//! Proving again who one is, before something that matters.
+//! Step-up: a fresh proof before a sensitive change.
 
 use askama::Template;
 use axum::response::Response;
 
+use super::target::Target;
 use super::{fresh, login, setup};
-use crate::auth::fresh::{FreshFactors, FreshSecondFactor};
 use crate::auth::login::{StepUp, TypedCode};
 use crate::auth::session::Session;
 use crate::auth::stage::Factor;
@@ -12,8 +12,8 @@ use crate::web::back::Back;
 use crate::web::cookies;
 use crate::web::failure::Failure;
 use crate::web::form::{Fields, StepUpForm};
-use crate::web::return_to::ReturnTo;
-use crate::web::view::{Answer, Complaint, Frame};
+use crate::web::frame::Frame;
+use crate::web::view::{Answer, Complaint};
 use crate::web::visit::Visit;
 use crate::web::words;
 
@@ -23,70 +23,7 @@ const SUSPENDED_APP: &str = "Your authenticator app is suspended after too many 
 const SUSPENDED_RECOVERY: &str = "Too many wrong recovery codes: they're suspended. Use your \
                                   authenticator app, or ask your administrator.";
 
-/// Where a step-up leads: one of our pages, or a page of the app.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::web) enum Target {
-    Account,
-    Authenticator,
-    FirstCodes,
-    RecoveryCodes,
-    Password,
-    App(ReturnTo),
-}
-
-impl Target {
-    const OWN: [Self; 5] =
-        [Self::Account, Self::Authenticator, Self::FirstCodes, Self::RecoveryCodes, Self::Password];
-
-    /// One of our own pages by its very path, a harmless address of the app, else the account.
-    pub(super) fn parse(text: &str) -> Self {
-        let own = Self::OWN.into_iter().find(|page| page.path() == text);
-        own.unwrap_or_else(|| match ReturnTo::parse(text) {
-            app if app.is_root() && text != "/" => Self::Account,
-            app => Self::App(app),
-        })
-    }
-
-    pub(super) fn path(&self) -> &str {
-        match self {
-            Self::Account => "/_auth/account",
-            Self::Authenticator => "/_auth/account/authenticator",
-            Self::FirstCodes => "/_auth/recovery-codes",
-            Self::RecoveryCodes => "/_auth/account/recovery-codes",
-            Self::Password => "/_auth/account/password",
-            Self::App(path) => path.as_str(),
-        }
-    }
-
-    /// What can let somebody else in for good needs both factors; the page for the password asks for
-    /// the present one itself.
-    fn needs_password(&self) -> bool {
-        match self {
-            Self::Authenticator | Self::RecoveryCodes => true,
-            Self::Account | Self::FirstCodes | Self::Password | Self::App(_) => false,
-        }
-    }
-
-    pub(super) fn step_up_path(&self) -> String {
-        let path = form_urlencoded::byte_serialize(self.path().as_bytes());
-        format!("/_auth/step-up?return_to={}", path.collect::<String>())
-    }
-
-    /// Whether nothing is to be proved. How fresh the proof must be for a page of the app is its
-    /// rules' to say, and they have sent the person here.
-    fn is_served(&self, session: &Session, visit: &Visit) -> bool {
-        let now = visit.service.now();
-        match self {
-            Self::Authenticator | Self::RecoveryCodes => FreshFactors::of(session, now).is_some(),
-            Self::Account | Self::FirstCodes | Self::Password => {
-                FreshSecondFactor::of(session, now).is_some()
-            }
-            Self::App(_) => false,
-        }
-    }
-}
-
-/// Which code is asked for.
+/// The kind of code to enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Means {
     App,
@@ -110,13 +47,13 @@ struct Page<'a> {
     name: &'a str,
     return_to: &'a str,
     needs_password: bool,
-    /// The app keeps the password, and knows the person by this name as far as was typed.
+    /// User name as entered, if the app checks the password itself.
     at_app: Option<&'a str>,
     app_code: bool,
     recovery: bool,
-    /// Beside the password.
+    /// Message beside the password.
     password: &'a Complaint,
-    /// Beside the code.
+    /// Message beside the code.
     code: &'a Complaint,
 }
 
@@ -132,8 +69,8 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     let (target, means) = in_address(&visit)?;
     let target = target.unwrap_or(Target::Account);
     let (_, session) = match fresh::session(&visit, &target).await? {
-        Ok(asked) => asked,
-        Err(elsewhere) => return Ok(*elsewhere),
+        Ok(found) => found,
+        Err(redirect) => return Ok(*redirect),
     };
     if target.is_served(&session, &visit) {
         return Ok(Answer::see_other(target.path()).done());
@@ -144,14 +81,14 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     page(
         &visit,
         &session,
-        &Asked { target: &target, means, username: "" },
+        &Prompt { target: &target, means, username: "" },
         &Complaint::none(),
         &Complaint::none(),
     )
 }
 
-/// What a page is for, and the name that was typed on it.
-struct Asked<'a> {
+/// Parameters of the page, and the user name as entered.
+struct Prompt<'a> {
     target: &'a Target,
     means: Means,
     username: &'a str,
@@ -160,7 +97,7 @@ struct Asked<'a> {
 fn page(
     visit: &Visit,
     session: &Session,
-    asked: &Asked<'_>,
+    prompt: &Prompt<'_>,
     password: &Complaint,
     code: &Complaint,
 ) -> Result<Response, Failure> {
@@ -169,16 +106,16 @@ fn page(
         frame: visit.frame(),
         csrf,
         name: session.identity.name.as_str(),
-        return_to: asked.target.path(),
-        needs_password: asked.target.needs_password(),
-        at_app: visit.context.app.keeps_passwords.then_some(asked.username),
+        return_to: prompt.target.path(),
+        needs_password: prompt.target.needs_password(),
+        at_app: visit.context.app.keeps_passwords.then_some(prompt.username),
         app_code: password.text.as_deref() == Some(setup::APP_CODE),
-        recovery: asked.means == Means::RecoveryCode,
+        recovery: prompt.means == Means::RecoveryCode,
         password,
         code,
     };
     let status = if password.text.is_some() { password.status() } else { code.status() };
-    let answer = Answer::page(status, &page)?.told(code).cookie(cookie);
+    let answer = Answer::page(status, &page)?.with_summary(code).cookie(cookie);
     Ok(answer.retry_after(password.wait.or(code.wait)).done())
 }
 
@@ -190,8 +127,8 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         Ok(_) | Err(_) => target.unwrap_or(Target::Account),
     };
     let (token, session) = match fresh::session(&visit, &target).await? {
-        Ok(asked) => asked,
-        Err(elsewhere) => return Ok(*elsewhere),
+        Ok(found) => found,
+        Err(redirect) => return Ok(*redirect),
     };
     if session.method == Factor::App {
         return login::once_more(&visit, &session, &Back::parse(target.path()));
@@ -202,9 +139,9 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
             return Ok(Answer::see_other(target.path()).done());
         }
         Err(old) => {
-            let asked = Asked { target: &target, means, username: &old.username };
+            let prompt = Prompt { target: &target, means, username: &old.username };
             let complaint = Complaint::stale(&old, visit.host());
-            return page(&visit, &session, &asked, &Complaint::none(), &complaint);
+            return page(&visit, &session, &prompt, &Complaint::none(), &complaint);
         }
     };
     let username = form.typed.name.clone();
@@ -232,32 +169,6 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         StepUp::Suspended => (none(), means.complaint(SUSPENDED_APP, SUSPENDED_RECOVERY)),
         StepUp::Wait(wait) => (none(), Complaint::wait(wait)),
     };
-    let asked = Asked { target: &target, means, username: &username };
-    page(&visit, &session, &asked, &password, &code)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_step_up_leads_to_our_own_changes_or_into_the_app_only() {
-        for own in Target::OWN {
-            assert_eq!(Target::parse(own.path()), own);
-            assert!(own.step_up_path().starts_with("/_auth/step-up?return_to=%2F_auth%2F"));
-        }
-        assert_eq!(Target::parse("/a?b=c").path(), "/a?b=c");
-        assert_eq!(Target::parse("/").path(), "/");
-        for bad in [
-            "",
-            "/_auth/logout",
-            "/_auth/account/",
-            "/_auth/account/password?x",
-            "/_auth/account/../logout",
-            "//evil.example",
-            "https://evil.example/",
-        ] {
-            assert_eq!(Target::parse(bad), Target::Account, "{bad}");
-        }
-    }
+    let prompt = Prompt { target: &target, means, username: &username };
+    page(&visit, &session, &prompt, &password, &code)
 }

@@ -1,10 +1,10 @@
-//! Revoking tokens for programs of the account.
+//! Revoking access tokens of the account.
 
 use axum::response::Response;
 
 use super::account::{Done, done};
 use super::fresh;
-use super::step_up::Target;
+use super::target::Target;
 use crate::auth::fresh::FreshSecondFactor;
 use crate::base::id::TokenId;
 use crate::web::failure::Failure;
@@ -14,8 +14,8 @@ use crate::web::visit::Visit;
 pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> {
     let form: IdForm = visit.form()?;
     let (_, session) = match fresh::with_second_factor(&visit, &Target::Account).await? {
-        Ok(asked) => asked,
-        Err(elsewhere) => return Ok(*elsewhere),
+        Ok(found) => found,
+        Err(redirect) => return Ok(*redirect),
     };
     let Some(proof) = FreshSecondFactor::of(&session, visit.service.now()) else {
         return Ok(fresh::to_step_up(&Target::Account));

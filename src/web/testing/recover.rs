@@ -1,4 +1,4 @@
-//! The parts of the service that are about people who cannot sign in as usual.
+//! One-time links and forgotten passwords of the fake service.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::auth::login::{
 use crate::auth::password::PasswordRefused;
 use crate::auth::token::{PendingToken, PlainToken};
 use crate::base::secret::Secret;
-use crate::web::recover::{Recover, TicketText};
-use crate::web::service::{Outcome, Pending};
+use crate::web::outcome::{Outcome, Pending, TicketText};
+use crate::web::recover::Recover;
 
 #[async_trait]
 impl Recover for Fake {
