@@ -5,15 +5,17 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use fantoccini::elements::Element;
 use fantoccini::error::CmdError;
 use fantoccini::{Client, ClientBuilder, Locator};
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::support::codes::Codes;
-use super::support::gateway::{Gateway, PASSWORD, Plan};
+use super::support::gateway::{Gateway, PASSWORD, Plan, make_keys};
 use super::support::html;
 use super::support::log::Log;
+use super::support::servers::RedisServer;
 use super::support::upstream::{Recorder, Seen};
 use super::support::within;
 
@@ -68,6 +70,15 @@ impl Look {
     }
 }
 
+/// Ends when the page that the element is on has given way to another.
+async fn gone(element: &Element) {
+    let is_gone =
+        |error: CmdError| error.is_stale_element_reference() || error.is_no_such_element();
+    while !element.tag_name().await.is_err_and(is_gone) {
+        tokio::task::yield_now().await;
+    }
+}
+
 impl Screen {
     pub(super) async fn open(look: Look) -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -113,7 +124,7 @@ impl Screen {
         Self { client, driver, dir, scripts: look.scripts }
     }
 
-    pub(super) async fn wait_for(&self, css: &str) -> fantoccini::elements::Element {
+    pub(super) async fn wait_for(&self, css: &str) -> Element {
         let waiting = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css));
         match waiting.await {
             Ok(element) => element,
@@ -129,30 +140,43 @@ impl Screen {
     }
 
     pub(super) async fn type_in(&self, name: &str, text: &str) {
-        // A page that gives way to the next takes its fields along: then the next one's is meant.
-        while let Err(error) = self.try_type(name, text).await {
-            assert!(error.is_stale_element_reference(), "{error}");
+        self.type_and_keep(name, text).await;
+    }
+
+    /// Types into a field; the field.
+    async fn type_and_keep(&self, name: &str, text: &str) -> Element {
+        loop {
+            match self.try_type(name, text).await {
+                Ok(field) => return field,
+                // A page that gives way to the next takes its fields along: then the next one's is
+                // meant.
+                Err(error) => assert!(error.is_stale_element_reference(), "{error}"),
+            }
         }
     }
 
-    async fn try_type(&self, name: &str, text: &str) -> Result<(), CmdError> {
+    async fn try_type(&self, name: &str, text: &str) -> Result<Element, CmdError> {
         let field = self.wait_for(&format!("input[name={name}]")).await;
         field.clear().await?;
-        field.send_keys(text).await
+        field.send_keys(text).await?;
+        Ok(field)
     }
 
-    /// Fills in a form and presses its button, unless a code that is typed last is sent by itself.
+    /// Fills in a form and presses its button, unless a code that is typed last is sent by itself:
+    /// then the page has given way to the answer.
     pub(super) async fn type_and_send(&self, fields: &[(&str, &str)]) {
         let own = Locator::Css("input[data-send]");
-        let mut sent = false;
+        let mut sent = None;
         for (name, text) in fields {
             self.wait_for(&format!("input[name={name}]")).await;
-            sent = self.scripts && *name == "code" && text.len() == 6;
-            sent = sent && !self.client.find_all(own).await.unwrap().is_empty();
-            self.type_in(name, text).await;
+            let sends = self.scripts && *name == "code" && text.len() == 6;
+            let sends = sends && !self.client.find_all(own).await.unwrap().is_empty();
+            let field = self.type_and_keep(name, text).await;
+            sent = sends.then_some(field);
         }
-        if !sent {
-            self.press().await;
+        match sent {
+            Some(field) => within(PATIENCE, "the code to be sent", gone(&field)).await,
+            None => self.press().await,
         }
     }
 
@@ -273,6 +297,20 @@ impl Walk {
         gateway.add_user("alice");
         let origin = format!("https://localhost:{}", gateway.https.port());
         Self { app, origin, screen: Screen::open(look).await, gateway }
+    }
+
+    /// The same, where sessions are in a Redis of their own. The directory holds the keys.
+    pub(super) async fn on_redis(look: Look) -> (Self, RedisServer, TempDir) {
+        let redis = RedisServer::start();
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("keys.toml");
+        make_keys(&keys);
+        let tables = format!(
+            "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n[keys]\nfile = \"{}\"\n",
+            redis.url(),
+            keys.display()
+        );
+        (Self::with(look, &tables).await, redis, dir)
     }
 
     /// Opens a page of the app and proves the password on the way.

@@ -122,3 +122,24 @@ async fn a_sent_form_of_an_app_finds_its_way_back_after_the_session_has_ended() 
     walk.send_code(&code).await;
     screen.wait_for_path("/form").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_tells_the_signed_in_that_they_may_be_still_and_counts_the_wait_down() {
+    let (walk, mut redis, _keys) = Walk::on_redis(Look::plain(true)).await;
+    let (screen, client) = (&walk.screen, &walk.screen.client);
+    walk.enrol().await;
+    redis.kill();
+    client.goto(&format!("{}/_auth/account", walk.origin)).await.unwrap();
+    let wait = screen.wait_for("[data-wait]").await;
+    let said = screen.wait_for("main").await.text().await.unwrap();
+    assert!(said.contains("need not sign in again"), "{said}");
+    let over = async { while wait.text().await.unwrap() != "You can try again now." {} };
+    within(super::browser::PATIENCE, "the end of the wait", over).await;
+    assert_eq!(wait.attr("role").await.unwrap().as_deref(), Some("status"));
+
+    client.delete_all_cookies().await.unwrap();
+    client.goto(&format!("{}/_auth/login", walk.origin)).await.unwrap();
+    screen.wait_for("[data-wait]").await;
+    let said = screen.wait_for("main").await.text().await.unwrap();
+    assert!(said.contains("Signing in isn't possible right now"), "{said}");
+}

@@ -1,24 +1,14 @@
 //! The pages of an outage.
 
 use super::super::browser::Walk;
-use super::super::support::gateway;
-use super::super::support::servers::RedisServer;
 use super::LOOKS;
 use super::sweep::Sweep;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_page_of_an_outage_has_a_barrier() {
     for look in LOOKS {
-        let mut redis = RedisServer::start();
-        let dir = tempfile::tempdir().unwrap();
-        let keys = dir.path().join("keys.toml");
-        gateway::make_keys(&keys);
-        let tables = format!(
-            "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n[keys]\nfile = \"{}\"\n",
-            redis.url(),
-            keys.display()
-        );
-        let mut sweep = Sweep::begin("outage", look, Walk::with(look, &tables).await);
+        let (walk, mut redis, _keys) = Walk::on_redis(look).await;
+        let mut sweep = Sweep::begin("outage", look, walk);
         sweep.walk.enrol().await;
         redis.kill();
         sweep.goto("/_auth/account").await;
