@@ -49,6 +49,8 @@ pub struct Refusal {
     pub step_up_url: Option<String>,
     /// Link on the page.
     pub link: Option<RefusalLink>,
+    /// The user who asked is signed in: the header of the page links to the account and to signing out.
+    pub signed_in: bool,
 }
 
 /// A link on the page of a refusal.
@@ -158,6 +160,7 @@ impl Refusal {
             login_url: None,
             step_up_url: None,
             link: None,
+            signed_in: false,
         }
     }
 
@@ -213,7 +216,7 @@ impl Refusal {
     fn page(&self, place: Option<Place<'_>>) -> Option<String> {
         let page = Page {
             frame: place.map_or_else(Frame::nowhere, |p| {
-                let frame = Frame::new(p.title, p.origin);
+                let frame = Frame::new(p.title, p.origin).signed_in(self.signed_in);
                 if can_load(place) { frame } else { frame.inline() }
             }),
             heading: heading(self.status, self.code),
@@ -318,6 +321,7 @@ mod tests {
             login_url: Some("https://gw.test/_auth/login".to_owned()),
             step_up_url: None,
             link: None,
+            signed_in: false,
         }
     }
 

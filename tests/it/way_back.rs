@@ -54,10 +54,12 @@ async fn a_form_that_does_not_reach_the_app_is_answered_by_a_page_and_a_script_b
             let page =
                 assert_page(method, &ended, 401, "Your session has ended. Nothing was sent.");
             assert!(page.contains("href=\"/_auth/login?return_to=%2Fform%3Fid%3D7\""), "{page}");
+            assert!(!page.contains("href=\"/_auth/logout\""), "{page}");
         }
         let lines = format!("{FORM}{browser}{referer}");
         let shut = bob.ask("POST", "/shut/a", &lines, b"a=1").await;
-        assert_page("deny", &shut, 403, "Nothing was sent.");
+        let page = assert_page("deny", &shut, 403, "Nothing was sent.");
+        assert!(page.contains("href=\"/_auth/logout\""), "{page}");
         let old = bob.ask("POST", "/sign/a", &lines, b"a=1").await;
         let page = assert_page("max_age", &old, 401, "Nothing was sent.");
         assert!(page.contains("href=\"/_auth/step-up?return_to=%2Fform%3Fid%3D7\""), "{page}");

@@ -10,6 +10,7 @@ use pingora_proxy::Session;
 
 use super::bridge;
 use super::sent_form;
+use crate::gate::admission::Visitor;
 use crate::gate::target::CanonicalTarget;
 use crate::proxy::admit::vet::Malformed;
 use crate::proxy::gateway::Gateway;
@@ -141,6 +142,7 @@ impl Refused {
             retry_after: self.retry_after.map(|wait| if soon { wait.min(SOON) } else { wait }),
             login_url: url("login_required"),
             step_up_url: url("step_up_required"),
+            signed_in: matches!(state.refused, Some(Visitor::Full(_))),
             ..Refusal::new(self.status, self.code, self.sentence, state.id.reference())
         };
         if self.code == "unavailable" && holds_session(request) {
