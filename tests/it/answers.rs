@@ -190,7 +190,7 @@ async fn preflights_of_a_configured_origin_are_answered_without_the_app() {
     }
     let no_preflight = nobody.ask("OPTIONS", "/api/x", SPA, b"").await;
     assert_json("OPTIONS that is no preflight", &no_preflight, 401, "login_required");
-    assert!(explained(&gateway, "/api/x").contains("cors_origins: 204, answered here"));
+    assert!(explained(&gateway, "/api/x").contains("cors_origins: 204 from Vestibule"));
     assert!(!explained(&gateway, "/api/public/x").contains("preflight"));
     app.barrier().await;
     assert_eq!(app.requests(mark).len(), 0);
@@ -225,8 +225,8 @@ async fn preflights_that_are_to_pass_reach_the_app_and_nothing_else_does() {
         assert_eq!(seen.len(), usize::from(passes), "{method} {path} {lines}: {}", answer.status);
         assert!(seen.iter().all(|r| r.head.all("remote-user").is_empty()));
     }
-    let answered = "a preflight of one of cors_origins: 204, answered here";
-    assert!(explained(&gateway, "/api/x").contains("of one of cors_origins: forwarded"));
+    let answered = "a preflight from one of cors_origins: 204 from Vestibule";
+    assert!(explained(&gateway, "/api/x").contains("from one of cors_origins: forwarded"));
     assert!(explained(&gateway, "/api/shut/x").contains(answered));
 }
 
