@@ -74,7 +74,8 @@ async fn what_a_script_does_not_read_is_told_at_the_next_sign_in_on_our_page() {
     let done = person.submit("/_auth/otp", &[("code", &codes.next().await)]).await;
     assert!(done.location().starts_with("/_auth/notice"), "{} {}", done.status, done.location());
     let told = person.get(done.location()).await.text();
-    for news in ["A wrong code was typed", "127.0.7.7", "A recovery code of yours was used"] {
+    for news in ["Someone entered a wrong code", "127.0.7.7", "One of your recovery codes was used"]
+    {
         assert!(told.contains(news), "{news}: {told}");
     }
 }

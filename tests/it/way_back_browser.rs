@@ -132,7 +132,7 @@ async fn an_outage_tells_the_signed_in_that_they_may_be_still_and_counts_the_wai
     client.goto(&format!("{}/_auth/account", walk.origin)).await.unwrap();
     let wait = screen.wait_for("[data-wait]").await;
     let said = screen.wait_for("main").await.text().await.unwrap();
-    assert!(said.contains("need not sign in again"), "{said}");
+    assert!(said.contains("don't need to sign in again"), "{said}");
     let over = async { while wait.text().await.unwrap() != "You can try again now." {} };
     within(super::browser::PATIENCE, "the end of the wait", over).await;
     assert_eq!(wait.attr("role").await.unwrap().as_deref(), Some("status"));

@@ -117,7 +117,7 @@ async fn fifty_wrong_codes_suspend_the_authenticator_and_a_recovery_code_still_w
     assert_eq!(done.status, 303, "{}", done.text());
     let told = owner.get(done.location()).await.text();
     assert!(told.contains("6 wrong codes") && told.contains("198.51.100.7"), "{told}");
-    assert!(told.contains("Your authenticator is suspended"), "{told}");
+    assert!(told.contains("Your authenticator app is suspended"), "{told}");
 
     let show = gateway.command(&["user", "show", "alice"], "");
     let show = String::from_utf8_lossy(&show.stdout).into_owned();
@@ -150,7 +150,7 @@ async fn own_typos_are_not_told_and_those_of_another_login_are_told_once() {
     assert_eq!(wrong_code(&mut thief, "alice").await.status, 401);
     let mut owner = from(&gateway, "203.0.113.6");
     let done = visitor::sign_in(&mut owner, &mut person).await;
-    told_of_wrong_codes(&mut owner, &done, "A wrong code was typed").await;
+    told_of_wrong_codes(&mut owner, &done, "Someone entered a wrong code").await;
     let code = &person.recovery[0];
     let mut last = from(&gateway, "203.0.113.7");
     visitor::prove_password(&mut last, "alice").await;
