@@ -296,7 +296,8 @@ async fn one_sign_in_on_our_page_arrives_in_the_app_signed_in() {
     let mut second = Lab::browser(&lab.two);
     let form = [("username", "alice@lab.example"), ("password", "pw-alice")];
     let answer = second.submit("/_auth/login?return_to=%2Fexperiments%2F1", &form).await;
-    assert_eq!((answer.status, answer.location()), (303, "/_auth/otp"), "{}", answer.text());
+    let way = "/_auth/otp?return_to=%2Fexperiments%2F1";
+    assert_eq!((answer.status, answer.location()), (303, way), "{}", answer.text());
     assert!(!second.jar.contains_key("token"), "nothing before the second factor");
     let dump = lab.redis.dump().await;
     let code = codes.next().await;
