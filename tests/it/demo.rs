@@ -120,7 +120,7 @@ async fn a_demo_on_a_port_that_is_taken_says_nothing_but_that() {
     let data = data.to_str().unwrap();
     let refused = run(&["demo", "--listen", &address, "--dir", data]);
     assert_eq!((refused.code, refused.stdout.as_str()), (1, ""), "{}", refused.stderr);
-    assert!(refused.stderr.contains("failed to listen on 127.0.0.1:"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("cannot listen on 127.0.0.1:"), "{}", refused.stderr);
     // The password is not lost to the first try.
     let demo = Demo::start(&["--listen", "127.0.0.1:0", "--dir", data]).await;
     assert!(!demo.password.contains(' '), "{}", demo.password);
