@@ -223,7 +223,7 @@ async fn what_needs_a_restart_is_named_on_sighup_and_other_certificates_are_show
     gateway.log.wait_for("the end of the reading", read_again).await;
     assert!(shown(&other).await && !shown(&gateway.certificates).await);
     let log = gateway.log.text();
-    let named: Vec<_> = log.lines().filter(|line| line.contains("needs a restart")).collect();
+    let named: Vec<_> = log.lines().filter(|line| line.contains("need a restart")).collect();
     assert_eq!(named.len(), 3, "{log}");
     for (line, section) in named.iter().zip(["listeners", "throttle", "mail"]) {
         assert!(line.contains(&format!("\"section\":\"{section}\"")), "{line}");

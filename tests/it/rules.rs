@@ -403,12 +403,12 @@ async fn explain_names_the_rule_and_why_those_before_it_did_not_decide() {
     assert!(at("\"not mallory\"") < at("does not match: user differs"));
     assert!(at("does not match: user differs") < at("\"team pages\""));
     assert!(at("\"team pages\"") < at("decides"));
-    assert!(text.contains("forwarded; the app is told of nobody"), "{text}");
+    assert!(text.contains("forwarded without an identity"), "{text}");
 
     let (_, text) = explain(&[&team[..], &from].concat());
     assert!(text.contains("it names users or groups"), "{text}");
     let (_, text) = explain(&[&["POST", "/admins/x"][..], &from, &["--user", "alice"]].concat());
-    assert!(text.contains("in none of its groups") && text.contains("no rule: two_factor"));
+    assert!(text.contains("in none of its groups") && text.contains("none: default two_factor"));
     let (_, text) = explain(
         &[&["POST", "/admins/x"][..], &from, &["--user", "alice", "--group", "admins"]].concat(),
     );
@@ -423,10 +423,9 @@ async fn explain_names_the_rule_and_why_those_before_it_did_not_decide() {
         let (code, text) = explain(&[args, &from].concat());
         assert!(code == Some(0) && text.contains(words), "{args:?}: {text}");
     }
-    for (args, words) in [
-        (&["GET", "https://gw.test/a"][..], "--address IP"),
-        (&["GET", "gw.test"], "not an address"),
-    ] {
+    for (args, words) in
+        [(&["GET", "https://gw.test/a"][..], "--address IP"), (&["GET", "gw.test"], "not a URL")]
+    {
         let (code, text) = explain(args);
         assert!(code == Some(2) && text.contains(words), "{args:?}: {text}");
     }

@@ -147,7 +147,7 @@ async fn why_says_in_words_what_it_knows_and_what_it_does_not() {
     let output = gateway.command(&["why", id], "");
     let text = String::from_utf8(output.stdout).unwrap();
     for words in
-        ["GET /app\n", "401 login_required", "nobody: the request carried no cookie", "default"]
+        ["GET /app\n", "401 login_required", "not signed in: no cookie of Vestibule", "default"]
     {
         assert!(text.contains(words), "{words} in:\n{text}");
     }
