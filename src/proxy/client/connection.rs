@@ -46,8 +46,7 @@ pub(in crate::proxy) struct ClientStream<S> {
     /// Nothing is read ahead: whoever reads here has a buffer of its own. Gone only once dropped.
     io: Option<Gathered<S>>,
     leaving: Leaving<S>,
-    /// The client has ended its side, or cannot be reached.
-    ended: bool,
+    end: End,
     /// Something was written.
     answered: bool,
     fd: i32,
@@ -62,6 +61,17 @@ pub(in crate::proxy) struct ClientStream<S> {
     header_bytes: usize,
     line: RequestLine,
     flush: Flush,
+}
+
+/// How the reading of a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It did not.
+    Open,
+    /// The client has ended its side, or cannot be reached.
+    ByClient,
+    /// It was closed from outside while nothing was in hand.
+    Shed,
 }
 
 /// What is to become of bytes that were written and lie in the buffer.
@@ -91,7 +101,7 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
         let stream = Self {
             io: Some(Gathered::new(io)),
             leaving: Arc::clone(&leaving),
-            ended: false,
+            end: End::Open,
             answered: false,
             fd,
             h2,
@@ -161,8 +171,10 @@ impl<S> Drop for ClientStream<S> {
     /// Hands the connection back, so that it ends as an answer needs it to.
     fn drop(&mut self) {
         let connection = &self.connection;
-        if self.ended || connection.closed.load(Ordering::Acquire) {
-            return;
+        match self.end {
+            End::ByClient => return,
+            End::Open if connection.is_closed() => return,
+            End::Open | End::Shed => {}
         }
         // Past the header and dropped: Pingora refused it without asking us.
         let in_request = connection.header.load(Ordering::Relaxed) != BETWEEN_REQUESTS;
@@ -193,6 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
         let this = &mut *self;
         if this.connection.is_shed() {
             // To Pingora it looks as if the client had gone.
+            this.end = End::Shed;
             return Poll::Ready(Ok(()));
         }
         this.connection.check_open()?;
@@ -206,7 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
             let got = buf.filled().get(before..).unwrap_or_default();
             this.count_header(got)?;
             if got.is_empty() {
-                this.ended = true;
+                this.end = End::ByClient;
             } else if this.connection.header.load(Ordering::Relaxed) == BETWEEN_REQUESTS {
                 this.connection.header.store(IN_HEADER, Ordering::Relaxed);
                 this.deadline = None;
@@ -219,6 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
         }
         this.register_reader(cx);
         if this.connection.is_shed() {
+            this.end = End::Shed;
             return Poll::Ready(Ok(()));
         }
         this.connection.check_open()?;

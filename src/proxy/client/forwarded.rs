@@ -94,7 +94,7 @@ fn of_line(line: &[u8]) -> Result<Vec<Hop>, Unreadable> {
     loop {
         let (name, after) = rest.split_once('=').ok_or(Unreadable)?;
         let (value, after) = value(after)?;
-        let place = match name.trim_matches([' ', '\t']) {
+        let place = match name.trim_start_matches([' ', '\t']) {
             n if n.eq_ignore_ascii_case("for") => Some(&mut hop.client),
             n if n.eq_ignore_ascii_case("proto") => Some(&mut hop.proto),
             n if n.eq_ignore_ascii_case("host") => Some(&mut hop.host),
@@ -251,6 +251,8 @@ mod tests {
             "=a",
             "for=a,,for=b",
             "f or=a",
+            "for =a",
+            "for= a",
         ] {
             assert_eq!(read(&[bad]), Err(Unreadable), "{bad}");
         }

@@ -142,6 +142,8 @@ impl Acceptor {
         let left = leaving.lock().take();
         if let Some(left) = left {
             tokio::select! {
+                // One that was closed to make room says so to its client before it goes.
+                biased;
                 () = linger::end(left, peer, &self.lingering) => {}
                 () = connection.closed() => {}
                 () = linger::stopped(self.stopping.clone()) => {}
