@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::admit::front::Doors;
 use super::client::capacity::Capacity;
-use super::client::load::Places;
+use super::client::load::{Places, Room};
 use super::counts::RuleCounts;
 use super::rewrite::own_name::OwnName;
 use super::settings::{AnswerSettings, AppSettings, HostPattern, takes};
@@ -138,10 +138,11 @@ impl Apps {
         let titles = settings.iter().map(|one| (one.name.clone(), one.title.clone()));
         let titles = Arc::new(titles.collect());
         for one in settings {
-            let most = one.max_requests.unwrap_or_else(|| capacity.per_app(settings.len()));
+            let room = one.max_requests.map(Room::of);
+            let room = room.unwrap_or_else(|| capacity.per_app(settings.len()));
             let places = former.and_then(|former| former.places(&one.name));
-            let places = places.unwrap_or_else(|| Arc::new(Places::new(most)));
-            places.set_most(most);
+            let places = places.unwrap_or_else(|| Arc::new(Places::new(room)));
+            places.set_room(room);
             let app = Arc::new(App::new(one, issuer.unwrap_or(&one.title), places, &titles)?);
             for host in &one.hosts {
                 match host {

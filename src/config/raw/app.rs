@@ -48,7 +48,8 @@ pub(in crate::config) struct RawApp {
     #[schemars(extend("default" = false))]
     pub(in crate::config) retry_unanswered: Option<bool>,
     /// Requests that it is sent at once, WebSockets included, 2 to 1000000; without a session half as
-    /// many. More are answered with 503. Default: what the descriptor limit allows, at most 4000.
+    /// many. More are answered with 503. Default: what the descriptor limit allows, at most 4000, of
+    /// which 500 without a session.
     pub(in crate::config) max_requests: Option<usize>,
     /// Whether WebSocket handshakes are passed on, from pages of the same host.
     #[schemars(extend("default" = true))]

@@ -1,12 +1,16 @@
 //! How much is done at once: the descriptors of the process, shared out between clients, apps and
 //! everything else that needs one.
 
+use super::load::Room;
 use crate::proxy::settings::{AppSettings, ProxySettings};
 
 /// Most client connections by default: beyond, memory is the limit and not descriptors.
 const CONNECTIONS: usize = 10_000;
 /// Most requests that one app is sent at once by default.
 const REQUESTS_PER_APP: usize = 4_000;
+/// Most of them by default without a session. An answer that its client does not take holds some 600
+/// KiB, of which most is Pingora's read-ahead from the app.
+const STRANGERS_PER_APP: usize = 500;
 /// Kept connections to apps that nothing goes through.
 const IDLE_UPSTREAM: usize = 256;
 
@@ -53,8 +57,9 @@ impl Capacity {
     }
 
     /// Requests that one of `apps` is sent at once where the configuration does not say.
-    pub(in crate::proxy) fn per_app(self, apps: usize) -> usize {
-        (self.at_apps / apps.max(1)).clamp(8, REQUESTS_PER_APP)
+    pub(in crate::proxy) fn per_app(self, apps: usize) -> Room {
+        let most = (self.at_apps / apps.max(1)).clamp(8, REQUESTS_PER_APP);
+        Room::of(most).with_strangers(STRANGERS_PER_APP)
     }
 
     /// Says where the configuration asks apps for more at once than there are descriptors.
@@ -84,7 +89,7 @@ mod tests {
                 let apps = shares.at_apps;
                 assert!(sum + apps <= descriptors, "{descriptors} {wanted:?}: {shares:?}");
                 assert!(shares.connections > 0 && apps >= 32, "{descriptors}: {shares:?}");
-                assert!(3 * shares.per_app(3) <= apps.max(24), "{descriptors}: {shares:?}");
+                assert!(3 * shares.per_app(3).most <= apps.max(24), "{descriptors}: {shares:?}");
             }
         }
     }
@@ -92,7 +97,8 @@ mod tests {
     #[test]
     fn plenty_of_descriptors_is_not_plenty_of_memory() {
         let shares = Capacity::shared(524_288, None);
-        assert_eq!((shares.connections, shares.per_app(1)), (CONNECTIONS, REQUESTS_PER_APP));
+        let room = Room::of(REQUESTS_PER_APP).with_strangers(STRANGERS_PER_APP);
+        assert_eq!((shares.connections, shares.per_app(1)), (CONNECTIONS, room));
         assert_eq!(Capacity::shared(524_288, Some(50_000)).connections, 50_000);
     }
 }

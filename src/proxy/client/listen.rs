@@ -75,7 +75,13 @@ impl Acceptor {
             tokio::select! {
                 () = &mut stop => return,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => self.admit(stream, peer, kind),
+                    Ok((stream, peer)) => {
+                        self.admit(stream, peer, kind);
+                        // What was closed to make room goes before the next comes.
+                        if self.open.is_closing() {
+                            tokio::task::yield_now().await;
+                        }
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         self.open.out_of_descriptors();

@@ -27,23 +27,48 @@ pub(in crate::proxy) enum Whose {
     Stranger,
 }
 
-/// A bounded number of places, of which strangers get at most half.
+/// How many places there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) struct Room {
+    pub(super) most: usize,
+    strangers: usize,
+}
+
+impl Room {
+    /// Of so many, strangers get at most half.
+    pub(in crate::proxy) fn of(most: usize) -> Self {
+        Self { most, strangers: most.div_ceil(2) }
+    }
+
+    /// The same, with no more than `most` for strangers.
+    pub(in crate::proxy) fn with_strangers(self, most: usize) -> Self {
+        Self { strangers: self.strangers.min(most), ..self }
+    }
+}
+
+/// A bounded number of places.
 #[derive(Debug)]
 pub(in crate::proxy) struct Places {
     most: AtomicUsize,
+    most_strangers: AtomicUsize,
     known: AtomicUsize,
     strangers: AtomicUsize,
 }
 
 impl Places {
-    pub(in crate::proxy) fn new(most: usize) -> Self {
-        let (known, strangers) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { most: AtomicUsize::new(most), known, strangers }
+    pub(in crate::proxy) fn new(room: Room) -> Self {
+        Self {
+            most: AtomicUsize::new(room.most),
+            most_strangers: AtomicUsize::new(room.strangers),
+            known: AtomicUsize::new(0),
+            strangers: AtomicUsize::new(0),
+        }
     }
 
     /// Changes how many there are.
-    pub(in crate::proxy) fn set_most(&self, most: usize) {
-        self.most.store(most, Ordering::Relaxed);
+    pub(in crate::proxy) fn set_room(&self, room: Room) {
+        self.most.store(room.most, Ordering::Relaxed);
+        self.most_strangers.store(room.strangers, Ordering::Relaxed);
     }
 
     fn count(&self, whose: Whose) -> &AtomicUsize {
@@ -61,7 +86,8 @@ impl Places {
         let fits = match whose {
             Whose::Known => before + self.strangers.load(Ordering::Relaxed) < most,
             Whose::Stranger => {
-                let free = most.div_ceil(2).saturating_sub(before);
+                let strangers = self.most_strangers.load(Ordering::Relaxed);
+                let free = strangers.saturating_sub(before);
                 theirs < free && before + self.known.load(Ordering::Relaxed) < most
             }
         };
@@ -123,7 +149,7 @@ impl Loads {
         let count = |limit: &'static str| counter!("vestibule_requests_turned_away_total", "limit" => limit);
         Arc::new(Self {
             per_address,
-            answered: Places::new(ANSWERED),
+            answered: Places::new(Room::of(ANSWERED)),
             turned_away: AtomicUsize::new(0),
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::default()),

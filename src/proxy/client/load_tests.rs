@@ -19,7 +19,7 @@ fn a_network_is_one_load_for_as_long_as_anybody_counts_on_it() {
 #[test]
 fn strangers_of_one_network_never_take_the_last_place() {
     let loads = Loads::new(1_000);
-    let places = Places::new(100);
+    let places = Places::new(Room::of(100));
     let (greedy, next) = (loads.of(client("192.0.2.1")), loads.of(client("192.0.2.2")));
     let took = (0..1_000).filter(|_| greedy.take_at(&places, Whose::Stranger).is_ok()).count();
     assert_eq!(took, 25);
@@ -37,9 +37,23 @@ fn strangers_of_one_network_never_take_the_last_place() {
 }
 
 #[test]
+fn strangers_may_be_given_less_than_half() {
+    let loads = Loads::new(1_000);
+    let places = Places::new(Room::of(100));
+    let strangers = |hosts: std::ops::Range<u8>| {
+        let of = |i| loads.of(client(&format!("192.0.2.{i}")));
+        hosts.filter(|i| of(*i).take_at(&places, Whose::Stranger).is_ok()).count()
+    };
+    places.set_room(Room::of(100).with_strangers(10));
+    assert_eq!(strangers(0..100), 10);
+    places.set_room(Room::of(100).with_strangers(1_000));
+    assert_eq!(strangers(100..200), 40);
+}
+
+#[test]
 fn a_network_has_a_limit_of_its_own_and_strangers_half_of_it() {
     let loads = Loads::new(100);
-    let (many, load) = (Places::new(10_000), loads.of(client("192.0.2.1")));
+    let (many, load) = (Places::new(Room::of(10_000)), loads.of(client("192.0.2.1")));
     let strangers = (0..1_000).filter(|_| load.take_at(&many, Whose::Stranger).is_ok()).count();
     let known = (0..1_000).filter(|_| load.take_at(&many, Whose::Known).is_ok()).count();
     assert_eq!((strangers, known), (50, 100));

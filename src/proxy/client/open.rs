@@ -231,6 +231,11 @@ impl Open {
         Some(Entered { open: Arc::clone(self), address, number })
     }
 
+    /// Whether connections that were closed to make room are still there.
+    pub(in crate::proxy) fn is_closing(&self) -> bool {
+        self.all.load(Ordering::Acquire) > self.crowd.lock().size
+    }
+
     /// Makes room where the system has none left.
     pub(in crate::proxy) fn out_of_descriptors(&self) {
         let shed = self.crowd.lock().shed_idle((self.most.all / PARTS).max(1));

@@ -19,6 +19,10 @@ pub(in crate::proxy) fn is_managed(name: &str) -> bool {
         }
         previous = byte;
     }
+    // However the rest of the name is put: it says which address the client has.
+    if name.ends_with("-ip") {
+        return true;
+    }
     let Managed { families, names } = like(name);
     names.contains(&name)
         || (families.iter().any(|family| name.starts_with(family)) && !HARMLESS.contains(&name))
@@ -122,6 +126,20 @@ mod tests {
             "x-invoke-path",
             "x-react-router-spa-mode",
             "x-apigateway-event",
+            "cdn-src-ip",
+            "ali-cdn-real-ip",
+            "x-nginx-real-ip",
+            "x-iv-user",
+            "x-authelia-user",
+            "x-keycloak-username",
+            "x-auth0-user",
+            "authorization-user",
+            "x-impersonate-user",
+            "x-on-behalf-of",
+            "x-external-path",
+            "x-replaced-path",
+            "x-path-prefix",
+            "destination-url",
         ] {
             assert!(is_managed(bad), "{bad}");
         }

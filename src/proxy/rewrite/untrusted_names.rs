@@ -48,7 +48,7 @@ type Lists = (&'static [&'static str], &'static [&'static str]);
 pub(in crate::proxy) fn under(letter: u8) -> Lists {
     match letter {
         b'a' => (
-            &["akamai-", "authenticated-"],
+            &["akamai-", "ali-cdn-", "authenticated-", "authorization-user"],
             &[
                 "affiliation",
                 "auth-email",
@@ -75,7 +75,7 @@ pub(in crate::proxy) fn under(letter: u8) -> Lists {
                 "coming-from",
             ],
         ),
-        b'd' => (&[], &["disguised-host", "displayname", "document-root"]),
+        b'd' => (&["destination-url"], &["disguised-host", "displayname", "document-root"]),
         b'e' => (&["eduperson", "es-security-"], &["entitlement", "eppn", "eptid"]),
         b'f' => (&["fastly-", "fly-", "forwarded-"], &["forwarded", "front-end-https"]),
         b'g' => (&["gap-", "gss-"], &["givenname", "groups"]),
@@ -146,11 +146,14 @@ pub(in crate::proxy) fn under_x(letter: u8) -> Lists {
         b'a' => (
             &[
                 "x-accel-",
+                "x-act-as",
                 "x-akamai-",
                 "x-amzn-mtls-",
                 "x-amzn-oidc-",
                 "x-amzn-tls-",
                 "x-apigateway-",
+                "x-apisix-",
+                "x-app-root",
                 "x-appengine-",
                 "x-appservice-",
                 "x-arr-",
@@ -166,6 +169,8 @@ pub(in crate::proxy) fn under_x(letter: u8) -> Lists {
                 "x-auth-role",
                 "x-auth-subject",
                 "x-auth-user",
+                "x-auth0-",
+                "x-authelia-",
                 "x-authenticated",
                 "x-authentik-",
                 "x-authn-",
@@ -181,7 +186,7 @@ pub(in crate::proxy) fn under_x(letter: u8) -> Lists {
                 "x-authorization-user",
             ],
         ),
-        b'b' => (&["x-base-", "x-bluecoat-"], &[]),
+        b'b' => (&["x-backend-host", "x-base-", "x-bluecoat-"], &[]),
         b'c' => (
             &[
                 "x-cas-",
@@ -223,10 +228,10 @@ pub(in crate::proxy) fn under_x(letter: u8) -> Lists {
             ],
         ),
         b'd' => (&[], &["x-display-name", "x-displayname", "x-dn"]),
-        b'e' => (&["x-email", "x-endpoint-api-", "x-envoy-"], &[]),
-        b'f' => (&["x-forward-", "x-forwarded"], &["x-fullname"]),
+        b'e' => (&["x-email", "x-endpoint-api-", "x-envoy-", "x-external-"], &[]),
+        b'f' => (&["x-forward-", "x-forwarded", "x-forwared-"], &["x-fullname"]),
         b'g' => (
-            &["x-goog-authenticated-", "x-goog-iap-", "x-group"],
+            &["x-gateway-user", "x-goog-authenticated-", "x-goog-iap-", "x-group"],
             &["x-google-real-ip", "x-grafana-id", "x-grafana-user", "x-graylog-server-url"],
         ),
         b'h' => (
@@ -234,11 +239,19 @@ pub(in crate::proxy) fn under_x(letter: u8) -> Lists {
             &["x-h3g-msisdn", "x-host", "x-host-ip", "x-host-override", "x-https"],
         ),
         b'i' => (
-            &["x-identity", "x-iisnode-", "x-incap-", "x-invoke-", "x-istio-"],
+            &[
+                "x-identity",
+                "x-iisnode-",
+                "x-impersonate",
+                "x-incap-",
+                "x-invoke-",
+                "x-istio-",
+                "x-iv-",
+            ],
             &["x-id-token", "x-ingress-path", "x-ip", "x-is-admin"],
         ),
         b'j' => (&["x-jfrog-override-", "x-jwt-assertion", "x-jwt-claim", "x-jwt-payload"], &[]),
-        b'k' => (&["x-kerberos", "x-kong-", "x-krb"], &[]),
+        b'k' => (&["x-kerberos", "x-keycloak-", "x-kong-", "x-krb"], &[]),
         b'l' => (&["x-ldap-"], &["x-login", "x-logon-user"]),
         b'm' => (
             &[
@@ -255,11 +268,12 @@ pub(in crate::proxy) fn under_x(letter: u8) -> Lists {
             ],
             &["x-mail", "x-matched-path", "x-method", "x-msisdn"],
         ),
-        b'n' => (&["x-nf-", "x-nokia-", "x-nt-", "x-ntlm-"], &["x-now-route-matches"]),
+        b'n' => (&["x-nf-", "x-nokia-", "x-novell-", "x-nt-", "x-ntlm-"], &["x-now-route-matches"]),
         b'o' => (
             &[
                 "x-oidc-",
                 "x-okta-",
+                "x-on-behalf-of",
                 "x-openid",
                 "x-origin-ip",
                 "x-original-",
@@ -269,7 +283,7 @@ pub(in crate::proxy) fn under_x(letter: u8) -> Lists {
             &[],
         ),
         b'p' => (
-            &["x-peer-", "x-pomerium-", "x-principal", "x-prox"],
+            &["x-path-prefix", "x-peer-", "x-pomerium-", "x-principal", "x-prox"],
             &["x-path-info", "x-permissions", "x-proto", "x-protocol"],
         ),
         b'r' => (
@@ -277,10 +291,13 @@ pub(in crate::proxy) fn under_x(letter: u8) -> Lists {
                 "x-react-router-",
                 "x-real-",
                 "x-remote-",
+                "x-replaced-",
                 "x-rewrite-",
                 "x-role",
+                "x-root-path",
                 "x-rsc-",
                 "x-rstudio-",
+                "x-run-as",
             ],
             &[
                 "x-request-id",

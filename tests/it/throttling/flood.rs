@@ -123,7 +123,9 @@ async fn twenty_thousand_guesses_from_five_hundred_addresses_never_slow_the_owne
     // All that the owner did was done at once. It has to have been all the time, too.
     assert!(rounds.iter().filter(|n| **n > 0).count() >= 8, "the owner's rounds: {rounds:?}");
     assert_eq!(statuses.values().sum::<usize>(), GUESSES, "{statuses:?}");
-    assert!(statuses.keys().all(|s| matches!(s, 401 | 429)), "{statuses:?}");
+    // On a busy machine a stranger's guess finds no turn now and then.
+    assert!(statuses.keys().all(|s| matches!(s, 401 | 429 | 503)), "{statuses:?}");
+    assert!(statuses[&429] > GUESSES * 9 / 10, "{statuses:?}");
     // Five at once, then growing waits: so few of them cost a hash.
     assert!(statuses[&401] < 60, "{statuses:?}");
     owner.proves_the_password().await;
