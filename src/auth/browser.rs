@@ -15,7 +15,7 @@ use super::account::{Identity, LoginName};
 use super::keys::KeyRing;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, BrowserId};
-use crate::base::random::{NoRandomness, Random};
+use crate::base::random::{Random, RandomError};
 
 /// Maximum number of accounts in one cookie. The oldest entry is dropped first.
 const ACCOUNTS_MAX: usize = 5;
@@ -100,7 +100,7 @@ impl KnownBrowser {
         keys: &KeyRing,
         random: &dyn Random,
         now: Timestamp,
-    ) -> Result<Option<String>, NoRandomness> {
+    ) -> Result<Option<String>, RandomError> {
         let mut content = match former {
             // Content made with an older key cannot be rebuilt without the login names.
             Some(former) if former.key == 0 => former.content.clone(),

@@ -10,7 +10,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 use zeroize::Zeroizing;
 
-use crate::base::random::{NoRandomness, Random, bytes};
+use crate::base::random::{Random, RandomError, bytes};
 
 /// Length of every key, in bytes.
 pub const KEY_LEN: usize = 32;
@@ -57,7 +57,7 @@ pub enum SealError {
     EmptyRing(&'static str),
     /// No random bytes for a nonce.
     #[error(transparent)]
-    NoRandomness(#[from] NoRandomness),
+    Random(#[from] RandomError),
 }
 
 /// The result of a check of an audit log signature.

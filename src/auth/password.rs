@@ -20,7 +20,7 @@ pub use super::password_policy::{MAX_LENGTH, PasswordPolicy, PasswordRefused};
 pub use super::password_record::PasswordRecord;
 use super::recovery::{RecoveryCode, RecoveryHash};
 use super::turns::{Asker, TurnLimits, Turns};
-use crate::base::random::{NoRandomness, Random, bytes};
+use crate::base::random::{Random, RandomError, bytes};
 use crate::base::secret::Secret;
 
 const SALT_LEN: usize = 16;
@@ -68,7 +68,7 @@ pub enum HashError {
     Busy,
     /// No random bytes for a salt.
     #[error(transparent)]
-    NoRandomness(#[from] NoRandomness),
+    Random(#[from] RandomError),
     /// The parameters or the stored text are invalid, or the thread failed.
     #[error("failed to compute the password hash: {0}")]
     Broken(&'static str),

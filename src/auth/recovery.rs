@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::typed;
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
-use crate::base::random::{NoRandomness, Random, bytes};
+use crate::base::random::{Random, RandomError, bytes};
 
 /// Number of remaining codes at which the user is warned.
 pub const FEW_CODES: u32 = 3;
@@ -115,11 +115,11 @@ fn check_character(body: &str) -> Option<char> {
 
 impl RecoveryCode {
     /// Generates a random code.
-    pub fn generate(random: &dyn Random) -> Result<Self, NoRandomness> {
+    pub fn generate(random: &dyn Random) -> Result<Self, RandomError> {
         let raw: Zeroizing<[u8; CODE_BYTES]> = Zeroizing::new(bytes(random)?);
-        let encoding = crockford().ok_or(NoRandomness)?;
+        let encoding = crockford().ok_or(RandomError)?;
         let mut text = Zeroizing::new(encoding.encode(raw.as_slice()));
-        let check = check_character(&text).ok_or(NoRandomness)?;
+        let check = check_character(&text).ok_or(RandomError)?;
         text.push(check);
         Ok(Self(text))
     }

@@ -16,7 +16,7 @@ use super::keys::KeyRing;
 use super::token::{HashedToken, PlainToken, TicketToken};
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
-use crate::base::random::{NoRandomness, Random};
+use crate::base::random::{Random, RandomError};
 
 /// Default lifetime of a ticket.
 pub const LIFETIME: Duration = Duration::from_hours(24);
@@ -136,7 +136,7 @@ impl TicketPrinter {
         lifetime: Option<Duration>,
         now: Timestamp,
         random: &dyn Random,
-    ) -> Result<(NewTicket, Link), NoRandomness> {
+    ) -> Result<(NewTicket, Link), RandomError> {
         let token = PlainToken::<TicketToken>::generate(&self.keys, random)?;
         let expires_at = now.plus(lifetime.unwrap_or(self.lifetime));
         let ticket = Ticket { account, rights, created_at: now, expires_at };

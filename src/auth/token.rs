@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::keys::{KeyRing, TokenKey};
-use crate::base::random::{NoRandomness, Random};
+use crate::base::random::{Random, RandomError};
 
 const RANDOM_LEN: usize = 32;
 const TAG_LEN: usize = 16;
@@ -144,11 +144,11 @@ impl HashedToken<AppToken> {
 
 impl<K: Kind> PlainToken<K> {
     /// Generates a random token under the newest token key.
-    pub fn generate(keys: &KeyRing, random: &dyn Random) -> Result<Self, NoRandomness> {
+    pub fn generate(keys: &KeyRing, random: &dyn Random) -> Result<Self, RandomError> {
         let mut raw = Zeroizing::new([0_u8; RAW_LEN]);
         let (secret, tag) = raw.split_at_mut(RANDOM_LEN);
         random.fill(secret)?;
-        let key = keys.tokens.first().ok_or(NoRandomness)?;
+        let key = keys.tokens.first().ok_or(RandomError)?;
         tag.copy_from_slice(&tag_of::<K>(key, secret));
         let hashed = hash_of::<K>(key, secret);
         Ok(Self { text: Zeroizing::new(BASE64URL_NOPAD.encode(raw.as_slice())), hashed })

@@ -11,7 +11,7 @@ use super::keys::{KeyRing, SealError};
 use super::typed;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId};
-use crate::base::random::{NoRandomness, Random, bytes};
+use crate::base::random::{Random, RandomError, bytes};
 
 /// Length of a secret, in bytes: 160 bits (RFC 4226 §4, R6).
 const SECRET_LEN: usize = 20;
@@ -117,7 +117,7 @@ fn context(account: AccountId, factor: FactorId) -> Vec<u8> {
 
 impl TotpSecret {
     /// Generates a random secret.
-    pub fn generate(random: &dyn Random) -> Result<Self, NoRandomness> {
+    pub fn generate(random: &dyn Random) -> Result<Self, RandomError> {
         Ok(Self(Zeroizing::new(bytes(random)?)))
     }
 

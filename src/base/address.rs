@@ -1,4 +1,4 @@
-//! The address of a client, as far as it can be believed.
+//! Client addresses and client networks.
 
 use std::fmt;
 use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,14 +7,13 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The text of an address that is unknown, as RFC 7239 §6.2 has it.
+/// The text of an unknown address (RFC 7239 §6.2).
 const UNKNOWN: &str = "unknown";
 
-/// The address a request came from, after trusted proxies were taken into account: known, or
-/// "address unknown" where a trusted proxy named none that can be read.
+/// The address of the client that sent a request, after trusted proxies. It is unknown if a trusted
+/// proxy sent none that can be parsed.
 ///
-/// An unknown address is in no network and has no address to take out: nothing that is granted to
-/// a network is granted to it.
+/// An unknown address belongs to no network, so it gains nothing that is granted to a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ClientIp(Place);
 
@@ -24,18 +23,19 @@ enum Place {
     UnknownBehind(IpAddr),
 }
 
-/// Clients that share counters and limits: a network that one customer usually holds, or all
-/// clients behind one proxy whose addresses are unknown.
+/// Clients that share counters and limits: a network usually held by one customer, or all clients
+/// of unknown address behind one proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientNetwork(Place);
 
 impl ClientIp {
-    /// From a socket or a trusted header; an IPv4 address written as IPv6 is taken as IPv4.
+    /// Wraps the address of a socket or of a trusted header. An IPv4-mapped IPv6 address becomes
+    /// IPv4.
     pub fn new(address: IpAddr) -> Self {
         Self(Place::Known(address.to_canonical()))
     }
 
-    /// Address unknown: `proxy` is trusted to name it, and did not.
+    /// Returns an unknown address of a client behind the trusted `proxy`.
     pub fn unknown_behind(proxy: IpAddr) -> Self {
         Self(Place::UnknownBehind(proxy.to_canonical()))
     }
@@ -45,8 +45,8 @@ impl ClientIp {
         matches!(self.0, Place::Known(_))
     }
 
-    /// The network that one customer usually holds: /32 for IPv4, /64 for IPv6. Clients of unknown
-    /// address share one for each proxy, which is none of an address.
+    /// Returns the network usually held by one customer: /32 for IPv4, /64 for IPv6. Clients of
+    /// unknown address share one network per proxy, distinct from the network of any address.
     pub fn network(self) -> ClientNetwork {
         ClientNetwork(match self.0 {
             Place::Known(IpAddr::V6(v6)) => {
@@ -57,7 +57,7 @@ impl ClientIp {
         })
     }
 
-    /// Returns true if one of `networks` holds this address. None holds an unknown one.
+    /// Returns true if one of `networks` contains this address. An unknown address is in none.
     pub fn is_in(self, networks: &[IpNet]) -> bool {
         match self.0 {
             Place::Known(address) => networks.iter().any(|n| n.contains(&address)),
@@ -87,7 +87,8 @@ impl fmt::Display for ClientNetwork {
 impl FromStr for ClientIp {
     type Err = AddrParseError;
 
-    /// Reads what [`Display`](fmt::Display) writes. The proxy of an unknown address is not kept.
+    /// Parses the output of [`Display`](fmt::Display). The proxy of an unknown address is not
+    /// preserved.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text == UNKNOWN {
             return Ok(Self::unknown_behind(Ipv4Addr::UNSPECIFIED.into()));

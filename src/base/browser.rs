@@ -1,7 +1,7 @@
-//! What a browser calls itself, in plain words.
+//! Names of browsers for people.
 
-/// `Firefox on Linux`, from a `User-Agent`, as far as it can be told. Every word is of ours: a
-/// `User-Agent` may say anything, also what looks like a link.
+/// Describes a `User-Agent`, for example as `Firefox on Linux`. The result is made of fixed words
+/// only, because a `User-Agent` may contain anything, even text that looks like a link.
 pub fn in_words(user_agent: &str) -> String {
     let first = |table: &[(&str, &'static str)]| {
         table.iter().find(|(mark, _)| user_agent.contains(mark)).map(|(_, name)| *name)

@@ -1,4 +1,4 @@
-//! Time, handed in so that a test can hold it still.
+//! Time, behind a trait so that tests can control it.
 
 use std::time::Duration;
 
@@ -7,42 +7,42 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// A moment, in whole milliseconds since the Unix epoch (UTC).
+/// A point in time, in whole milliseconds since the Unix epoch (UTC).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The Unix epoch itself: earlier than any moment the product meets.
+    /// The Unix epoch, earlier than any time that the gateway records.
     pub const EPOCH: Self = Self(0);
 
-    /// From milliseconds since the Unix epoch.
+    /// Creates a timestamp from milliseconds since the Unix epoch.
     pub fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// Milliseconds since the Unix epoch.
+    /// Returns milliseconds since the Unix epoch.
     pub fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// Whole seconds since the Unix epoch.
+    /// Returns whole seconds since the Unix epoch.
     pub fn as_secs(self) -> u64 {
         self.0 / 1000
     }
 
-    /// This moment moved forward by `duration`.
+    /// Returns the time `duration` later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// How long ago `earlier` was; zero when it lies ahead.
+    /// Returns the time elapsed since `earlier`, or zero if `earlier` is in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// `2026-01-31T12:00:00Z` (RFC 3339), to the second.
+    /// Formats the time as RFC 3339 to the second, for example `2026-01-31T12:00:00Z`.
     pub fn rfc3339(self) -> String {
         self.utc().and_then(|t| t.format(&Rfc3339).ok()).unwrap_or_else(|| "unknown".to_owned())
     }
@@ -60,27 +60,28 @@ impl Timestamp {
     }
 }
 
-/// Whole milliseconds of `duration`, at most `u64::MAX`.
+/// Returns the whole milliseconds of `duration`, at most `u64::MAX`.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Where the time comes from.
+/// A source of time.
 pub trait Clock: Send + Sync {
-    /// The wall-clock time.
+    /// Returns the wall-clock time.
     fn now(&self) -> Timestamp;
-    /// Time since an arbitrary fixed point; never goes back, whatever is done to the wall clock.
+    /// Returns the time since an arbitrary fixed point. It never goes back, even if the wall clock
+    /// does.
     fn monotonic(&self) -> Duration;
 }
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Debug)]
 pub struct SystemClock {
     start: std::time::Instant,
 }
 
 impl SystemClock {
-    /// A clock whose monotonic time starts now.
+    /// Creates a clock whose monotonic time starts now.
     #[expect(clippy::disallowed_methods, reason = "this is the one place where time is read")]
     pub fn new() -> Self {
         Self { start: std::time::Instant::now() }
@@ -107,14 +108,14 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told to move.
+/// A clock for tests. It advances only when a test moves it.
 #[derive(Debug)]
 pub struct ManualClock {
     now: Mutex<(Timestamp, Duration)>,
 }
 
 impl ManualClock {
-    /// A clock that shows `now`.
+    /// Creates a clock that shows `now`.
     pub fn at(now: Timestamp) -> Self {
         Self { now: Mutex::new((now, Duration::ZERO)) }
     }
@@ -128,7 +129,7 @@ impl ManualClock {
 }
 
 impl ManualClock {
-    /// Sets the wall clock back, as a time server may; the monotonic time stands.
+    /// Sets the wall clock back, as a time server may. The monotonic time does not change.
     pub fn set_back(&self, by: Duration) {
         let mut now = self.now.lock();
         let since_epoch = Duration::from_millis(now.0.as_millis());

@@ -1,4 +1,4 @@
-//! Typed ids: random, opaque, not secret.
+//! Typed ids: random, opaque, and not secret.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 use data_encoding::{BASE32_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::random::{NoRandomness, Random, bytes};
+use super::random::{Random, RandomError, bytes};
 
-/// Not the text of an id.
+/// An error for text that is not an id. Holds the expected number of digits.
 #[derive(Debug, thiserror::Error)]
-#[error("not an id: it should be {0} hexadecimal digits")]
-pub struct NotAnId(usize);
+#[error("not an id: expected {0} hexadecimal digits")]
+pub struct ParseIdError(usize);
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $bytes:literal) => {
@@ -20,15 +20,15 @@ macro_rules! id {
         pub struct $name([u8; $bytes]);
 
         impl $name {
-            /// Characters in its text.
+            /// Length of the text form, in characters.
             pub const TEXT_LEN: usize = $bytes * 2;
 
-            /// A new random id.
-            pub fn random(random: &dyn Random) -> Result<Self, NoRandomness> {
+            /// Creates a random id.
+            pub fn random(random: &dyn Random) -> Result<Self, RandomError> {
                 Ok(Self(bytes(random)?))
             }
 
-            /// Its bytes, for binding other data to it.
+            /// Returns the bytes, for binding other data to the id.
             pub fn as_bytes(&self) -> &[u8] {
                 &self.0
             }
@@ -47,14 +47,14 @@ macro_rules! id {
         }
 
         impl FromStr for $name {
-            type Err = NotAnId;
-            fn from_str(text: &str) -> Result<Self, NotAnId> {
+            type Err = ParseIdError;
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
                 HEXLOWER_PERMISSIVE
                     .decode(text.as_bytes())
                     .ok()
                     .and_then(|b| b.try_into().ok())
                     .map(Self)
-                    .ok_or(NotAnId(Self::TEXT_LEN))
+                    .ok_or(ParseIdError(Self::TEXT_LEN))
             }
         }
 
@@ -74,38 +74,38 @@ macro_rules! id {
 }
 
 id!(
-    /// An account, for as long as it exists; names may change, this does not.
+    /// The id of an account. It stays the same when the account is renamed.
     AccountId,
     16
 );
 id!(
-    /// A browser that accounts know.
+    /// The id of a known browser.
     BrowserId,
     16
 );
 id!(
-    /// One configured authenticator of an account.
+    /// The id of a second factor of an account.
     FactorId,
     16
 );
 id!(
-    /// What names a session in lists and commands. It is not the token and admits nobody.
+    /// The id of a session in lists and commands. It is not the session token and grants no access.
     SessionId,
     8
 );
 id!(
-    /// What names a token of ours in lists and commands. It is not the token and admits nobody.
+    /// The id of an access token in lists and commands. It is not the token and grants no access.
     TokenId,
     8
 );
 id!(
-    /// One request, in logs and in `X-Request-Id`.
+    /// The id of a request in logs and in `X-Request-Id`.
     RequestId,
     12
 );
 
 impl RequestId {
-    /// From what tells nodes apart and a number that counts up on each.
+    /// Creates an id from a value that identifies the node and a number that the node counts up.
     pub fn from_parts(node: [u8; 4], number: u64) -> Self {
         let mut id = [0; 12];
         id.iter_mut()
@@ -114,8 +114,8 @@ impl RequestId {
         Self(id)
     }
 
-    /// Its short form, which people can read out: `K7QX-3FZA`. It tells the requests of some days
-    /// apart.
+    /// Returns the reference: a short form that can be read out, such as `K7QX-3FZA`. It is unique
+    /// among the requests of a few days.
     pub fn reference(self) -> String {
         let text = BASE32_NOPAD.encode(self.0.get(7..).unwrap_or_default());
         match text.split_at_checked(4) {
@@ -124,14 +124,14 @@ impl RequestId {
         }
     }
 
-    /// The end that is common to all ids with this short form, as hexadecimal digits.
+    /// Returns the suffix shared by all ids with this reference, as hexadecimal digits.
     pub fn end_of_reference(reference: &str) -> Option<String> {
         let text: String = reference.chars().filter(|c| *c != '-').collect();
         let bytes = BASE32_NOPAD.decode(text.as_bytes()).ok()?;
         (bytes.len() == 5).then(|| HEXLOWER.encode(&bytes))
     }
 
-    /// The number that counts up on each node.
+    /// Returns the part of the id that each node counts up.
     pub fn number(self) -> u64 {
         let mut number = [0; 8];
         number.iter_mut().zip(self.0.iter().skip(4)).for_each(|(to, from)| *to = *from);

@@ -1,5 +1,5 @@
-//! What every layer may use and which itself knows none of them: time, randomness, secrets,
-//! typed ids, the address of a client, the name of a browser.
+//! Basics for every layer: time, randomness, secrets, typed ids, client addresses and browser
+//! names. This layer depends on no other.
 
 pub mod address;
 pub mod browser;

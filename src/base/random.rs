@@ -1,16 +1,16 @@
-//! Random bytes, handed in so that a test can foresee them.
+//! Random bytes, behind a trait so that tests can predict them.
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-/// The system has no random bytes to give: nothing that needs them may go on.
+/// The system's random number generator failed. Callers must stop.
 #[derive(Debug, thiserror::Error)]
 #[error("the system's random number generator failed")]
-pub struct NoRandomness;
+pub struct RandomError;
 
-/// Where random bytes come from.
+/// A source of random bytes.
 pub trait Random: Send + Sync {
-    /// Fills `out` with bytes fit for keys and tokens.
-    fn fill(&self, out: &mut [u8]) -> Result<(), NoRandomness>;
+    /// Fills `out` with bytes suitable for keys and tokens.
+    fn fill(&self, out: &mut [u8]) -> Result<(), RandomError>;
 }
 
 /// The operating system's generator.
@@ -18,7 +18,7 @@ pub trait Random: Send + Sync {
 pub struct OsRandom(SystemRandom);
 
 impl OsRandom {
-    /// The operating system's generator.
+    /// Opens the operating system's generator.
     pub fn new() -> Self {
         Self(SystemRandom::new())
     }
@@ -31,13 +31,13 @@ impl Default for OsRandom {
 }
 
 impl Random for OsRandom {
-    fn fill(&self, out: &mut [u8]) -> Result<(), NoRandomness> {
-        self.0.fill(out).map_err(|ring::error::Unspecified| NoRandomness)
+    fn fill(&self, out: &mut [u8]) -> Result<(), RandomError> {
+        self.0.fill(out).map_err(|ring::error::Unspecified| RandomError)
     }
 }
 
-/// `N` random bytes.
-pub fn bytes<const N: usize>(random: &dyn Random) -> Result<[u8; N], NoRandomness> {
+/// Returns `N` random bytes.
+pub fn bytes<const N: usize>(random: &dyn Random) -> Result<[u8; N], RandomError> {
     let mut out = [0; N];
     random.fill(&mut out)?;
     Ok(out)

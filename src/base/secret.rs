@@ -1,32 +1,31 @@
-//! Text that must not be seen: it is wiped when dropped and has no `Debug`, `Display` or
-//! `Serialize` of its content.
+//! Secret text: wiped when dropped, with no `Debug`, `Display` or `Serialize` of its content.
 
 use std::fmt;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A secret text: a password, a connection URL with credentials, a key file's entry.
+/// A secret text, such as a password, a connection URL with credentials, or a key.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Takes the text into custody.
+    /// Wraps `text`.
     pub fn new(text: String) -> Self {
         Self(Zeroizing::new(text))
     }
 
-    /// The content, for the one place that needs it.
+    /// Returns the content, for the one place that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Whether the other one has the same content. How long it takes tells no more than the lengths.
+    /// Returns true if `other` has the same content. The time taken reveals only the lengths.
     pub fn is_same(&self, other: &Self) -> bool {
         self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
     }
 
-    /// Whether there is nothing in it.
+    /// Returns true if the content is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -155,7 +155,7 @@ fn next_step(error: &AdminError) -> Option<&'static str> {
         }
         AdminError::BadField { .. }
         | AdminError::Hash(_)
-        | AdminError::NoRandomness(_)
+        | AdminError::Random(_)
         | AdminError::Password(_) => return None,
     })
 }

@@ -18,7 +18,7 @@ use crate::auth::login::APP_TOKENS;
 use crate::auth::ports::{AppTokens, Stored};
 use crate::auth::token::{HashedToken, SessionToken};
 use crate::base::clock::Clock;
-use crate::base::random::{NoRandomness, Random, bytes};
+use crate::base::random::{Random, RandomError, bytes};
 
 /// Tokens kept at most.
 const CAPACITY: usize = 50_000;
@@ -45,7 +45,7 @@ impl BoundTokens {
         keys: Arc<KeyRing>,
         clock: Arc<dyn Clock>,
         random: &dyn Random,
-    ) -> Result<Self, NoRandomness> {
+    ) -> Result<Self, RandomError> {
         let fingerprints = SipHasher24::new_with_key(&bytes(random)?);
         Ok(Self { store, keys, clock, seen: Cache::new(CAPACITY), fingerprints })
     }

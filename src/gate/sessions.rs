@@ -25,7 +25,7 @@ use crate::auth::session::{Offer, Offers, Session, SessionLimits};
 use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
 use crate::base::clock::{Clock, Timestamp, millis};
 use crate::base::id::{AccountId, SessionId};
-use crate::base::random::{NoRandomness, Random, bytes};
+use crate::base::random::{Random, RandomError, bytes};
 
 /// How long an entry is believed. Under a second, with room for the way there and back.
 const FRESH: Duration = Duration::from_millis(900);
@@ -97,7 +97,7 @@ impl CachedSessions {
         clock: Arc<dyn Clock>,
         random: &dyn Random,
         limits: SessionLimits,
-    ) -> Result<Self, NoRandomness> {
+    ) -> Result<Self, RandomError> {
         Ok(Self {
             store,
             accounts,

@@ -1,4 +1,4 @@
-//! What a notice says.
+//! Texts of notices.
 
 use askama::Template;
 use jiff::tz::TimeZone;
@@ -10,27 +10,27 @@ use super::when;
 use crate::auth::audit::Record;
 use crate::base::browser;
 
-/// The words for an occasion.
+/// The text for one occasion.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Letter {
-    /// A few words.
+    /// Subject line, without the service name.
     subject: &'static str,
-    /// What happened, in a sentence.
+    /// One sentence that says what happened.
     what: &'static str,
-    /// What to do if it was somebody else.
+    /// Instructions in case it was someone else.
     otherwise: &'static str,
 }
 
-/// From whom letters are.
+/// The sender of notices and how it introduces itself.
 #[derive(Clone, Debug)]
 pub(super) struct Sender {
-    /// The address.
+    /// Sender address.
     pub(super) from: Mailbox,
-    /// What people know the service by.
+    /// Name of the service as users know it.
     pub(super) service: String,
-    /// Where they find it: a host name, and no link.
+    /// Host name of the service. Mail contains no link.
     pub(super) host: String,
-    /// The time zone of the moments in them.
+    /// Time zone of the times in notices.
     pub(super) zone: TimeZone,
 }
 
@@ -62,71 +62,74 @@ struct Html<'a> {
 
 const SIGN_IN_AND_CHANGE: &str = "sign in, change your password, sign out all other browsers, and \
                                   tell your administrator.";
-const TELL: &str = "tell your administrator at once.";
+const TELL_ADMINISTRATOR: &str = "tell your administrator right away.";
 
 impl Letter {
     pub(super) fn of(occasion: Occasion) -> Self {
         let (subject, what, otherwise) = match occasion {
             Occasion::NewBrowser => (
                 "Sign-in from a new browser",
-                "Your account was signed in to from a browser or program that it does not know: a \
-                 new one, one whose cookies were deleted or that was not used for a long time, or \
-                 any one after the password was changed elsewhere.",
+                "Someone signed in to your account from a browser or program we didn't recognize. \
+                 This also happens with one you've used before if its cookies were deleted, if \
+                 you haven't used it for a long time, or if your password was changed elsewhere.",
                 SIGN_IN_AND_CHANGE,
             ),
             Occasion::SecondFactorConfigured => (
                 "Authenticator app set up",
-                "An authenticator app was set up for your account. An earlier one no longer works.",
-                TELL,
+                "An authenticator app was set up for your account. Any earlier one no longer works.",
+                TELL_ADMINISTRATOR,
             ),
             Occasion::SecondFactorRemoved => (
                 "Second factor removed",
-                "An administrator removed the second factor of your account and ended its sessions.",
-                TELL,
+                "An administrator removed the second factor of your account and signed you out \
+                 everywhere.",
+                TELL_ADMINISTRATOR,
             ),
             Occasion::SecondFactorSuspended => (
                 "Second factor suspended",
-                "The second factor of your account was suspended after too many wrong codes. \
-                 Whoever entered them knew your password.",
-                "ask your administrator for a one-time link, and choose a new password.",
+                "The second factor of your account was suspended after too many wrong codes. The \
+                 person who entered them knew your password.",
+                "ask your administrator for a one-time link and choose a new password.",
             ),
             Occasion::RecoveryCodeUsed => (
                 "Recovery code used",
-                "One of your recovery codes was used. It no longer works.",
+                "One of your recovery codes was used. It won't work again.",
                 SIGN_IN_AND_CHANGE,
             ),
-            Occasion::PasswordChanged => {
-                ("Password changed", "The password of your account was changed.", TELL)
-            }
+            Occasion::PasswordChanged => (
+                "Password changed",
+                "The password of your account was changed.",
+                TELL_ADMINISTRATOR,
+            ),
             Occasion::SessionsEnded => (
                 "Signed out by an administrator",
-                "An administrator ended sessions of your account.",
+                "An administrator signed you out of one or more browsers.",
                 "ask your administrator why.",
             ),
             Occasion::TokenMade => (
-                "Token for a program made",
-                "An administrator created an access token for your account. A program that has it \
-                 gets in as you, without your password and codes. Your account page lists it.",
-                "revoke it there, and tell your administrator.",
+                "Access token created",
+                "An administrator created an access token for your account. A program can use it to \
+                 act as you, without your password or a code. Your account page lists it.",
+                "revoke it there and tell your administrator.",
             ),
             Occasion::EmailChanged => (
                 "Email address changed",
                 "An administrator changed or removed the email address of your account. This is \
                  the last message to the former address.",
-                TELL,
+                TELL_ADMINISTRATOR,
             ),
             Occasion::WrongCodes => (
                 "Wrong codes after the right password",
-                "Your password was entered correctly, and then wrong codes, several times.",
-                "someone else knows your password: sign in and change it.",
+                "Someone entered the correct password for your account and then several wrong codes.",
+                "someone else knows your password. Sign in and change it.",
             ),
         };
         Self { subject, what, otherwise }
     }
 }
 
-/// The mail that tells the person at `to` of `record`; an error says what is wrong with the address
-/// or the words.
+/// Builds the mail to `to` about `record`. Returns an error if the address is invalid or the text
+/// cannot be rendered.
 pub(super) fn message(
     sender: &Sender,
     occasion: Occasion,
@@ -135,7 +138,7 @@ pub(super) fn message(
 ) -> Result<Message, String> {
     let letter = Letter::of(occasion);
     let row = &record.content;
-    let address = to.parse::<Address>().map_err(|e| format!("the address is not valid: {e}"))?;
+    let address = to.parse::<Address>().map_err(|e| format!("invalid address: {e}"))?;
     let person = row.name.as_deref().unwrap_or_default();
     let at = when::in_words(row.at, &sender.zone);
     let (service, host) = (sender.service.as_str(), sender.host.as_str());
@@ -146,17 +149,17 @@ pub(super) fn message(
         Text { letter, person, at: &at, address: from_where, browser, reference, service, host };
     let html =
         Html { letter, person, at: &at, address: from_where, browser, reference, service, host };
-    let unreadable = |e: askama::Error| format!("the words cannot be put together: {e}");
+    let failed = |e: askama::Error| format!("failed to render the text: {e}");
     let bodies = MultiPart::alternative_plain_html(
-        text.render().map_err(unreadable)?,
-        html.render().map_err(unreadable)?,
+        text.render().map_err(failed)?,
+        html.render().map_err(failed)?,
     );
     Message::builder()
         .from(sender.from.clone())
         .to(Mailbox::new(None, address))
         .subject(format!("{service}: {}", letter.subject))
         .multipart(bodies)
-        .map_err(|e| format!("the message cannot be put together: {e}"))
+        .map_err(|e| format!("failed to build the message: {e}"))
 }
 
 #[cfg(test)]
@@ -186,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_browser_calls_itself_is_told_in_words_of_our_own() {
+    fn a_user_agent_never_appears_verbatim_in_a_notice() {
         let from: Mailbox = "gate@example.com".parse().unwrap();
         let (service, host) = ("App".to_owned(), "gw.test".to_owned());
         let sender = Sender { from, service, host, zone: TimeZone::UTC };

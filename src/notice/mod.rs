@@ -1,8 +1,7 @@
-//! Notices: mail to a person about what happened to their account. A queue of its own sends them;
-//! no request waits for a mail server, and a mail server that fails is told of in the log and in the
-//! metrics. Only this module names lettre.
+//! Mail notices to users about their accounts. A queue sends them in the background, so no request
+//! waits for a mail server. Failures are logged and counted. Only this module uses lettre.
 //!
-//! A notice holds no link and nothing secret, and asks for nothing.
+//! A notice contains no link and no secret, and asks for nothing.
 
 mod letter;
 mod occasion;

@@ -1,4 +1,4 @@
-//! Which events a person is told of.
+//! Events that send a notice.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use crate::auth::ports::{Audit, AuditQuery, Stored};
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
-/// Wrong codes are told of when there are so many …
+/// Wrong codes within [`WRONG_CODES_WINDOW`] that send a notice.
 const WRONG_CODES: usize = 3;
-/// … within this time, and not again within it.
-const WRONG_CODES_IN: Duration = Duration::from_hours(1);
-/// Rows that are looked through.
+/// Window for counting wrong codes. At most one notice is sent within it.
+const WRONG_CODES_WINDOW: Duration = Duration::from_hours(1);
+/// Maximum audit events read to count wrong codes.
 const LOOK_BACK: u32 = 1000;
 
-/// Why somebody is written to.
+/// The reason for a notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Occasion {
     NewBrowser,
@@ -29,50 +29,53 @@ pub(super) enum Occasion {
     WrongCodes,
 }
 
-/// Whether a person is told of an event.
+/// The decision to send a notice about an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Decision {
     Yes(Occasion),
-    /// Of wrong codes, if this is the one that makes them many: [`makes_many`].
-    IfMany,
+    /// Send one if this wrong code reaches the limit; see [`reaches_limit`].
+    IfLimitReached,
     No,
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "people are told of few events")]
-pub(super) fn told(event: &Event) -> Told {
+#[expect(clippy::wildcard_enum_match_arm, reason = "few events send a notice")]
+pub(super) fn decide(event: &Event) -> Decision {
     match event {
-        Event::SignedIn { new_browser: true, .. } => Told::Yes(Occasion::NewBrowser),
-        Event::SecondFactorWrong { .. } => Told::IfMany,
+        Event::SignedIn { new_browser: true, .. } => Decision::Yes(Occasion::NewBrowser),
+        Event::SecondFactorWrong { .. } => Decision::IfLimitReached,
         Event::SecondFactorEnrolled { .. } | Event::SecondFactorReplaced { .. } => {
-            Told::Yes(Occasion::SecondFactorConfigured)
+            Decision::Yes(Occasion::SecondFactorConfigured)
         }
-        Event::SecondFactorReset { .. } => Told::Yes(Occasion::SecondFactorRemoved),
-        Event::FactorSuspended { .. } => Told::Yes(Occasion::SecondFactorSuspended),
-        Event::RecoveryCodeUsed { .. } => Told::Yes(Occasion::RecoveryCodeUsed),
-        Event::Token(TokenEvent::Made { .. }) => Told::Yes(Occasion::TokenMade),
-        Event::AccountChanged(change) if change.email => Told::Yes(Occasion::EmailChanged),
+        Event::SecondFactorReset { .. } => Decision::Yes(Occasion::SecondFactorRemoved),
+        Event::FactorSuspended { .. } => Decision::Yes(Occasion::SecondFactorSuspended),
+        Event::RecoveryCodeUsed { .. } => Decision::Yes(Occasion::RecoveryCodeUsed),
+        Event::Token(TokenEvent::Made { .. }) => Decision::Yes(Occasion::TokenMade),
+        Event::AccountChanged(change) if change.email => Decision::Yes(Occasion::EmailChanged),
         Event::PasswordChanged { .. } | Event::PasswordSet { .. } => {
-            Told::Yes(Occasion::PasswordChanged)
+            Decision::Yes(Occasion::PasswordChanged)
         }
         Event::SessionEnded { why: Ended::ByOperator, .. }
-        | Event::SessionsEnded { why: Ended::ByOperator, .. } => Told::Yes(Occasion::SessionsEnded),
-        _ => Told::No,
+        | Event::SessionsEnded { why: Ended::ByOperator, .. } => {
+            Decision::Yes(Occasion::SessionsEnded)
+        }
+        _ => Decision::No,
     }
 }
 
-/// Whether the wrong code of `record` makes those of the account many, by what the trail holds.
-pub(super) async fn makes_many(
+/// Returns true if the wrong code in `record` is the one that reaches the limit, counting the
+/// account's earlier events in the audit log.
+pub(super) async fn reaches_limit(
     store: &dyn Audit,
     account: AccountId,
     record: &Record,
 ) -> Stored<bool> {
-    let asked = AuditQuery {
-        since: earlier(record.content.at, WRONG_CODES_IN),
+    let query = AuditQuery {
+        since: earlier(record.content.at, WRONG_CODES_WINDOW),
         account: Some(account),
         event: Some(record.content.event.clone()),
         ..AuditQuery::newest(LOOK_BACK)
     };
-    let rows = store.find(&asked).await?;
+    let rows = store.find(&query).await?;
     let before = rows.iter().filter(|row| row.seq < record.seq).count();
     Ok(before + 1 == WRONG_CODES)
 }

@@ -1,4 +1,4 @@
-//! The queue, and the way to the mail server.
+//! The queue of notices and delivery to the mail server.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,18 +13,18 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::letter::{self, Sender};
-use super::occasion::{self, Occasion, Told};
+use super::occasion::{self, Decision, Occasion};
 use super::when;
 use crate::auth::audit::{Context, Event, Observer, Record};
 use crate::auth::ports::Audit;
 use crate::base::id::AccountId;
 use crate::base::secret::Secret;
 
-/// Notices that may wait to be sent; what comes beyond is lost, logged and counted.
+/// Maximum queued notices. Notices beyond this are dropped, logged and counted.
 const QUEUE: usize = 1000;
-/// For one conversation with the mail server.
+/// Timeout for one exchange with the mail server.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long to wait after the first, second, … failure; then the notice is given up.
+/// Waits after each failure in turn. After the last one the notice is given up.
 const BACKOFF: [Duration; 6] = [
     Duration::from_secs(2),
     Duration::from_secs(15),
@@ -34,10 +34,10 @@ const BACKOFF: [Duration; 6] = [
     Duration::from_hours(2),
 ];
 
-/// How the mail server is spoken to.
+/// TLS mode of the connection to the mail server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailTls {
-    /// Plain at first, then TLS, or nothing is sent.
+    /// STARTTLS, required.
     StartTls,
     /// TLS from the first byte.
     Tls,
@@ -45,31 +45,31 @@ pub enum MailTls {
     None,
 }
 
-/// Where mail goes and whom it is from.
+/// Settings for mail.
 #[derive(Clone, Debug)]
 pub struct MailSettings {
-    /// The mail server.
+    /// Host name of the mail server.
     pub host: String,
-    /// Its port.
+    /// Port of the mail server.
     pub port: u16,
-    /// How it is spoken to.
+    /// TLS mode.
     pub tls: MailTls,
-    /// The CA that signed its certificate, in place of those that browsers trust (PEM file).
+    /// PEM file of the CA that signed the server's certificate, in place of the public CAs.
     pub ca: Option<PathBuf>,
-    /// Name and password, where it asks for them.
+    /// User name and password, if the server requires them.
     pub login: Option<(String, Secret)>,
-    /// Whom notices are from: an address, with or without a name.
+    /// Sender: an address, with or without a display name.
     pub from: String,
-    /// What people know the service by.
+    /// Name of the service as users know it.
     pub service: String,
-    /// Where they find it: a host name.
+    /// Host name of the service.
     pub site: String,
-    /// IANA name of the time zone in which notices tell the time.
+    /// IANA name of the time zone of the times in notices.
     pub time_zone: String,
 }
 
 impl MailSettings {
-    /// Whether `text` can be the sender of a mail.
+    /// Returns true if `text` can be used as the sender of a mail.
     pub fn is_sender(text: &str) -> bool {
         text.parse::<Mailbox>().is_ok()
     }
@@ -81,20 +81,20 @@ impl MailSettings {
 }
 
 enum Job {
-    Tell(Box<Tell>),
+    Notify(Box<Request>),
     Close(oneshot::Sender<usize>),
 }
 
-/// What somebody may have to be told.
-struct Tell {
+/// An event that may need a notice.
+struct Request {
     occasion: Occasion,
-    if_many: bool,
+    if_limit_reached: bool,
     account: AccountId,
     to: String,
     record: Record,
 }
 
-/// A notice that could not be sent yet.
+/// A notice that has not been sent yet.
 struct Waiting {
     message: Message,
     account: AccountId,
@@ -102,7 +102,7 @@ struct Waiting {
     due: Instant,
 }
 
-/// The queue.
+/// The queue of notices.
 pub struct Notices {
     sender: mpsc::Sender<Job>,
 }
@@ -114,12 +114,11 @@ impl fmt::Debug for Notices {
 }
 
 impl Notices {
-    /// Starts the queue on this runtime. An error says what is wrong with the settings.
+    /// Starts the queue on the current runtime. Returns an error if the settings are invalid.
     pub fn start(settings: &MailSettings, trail: Arc<dyn Audit>) -> Result<Self, String> {
-        let from =
-            settings.from.parse().map_err(|e| format!("mail.from is not an address: {e}"))?;
+        let from = settings.from.parse().map_err(|e| format!("mail.from: invalid address: {e}"))?;
         let zone = when::time_zone(&settings.time_zone)
-            .ok_or_else(|| format!("mail.time_zone is not known: {}", settings.time_zone))?;
+            .ok_or_else(|| format!("mail.time_zone: unknown time zone: {}", settings.time_zone))?;
         let (service, host) = (settings.service.clone(), settings.site.clone());
         let sender = Sender { from, service, host, zone };
         let post = Post { transport: transport(settings)?, sender, trail, waiting: Vec::new() };
@@ -128,7 +127,7 @@ impl Notices {
         Ok(Self { sender })
     }
 
-    /// Tries to send what waits, and stops. How many notices were not sent.
+    /// Tries once more to send all waiting notices, then stops. Returns the number not sent.
     pub async fn close(&self, patience: Duration) -> usize {
         let (done, left) = oneshot::channel();
         let closing = async {
@@ -142,16 +141,17 @@ impl Notices {
 
 impl Observer for Notices {
     fn happened(&self, event: &Event, context: &Context, record: &Record) {
-        let (occasion, if_many) = match occasion::told(event) {
-            Told::Yes(occasion) => (occasion, false),
-            Told::IfMany => (Occasion::WrongCodes, true),
-            Told::No => return,
+        let (occasion, if_limit_reached) = match occasion::decide(event) {
+            Decision::Yes(occasion) => (occasion, false),
+            Decision::IfLimitReached => (Occasion::WrongCodes, true),
+            Decision::No => return,
         };
         let (Some(account), Some(to)) = (context.account, context.email.clone()) else { return };
-        let tell = Box::new(Tell { occasion, if_many, account, to, record: record.clone() });
-        if self.sender.try_send(Job::Tell(tell)).is_err() {
+        let request =
+            Box::new(Request { occasion, if_limit_reached, account, to, record: record.clone() });
+        if self.sender.try_send(Job::Notify(request)).is_err() {
             count("lost");
-            tracing::error!(%account, ?occasion, "a notice was lost: too many wait to be sent");
+            tracing::error!(%account, ?occasion, "notice dropped: queue full");
         }
     }
 }
@@ -161,11 +161,11 @@ fn count(result: &'static str) {
 }
 
 fn transport(settings: &MailSettings) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
-    let wrong = |e: lettre::transport::smtp::Error| format!("mail.ca cannot be used: {e}");
+    let wrong = |e: lettre::transport::smtp::Error| format!("mail.ca: invalid: {e}");
     let mut tls = TlsParameters::builder(settings.host.clone());
     if let Some(file) = &settings.ca {
         let pem = std::fs::read(file)
-            .map_err(|e| format!("mail.ca cannot be read: {}: {e}", file.display()))?;
+            .map_err(|e| format!("mail.ca: failed to read {}: {e}", file.display()))?;
         tls = tls
             .certificate_store(CertificateStore::None)
             .add_root_certificate(Certificate::from_pem(&pem).map_err(wrong)?);
@@ -187,7 +187,7 @@ fn transport(settings: &MailSettings) -> Result<AsyncSmtpTransport<Tokio1Executo
     })
 }
 
-/// What the queue works with.
+/// State of the queue's task.
 struct Post {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     sender: Sender,
@@ -203,13 +203,13 @@ impl Post {
             tokio::select! {
                 biased;
                 () = retry, if due.is_some() => self.try_again(Instant::now()).await,
-                // With too many failed ones at hand, new ones wait in the channel.
+                // While too many failed notices are held here, new ones wait in the channel.
                 job = jobs.recv(), if self.waiting.len() < QUEUE => match job {
-                    Some(Job::Tell(tell)) => self.tell(*tell).await,
+                    Some(Job::Notify(request)) => self.notify(*request).await,
                     Some(Job::Close(done)) => {
                         self.last_try().await;
                         if done.send(self.waiting.len()).is_err() {
-                            tracing::debug!("nobody waits for the notices any more");
+                            tracing::debug!("close no longer awaited");
                         }
                         return;
                     }
@@ -219,10 +219,12 @@ impl Post {
         }
     }
 
-    async fn tell(&mut self, tell: Tell) {
-        let Tell { occasion, if_many, account, to, record } = tell;
-        // Where the trail cannot be asked, it is better told twice than not at all.
-        if if_many && !occasion::makes_many(&*self.trail, account, &record).await.unwrap_or(true) {
+    async fn notify(&mut self, request: Request) {
+        let Request { occasion, if_limit_reached, account, to, record } = request;
+        // If the audit log cannot be read, a duplicate notice is better than none.
+        if if_limit_reached
+            && !occasion::reaches_limit(&*self.trail, account, &record).await.unwrap_or(true)
+        {
             return;
         }
         match letter::message(&self.sender, occasion, &record, &to) {
@@ -232,30 +234,30 @@ impl Post {
             }
             Err(why) => {
                 count("failed");
-                tracing::error!(%account, ?occasion, why, "a notice could not be written");
+                tracing::error!(%account, ?occasion, why, "failed to write notice");
             }
         }
     }
 
-    /// Sends, or keeps for later what may still be sent.
+    /// Sends a notice, or schedules a retry if the failure is temporary.
     async fn send(&mut self, mut notice: Waiting) {
         let account = notice.account;
         let Err(error) = self.transport.send(notice.message.clone()).await else {
             count("sent");
-            tracing::info!(%account, "a notice was sent");
+            tracing::info!(%account, "notice sent");
             return;
         };
         let pause = BACKOFF.get(notice.failures).copied().filter(|_| !error.is_permanent());
         notice.failures += 1;
         let failures = notice.failures;
         if let Some(pause) = pause {
-            count("put_off");
-            tracing::warn!(%account, %error, failures, ?pause, "a notice could not be sent yet");
+            count("retrying");
+            tracing::warn!(%account, %error, failures, ?pause, "failed to send notice, will retry");
             notice.due = Instant::now() + pause;
             self.waiting.push(notice);
         } else {
             count("failed");
-            tracing::error!(%account, %error, failures, "a notice could not be sent");
+            tracing::error!(%account, %error, failures, "failed to send notice, giving up");
         }
     }
 
@@ -275,7 +277,7 @@ impl Post {
         for notice in &self.waiting {
             count("lost");
             let account = notice.account;
-            tracing::error!(%account, "a notice was not sent before the end");
+            tracing::error!(%account, "notice not sent before shutdown");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Moments as people write them, in a time zone of choice.
+//! Times in words, in a configurable time zone.
 
 use jiff::tz::TimeZone;
 
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_told_in_words_and_in_local_time() {
+    fn a_time_is_formatted_in_words_and_in_local_time() {
         let winter = Timestamp::from_millis(1_795_860_728_000);
         let summer = Timestamp::from_millis(1_784_107_500_000);
         for (zone, at, words) in [

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::id::RequestId;
-use crate::base::random::{NoRandomness, Random, bytes};
+use crate::base::random::{Random, RandomError, bytes};
 
 /// Ids of requests: unique over nodes and restarts, at the price of an increment each.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(super) struct RequestIds {
 }
 
 impl RequestIds {
-    pub(super) fn new(random: &dyn Random) -> Result<Self, NoRandomness> {
+    pub(super) fn new(random: &dyn Random) -> Result<Self, RandomError> {
         let start: [u8; 4] = bytes(random)?;
         Ok(Self {
             node: bytes(random)?,

@@ -35,7 +35,7 @@ use super::upstream::spent::Spent;
 use crate::auth::keys::KeyRing;
 use crate::auth::login::LoginService;
 use crate::base::clock::Clock;
-use crate::base::random::{NoRandomness, Random};
+use crate::base::random::{Random, RandomError};
 use crate::gate::app_tokens::BoundTokens;
 use crate::gate::keeper::RefusalKeeper;
 use crate::gate::logins::CachedLogins;
@@ -108,7 +108,7 @@ pub enum ProxyError {
     Tls(#[from] rustls::Error),
     /// No random bytes.
     #[error(transparent)]
-    NoRandomness(#[from] NoRandomness),
+    Random(#[from] RandomError),
 }
 
 /// The proxy, bound and ready to accept.

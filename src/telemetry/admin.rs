@@ -1,4 +1,4 @@
-//! The admin listener: is it alive, is it ready, what does it count.
+//! The admin listener: liveness, readiness and metrics.
 
 use std::fmt;
 use std::io;
@@ -21,72 +21,72 @@ use tokio::time::error::Elapsed;
 
 use crate::auth::ports::{Accounts, Sessions, Stored};
 
-/// A store that does not answer within this time is down.
+/// Time within which a store must answer a readiness check.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// After a failed accept, before the next.
+/// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Admin connections at once.
+/// Maximum simultaneous admin connections.
 const MOST_CONNECTIONS: usize = 32;
 
-/// Starts counting. Once a process.
+/// Installs the metrics recorder. Call once per process.
 pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new().install_recorder()?;
     metrics::describe_counter!(
         "vestibule_requests_total",
-        "Requests by app and outcome: forwarded, or refused (which includes our own pages)."
+        "Requests by app and outcome: forwarded or refused (refused includes Vestibule's own pages)."
     );
     metrics::describe_gauge!("vestibule_connections", "Open client connections.");
     metrics::describe_counter!(
         "vestibule_connections_shed_total",
-        "Connections closed to let others in, by the limit that was reached: address or all."
+        "Connections shed to admit others, by the limit reached: address or all."
     );
     metrics::describe_counter!(
         "vestibule_connections_refused_total",
-        "Connections refused because none could be shed, by the limit: address or all."
+        "Connections refused because none could be shed, by the limit reached: address or all."
     );
     metrics::describe_counter!(
         "vestibule_requests_turned_away_total",
-        "Requests answered with 503 by the limit that was reached: address, app or gateway."
+        "Requests answered with 503, by the limit reached: address, app or gateway."
     );
     metrics::describe_counter!("vestibule_sign_ins_total", "Finished sign-ins by second factor.");
     metrics::describe_counter!(
         "vestibule_sign_in_failures_total",
-        "Refused guesses by what was wrong: password, second_factor, throttled."
+        "Failed attempts by reason: password, second_factor, throttled."
     );
     metrics::describe_counter!(
         "vestibule_security_events_total",
-        "Rows of the audit trail written by this node, by event and outcome."
+        "Audit events written by this node, by event and outcome."
     );
     metrics::describe_counter!(
         "vestibule_audit_rows_missing_total",
-        "What was done although its row of the audit trail could not be written, by event."
+        "Actions completed although the audit event could not be written, by event."
     );
     metrics::describe_counter!(
         "vestibule_audit_lines_lost_total",
-        "Rows of the audit trail that are in SQL but could not be written as JSON lines."
+        "Audit events stored in SQL that could not be written as JSON lines."
     );
     metrics::describe_counter!(
         "vestibule_notices_total",
-        "Notices by mail by result: sent, put_off (to be tried again), failed, lost."
+        "Mail notices by result: sent, retrying, failed, lost."
     );
     metrics::describe_gauge!(
         "vestibule_ready",
-        "1 while every store answers and takes writes, else 0."
+        "1 if every store answers and accepts writes, else 0."
     );
     Ok(handle)
 }
 
-/// What readiness is asked of.
+/// Everything that readiness and metrics depend on.
 #[derive(Clone)]
 pub struct Health {
-    /// Accounts.
+    /// The account store.
     pub accounts: Arc<dyn Accounts>,
-    /// Sessions.
+    /// The session store.
     pub sessions: Arc<dyn Sessions>,
-    /// Set once draining has begun.
+    /// True once draining has begun.
     pub draining: Arc<AtomicBool>,
-    /// What is counted.
+    /// Handle that renders the metrics.
     pub metrics: PrometheusHandle,
 }
 
@@ -96,16 +96,16 @@ impl fmt::Debug for Health {
     }
 }
 
-/// The outcome of one thing that readiness depends on.
+/// The result of one readiness check.
 struct Check {
     name: &'static str,
-    /// Why it fails.
+    /// The reason for failure, if it failed.
     problem: Option<String>,
 }
 
 impl Health {
-    /// What readiness depends on. A store is tried by a write, and keeps its answer for a second, so
-    /// it does not matter how often this is asked.
+    /// Runs all readiness checks. A store is checked by a write and caches the result for a second,
+    /// so frequent polling adds no load.
     async fn checks(&self) -> Vec<Check> {
         let draining = self.draining.load(Ordering::Acquire);
         let draining = draining.then(|| "draining: this node is shutting down".to_owned());
@@ -117,7 +117,7 @@ impl Health {
             let problem = match answer {
                 Ok(Ok(())) => None,
                 Ok(Err(error)) => Some(error.to_string()),
-                Err(_elapsed) => Some(format!("the store of {name} does not answer")),
+                Err(_elapsed) => Some(format!("the {name} store does not answer")),
             };
             Check { name, problem }
         };
@@ -162,7 +162,7 @@ async fn metrics_page(State(health): State<Health>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], health.metrics.render())
 }
 
-/// Serves the admin pages for ever.
+/// Serves the admin endpoints until the process ends.
 pub async fn serve(listener: TcpListener, health: Health) {
     let router = Router::new()
         .route("/livez", get(livez))
@@ -173,18 +173,19 @@ pub async fn serve(listener: TcpListener, health: Health) {
     loop {
         match listener.accept().await {
             Ok((stream, _peer)) => {
-                // Monitors need few; the rest of the descriptors is for others.
+                // Monitors need few connections. The remaining descriptors are reserved for
+                // clients.
                 let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
                 let service = TowerToHyperService::new(router.clone());
                 tokio::spawn(async move {
                     if let Err(error) = one(stream, service).await {
-                        tracing::debug!(%error, "an admin connection broke");
+                        tracing::debug!(%error, "admin connection failed");
                     }
                     drop(place);
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "an admin connection could not be accepted");
+                tracing::warn!(%error, "failed to accept admin connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

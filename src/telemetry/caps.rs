@@ -1,7 +1,7 @@
-//! Caps on log lines: a flood of requests fills no disk.
+//! Caps on log lines, so that a flood of requests cannot fill the disk.
 //!
-//! Each place in the source that logs may write so many lines in a minute and in a day. What is left
-//! out is counted, and one line a minute tells how many were.
+//! Each place in the source that logs has a limit per minute and per day. Suppressed lines are
+//! counted, and the count is logged once a minute.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use tracing_subscriber::layer::Context;
 
 use crate::base::clock::Clock;
 
-/// Lines of one place in a minute.
+/// Maximum lines per minute from one place.
 const A_MINUTE: u32 = 600;
-/// Lines of one place in a day.
+/// Maximum lines per day from one place.
 const A_DAY: u32 = 50_000;
 const MINUTE: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// Lines within a window of time.
+/// Lines written within a window of time.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
     began: Duration,
@@ -38,14 +38,14 @@ impl Window {
     }
 }
 
-/// The lines of one place in the source.
+/// Counts for one place in the source.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     file: Option<&'static str>,
     line: Option<u32>,
     minute: Window,
     day: Window,
-    left_out: u64,
+    suppressed: u64,
 }
 
 impl Place {
@@ -57,12 +57,12 @@ impl Place {
             self.day.lines += 1;
             return true;
         }
-        self.left_out += 1;
+        self.suppressed += 1;
         false
     }
 }
 
-/// The caps on all places. Clones share their counts.
+/// The caps of all places. Clones share the counts.
 #[derive(Clone)]
 pub(super) struct Caps {
     clock: Arc<dyn Clock>,
@@ -82,29 +82,29 @@ impl Caps {
             line: metadata.line(),
             minute: Window { began: at, lines: 0 },
             day: Window { began: at, lines: 0 },
-            left_out: 0,
+            suppressed: 0,
         });
         place.take(at)
     }
 
-    /// The places whose lines were left out since this was last asked, and how many.
-    fn left_out(&self) -> Vec<(String, u64)> {
+    /// Returns each place with suppressed lines and their number since the last call.
+    fn suppressed(&self) -> Vec<(String, u64)> {
         let mut places = self.places.lock();
-        let cut = places.values_mut().filter(|place| place.left_out > 0);
+        let cut = places.values_mut().filter(|place| place.suppressed > 0);
         cut.map(|place| {
             let (file, line) = (place.file.unwrap_or_default(), place.line.unwrap_or_default());
-            (format!("{file}:{line}"), std::mem::take(&mut place.left_out))
+            (format!("{file}:{line}"), std::mem::take(&mut place.suppressed))
         })
         .collect()
     }
 
-    /// Tells once a minute, for ever, how many lines were left out.
-    pub(super) async fn tell_for_ever(self) {
+    /// Logs the number of suppressed lines once a minute until the process ends.
+    pub(super) async fn report_suppressed(self) {
         let mut ticks = tokio::time::interval(MINUTE);
         loop {
             ticks.tick().await;
-            for (place, lines) in self.left_out() {
-                tracing::warn!(place, lines, "log lines left out: too many of one kind");
+            for (place, lines) in self.suppressed() {
+                tracing::warn!(place, lines, "log lines suppressed: too many from one place");
             }
         }
     }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_flood_of_one_line_the_first_are_written_and_the_rest_counted() {
+    fn a_flood_from_one_place_is_capped_and_the_rest_counted() {
         let (lines, caps) = (Lines::default(), Caps::new(Arc::new(SystemClock::new())));
         let layer = tracing_subscriber::fmt::layer().with_writer(lines.clone());
         let subscriber = tracing_subscriber::registry().with(caps.clone()).with(layer);
@@ -159,16 +159,16 @@ mod tests {
         });
         let text = String::from_utf8(lines.0.lock().clone()).unwrap();
         assert_eq!(text.matches("flood").count(), 600);
-        assert!(text.contains("another line"), "other places are not kept from writing");
-        let left_out: Vec<u64> = caps.left_out().into_iter().map(|(_, lines)| lines).collect();
-        assert_eq!(left_out, [400]);
-        assert!(caps.left_out().is_empty(), "told once");
+        assert!(text.contains("another line"), "other places are not affected");
+        let suppressed: Vec<u64> = caps.suppressed().into_iter().map(|(_, lines)| lines).collect();
+        assert_eq!(suppressed, [400]);
+        assert!(caps.suppressed().is_empty(), "reported once");
     }
 
     #[test]
-    fn a_place_writes_again_in_the_next_minute_and_no_more_than_so_many_in_a_day() {
+    fn a_place_has_a_limit_per_minute_and_one_per_day() {
         let begin = Window::default();
-        let mut place = Place { file: None, line: None, minute: begin, day: begin, left_out: 0 };
+        let mut place = Place { file: None, line: None, minute: begin, day: begin, suppressed: 0 };
         let mut written = 0_u32;
         for minute in 0..200 {
             written += (0..1000).map(|_| u32::from(place.take(MINUTE * minute))).sum::<u32>();

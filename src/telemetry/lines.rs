@@ -1,6 +1,6 @@
-//! Security events as JSON lines, in a file or on standard output. The audit trail in SQL is what
-//! counts; these lines are for whoever collects logs. A thread of its own writes them, so that no
-//! request waits for a disk or a pipe.
+//! Audit events as JSON lines, written to a file or to standard output for log collectors. The
+//! audit log in SQL is authoritative. A dedicated thread writes the lines, so no request waits for
+//! a disk or a pipe.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -12,18 +12,18 @@ use std::time::Duration;
 
 use crate::auth::audit::{Context, Event, Observer, Record};
 
-/// Lines that may wait for the disk; what comes beyond is lost, and counted.
+/// Maximum queued lines. Lines beyond this are dropped and counted.
 const QUEUE: usize = 4096;
-/// Lines that are written at once.
+/// Maximum lines per write.
 const BATCH: usize = 256;
 
-/// Where the lines go.
+/// The destination of the lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinesTarget {
     /// Standard output.
     Stdout,
-    /// A file, made with mode 0600 and only ever appended to. It is opened anew for every batch, so
-    /// that it can be moved away at any time.
+    /// A file, created with mode 0600 and opened in append mode. It is reopened for every batch, so
+    /// log rotation can move it at any time.
     File(PathBuf),
 }
 
@@ -32,7 +32,7 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
-/// The writer.
+/// Writes audit events as JSON lines in the background.
 pub struct JsonLines {
     sender: SyncSender<Message>,
 }
@@ -44,7 +44,7 @@ impl fmt::Debug for JsonLines {
 }
 
 impl JsonLines {
-    /// Starts writing; fails when the file cannot be opened.
+    /// Starts the writer thread. Returns an error if the file cannot be opened.
     pub fn start(target: LinesTarget) -> io::Result<Self> {
         if let LinesTarget::File(path) = &target {
             open(path)?;
@@ -56,12 +56,12 @@ impl JsonLines {
         Ok(Self { sender })
     }
 
-    /// Waits until what was handed over is written, but not longer than `patience`.
+    /// Waits until all queued lines are written, for at most `patience`.
     pub fn flush(&self, patience: Duration) {
         let (done, written) = sync_channel(1);
-        let asked = self.sender.try_send(Message::Flush(done)).is_ok();
-        if !asked || written.recv_timeout(patience).is_err() {
-            tracing::warn!("not all lines of the audit trail were written in time");
+        let queued = self.sender.try_send(Message::Flush(done)).is_ok();
+        if !queued || written.recv_timeout(patience).is_err() {
+            tracing::warn!("audit.file: some lines were not written in time");
         }
     }
 }
@@ -73,7 +73,7 @@ impl Observer for JsonLines {
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
             self.sender.try_send(Message::Line(line))
         {
-            lost(1, "too many lines wait to be written");
+            lost(1, "queue full");
         }
     }
 }
@@ -81,7 +81,7 @@ impl Observer for JsonLines {
 fn lost(lines: usize, why: &str) {
     let count = u64::try_from(lines).unwrap_or(u64::MAX);
     metrics::counter!("vestibule_audit_lines_lost_total").increment(count);
-    tracing::error!(lines, why, "lines of the audit trail were not written to audit.file");
+    tracing::error!(lines, why, "audit.file: failed to write, lines dropped");
 }
 
 fn open(path: &Path) -> io::Result<std::fs::File> {
@@ -103,7 +103,7 @@ fn run(receiver: &Receiver<Message>, target: &LinesTarget) {
         }
         for done in flushed {
             if done.send(()).is_err() {
-                tracing::debug!("nobody waits for the lines any more");
+                tracing::debug!("flush no longer awaited");
             }
         }
     }

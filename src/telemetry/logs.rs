@@ -1,5 +1,5 @@
-//! Structured logs on standard error: text for people, JSON for machines. Lines of one kind are
-//! capped ([`super::caps`]).
+//! Structured logs on standard error, as text or JSON. The number of lines from one place is capped
+//! ([`super::caps`]).
 
 use std::io;
 use std::str::FromStr;
@@ -13,21 +13,21 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::caps::Caps;
 use crate::base::clock::SystemClock;
 
-/// How a line looks.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// What is logged and how.
+/// Log settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// How a line looks.
+    /// Format of the lines.
     pub format: LogFormat,
-    /// What is logged of our own; libraries are logged from `warn` on.
+    /// Minimum level of Vestibule's own lines. Libraries log from `warn`.
     pub level: tracing::Level,
 }
 
@@ -37,10 +37,11 @@ impl Default for LogSettings {
     }
 }
 
-/// Sends everything that is traced, and what libraries log, to standard error, and tells what is left
-/// out of a flood. A second call changes nothing. To be called within the runtime.
+/// Starts logging to standard error, including lines from libraries, and reports lines suppressed
+/// by the caps. A second call has no effect. Must be called within the Tokio runtime.
 pub fn init(settings: LogSettings) {
-    // Pingora logs every client that goes away as an error; what matters of it we log ourselves.
+    // Pingora logs every client that disconnects as an error. Vestibule logs the relevant cases
+    // itself.
     let filter = format!(
         "warn,vestibule={},pingora_core=off,pingora_proxy=off,pingora_load_balancing=warn",
         settings.level
@@ -59,7 +60,7 @@ pub fn init(settings: LogSettings) {
             .try_init(),
     };
     match result {
-        Ok(()) => drop(tokio::spawn(caps.tell_for_ever())),
-        Err(_again) => tracing::debug!("logging was set up before"),
+        Ok(()) => drop(tokio::spawn(caps.report_suppressed())),
+        Err(_again) => tracing::debug!("logging already initialized"),
     }
 }

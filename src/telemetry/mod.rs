@@ -1,5 +1,5 @@
-//! What operators see: logs, metrics, the lines of the audit trail and the admin listener. It knows the ports it asks for
-//! readiness, but no adapter.
+//! Logs, metrics, the audit log as JSON lines, and the admin listener. This layer uses the ports of
+//! stores for readiness, but no adapter.
 
 pub mod admin;
 mod caps;

@@ -176,7 +176,7 @@ async fn nothing_is_sent_to_a_mail_server_that_speaks_no_tls_where_it_should() {
         let gateway = Gateway::start(&plan).await;
         let _signed_in = visitor::signed_in(&gateway, "alice").await;
         let failed = async {
-            while metric(&gateway, "put_off").await + metric(&gateway, "failed").await == 0 {}
+            while metric(&gateway, "retrying").await + metric(&gateway, "failed").await == 0 {}
         };
         within(PATIENCE, "the failure to be counted", failed).await;
         assert!(mail.subjects().is_empty() && other.subjects().is_empty());
@@ -184,14 +184,14 @@ async fn nothing_is_sent_to_a_mail_server_that_speaks_no_tls_where_it_should() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_notice_that_was_put_off_is_sent_again() {
+async fn a_notice_that_failed_is_retried() {
     let mail = MailServer::start(1).await;
     let (_app, gateway) = gateway(&mail).await;
     let _signed_in = visitor::signed_in(&gateway, "alice").await;
     mail.wait_for("Authenticator app set up").await;
     let counted = async { while metric(&gateway, "sent").await != 1 {} };
     within(PATIENCE, "the sent notice to be counted", counted).await;
-    assert_eq!(metric(&gateway, "put_off").await, 1);
+    assert_eq!(metric(&gateway, "retrying").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -201,7 +201,7 @@ async fn a_dead_mail_server_keeps_nobody_from_signing_in_and_is_told_of() {
     mail.kill();
     let (browser, _person) = visitor::signed_in(&gateway, "alice").await;
     assert!(browser.jar.contains_key(SESSION));
-    let counted = async { while metric(&gateway, "put_off").await == 0 {} };
+    let counted = async { while metric(&gateway, "retrying").await == 0 {} };
     within(PATIENCE, "the failure to be counted", counted).await;
     let said = |line: &super::support::log::Line| {
         (line.get("message") == Some("a notice could not be sent yet")).then_some(())
@@ -226,7 +226,7 @@ async fn a_mail_server_without_the_right_certificate_gets_nothing() {
     let plan = Plan::new(&app).extra(&other.config(PASSWORD).replace(&ports.0, &ports.1));
     let gateway = Gateway::start(&plan).await;
     let _signed_in = visitor::signed_in(&gateway, "alice").await;
-    let counted = async { while metric(&gateway, "put_off").await == 0 {} };
+    let counted = async { while metric(&gateway, "retrying").await == 0 {} };
     within(PATIENCE, "the failure to be counted", counted).await;
     assert!(mail.subjects().is_empty());
 }

@@ -5,7 +5,7 @@ use crate::auth::app_sign_in::Subject;
 use crate::auth::password::{HashError, NewPasswordError, PasswordRefused};
 use crate::auth::ports::StoreError;
 use crate::base::id::{SessionId, TokenId};
-use crate::base::random::NoRandomness;
+use crate::base::random::RandomError;
 
 /// An administrative action that failed or was incomplete.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +124,7 @@ pub enum AdminError {
     Hash(#[from] HashError),
     /// No random bytes for an id.
     #[error(transparent)]
-    NoRandomness(#[from] NoRandomness),
+    Random(#[from] RandomError),
 }
 
 impl From<NewPasswordError> for AdminError {

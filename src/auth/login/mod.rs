@@ -46,7 +46,7 @@ use super::recovery::RecoverySet;
 use super::session::Session;
 use super::token::{PendingToken, PlainToken, SessionToken};
 use super::totp::TotpFactor;
-use crate::base::random::NoRandomness;
+use crate::base::random::RandomError;
 use crate::base::secret::Secret;
 
 /// A use case could not be carried out. The answer is 503, never "wrong" or "signed out".
@@ -70,7 +70,7 @@ impl From<HashError> for LoginError {
     fn from(error: HashError) -> Self {
         match error {
             HashError::Busy => Self::Busy,
-            HashError::NoRandomness(_) | HashError::Broken(_) => Self::Broken(error.to_string()),
+            HashError::Random(_) | HashError::Broken(_) => Self::Broken(error.to_string()),
         }
     }
 }
@@ -84,8 +84,8 @@ impl From<NoAnswer> for LoginError {
     }
 }
 
-impl From<NoRandomness> for LoginError {
-    fn from(error: NoRandomness) -> Self {
+impl From<RandomError> for LoginError {
+    fn from(error: RandomError) -> Self {
         Self::Broken(error.to_string())
     }
 }

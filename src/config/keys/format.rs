@@ -5,7 +5,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::auth::keys::{KEY_LEN, Key, KeyMaterial};
-use crate::base::random::{NoRandomness, Random, bytes};
+use crate::base::random::{Random, RandomError, bytes};
 
 const VERSION: u32 = 1;
 /// Random bytes in the id of a key.
@@ -42,14 +42,14 @@ struct Entry {
     key: String,
 }
 
-fn generate(random: &dyn Random) -> Result<Key, NoRandomness> {
+fn generate(random: &dyn Random) -> Result<Key, RandomError> {
     let id: [u8; ID_BYTES] = bytes(random)?;
     Ok(Key { id: HEXLOWER.encode(&id), bytes: Zeroizing::new(bytes(random)?) })
 }
 
 impl Rings {
     /// One new key in each ring.
-    pub(super) fn generate(random: &dyn Random) -> Result<Self, NoRandomness> {
+    pub(super) fn generate(random: &dyn Random) -> Result<Self, RandomError> {
         Ok(Self {
             token: vec![generate(random)?],
             data: vec![generate(random)?],
@@ -59,7 +59,7 @@ impl Rings {
     }
 
     /// Puts a new key in front of every ring.
-    pub(super) fn rotate(&mut self, random: &dyn Random) -> Result<(), NoRandomness> {
+    pub(super) fn rotate(&mut self, random: &dyn Random) -> Result<(), RandomError> {
         for ring in [&mut self.token, &mut self.data, &mut self.pepper, &mut self.assertion] {
             let mut new = generate(random)?;
             while ring.iter().any(|old| old.id == new.id) {

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use self::format::Rings;
 use crate::auth::keys::KeyMaterial;
-use crate::base::random::{NoRandomness, OsRandom};
+use crate::base::random::{OsRandom, RandomError};
 
 /// Why a key file is not made, rotated or read.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +67,7 @@ pub enum KeyFileError {
     },
     /// No random bytes for keys.
     #[error(transparent)]
-    NoRandomness(#[from] NoRandomness),
+    Random(#[from] RandomError),
 }
 
 /// Makes a key file with one key in each ring. A file that is there already is left alone; of
