@@ -12,7 +12,7 @@ use crate::base::secret::Secret;
 use crate::config::settings::{Database, SessionStore, Settings};
 use crate::store::redis::RedisStore;
 use crate::store::sql::ephemeral::EmbeddedStore;
-use crate::store::sql::{Found, SqlStore, SqlTarget};
+use crate::store::sql::{SchemaState, SqlStore, SqlTarget};
 
 /// Embedded account database, in the data directory.
 pub(super) const ACCOUNTS_FILE: &str = "accounts.db";
@@ -41,7 +41,7 @@ pub(super) async fn unknown_users(settings: &Settings) -> Result<Vec<String>, St
     let mut names: Vec<String> = tokens.map(|token| token.user.to_string()).collect();
     names.sort_unstable();
     names.dedup();
-    if names.is_empty() || SqlStore::look(&target).await? != Found::UpToDate {
+    if names.is_empty() || SqlStore::look(&target).await? != SchemaState::UpToDate {
         return Ok(Vec::new());
     }
     SqlStore::unknown_names(&target, &names).await
@@ -71,11 +71,13 @@ fn redis(url: &Secret, ca: Option<&Path>, key_prefix: &str) -> Result<RedisStore
     RedisStore::open_with_ca(url, key_prefix, Some(&pem))
 }
 
-fn remark(store: &str, found: Found) -> Option<String> {
-    match found {
-        Found::UpToDate => None,
-        Found::NoFile => Some(format!("{store} does not exist yet: the first start creates it")),
-        Found::Behind(steps) => Some(format!(
+fn remark(store: &str, state: SchemaState) -> Option<String> {
+    match state {
+        SchemaState::UpToDate => None,
+        SchemaState::NoFile => {
+            Some(format!("{store} does not exist yet: the first start creates it"))
+        }
+        SchemaState::Behind(steps) => Some(format!(
             "{store} lacks {steps} of its tables or schema changes: the next start makes them"
         )),
     }

@@ -1,4 +1,4 @@
-//! A store's own answer to "can you be written to?", asked for by anybody as often as they like.
+//! Write checks of a store, cached so that frequent readiness checks add no load.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use tokio::time::Instant;
 
 use crate::auth::ports::Stored;
 
-/// An answer counts for this long.
+/// Lifetime of a result.
 const COUNTS_FOR: Duration = Duration::from_secs(1);
 
-/// The latest answer.
+/// The latest result.
 #[derive(Debug, Default)]
 pub(super) struct Heartbeat(Mutex<Option<(Instant, Stored<()>)>>);
 
 impl Heartbeat {
-    /// The answer of `attempt`, or one that is not older than a second. Of several who ask at once,
-    /// one tries and all wait for it.
+    /// Returns the result of `attempt`, or a cached one that is at most a second old. Of several
+    /// concurrent callers one runs the attempt and the others wait for it.
     pub(super) async fn beat(
         &self,
         attempt: impl Future<Output = Stored<()>> + Send,
@@ -42,7 +42,7 @@ mod tests {
     use crate::auth::ports::StoreError;
 
     #[tokio::test(start_paused = true)]
-    async fn a_store_is_tried_once_a_second_however_many_ask() {
+    async fn a_store_is_checked_at_most_once_a_second() {
         let (heartbeat, tries) = (Heartbeat::default(), AtomicU32::new(0));
         let down = || StoreError { store: "the store", reason: "it is full".to_owned() };
         let attempt = || async {

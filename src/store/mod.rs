@@ -1,14 +1,14 @@
 //! The stores: adapters of [`crate::auth::ports`].
 //!
-//! | what | one machine | a cluster |
+//! | data | one machine | a cluster |
 //! |---|---|---|
 //! | accounts, factors, recovery codes (durable) | [`sql::SqlStore`] on SQLite | [`sql::SqlStore`] on PostgreSQL |
-//! | logins in progress, sessions, counters (short-lived) | [`sql::ephemeral::EmbeddedStore`] | [`redis::RedisStore`] |
+//! | pending logins, sessions, counters (ephemeral) | [`sql::ephemeral::EmbeddedStore`] | [`redis::RedisStore`] |
 //!
-//! Only `base` and `auth` are known here; only [`redis`] names the redis crate, only [`sql`] names
+//! Stores depend only on `base` and `auth`. Only [`redis`] uses the redis crate, only [`sql`] uses
 //! sqlx. Every check-and-change is one statement, one transaction that takes its lock first, or one
-//! script in the server. An error says which store failed and what to do, and never holds an
-//! address with credentials, a record or a key.
+//! server-side script. An error says which store failed and what to do, and never contains an address
+//! with credentials, a record or a key.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ mod heartbeat;
 pub mod redis;
 pub mod sql;
 
-/// How long a store may take before it counts as down.
+/// Time after which an unanswered store counts as down.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is said of a store that took longer.
+/// Reason given when a store exceeds [`PATIENCE`].
 const TOO_SLOW: &str =
     "it did not answer within 2 seconds; check that it runs and is not overloaded";

@@ -122,7 +122,7 @@ async fn a_check_makes_no_table_and_tells_what_the_next_start_makes() {
     connection.execute(newer).await.unwrap();
     let checked = check(&site, &toml);
     assert_eq!(checked.code, 1);
-    assert!(checked.stderr.contains("made by another version"), "{}", checked.stderr);
+    assert!(checked.stderr.contains("created by another version"), "{}", checked.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -252,7 +252,7 @@ async fn an_address_that_serving_refuses_is_refused_by_the_check() {
         ("redis://app:12/3@127.0.0.1/0", postgres, "redis.url", "percent-encoded (%2F"),
         ("redis://app:hunter/2@127.0.0.1/0", postgres, "redis.url", "percent-encoded (%2F"),
         ("redis://app:a#b@127.0.0.1/0", postgres, "redis.url", "percent-encoded (%2F"),
-        ("redis://127.0.0.1/first", postgres, "redis.url", "the number of the database"),
+        ("redis://127.0.0.1/first", postgres, "redis.url", "the database number"),
         (redis, "postgres://app:12/3@127.0.0.1/db", "accounts.database", "percent-encoded (%2F"),
         (redis, "postgres://app:a?b@127.0.0.1/db", "accounts.database", "percent-encoded (%2F"),
         (

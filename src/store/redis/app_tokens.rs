@@ -1,4 +1,4 @@
-//! The tokens of apps, in Redis.
+//! App tokens in Redis.
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
-//! Counters of guesses in Redis. Their windows run by the clock of the server, which all nodes
-//! share.
+//! Attempt counters in Redis. Their windows use the clock of the server, which all nodes share.
 
 use std::time::Duration;
 
@@ -11,8 +10,8 @@ use crate::base::clock::Timestamp;
 
 use super::{RedisStore, lifetime};
 
-/// Whose try it is; empty where nobody will ask.
-fn whose(key: &AttemptKey) -> String {
+/// Returns the owner of the attempt, or an empty string for attempts that are never forgiven.
+fn owner(key: &AttemptKey) -> String {
     key.request().map(|request| request.to_string()).unwrap_or_default()
 }
 
@@ -31,7 +30,7 @@ impl Attempts for RedisStore {
         let mut call = self.call(|s| &s.pace);
         for (key, pace) in keys {
             call.arg(key.as_str())
-                .arg(whose(key))
+                .arg(owner(key))
                 .arg(pace.free)
                 .arg(lifetime(pace.first))
                 .arg(lifetime(pace.longest))
@@ -53,7 +52,7 @@ impl Attempts for RedisStore {
     async fn forgive(&self, keys: &[AttemptKey]) -> Stored<()> {
         let mut call = self.call(|s| &s.forgive);
         for key in keys {
-            call.arg(key.as_str()).arg(whose(key));
+            call.arg(key.as_str()).arg(owner(key));
         }
         self.run(&call).await
     }

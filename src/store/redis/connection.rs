@@ -1,5 +1,5 @@
-//! The connection to Redis: made when first needed, shared by all callers, made anew when lost.
-//! Knows no key and no record.
+//! The connection to Redis: opened on first use, shared by all callers, and reopened when lost.
+//! This module knows no key and no record.
 
 use std::future::Future;
 
@@ -12,14 +12,17 @@ use crate::auth::ports::{StoreError, Stored};
 use crate::base::secret::Secret;
 use crate::store::{PATIENCE, TOO_SLOW};
 
-use super::STORE;
 use super::reason::reason;
 
+/// The name of the store in errors.
+pub(super) const STORE: &str = "the session store (Redis)";
+
+/// A connection to Redis. Callers share it.
 pub(super) struct Connection {
     client: Client,
-    /// A manager reconnects by itself after a broken connection, but keeps for ever the answer of
-    /// a server that refused it (a wrong password, too many clients) or that has become a replica.
-    /// After anything a server said, it is therefore made anew.
+    /// The manager reconnects after a broken connection, but it keeps an error that the server sent
+    /// when it connected (wrong password, too many clients) and the connection to a server that
+    /// became a replica. It is therefore replaced after any error from the server.
     manager: Mutex<Option<ConnectionManager>>,
 }
 
@@ -44,7 +47,7 @@ fn client(url: &Secret, ca: Option<&[u8]>) -> RedisResult<Client> {
 }
 
 impl Connection {
-    /// The user that an address names.
+    /// Returns the user name in the URL.
     pub(super) fn user(&self) -> String {
         let settings = self.client.get_connection_info().redis_settings();
         settings.username().unwrap_or("default").to_owned()
@@ -76,8 +79,8 @@ impl Connection {
         Ok(made)
     }
 
-    /// Runs `command`, within two seconds in all. It is run a second time when the first found
-    /// nobody at the address: that finding may date from before the server came back.
+    /// Runs `command` within two seconds in all. If the first attempt found no server, it runs a
+    /// second time, because that result may predate the server's return.
     pub(super) async fn run<T, F>(
         &self,
         command: impl Fn(ConnectionManager) -> F + Send + Sync,

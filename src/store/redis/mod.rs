@@ -1,22 +1,22 @@
-//! The short-lived store of a cluster: logins in progress, sessions and counters in Redis (6.0 or
+//! The ephemeral store of a cluster: pending logins, sessions and counters in Redis (6.0 or
 //! newer), the same for all nodes.
 //!
 //! | key | holds |
 //! |---|---|
-//! | `{prefix}:p:<hash of the token>` | a login in progress: record, enrolment, guesses |
+//! | `{prefix}:p:<hash of the token>` | a pending login: record, enrolment, failures |
 //! | `{prefix}:s:<hash of the token>` | a session: record, last use, codes due, offers |
 //! | `{prefix}:i:<public id>` | the hash of the session's token |
-//! | `{prefix}:a:<account>` | which of the first two are the account's, by the time they lapse |
+//! | `{prefix}:a:<account>` | the account's pending logins and sessions, by expiry |
 //! | `{prefix}:t:<hash of an app's token>` | the hash of the token of the session it is bound to |
-//! | `{prefix}:b:<hash of the token>` | the app's tokens bound to that session, oldest first |
-//! | `{prefix}:c:<what is counted>` | a counter of guesses |
-//! | `{prefix}:n:<digest of a name>` | networks from which that name has signed in |
-//! | `{prefix}:r`, `{prefix}:rt` | refused requests by their references, and the moments of those |
-//! | `{prefix}:w` | nothing: writing it shows that writing is possible |
+//! | `{prefix}:b:<hash of the token>` | the app tokens bound to that session, oldest first |
+//! | `{prefix}:c:<what is counted>` | an attempt counter |
+//! | `{prefix}:n:<digest of a name>` | networks that the user has signed in from |
+//! | `{prefix}:r`, `{prefix}:rt` | rejected requests by reference, and their times |
+//! | `{prefix}:w` | nothing: written to check that the server accepts writes |
 //!
-//! Every key expires by itself. Every operation is one script or one command, and refuses on a
-//! server that takes no writes. All keys of an installation must lie on one server; on a Redis
-//! cluster that is so when the prefix is a hash tag such as `{vestibule}`.
+//! Every key expires by itself. Every operation is one script or one command and fails on a server
+//! that accepts no writes. All keys of an installation must be on one server. On a Redis cluster,
+//! use a hash tag such as `{vestibule}` as the prefix.
 
 mod app_tokens;
 mod attempts;
@@ -40,15 +40,13 @@ use crate::base::clock::millis;
 use crate::base::secret::Secret;
 use crate::store::heartbeat::Heartbeat;
 
-use connection::Connection;
+use connection::{Connection, STORE};
 use scripts::Scripts;
 
-const STORE: &str = "the session store (Redis)";
-
-/// The short-lived store in Redis: [`crate::auth::ports::PendingLogins`],
+/// The ephemeral store in Redis: [`crate::auth::ports::PendingLogins`],
 /// [`crate::auth::ports::Sessions`] and [`crate::auth::ports::Attempts`].
 ///
-/// Clones share one connection, which is made when first needed and again when lost.
+/// Clones share one connection, opened on first use and reopened when lost.
 #[derive(Clone)]
 pub struct RedisStore {
     inner: Arc<Inner>,
@@ -69,15 +67,15 @@ impl fmt::Debug for RedisStore {
 }
 
 impl RedisStore {
-    /// A store at `redis://[user:password@]host[:port][/db]`, or `rediss://` for TLS checked
-    /// against the public certificate authorities. Keys start with `prefix`. Nothing is connected
-    /// yet: it fails only when the address is not valid.
+    /// Opens a store at `redis://[user:password@]host[:port][/db]`, or `rediss://` for TLS with the
+    /// public CAs. Keys start with `prefix`. No connection is made yet. Returns an error only if
+    /// the address is invalid.
     pub fn open(url: &Secret, prefix: &str) -> Stored<Self> {
         Self::open_with_ca(url, prefix, None)
     }
 
-    /// As [`Self::open`], but a `rediss://` server is checked against the certificates in `ca`
-    /// (PEM) alone.
+    /// Like [`Self::open`], but verifies a `rediss://` server only against the certificates in `ca`
+    /// (PEM).
     pub fn open_with_ca(url: &Secret, prefix: &str, ca: Option<&[u8]>) -> Stored<Self> {
         let connection = Connection::new(url, ca)?;
         let inner = Inner {
@@ -90,7 +88,7 @@ impl RedisStore {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The name of a key.
+    /// Returns the full name of a key.
     fn key(&self, kind: &str, name: &str) -> String {
         format!("{}:{kind}:{name}", self.inner.prefix)
     }
@@ -99,7 +97,7 @@ impl RedisStore {
         format!("{}:w", self.inner.prefix)
     }
 
-    /// A call of one of the scripts, to which its arguments are still to be added.
+    /// Returns a call of a script. The caller adds the arguments.
     fn call(&self, pick: impl FnOnce(&Scripts) -> &Script) -> ScriptInvocation<'_> {
         let mut call = pick(&self.inner.scripts).prepare_invoke();
         call.key(self.guard()).arg(&self.inner.prefix);
@@ -113,8 +111,8 @@ impl RedisStore {
             .await
     }
 
-    /// The names of all keys of a kind, a batch at a time: the cursor to go on with, zero at the
-    /// end, and the names.
+    /// Scans the keys of a kind. Returns one batch of names and the next cursor, which is zero at
+    /// the end.
     async fn scan(&self, kind: &str, cursor: u64) -> Stored<(u64, Vec<String>)> {
         let escaped: String = self
             .inner
@@ -136,15 +134,15 @@ impl RedisStore {
     }
 }
 
-/// What to say of a record that does not read. The record itself is never quoted.
+/// Builds the error for a record that cannot be parsed. It never quotes the record.
 fn damaged(what: &str) -> StoreError {
     StoreError {
         store: STORE,
-        reason: format!("the record of a {what} does not read; was it made by another version?"),
+        reason: format!("the record of a {what} is invalid; was it written by another version?"),
     }
 }
 
-/// Milliseconds to live, at least one: a record that lives for no time at all is an error to Redis.
+/// Returns a TTL in milliseconds, at least one, because Redis rejects zero.
 fn lifetime(ttl: Duration) -> u64 {
     millis(ttl).clamp(1, 1 << 52)
 }

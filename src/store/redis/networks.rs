@@ -1,4 +1,4 @@
-//! Networks from which accounts have signed in, in Redis.
+//! Networks that accounts have signed in from, in Redis.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::base::clock::Timestamp;
 
 use super::{RedisStore, damaged, lifetime};
 
-/// Reads `<when>:<until>:<account>`: what was filed, and until when it is believed.
+/// Parses `<time>:<expiry>:<account>` and returns the record and its expiry.
 fn read(text: &str) -> Option<(SeenNetwork, Timestamp)> {
     let mut parts = text.splitn(3, ':');
     let mut moment = || Some(Timestamp::from_millis(parts.next()?.parse().ok()?));

@@ -1,4 +1,4 @@
-//! Logins in progress in Redis.
+//! Pending logins in Redis.
 
 use async_trait::async_trait;
 
@@ -9,7 +9,7 @@ use crate::base::clock::Timestamp;
 
 use super::{RedisStore, damaged, lifetime};
 
-const WHAT: &str = "login in progress";
+const WHAT: &str = "pending login";
 
 fn login(record: &str, enrolment: Option<&str>) -> serde_json::Result<PendingLogin> {
     let mut login: PendingLogin = serde_json::from_str(record)?;

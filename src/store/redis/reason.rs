@@ -1,12 +1,15 @@
-//! Errors of the driver in words for the operator: what is wrong, what to do, and what the server
-//! said. What could quote an address or a record is left out.
+//! Driver errors in plain words: what is wrong, what to do, and the server's reply. Anything that
+//! could quote an address or a record is omitted.
 
 use redis::{ErrorKind, RedisError};
 
 use crate::store::TOO_SLOW;
 
-/// What an error says to the operator.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open: what is new is kept quiet")]
+/// Describes an error to the operator.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is non-exhaustive: new kinds get a general text"
+)]
 pub(super) fn reason(failed: &RedisError) -> String {
     match failed.kind() {
         ErrorKind::Io if failed.is_timeout() => TOO_SLOW.to_owned(),
@@ -23,39 +26,41 @@ pub(super) fn reason(failed: &RedisError) -> String {
             refusal(code, detail).map_or_else(|| said.clone(), |why| format!("{why}; {said}"))
         }
         ErrorKind::RESP3NotSupported => "it is too old; use Redis 6.0 or newer".to_owned(),
-        _ => "it answered in a way that is not understood; is it a Redis server?".to_owned(),
+        _ => "it sent an unexpected reply; is it a Redis server?".to_owned(),
     }
 }
 
-/// Whether TLS broke off over the server's certificate. The crate says so in words only.
+/// Returns true if TLS failed because of the server's certificate. The crate reports this only in
+/// the error text.
 fn is_about_certificate(failed: &RedisError) -> bool {
     failed.to_string().contains("certificate")
 }
 
-/// Whether a server refused because its user lacks a right. Within a script it says so in words.
+/// Returns true if the server user lacks a permission. Within a script, the reply says so only in
+/// its text.
 pub(super) fn is_no_permission(code: &str, detail: &str) -> bool {
     code == "NOPERM" || detail.contains("NOPERM") || detail.contains("can't run this command")
 }
 
-/// Why a server refused, as far as it tells.
+/// Explains an error reply of the server, if the code is known.
 fn refusal(code: &str, detail: &str) -> Option<&'static str> {
     Some(match code {
         "OOM" => "its memory is full: raise maxmemory",
         "READONLY" | "MASTERDOWN" => "it is a replica: give the address of the primary",
         "MISCONF" => {
-            "it takes no writes because it cannot save to its disk: free space there, or mend its \
+            "it accepts no writes because it cannot save to disk: free space there, or fix its \
              save settings"
         }
-        "NOREPLICAS" => "it takes no writes because too few replicas are connected",
-        "NOAUTH" => "it wants a password: write redis://user:password@host:port/db",
+        "NOREPLICAS" => "it accepts no writes because too few replicas are connected",
+        "NOAUTH" => "it requires a password: write redis://user:password@host:port/db",
         "WRONGPASS" => "it refused the user name or the password in its address",
         "LOADING" => "it is still loading its data",
-        "BUSY" => "a script of somebody else keeps it busy",
+        "BUSY" => "another client's script keeps it busy",
         "CLUSTERDOWN" | "MOVED" | "ASK" | "CROSSSLOT" => {
-            "it is part of a Redis cluster: give a server of its own"
+            "it is part of a Redis cluster: use a standalone server"
         }
         _ if is_no_permission(code, detail) => {
-            "it does not allow its user what Vestibule needs: `vestibule check --online` prints \
+            "its user lacks permissions that Vestibule needs: `vestibule check --online` prints \
              the line to write"
         }
         _ if detail.contains("max number of clients") => {

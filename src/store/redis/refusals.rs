@@ -1,4 +1,4 @@
-//! Refused requests in Redis.
+//! Records of rejected requests, in Redis.
 
 use async_trait::async_trait;
 

@@ -1,4 +1,4 @@
-//! The commands that a user of Redis must be allowed, in one place, and a trial of each.
+//! The Redis commands that Vestibule's user needs, and a trial of each.
 
 use redis::{Cmd, RedisResult, Value};
 
@@ -7,9 +7,9 @@ use crate::auth::ports::{StoreError, Stored};
 use super::reason::is_no_permission;
 use super::{RedisStore, STORE};
 
-/// Calls that change nothing, each with the name of its right before it. `KEY` holds a string for a
-/// second: a command for hashes, lists or sorted sets is refused for its type, after the rights of
-/// the user were looked at.
+/// Calls that change nothing, each preceded by the name of the command. `KEY` holds a string that
+/// lives for a second. Commands for hashes, lists and sorted sets fail because of its type, but
+/// only after the server has checked permissions.
 const TRIALS: &[(&str, &[&str])] = &[
     ("set", &["SET", "KEY", "1", "PX", "1000"]),
     ("get", &["GET", "KEY"]),
@@ -45,13 +45,13 @@ const TRIALS: &[(&str, &[&str])] = &[
     ("script|load", &["SCRIPT", "LOAD", "return 1"]),
     ("del", &["DEL", "KEY"]),
 ];
-/// Tells how full the server may become and whether it is a primary; not needed for anything else.
+/// The command that reports memory policy and replication role. It is optional.
 pub(super) const OPTIONAL: &str = "info";
 
 impl RedisStore {
-    /// Tries whether the server answers, takes writes and allows its user every command there is
-    /// use for. Nothing is changed but a key that lasts for a second. There may be something to be
-    /// known besides.
+    /// Checks that the server answers, accepts writes, and allows its user every command that
+    /// Vestibule uses. Changes nothing but a key that lives for a second. Returns a remark for the
+    /// operator, if any.
     pub async fn try_rights(&self) -> Stored<Option<String>> {
         let (mut missing, mut keys) = (Vec::new(), false);
         for (right, words) in TRIALS {
@@ -74,7 +74,7 @@ impl RedisStore {
             if !is_no_permission(&code, &detail) {
                 continue;
             }
-            // A command is named in quotes; keys are not.
+            // Command names are quoted in this reply, keys are not.
             if detail.contains("key") && !detail.contains('\'') {
                 keys = true;
             } else {
@@ -86,7 +86,7 @@ impl RedisStore {
         }
         let seen = self.try_writing().await?;
         let note = format!(
-            "its user may not ask for INFO, so nobody sees whether it evicts sessions: {}",
+            "its user may not run INFO, so Vestibule cannot check that it does not evict sessions: {}",
             self.acl_line(&[OPTIONAL], false)
         );
         Ok((!seen).then_some(note))
@@ -99,7 +99,7 @@ impl RedisStore {
             (missing, true) => format!("its keys and {}", missing.join(", ")),
         };
         format!(
-            "it does not allow its user {}: {what}; write: {}",
+            "its user {} lacks permission for {what}; write: {}",
             self.inner.user,
             self.acl_line(missing, keys)
         )
@@ -109,7 +109,7 @@ impl RedisStore {
         use std::fmt::Write as _;
         let mut line = format!("ACL SETUSER {}", self.inner.user);
         if keys {
-            // A string takes whatever is written to it.
+            // Writing to a string cannot fail.
             write!(line, " ~{}:*", self.inner.prefix).unwrap_or_default();
         }
         for right in rights {

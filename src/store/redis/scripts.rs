@@ -1,12 +1,11 @@
-//! The scripts that run inside Redis, each one atomic. What each takes is named in its first lines;
-//! what they share is `prelude.lua`.
+//! Lua scripts that run atomically in Redis. The first lines of each script name its arguments.
+//! `prelude.lua` holds the shared functions.
 //!
-//! Every script begins by writing the guard key, which never holds anything that matters:
-//! - One that stores something sets it. A server that is full refuses that, and so the whole
-//!   script; after any other write it would let the script finish.
-//! - One that reads or removes deletes it. That works on a full server, so that sessions can still
-//!   be ended. A server that has become a replica refuses it, instead of telling of sessions that
-//!   were ended elsewhere.
+//! Every script starts by writing the guard key, whose content is never used:
+//! - A script that stores data sets it. A full server rejects this and with it the whole script. If
+//!   another write came first, the server would run the script to its end.
+//! - A script that reads or removes data deletes it. This works on a full server, so that sessions
+//!   can still be ended. A server that has become a replica rejects it and returns no stale session.
 
 use redis::Script;
 

@@ -1,4 +1,4 @@
-//! Finished sessions in Redis.
+//! Sessions in Redis.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::base::id::{AccountId, SessionId};
 
 use super::{RedisStore, STORE, damaged, lifetime};
 
-/// A session as a script tells it: record, last use in milliseconds, codes due, offers, changes to
-/// the identity.
-type Told =
+/// Fields of a session as returned by a script: record, last use in milliseconds, codes due,
+/// offers, changes to the identity.
+type SessionFields =
     (Option<String>, Option<u64>, Option<String>, Option<String>, Option<String>, Option<u64>);
-/// The fields of a session that a script tells.
+/// Names of these fields.
 const FIELDS: [&str; 6] = ["record", "seen", "due", AUTHENTICATOR, RECOVERY_CODES, "changes"];
 const AUTHENTICATOR: &str = "authenticator";
 const RECOVERY_CODES: &str = "recovery_codes";
@@ -29,9 +29,9 @@ fn field(offer: Offer) -> &'static str {
     }
 }
 
-/// The session, or nothing when it ended between two commands.
-fn session(told: Told) -> Stored<Option<Session>> {
-    let (record, seen, due, authenticator, recovery_codes, changes) = told;
+/// Builds the session, or `None` if it ended between two commands.
+fn session(fields: SessionFields) -> Stored<Option<Session>> {
+    let (record, seen, due, authenticator, recovery_codes, changes) = fields;
     let Some((record, seen)) = record.zip(seen) else { return Ok(None) };
     let mut session: Session = serde_json::from_str(&record).map_err(|_json| damaged("session"))?;
     session.last_seen_at = Timestamp::from_millis(seen);
@@ -42,8 +42,8 @@ fn session(told: Told) -> Stored<Option<Session>> {
 }
 
 impl RedisStore {
-    async fn all_sessions(&self) -> Stored<Vec<Told>> {
-        let (mut cursor, mut told) = (0, Vec::new());
+    async fn all_sessions(&self) -> Stored<Vec<SessionFields>> {
+        let (mut cursor, mut sessions) = (0, Vec::new());
         loop {
             let (next, names) = self.scan("s", cursor).await?;
             let mut batch = redis::pipe();
@@ -52,21 +52,21 @@ impl RedisStore {
             }
             if !names.is_empty() {
                 let batch = &batch;
-                let found: Vec<Told> = self
+                let found: Vec<SessionFields> = self
                     .inner
                     .connection
                     .run(|mut manager| async move { batch.query_async(&mut manager).await })
                     .await?;
-                told.extend(found);
+                sessions.extend(found);
             }
             cursor = next;
             if cursor == 0 {
-                return Ok(told);
+                return Ok(sessions);
             }
         }
     }
 
-    /// Ends everything of a kind, "p" or "s": how many.
+    /// Ends everything of one kind, "p" or "s", and returns the number.
     async fn end_kind(&self, kind: &str) -> Stored<u64> {
         let (mut cursor, mut ended) = (0, 0_u64);
         loop {
@@ -153,7 +153,7 @@ impl Sessions for RedisStore {
     async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
         let mut call = self.call(|s| &s.load_session);
         call.arg(id.to_hex());
-        let found: Option<Told> = self.run(&call).await?;
+        let found: Option<SessionFields> = self.run(&call).await?;
         found.map_or(Ok(None), session)
     }
 
@@ -210,13 +210,14 @@ impl Sessions for RedisStore {
     }
 
     async fn end_all(&self) -> Stored<u64> {
-        // Logins first: one that becomes a session meanwhile is met among the sessions.
+        // End logins first: a login that becomes a session meanwhile is then found among the
+        // sessions.
         self.end_kind("p").await?;
         self.end_kind("s").await
     }
 
     async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>> {
-        let told: Vec<Told> = match account {
+        let found: Vec<SessionFields> = match account {
             None => self.all_sessions().await?,
             Some(account) => {
                 let mut call = self.call(|s| &s.list_account);
@@ -224,12 +225,12 @@ impl Sessions for RedisStore {
                 self.run(&call).await?
             }
         };
-        let mut sessions = Vec::with_capacity(told.len());
-        for one in told {
+        let mut sessions = Vec::with_capacity(found.len());
+        for one in found {
             sessions.extend(session(one)?.filter(|s| s.expires_at > now));
         }
         sessions.sort_by_key(|s| (Reverse(s.started_at), s.id));
-        // A scan may meet a key twice.
+        // A scan may return a key twice.
         sessions.dedup_by_key(|s| s.id);
         Ok(sessions)
     }
@@ -240,26 +241,26 @@ impl Sessions for RedisStore {
 }
 
 impl RedisStore {
-    /// Tries whether the server takes writes and keeps what it took. Whether it may be asked the
-    /// latter: a user without the right to INFO is trusted to know.
+    /// Checks that the server accepts writes and does not evict. Returns false if the user may not
+    /// run INFO, so that eviction could not be checked.
     pub(super) async fn try_writing(&self) -> Stored<bool> {
         let mut write = redis::cmd("SET");
         write.arg(self.guard()).arg(1).arg("PX").arg(1000);
         let mut ask = redis::pipe();
         ask.cmd("INFO").arg("memory").cmd("INFO").arg("replication");
         let (write, ask) = (&write, &ask);
-        let told: Option<(String, String)> = self
+        let reply: Option<(String, String)> = self
             .inner
             .connection
             .run(|mut manager| async move {
                 write.query_async::<()>(&mut manager).await?;
                 match ask.query_async(&mut manager).await {
                     Err(refused) if refused.code() == Some("NOPERM") => Ok(None),
-                    told => told.map(Some),
+                    reply => reply.map(Some),
                 }
             })
             .await?;
-        let Some((memory, replication)) = told else { return Ok(false) };
+        let Some((memory, replication)) = reply else { return Ok(false) };
         health(&memory, &replication)
             .map_err(|reason| StoreError { store: STORE, reason: reason.to_owned() })?;
         Ok(true)
@@ -272,7 +273,7 @@ fn health(memory: &str, replication: &str) -> Result<(), &'static str> {
         return Err("it is a replica; give the address of the primary");
     }
     if !says(memory, "maxmemory:0") && !says(memory, "maxmemory_policy:noeviction") {
-        return Err("it may throw away sessions to save memory; set maxmemory-policy noeviction");
+        return Err("it may evict sessions to save memory; set maxmemory-policy noeviction");
     }
     Ok(())
 }
@@ -282,7 +283,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_evicts_is_no_session_store() {
+    fn a_server_that_evicts_is_rejected_as_session_store() {
         let master = "# Replication\r\nrole:master\r\n";
         assert!(health("maxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n", master).is_ok());
         assert!(health("maxmemory:100\r\nmaxmemory_policy:noeviction\r\n", master).is_ok());

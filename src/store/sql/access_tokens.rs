@@ -1,4 +1,4 @@
-//! Our own tokens for programs, in SQL.
+//! Access tokens in SQL.
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;

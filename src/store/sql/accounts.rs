@@ -18,7 +18,7 @@ use crate::base::id::AccountId;
 use super::audit::TAKE_HEAD;
 use super::loan::Transaction;
 use super::values::{at, flag, json, moment, optional_at, optional_text, parsed, text};
-use super::{SqlStore, tickets};
+use super::{SqlStore, ticket_rights};
 
 fn identity(row: &AnyRow) -> sqlx::Result<Identity> {
     let name = LoginName::parse(&text(row, "name")?).map_err(|source| {
@@ -48,9 +48,8 @@ fn account(row: &AnyRow) -> sqlx::Result<Account> {
     })
 }
 
-/// Sets a password by a ticket and ends every session that started before `now`. False when there is
-/// no such account, when it is disabled, and when it is somebody of an app and has no password of
-/// ours: that one's is the app's to check.
+/// Sets a password through a ticket and ends every session that started before `now`. Returns false
+/// if the account does not exist, is disabled, or has its password checked by an app.
 pub(super) async fn renew_password(
     t: &mut Transaction,
     id: AccountId,
@@ -73,7 +72,7 @@ pub(super) async fn renew_password(
     Ok(done.rows_affected() == 1)
 }
 
-/// Adds an account unless its name is taken.
+/// Inserts an account unless its name is taken.
 pub(super) fn insert(account: &NewAccount) -> Insert {
     let password = account.password.as_ref();
     query(
@@ -172,7 +171,7 @@ impl Accounts for SqlStore {
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
-                let link = tickets::password_was_set(&mut t, id, now).await?;
+                let link = ticket_rights::end_password_right(&mut t, id, now).await?;
                 let done = query(
                     "UPDATE accounts SET password_phc = $2, password_pepper = $3, \
                      password_set_at = $5, sessions_valid_from = $5 \
@@ -284,7 +283,7 @@ impl Accounts for SqlStore {
     }
 
     async fn ping(&self) -> Stored<()> {
-        // What signing in begins with, too: a row of the audit trail is appended.
+        // Every sign-in starts with this statement too, because it appends an audit event.
         self.db.ping(query(TAKE_HEAD)).await
     }
 }

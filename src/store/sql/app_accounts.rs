@@ -1,4 +1,4 @@
-//! Who at an app is which account, in SQL.
+//! Links between accounts and user ids of apps, in SQL.
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
@@ -28,7 +28,8 @@ fn find(app: &str, subject: &Subject) -> Change {
     .bind(subject.as_str().to_owned())
 }
 
-/// Whether a row was added: the account is there, and neither it nor the person is linked.
+/// Inserts a link. Returns true if the account exists and neither it nor the app's user is linked
+/// yet.
 async fn insert_link(
     t: &mut Transaction,
     account: AccountId,
@@ -110,7 +111,7 @@ impl AppAccounts for SqlStore {
                 t.rolled_back(()).await
             })
             .await?;
-        // Another may have been faster: the one that is there counts.
+        // Another request may have inserted one first: use the stored link.
         self.by_subject(app, subject).await
     }
 

@@ -1,5 +1,5 @@
-//! The audit trail in SQL. The row of `audit_head` is the lock: appending takes it first, so that
-//! numbers have no gaps and rows are in the order of their numbers, over all nodes.
+//! The audit log in SQL. The row in `audit_head` is the lock: appending takes it first, so that
+//! sequence numbers have no gaps and events are stored in order, across all nodes.
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
@@ -15,10 +15,10 @@ use super::SqlStore;
 use super::loan::Loan;
 use super::values::{at, moment, number, optional_text, text};
 
-/// Checkpoints up to which rows are removed at once.
+/// Checkpoints up to which events are removed per transaction.
 const PRUNE_STEPS: i64 = 16;
 
-/// Takes the head, and with it the lock.
+/// Reads the head and takes the lock.
 pub(super) const TAKE_HEAD: &str = "UPDATE audit_head SET seq = seq WHERE id = 1 RETURNING *";
 
 fn stored(number: u64) -> i64 {
@@ -70,7 +70,7 @@ fn checkpoint(row: &AnyRow) -> sqlx::Result<Checkpoint> {
     })
 }
 
-/// Files a row; the head names it already.
+/// Inserts an event. The head already counts it.
 async fn insert(t: &mut Loan, row: &Record) -> sqlx::Result<()> {
     let new = &row.content;
     query(
@@ -100,7 +100,7 @@ async fn insert(t: &mut Loan, row: &Record) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// Notes a checkpoint.
+/// Inserts a checkpoint.
 async fn mark(t: &mut Loan, point: &Checkpoint) -> sqlx::Result<()> {
     query("INSERT INTO audit_checkpoints (seq, hash, at, signature) VALUES ($1, $2, $3, $4)")
         .bind(stored(point.seq))
@@ -112,7 +112,8 @@ async fn mark(t: &mut Loan, point: &Checkpoint) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// The statement that finds what is asked for: only conditions that hold, so that indexes serve.
+/// Builds the statement for a query, with only the conditions that are set, so that indexes are
+/// used.
 fn find_statement(asked: &AuditQuery) -> String {
     let given = [
         ("name =", asked.name.is_some()),
@@ -181,7 +182,7 @@ impl Audit for SqlStore {
             statement = statement.bind(address.to_string());
         }
         if let Some(end) = &asked.reference_end {
-            // Digits and letters alone: nothing in it is a wildcard.
+            // It contains only digits and letters, so no wildcard.
             let end: String = end.chars().filter(char::is_ascii_alphanumeric).collect();
             statement = statement.bind(format!("%{end}"));
         }
@@ -203,7 +204,7 @@ impl Audit for SqlStore {
     async fn head(&self) -> Stored<Head> {
         let row = self.db.fetch_one(query("SELECT * FROM audit_head WHERE id = 1")).await?;
         let found = row.map(|row| head(&row)).transpose();
-        found.ok().flatten().ok_or_else(|| self.db.damaged("the end of the audit trail"))
+        found.ok().flatten().ok_or_else(|| self.db.damaged("the head of the audit log"))
     }
 
     async fn checkpoints(&self) -> Stored<Vec<Checkpoint>> {

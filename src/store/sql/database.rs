@@ -1,8 +1,8 @@
-//! One database: its connections and its limits in time. Knows no table.
+//! A database: its connections and time limits. This module knows no table.
 //!
-//! SQLite takes one writer at a time. Writers of this process queue for a single connection, in
-//! order of arrival; those of other processes are waited for by SQLite itself. A transaction takes
-//! the write lock when it begins, so it never fails half-way for want of it.
+//! SQLite has a single writer at a time. Writers of this process queue for one connection, in order
+//! of arrival. SQLite itself waits for writers of other processes. A transaction takes the write
+//! lock when it begins, so it never fails half-way for lack of it.
 
 use std::future::Future;
 use std::path::Path;
@@ -22,21 +22,22 @@ use crate::store::{PATIENCE, TOO_SLOW};
 
 use super::file;
 use super::loan::{Loan, Transaction};
-use super::opening::{OPENING, Step, Way, options, postgres_options, prepare_postgres};
-use super::opening::{prepare_sqlite, way};
+use super::opening::{OPENING, Route, Step, options, postgres_options, prepare_postgres};
+use super::opening::{prepare_sqlite, route};
 use super::reason::failure;
 
-/// A statement with its values.
+/// A statement with its bound values.
 pub(super) type Statement<'q> = Query<'q, Any, sqlx::any::AnyArguments>;
 
-/// A local file is not hung, only busy: one honest wait for the connection and one for the lock.
+/// Time limit for SQLite. A local file does not hang, it is only busy: one wait for the connection
+/// and one for the lock.
 const BUSY: Duration = Duration::from_secs(5);
-/// Part of the patience is left to find out why a server gives no connection.
+/// Time limit for connecting. The rest of the patience is left to find out why a connection failed.
 const CONNECTING: Duration = Duration::from_millis(1500);
 const ASKING_WHY: Duration = Duration::from_millis(500);
 const POSTGRES_CONNECTIONS: u32 = 10;
 
-/// Connections to one database. Clones share them.
+/// Connections to a database. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Database {
     store: &'static str,
@@ -45,12 +46,12 @@ pub(super) struct Database {
     pooled: bool,
     readers: AnyPool,
     writers: AnyPool,
-    why: Arc<Why>,
+    diagnosis: Arc<Diagnosis>,
     heartbeat: Arc<Heartbeat>,
 }
 
 impl Database {
-    /// Opens a SQLite file; `synchronous` is `FULL` where nothing may be lost to a power cut.
+    /// Opens a SQLite file. `synchronous` is `FULL` if no data may be lost in a power failure.
     pub(super) async fn sqlite(
         store: &'static str,
         path: &Path,
@@ -59,7 +60,7 @@ impl Database {
     ) -> Stored<Self> {
         let io = |error: std::io::Error| StoreError {
             store,
-            reason: format!("{} cannot be opened: {error}", path.display()),
+            reason: format!("failed to open {}: {error}", path.display()),
         };
         let path = file::prepare(path).map_err(io)?;
         let options = options(&file::url(&path)).map_err(|e| failure(store, &e))?;
@@ -89,7 +90,7 @@ impl Database {
             pooled: false,
             readers: pool(4),
             writers: pool(1),
-            why: Arc::new(Why { server: None, latest: Mutex::new(None) }),
+            diagnosis: Arc::new(Diagnosis { server: None, latest: Mutex::new(None) }),
             heartbeat: Arc::default(),
         })
     }
@@ -101,7 +102,7 @@ impl Database {
         schema: &[Step],
     ) -> Stored<Self> {
         let plain = postgres_options(store, url)?;
-        let Way { options, pooled } = within(store, OPENING, way(&plain)).await?;
+        let Route { options, pooled } = within(store, OPENING, route(&plain)).await?;
         within(store, OPENING, prepare_postgres(&plain, schema)).await?;
         let pool = AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS);
         let pool = pool.acquire_timeout(CONNECTING).connect_lazy_with(options.clone());
@@ -112,22 +113,22 @@ impl Database {
             pooled,
             readers: pool.clone(),
             writers: pool,
-            why: Arc::new(Why { server: Some(options), latest: Mutex::new(None) }),
+            diagnosis: Arc::new(Diagnosis { server: Some(options), latest: Mutex::new(None) }),
             heartbeat: Arc::default(),
         })
     }
 
-    /// The rows that a reading statement finds.
+    /// Runs a reading statement and returns all rows.
     pub(super) async fn fetch(&self, statement: Statement<'_>) -> Stored<Vec<AnyRow>> {
         self.timed(self.rows(&self.readers, statement)).await
     }
 
-    /// The one row that a reading statement finds.
+    /// Runs a reading statement and returns one row.
     pub(super) async fn fetch_one(&self, statement: Statement<'_>) -> Stored<Option<AnyRow>> {
         Ok(self.fetch(statement).await?.pop())
     }
 
-    /// Changes rows by one statement: how many.
+    /// Runs a changing statement and returns the number of rows changed.
     pub(super) async fn change(&self, statement: Statement<'_>) -> Stored<u64> {
         self.timed(async {
             let done = if self.pooled {
@@ -146,7 +147,7 @@ impl Database {
         .await
     }
 
-    /// The row that one changing statement (`RETURNING`) gives back.
+    /// Runs a changing statement with `RETURNING` and returns its row.
     pub(super) async fn change_returning(
         &self,
         statement: Statement<'_>,
@@ -167,32 +168,31 @@ impl Database {
         Ok(rows)
     }
 
-    /// Begins a transaction that holds the write lock of SQLite from the start. To be used within
-    /// [`Self::timed`].
+    /// Begins a transaction, on SQLite with the write lock. Call it within [`Self::timed`].
     pub(super) async fn begin(&self) -> sqlx::Result<Transaction> {
         let loan = Loan::of(&self.writers, !self.pooled).await?;
         Transaction::begin(loan, self.begin).await
     }
 
-    /// Runs several statements within the limit in time of one operation.
+    /// Runs several statements within the time limit of one operation.
     pub(super) async fn timed<T>(
         &self,
         work: impl Future<Output = sqlx::Result<T>> + Send,
     ) -> Stored<T> {
         let done = tokio::time::timeout(self.limit, work).await;
         match done {
-            Ok(Err(sqlx::Error::PoolTimedOut)) => Err(self.why.told(self.store).await),
+            Ok(Err(sqlx::Error::PoolTimedOut)) => Err(self.diagnosis.error(self.store).await),
             Ok(done) => done.map_err(|error| failure(self.store, &error)),
             Err(_elapsed) => Err(StoreError { store: self.store, reason: TOO_SLOW.to_owned() }),
         }
     }
 
-    /// Tries by `write` whether the database can be written to, once a second at most.
+    /// Checks with `write` that the database accepts writes, at most once a second.
     pub(super) async fn ping(&self, write: Statement<'_>) -> Stored<()> {
         self.heartbeat.beat(async { self.change(write).await.map(drop) }).await
     }
 
-    /// What to say of a record that does not read.
+    /// Builds the error for a record that cannot be parsed.
     pub(super) fn damaged(&self, what: &str) -> StoreError {
         StoreError {
             store: self.store,
@@ -206,18 +206,18 @@ impl Database {
     }
 }
 
-/// Finds out why there is no connection. A pool tries again while a server refuses, and keeps to
-/// itself what it said.
+/// Diagnoses connection failures. A pool keeps retrying while a server rejects connections, and
+/// does not report the server's error.
 #[derive(Debug)]
-struct Why {
-    /// The server to ask; a file gives a connection or an error at once.
+struct Diagnosis {
+    /// The server to diagnose. `None` for a file, which connects or fails at once.
     server: Option<AnyConnectOptions>,
     latest: Mutex<Option<(Instant, String)>>,
 }
 
-impl Why {
-    /// Of several who ask at once, one connects.
-    async fn told(&self, store: &'static str) -> StoreError {
+impl Diagnosis {
+    /// Returns the error to report. Of several concurrent callers one connects.
+    async fn error(&self, store: &'static str) -> StoreError {
         let reason = tokio::time::timeout(ASKING_WHY, self.reason(store)).await;
         StoreError { store, reason: reason.unwrap_or_else(|_elapsed| TOO_SLOW.to_owned()) }
     }
@@ -232,7 +232,7 @@ impl Why {
         }
         let reason = match AnyConnection::connect_with(server).await {
             Ok(connection) => {
-                // Whether it closes in good order says nothing about the pool.
+                // Closing may fail without any meaning for the pool.
                 drop(connection.close().await);
                 format!("all {POSTGRES_CONNECTIONS} connections to it stayed busy for too long")
             }
@@ -243,7 +243,7 @@ impl Why {
     }
 }
 
-/// Does `work` within `limit`.
+/// Runs `work` within `limit`.
 pub(super) async fn within<T>(
     store: &'static str,
     limit: Duration,

@@ -1,7 +1,7 @@
 //! Second factors and recovery codes in SQL.
 //!
-//! What decides is always one conditional `UPDATE`: the database itself lets exactly one caller
-//! change the row.
+//! Every decision is one conditional `UPDATE`, so the database lets exactly one caller change the
+//! row.
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
@@ -15,7 +15,7 @@ use crate::base::id::{AccountId, FactorId};
 
 use super::loan::Transaction;
 use super::values::{at, moment, number, optional_at, parsed, text};
-use super::{SqlStore, tickets};
+use super::{SqlStore, ticket_rights};
 
 fn factor(row: &AnyRow) -> sqlx::Result<TotpFactor> {
     Ok(TotpFactor {
@@ -42,7 +42,7 @@ fn stored_step(step: TimeStep) -> i64 {
     i64::try_from(step.number()).unwrap_or(i64::MAX)
 }
 
-/// Files an authenticator with its confirming step used. The account has none.
+/// Inserts an authenticator with its confirming step marked as used. The account must have none.
 pub(super) async fn insert_factor(t: &mut Transaction, new: &NewTotpFactor) -> sqlx::Result<()> {
     query(
         "INSERT INTO totp_factors (id, account_id, sealed, last_step, confirmed_at, \
@@ -58,14 +58,15 @@ pub(super) async fn insert_factor(t: &mut Transaction, new: &NewTotpFactor) -> s
     Ok(())
 }
 
-/// Holds the account's row until the transaction ends; false when the account honours no session
-/// that counts as begun at `since`.
+/// Locks the account's row until the transaction ends. Returns false if the account accepts no
+/// session that counts as started at `since`.
 async fn claim_account(
     t: &mut Transaction,
     account: AccountId,
     since: Timestamp,
 ) -> sqlx::Result<bool> {
-    // Written, not read: whoever ends the sessions meanwhile waits, or has ended them.
+    // A write, not a read: a transaction that ends the sessions either waits for this one or has
+    // finished.
     let claim = query(
         "UPDATE accounts SET sessions_valid_from = sessions_valid_from \
          WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $2",
@@ -76,7 +77,7 @@ async fn claim_account(
 
 async fn replace_codes(t: &mut Transaction, new: &NewRecoverySet) -> sqlx::Result<()> {
     let account = new.account.to_string();
-    // The set's row is the lock: everything about an account's codes takes it first.
+    // The row of the recovery set is the lock: every change to an account's codes takes it first.
     query(
         "INSERT INTO recovery_sets (account_id, salt, pepper_id, created_at, confirmed_at) \
          VALUES ($1, $2, $3, $4, $5) ON CONFLICT (account_id) DO UPDATE SET salt = $2, \
@@ -211,7 +212,9 @@ impl Factors for SqlStore {
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
-                let link = tickets::factor_was_set(&mut t, new.account, new.confirmed_at).await?;
+                let link =
+                    ticket_rights::end_enrolment_right(&mut t, new.account, new.confirmed_at)
+                        .await?;
                 let claim = query(
                     "UPDATE accounts SET sessions_valid_from = $2, ever_enrolled = 1 \
                      WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $3",
@@ -261,7 +264,7 @@ impl Factors for SqlStore {
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
-                // Takes the set's lock, so that the count below is exact.
+                // Takes the lock on the recovery set, so that the count below is exact.
                 query("UPDATE recovery_sets SET last_used_at = $2 WHERE account_id = $1")
                     .bind(account.as_str())
                     .bind(moment(now))

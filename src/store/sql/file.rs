@@ -1,5 +1,5 @@
 //! The file of an embedded database: private to its owner, and prepared by one process at a time.
-//! Knows nothing of what is in it.
+//! This module does not know its content.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
@@ -7,13 +7,13 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Between two looks whether another process has finished preparing.
+/// Pause between checks whether another process has finished preparing.
 const POLL: Duration = Duration::from_millis(20);
-/// How often to look: ten seconds in all.
+/// Number of checks: ten seconds in all.
 const POLLS: u32 = 500;
 
-/// Makes the file (0600) and its directory (0700) where they are missing, and takes from everybody
-/// else the access to the file. The path with its directory made absolute.
+/// Creates the file (0600) and its directory (0700) if they do not exist, and removes access for
+/// other users. Returns the path with its directory made absolute.
 pub(super) fn prepare(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -37,8 +37,8 @@ fn private(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Waits for the right to prepare the database at `path`; it lasts as long as the file returned,
-/// and no longer than the process.
+/// Waits for the lock that allows preparing the database at `path`. The returned file holds the
+/// lock, for the life of the process at most.
 pub(super) async fn lock(path: &Path) -> io::Result<File> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".lock");
@@ -53,7 +53,7 @@ pub(super) async fn lock(path: &Path) -> io::Result<File> {
     Err(io::ErrorKind::TimedOut.into())
 }
 
-/// The address of a SQLite file, every unusual byte escaped.
+/// Returns the URL of a SQLite file, with special bytes escaped.
 pub(super) fn url(path: &Path) -> String {
     use std::fmt::Write as _;
     let mut url = "sqlite://".to_owned();
@@ -65,7 +65,7 @@ pub(super) fn url(path: &Path) -> String {
         } else {
             write!(url, "%{byte:02X}")
         };
-        debug_assert!(written.is_ok(), "a string takes whatever is written to it");
+        debug_assert!(written.is_ok(), "writing to a string cannot fail");
     }
     url
 }
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_could_read_is_closed_to_them() {
+    fn access_by_other_users_is_removed_from_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new/accounts.db");
         let made = prepare(&path).unwrap();

@@ -1,5 +1,5 @@
-//! Wrong guesses at second factors in SQL: they outlast the short-lived store, so that emptying it
-//! buys nobody a guess.
+//! Second-factor failures in SQL. They outlast the ephemeral store, so deleting it grants no
+//! further attempts.
 
 use async_trait::async_trait;
 use sqlx::query;
@@ -14,7 +14,7 @@ use crate::base::id::AccountId;
 use super::SqlStore;
 use super::values::{at, moment, number, optional_at, parsed, text};
 
-/// The statements about one kind of factor.
+/// The statements for one kind of factor.
 struct Statements {
     count: &'static str,
     state: &'static str,
@@ -73,7 +73,8 @@ macro_rules! statements {
 const TOTP: Statements = statements!("totp_factors");
 const RECOVERY: Statements = statements!("recovery_sets");
 
-/// The statements for a factor of ours; guesses at an app's own are the app's to count.
+/// Returns the statements for a factor of Vestibule. Attempts at an app's own factor are counted by
+/// the app.
 fn of(factor: Factor) -> Option<&'static Statements> {
     match factor {
         Factor::Totp => Some(&TOTP),
@@ -108,7 +109,7 @@ impl Guesses for SqlStore {
                 .map(|failures| Counted::Go { failures })
                 .map_err(damaged);
         }
-        // Refused; this only finds the words for it.
+        // Rejected. This only finds the reason.
         let state = query(of.state).bind(account.to_string());
         let Some(row) = self.db.fetch_one(state).await? else { return Ok(Counted::NoFactor) };
         let failures: u32 = number(&row, "failures").map_err(damaged)?;

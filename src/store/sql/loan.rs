@@ -1,7 +1,6 @@
-//! Connections on loan from a pool. One goes back only when the state it is in is known: after a
-//! statement that succeeded, a commit or a rollback. Whatever ends otherwise (an error, a limit in
-//! time, a caller who went away) takes its connection with it, since a transaction may still be
-//! open on it or an answer still on its way.
+//! Connections borrowed from a pool. A connection is returned only if its state is known: after a
+//! successful statement, a commit or a rollback. Otherwise (an error, a timeout, a cancelled
+//! caller) it is closed, because a transaction may be open or a response may still be on its way.
 
 use std::ops::{Deref, DerefMut};
 
@@ -12,12 +11,12 @@ use sqlx::error::BoxDynError;
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyPool, Describe, Either, Execute, Executor, SqlStr};
 
-/// A connection that is closed when dropped, unless [`Self::give_back`] was called.
+/// A connection that is closed on drop unless [`Self::give_back`] was called.
 #[derive(Debug)]
 pub(super) struct Loan {
     connection: PoolConnection<Any>,
-    /// Statements are prepared by name and kept. Not so behind a pooler, which may hand the next
-    /// statement to another connection of the server.
+    /// True if statements are prepared by name and cached. False behind a pooler, which may send
+    /// the next statement to another server connection.
     named: bool,
     settled: bool,
 }
@@ -27,7 +26,7 @@ impl Loan {
         Ok(Self { connection: pool.acquire().await?, named, settled: false })
     }
 
-    /// The connection is in order and goes back to its pool.
+    /// Returns the connection to its pool.
     pub(super) fn give_back(mut self) {
         self.settled = true;
     }
@@ -84,7 +83,7 @@ impl<'c> Executor<'c> for &'c mut Loan {
     }
 }
 
-/// A query, prepared by name or not.
+/// A query, prepared with or without a name.
 struct Prepared<E> {
     query: E,
     named: bool,
@@ -108,13 +107,13 @@ impl<'q, E: Execute<'q, Any>> Execute<'q, Any> for Prepared<E> {
     }
 }
 
-/// A transaction on a connection of its own. To be ended by [`Self::commit`] or
-/// [`Self::rolled_back`]; dropped before, it ends with its connection.
+/// A transaction on its own connection. End it with [`Self::commit`] or [`Self::rolled_back`]. If
+/// dropped earlier, its connection is closed.
 #[derive(Debug)]
 pub(super) struct Transaction(Loan);
 
 impl Transaction {
-    /// Begins one by the statement `begin`.
+    /// Begins a transaction with the statement `begin`.
     pub(super) async fn begin(mut loan: Loan, begin: &'static str) -> sqlx::Result<Self> {
         loan.execute(begin).await?;
         Ok(Self(loan))
@@ -126,7 +125,7 @@ impl Transaction {
         Ok(())
     }
 
-    /// Changes nothing after all, which `verdict` says.
+    /// Rolls back and returns `verdict`.
     pub(super) async fn rolled_back<T>(mut self, verdict: T) -> sqlx::Result<T> {
         self.0.execute("ROLLBACK").await?;
         self.0.give_back();

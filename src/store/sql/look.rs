@@ -1,4 +1,4 @@
-//! A look at a database that changes nothing: no file is made, no table and no row.
+//! Inspects a database without changing it: creates no file, no table and no row.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,64 +16,68 @@ use super::file;
 use super::opening::{FORGET_STATEMENTS, OPENING, Step, migrator, options, postgres_options};
 use super::reason::{failure, migration_failure};
 
-/// Where the driver notes which steps were made.
+/// The driver's table of applied migrations.
 const MADE: &str = "_sqlx_migrations";
-/// The questions whether it does.
+/// Queries that find this table.
 const IN_SQLITE: &str =
     "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
 const IN_POSTGRES: &str = "SELECT 1 FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')";
-/// The first start begins with the like of this. It is rolled back.
+/// Like the first statement of the first start. It is rolled back.
 const MAKE_TABLE: &str = "CREATE TABLE vestibule_trial (id BIGINT)";
 
-/// Makes a connection refuse to write: to SQLite, and to PostgreSQL.
+/// Statements that make a connection read-only.
 const QUERY_ONLY: &str = "PRAGMA query_only = ON";
 const READ_ONLY: &str = "SET default_transaction_read_only = on";
 
-/// What a look found.
+/// The result of an inspection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// All tables, as this version has them.
+pub enum SchemaState {
+    /// The schema is that of this version.
     UpToDate,
-    /// No file, which the next start makes.
+    /// There is no file. The next start creates it.
     NoFile,
-    /// Tables that so many steps are missing from, which the next start makes.
+    /// This many migrations are missing. The next start applies them.
     Behind(usize),
 }
 
-/// Looks at a SQLite file.
-pub(super) async fn sqlite(store: &'static str, path: &Path, schema: &[Step]) -> Stored<Found> {
+/// Inspects a SQLite file.
+pub(super) async fn sqlite(
+    store: &'static str,
+    path: &Path,
+    schema: &[Step],
+) -> Stored<SchemaState> {
     let io = |error: std::io::Error| StoreError {
         store,
-        reason: format!("{} cannot be read: {error}", path.display()),
+        reason: format!("failed to read {}: {error}", path.display()),
     };
     if !path.try_exists().map_err(io)? {
-        return Ok(Found::NoFile);
+        return Ok(SchemaState::NoFile);
     }
     let options = sqlite_options(store, path)?;
-    within(store, OPENING, look_at_file(&options, schema)).await
+    within(store, OPENING, inspect_file(&options, schema)).await
 }
 
-/// How to read a file that is there.
+/// Returns the options for reading an existing file.
 fn sqlite_options(store: &'static str, path: &Path) -> Stored<AnyConnectOptions> {
     let io = |error: std::io::Error| StoreError {
         store,
-        reason: format!("{} cannot be read: {error}", path.display()),
+        reason: format!("failed to read {}: {error}", path.display()),
     };
     let path = path.canonicalize().map_err(io)?;
     fs::File::open(&path).map_err(io)?;
     fs::OpenOptions::new().append(true).open(&path).map_err(|error| StoreError {
         store,
-        reason: format!("{} cannot be written to: {error}", path.display()),
+        reason: format!("no write access to {}: {error}", path.display()),
     })?;
-    // While nobody has the file open there is nothing beside it, and a reader would make what it
-    // needs there: it is told that nothing changes.
+    // While no process has the file open, its companion files do not exist, and a reader would
+    // create them. `immutable` prevents this.
     let alone = !beside(&path, "-shm").exists();
     let how = if alone { "mode=ro&immutable=true" } else { "mode=ro" };
     let options = options(&format!("{}?{how}", file::url(&path)));
     options.map_err(|e| failure(store, &e))
 }
 
-/// Those of `names` that no account in a SQLite file has.
+/// Returns those of `names` that no account in a SQLite file has.
 pub(super) async fn unknown_in_sqlite(
     store: &'static str,
     path: &Path,
@@ -83,7 +87,7 @@ pub(super) async fn unknown_in_sqlite(
     within(store, OPENING, unknown(&options, QUERY_ONLY, names)).await
 }
 
-/// Those of `names` that no account in a database on a PostgreSQL server has.
+/// Returns those of `names` that no account in a database on a PostgreSQL server has.
 pub(super) async fn unknown_in_postgres(
     store: &'static str,
     url: &Secret,
@@ -111,10 +115,14 @@ async fn unknown(
     Ok(unknown)
 }
 
-/// Looks at a database on a PostgreSQL server, and tries whether it takes what signing in writes.
-pub(super) async fn postgres(store: &'static str, url: &Secret, schema: &[Step]) -> Stored<Found> {
+/// Inspects a database on a PostgreSQL server, and checks that it accepts the writes of a sign-in.
+pub(super) async fn postgres(
+    store: &'static str,
+    url: &Secret,
+    schema: &[Step],
+) -> Stored<SchemaState> {
     let options = postgres_options(store, url)?;
-    within(store, OPENING, look_at_server(&options, schema)).await
+    within(store, OPENING, inspect_server(&options, schema)).await
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -123,41 +131,42 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-async fn look_at_file(options: &AnyConnectOptions, schema: &[Step]) -> sqlx::Result<Found> {
+async fn inspect_file(options: &AnyConnectOptions, schema: &[Step]) -> sqlx::Result<SchemaState> {
     let mut connection = AnyConnection::connect_with(options).await?;
     connection.execute(QUERY_ONLY).await?;
-    let found = look(&mut connection, IN_SQLITE, schema).await?;
+    let found = inspect(&mut connection, IN_SQLITE, schema).await?;
     connection.close().await?;
     Ok(found)
 }
 
-/// All of it is one transaction that is rolled back, so that a pooler leads it to one connection.
-async fn look_at_server(options: &AnyConnectOptions, schema: &[Step]) -> sqlx::Result<Found> {
+/// Runs everything in one transaction, which is rolled back, so that a pooler uses one server
+/// connection for it.
+async fn inspect_server(options: &AnyConnectOptions, schema: &[Step]) -> sqlx::Result<SchemaState> {
     let mut connection = AnyConnection::connect_with(options).await?;
     let mut t = connection.begin().await?;
     t.execute(FORGET_STATEMENTS).await?;
-    let found = look(&mut t, IN_POSTGRES, schema).await?;
+    let found = inspect(&mut t, IN_POSTGRES, schema).await?;
     t.execute(FORGET_STATEMENTS).await?;
-    t.execute(if found == Found::UpToDate { TAKE_HEAD } else { MAKE_TABLE }).await?;
+    t.execute(if found == SchemaState::UpToDate { TAKE_HEAD } else { MAKE_TABLE }).await?;
     t.rollback().await?;
     connection.close().await?;
     Ok(found)
 }
 
-async fn look(
+async fn inspect(
     connection: &mut AnyConnection,
     has_tables: &'static str,
     schema: &[Step],
-) -> sqlx::Result<Found> {
+) -> sqlx::Result<SchemaState> {
     let missing = if connection.fetch_optional(has_tables).await?.is_some() {
         missing(connection, schema).await.map_err(migration_failure)?
     } else {
         schema.len()
     };
-    Ok(if missing == 0 { Found::UpToDate } else { Found::Behind(missing) })
+    Ok(if missing == 0 { SchemaState::UpToDate } else { SchemaState::Behind(missing) })
 }
 
-/// How many steps are still to be made; those made must be ours.
+/// Returns the number of missing migrations. Those applied must match this version's.
 async fn missing(connection: &mut AnyConnection, schema: &[Step]) -> Result<usize, MigrateError> {
     if let Some(version) = connection.dirty_version(MADE).await? {
         return Err(MigrateError::Dirty(version));

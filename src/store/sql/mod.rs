@@ -1,5 +1,5 @@
-//! The SQL stores, on SQLite or PostgreSQL through one set of statements (`$1` placeholders, TEXT
-//! and BIGINT columns). They know records, not what a password, a code or a session is worth.
+//! SQL stores on SQLite or PostgreSQL with one set of statements (`$1` placeholders, TEXT and
+//! BIGINT columns). They store records and make no decision about passwords, codes or sessions.
 
 mod access_tokens;
 mod accounts;
@@ -15,6 +15,7 @@ mod look;
 mod opening;
 mod reason;
 mod resets;
+mod ticket_rights;
 mod tickets;
 mod values;
 
@@ -24,15 +25,15 @@ use crate::auth::ports::Stored;
 use crate::base::secret::Secret;
 
 use database::Database;
-pub use look::Found;
+pub use look::SchemaState;
 use opening::Step;
 
 const SQLITE: &str = "the account database (SQLite)";
 const POSTGRES: &str = "the account database (PostgreSQL)";
 
-/// The tables, in the order they came to be.
+/// Schema migrations in order.
 ///
-/// What guards the audit trail is written differently for each kind of database: `audit`.
+/// The guard of the audit log differs between databases: `audit`.
 fn schema(audit: &'static str) -> Vec<Step> {
     vec![
         Step { version: 1, name: "accounts", sql: include_str!("migrations/accounts_0001.sql") },
@@ -72,11 +73,11 @@ fn postgres_schema() -> Vec<Step> {
     ))
 }
 
-/// Where the account database is.
+/// The location of the account database.
 #[derive(Clone, Debug)]
 pub enum SqlTarget {
-    /// A SQLite file, `accounts.db` in the data directory. It and its directory are made when
-    /// missing (modes 0600 and 0700); several processes of one machine may share it.
+    /// A SQLite file, `accounts.db` in the data directory. It and its directory are created if they
+    /// do not exist (modes 0600 and 0700). Several processes of one machine can share it.
     Embedded(PathBuf),
     /// A PostgreSQL server: `postgres://user:password@host:port/database`, with `sslmode` and
     /// `sslrootcert` as query parameters.
@@ -94,8 +95,8 @@ pub struct SqlStore {
 }
 
 impl SqlStore {
-    /// Opens the database and brings its tables up to date; several openers at once are safe. Fails
-    /// when it cannot be reached, or was made by a newer version of the product.
+    /// Opens the database and migrates its schema. Several processes can do so at once. Returns an
+    /// error if the database cannot be reached or was created by a newer version.
     pub async fn open(target: SqlTarget) -> Stored<Self> {
         let db = match target {
             SqlTarget::Embedded(path) => {
@@ -108,20 +109,20 @@ impl SqlStore {
         Ok(Self { db })
     }
 
-    /// Returns true if `url` is an address that [`Self::open`] takes for that of a PostgreSQL server.
+    /// Returns true if `url` is a PostgreSQL address that [`Self::open`] accepts.
     pub fn takes_address(url: &Secret) -> bool {
         opening::postgres_options(POSTGRES, url).is_ok_and(|options| opening::is_complete(&options))
     }
 
-    /// Looks at the database without changing anything. Fails as [`Self::open`] would.
-    pub async fn look(target: &SqlTarget) -> Stored<Found> {
+    /// Inspects the database without changing it. Fails as [`Self::open`] would.
+    pub async fn look(target: &SqlTarget) -> Stored<SchemaState> {
         match target {
             SqlTarget::Embedded(path) => look::sqlite(SQLITE, path, &sqlite_schema()).await,
             SqlTarget::Postgres(url) => look::postgres(POSTGRES, url, &postgres_schema()).await,
         }
     }
 
-    /// Those of `names` that no account has, without changing anything. The tables must be there.
+    /// Returns those of `names` that no account has. Changes nothing. The tables must exist.
     pub async fn unknown_names(target: &SqlTarget, names: &[String]) -> Stored<Vec<String>> {
         match target {
             SqlTarget::Embedded(path) => look::unknown_in_sqlite(SQLITE, path, names).await,
@@ -129,7 +130,7 @@ impl SqlStore {
         }
     }
 
-    /// Closes all connections, for an orderly stop. Operations after it fail.
+    /// Closes all connections for shutdown. Later operations fail.
     pub async fn close(&self) {
         self.db.close().await;
     }

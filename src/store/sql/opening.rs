@@ -1,9 +1,9 @@
-//! The way to a database: addresses, the making of tables, and what stands in between.
+//! Opening a database: addresses, schema migrations and connection poolers.
 //!
-//! A pooler such as `PgBouncer` in transaction mode gives each transaction another connection of the
-//! server. Nothing may be kept with a connection then: no setting, no lock, no prepared statement.
-//! Whether there is one is found out when the database is opened. A direct connection takes
-//! parameters at its start, among them one of ours; a pooler refuses those, or leaves them out.
+//! A pooler such as `PgBouncer` in transaction mode gives each transaction another server
+//! connection, so nothing may depend on the connection: no setting, no lock, no prepared statement.
+//! The presence of a pooler is detected when the database is opened. A direct connection accepts
+//! startup parameters, among them one of Vestibule's own. A pooler rejects or drops them.
 
 use std::time::Duration;
 
@@ -16,27 +16,27 @@ use crate::base::secret::Secret;
 
 use super::reason::migration_failure;
 
-/// Opening may wait for another process that is opening.
+/// Time limit for opening, which may wait for another process that is opening.
 pub(super) const OPENING: Duration = Duration::from_secs(15);
 
-/// Given at the start of a direct connection: a statement of ours is not run for longer than we
-/// wait for it, and the parameter that shows that no pooler stands in between.
+/// Startup parameters of a direct connection: the statement timeout, and the parameter that shows
+/// that there is no pooler.
 const PARAMETERS: &str = "-c statement_timeout=2000 -c vestibule.direct=on";
 const IS_DIRECT: &str = "SELECT current_setting('vestibule.direct', true) AS direct";
-/// What a pooler says that takes no parameters: a violation of the protocol, or not supported.
+/// Error codes of a pooler that rejects parameters: protocol violation, or not supported.
 const TAKES_NO_PARAMETERS: [&str; 2] = ["08P01", "0A000"];
 
-/// Begins a transaction in which tables are made, one process at a time. Statements that another
-/// user of a pooled connection left behind are forgotten.
+/// Begins the transaction for schema migrations, one process at a time. Discards statements that
+/// another user of a pooled connection left behind.
 const MAKING: [&str; 3] = [
     "SET LOCAL statement_timeout = 0",
-    // The number means nothing beyond being ours.
+    // An arbitrary number that identifies Vestibule's lock.
     "SELECT pg_advisory_xact_lock(7378697629)",
     FORGET_STATEMENTS,
 ];
 pub(super) const FORGET_STATEMENTS: &str = "DEALLOCATE ALL";
 
-/// One step in the making of the tables; steps are added, never changed.
+/// A schema migration. Migrations are added, never changed.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) version: i64,
@@ -52,13 +52,13 @@ pub(super) fn migrator(steps: &[Step]) -> Migrator {
     Migrator::with_migrations(steps.iter().map(step).collect())
 }
 
-/// How to connect to the database at `url`.
+/// Parses the URL of a database.
 pub(super) fn options(url: &str) -> sqlx::Result<AnyConnectOptions> {
     sqlx::any::install_default_drivers();
     Ok(url.parse::<AnyConnectOptions>()?.disable_statement_logging())
 }
 
-/// How to connect to a PostgreSQL server.
+/// Parses the URL of a PostgreSQL server.
 pub(super) fn postgres_options(store: &'static str, url: &Secret) -> Stored<AnyConnectOptions> {
     let invalid = || StoreError {
         store,
@@ -71,12 +71,12 @@ pub(super) fn postgres_options(store: &'static str, url: &Secret) -> Stored<AnyC
     options(url.reveal()).map_err(|_may_hold_the_address| invalid())
 }
 
-/// Returns true if the driver takes each part of an address.
+/// Returns true if the driver accepts each part of an address.
 pub(super) fn is_complete(options: &AnyConnectOptions) -> bool {
     sqlx::postgres::PgConnectOptions::from_url(&options.database_url).is_ok()
 }
 
-/// Brings the tables of a SQLite file up to date over a connection of its own.
+/// Migrates the schema of a SQLite file over a dedicated connection.
 pub(super) async fn prepare_sqlite(
     options: &AnyConnectOptions,
     schema: &[Step],
@@ -88,7 +88,7 @@ pub(super) async fn prepare_sqlite(
     connection.close().await
 }
 
-/// Brings the tables of a PostgreSQL database up to date, all in one transaction.
+/// Migrates the schema of a PostgreSQL database in one transaction.
 pub(super) async fn prepare_postgres(
     options: &AnyConnectOptions,
     schema: &[Step],
@@ -105,19 +105,19 @@ pub(super) async fn prepare_postgres(
     connection.close().await
 }
 
-/// How connections to a PostgreSQL server are made and used.
+/// The way to connect to a PostgreSQL server.
 #[derive(Debug)]
-pub(super) struct Way {
+pub(super) struct Route {
     pub(super) options: AnyConnectOptions,
-    /// A pooler stands in between.
+    /// True if a pooler is in between.
     pub(super) pooled: bool,
 }
 
-/// Finds out whether a pooler stands between us and the server.
-pub(super) async fn way(plain: &AnyConnectOptions) -> sqlx::Result<Way> {
+/// Detects a pooler between Vestibule and the server.
+pub(super) async fn route(plain: &AnyConnectOptions) -> sqlx::Result<Route> {
     let mut direct = plain.clone();
     direct.database_url.query_pairs_mut().append_pair("options", PARAMETERS);
-    let pooled = Way { options: plain.clone(), pooled: true };
+    let pooled = Route { options: plain.clone(), pooled: true };
     let mut connection = match AnyConnection::connect_with(&direct).await {
         Ok(connection) => connection,
         Err(sqlx::Error::Database(said))
@@ -130,5 +130,9 @@ pub(super) async fn way(plain: &AnyConnectOptions) -> sqlx::Result<Way> {
     let row = connection.fetch_one(IS_DIRECT).await?;
     let known: Option<String> = row.try_get("direct")?;
     connection.close().await?;
-    Ok(if known.as_deref() == Some("on") { Way { options: direct, pooled: false } } else { pooled })
+    Ok(if known.as_deref() == Some("on") {
+        Route { options: direct, pooled: false }
+    } else {
+        pooled
+    })
 }

@@ -1,5 +1,5 @@
-//! Errors of the driver in words for the operator: what is wrong, what to do, and what the server
-//! said. Messages of the driver that could quote an address or a record are replaced.
+//! Driver errors in plain words: what is wrong, what to do, and the server's reply. Driver messages
+//! that could quote an address or a record are replaced.
 
 use sqlx::error::DatabaseError;
 use sqlx::migrate::MigrateError;
@@ -9,18 +9,21 @@ use sqlx::sqlite::SqliteError;
 use crate::auth::ports::StoreError;
 use crate::store::TOO_SLOW;
 
-/// The driver sends this parameter at the start of each connection, and `PgBouncer` takes no
-/// parameter that it does not know.
+/// Reply of `PgBouncer` to the parameter that the driver sends at the start of each connection.
+/// `PgBouncer` rejects unknown parameters.
 const UNSUPPORTED: &str = "unsupported startup parameter: extra_float_digits";
-const LINE_FOR_POOLER: &str = "the pooler before it refuses a start-up parameter: write \
+const LINE_FOR_POOLER: &str = "the pooler in front of it rejects a startup parameter: write \
     ignore_startup_parameters = extra_float_digits into pgbouncer.ini";
 
-/// What an error says to the operator.
+/// Describes an error to the operator.
 pub(super) fn failure(store: &'static str, error: &sqlx::Error) -> StoreError {
     StoreError { store, reason: reason(error) }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open: what is new is kept quiet")]
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is non-exhaustive: new kinds get a general text"
+)]
 fn reason(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::PoolTimedOut => TOO_SLOW.to_owned(),
@@ -34,20 +37,22 @@ fn reason(error: &sqlx::Error) -> String {
         sqlx::Error::Database(said) => refusal(said.as_ref()),
         sqlx::Error::Migrate(why) => match why.as_ref() {
             MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
-                "its tables were made by another version; run that version or a newer one"
+                "its tables were created by another version; run that version or a newer one"
                     .to_owned()
             }
-            _ => "its tables cannot be brought up to date; see its own log".to_owned(),
+            _ => "its schema migration failed; see its own log".to_owned(),
         },
         sqlx::Error::ColumnDecode { index, .. } => {
-            format!("column {index} holds something unexpected; restore it from a backup")
+            format!("column {index} has an unexpected value; restore it from a backup")
         }
-        sqlx::Error::Protocol(_) => "it broke off or answered out of turn".to_owned(),
+        sqlx::Error::Protocol(_) => {
+            "it closed the connection or sent an unexpected reply".to_owned()
+        }
         _ => "its driver failed; check the address and the version of the server".to_owned(),
     }
 }
 
-/// What a database refused, and why, as far as its code tells.
+/// Describes an error reply, with an explanation if its code is known.
 fn refusal(said: &dyn DatabaseError) -> String {
     let code = said.code().unwrap_or_default();
     let why = if said.try_downcast_ref::<PgDatabaseError>().is_some() {
@@ -65,7 +70,7 @@ fn refusal(said: &dyn DatabaseError) -> String {
     }
 }
 
-/// By the code in the appendix of PostgreSQL's manual.
+/// Explains a code from the appendix of PostgreSQL's manual.
 fn postgres(code: &str) -> Option<&'static str> {
     Some(match code {
         "53100" => "its disk is full: free space on the database server",
@@ -78,21 +83,21 @@ fn postgres(code: &str) -> Option<&'static str> {
         "57P03" => "it is starting up or recovering",
         "57014" => "it cancelled a statement that took longer than 2 seconds",
         "25006" => {
-            "it is read-only, so nobody can sign in: give the address of the primary, or switch \
+            "it is read-only, so no one can sign in: give the address of the primary, or turn \
              off default_transaction_read_only"
         }
         "28P01" | "28000" => "it refused the user name or the password in its address",
         "3D000" => "it has no such database: create the one in its address",
         "42501" => "its user lacks a right: make it the owner of the database or its tables",
-        "08P01" => "it or a connection pooler before it refused the way it was asked",
+        "08P01" => "it or a connection pooler in front of it rejected the request",
         _ => return None,
     })
 }
 
-/// By the primary code of `sqlite3.h`.
+/// Explains a primary result code of `sqlite3.h`.
 fn sqlite(code: i32) -> Option<&'static str> {
     Some(match code & 0xff {
-        5 | 6 => "another process holds its lock for too long",
+        5 | 6 => "another process held its lock for too long",
         8 => "it is read-only: check the owner and the mode of its file and its directory",
         10 => "its file cannot be read or written: check the disk, and that it is not full",
         11 | 26 => "its file is damaged: restore it from a backup",
@@ -102,8 +107,11 @@ fn sqlite(code: i32) -> Option<&'static str> {
     })
 }
 
-/// What made a migration fail.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open; the rest is passed on")]
+/// Unwraps the cause of a failed migration.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is non-exhaustive: the rest is passed on"
+)]
 pub(super) fn migration_failure(error: MigrateError) -> sqlx::Error {
     match error {
         MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) => inner,

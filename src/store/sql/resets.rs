@@ -1,5 +1,5 @@
-//! The rights of logins to set a new password, in SQL: what uses one up is the transaction that
-//! sets the password.
+//! The right of a pending login to set a new password, in SQL. The transaction that sets the
+//! password uses it up.
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
@@ -12,7 +12,7 @@ use crate::auth::token::{HashedToken, PendingToken};
 use crate::base::clock::Timestamp;
 
 use super::values::{at, moment, parsed};
-use super::{SqlStore, tickets};
+use super::{SqlStore, ticket_rights};
 
 const RECORD: &str = "the record of a forgotten password";
 
@@ -77,7 +77,7 @@ impl PasswordResets for SqlStore {
                 .await?;
                 let Some(row) = used else { return t.rolled_back(None).await };
                 let reset = reset(&row, *login)?;
-                let link = tickets::password_was_set(&mut t, reset.account, now).await?;
+                let link = ticket_rights::end_password_right(&mut t, reset.account, now).await?;
                 let set = query(
                     "UPDATE accounts SET password_phc = $2, password_pepper = $3, \
                      password_set_at = $4, sessions_valid_from = CASE WHEN sessions_valid_from < $4 THEN $4 \
@@ -92,9 +92,9 @@ impl PasswordResets for SqlStore {
                 .bind(moment(reset.started_at))
                 .execute(&mut *t)
                 .await?;
-                // The login's right, given back with all else, is worth nothing either: the account
-                // will not come to honour what is older than it allows, and one without a password
-                // gets none this way.
+                // The caller rolls back, which also restores the right of the login, but that right
+                // is useless: the account will not accept a reset older than it allows, and an
+                // account without a password cannot get one this way.
                 if set.rows_affected() != 1 {
                     return t.rolled_back(None).await;
                 }

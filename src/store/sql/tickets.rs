@@ -1,6 +1,6 @@
 //! Tickets in SQL.
 //!
-//! Whatever touches a ticket and its account takes the ticket's row first, so that no two
+//! Every transaction on a ticket and its account takes the ticket's row first, so that no two
 //! transactions wait for each other.
 
 use async_trait::async_trait;
@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 use sqlx::query;
 
 use crate::auth::password::PasswordRecord;
-use crate::auth::ports::{LinkEnded, Stored, Tickets};
+use crate::auth::ports::{Stored, Tickets};
 use crate::auth::ticket::{NewTicket, Rights, Ticket};
 use crate::auth::token::{HashedToken, TicketToken};
 use crate::auth::totp::NewTotpFactor;
@@ -36,8 +36,8 @@ fn ticket(row: &AnyRow) -> sqlx::Result<Ticket> {
 
 type Change = query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
 
-/// Files a ticket in place of any other of the account, if there is the account and it is not
-/// disabled, or may be.
+/// Inserts a ticket in place of any earlier one of the account, if the account exists and is
+/// enabled or `also_disabled` is set.
 fn file(new: &NewTicket, also_disabled: bool) -> Change {
     let Ticket { account, rights, created_at, expires_at } = new.ticket;
     query(
@@ -57,7 +57,7 @@ fn file(new: &NewTicket, also_disabled: bool) -> Change {
     .bind(i64::from(also_disabled))
 }
 
-/// Removes authenticator and recovery codes.
+/// Deletes the authenticator and recovery codes.
 pub(super) async fn forget_factors(t: &mut Transaction, account: &str) -> sqlx::Result<()> {
     for forget in [
         "DELETE FROM totp_factors WHERE account_id = $1",
@@ -66,38 +66,6 @@ pub(super) async fn forget_factors(t: &mut Transaction, account: &str) -> sqlx::
         query(forget).bind(account.to_owned()).execute(&mut **t).await?;
     }
     Ok(())
-}
-
-/// Takes the right to set a password from the ticket of an account: that was done.
-pub(super) async fn password_was_set(
-    t: &mut Transaction,
-    account: AccountId,
-    now: Timestamp,
-) -> sqlx::Result<LinkEnded> {
-    let end = "UPDATE tickets SET sets_password = 0 \
-               WHERE account_id = $1 AND sets_password = 1 AND expires_at > $2";
-    took(query(end), t, account, now).await
-}
-
-/// Takes the right to enrol from the ticket of an account: that was done.
-pub(super) async fn factor_was_set(
-    t: &mut Transaction,
-    account: AccountId,
-    now: Timestamp,
-) -> sqlx::Result<LinkEnded> {
-    let end = "UPDATE tickets SET enrols = 0 \
-               WHERE account_id = $1 AND enrols = 1 AND expires_at > $2";
-    took(query(end), t, account, now).await
-}
-
-async fn took(
-    end: Change,
-    t: &mut Transaction,
-    account: AccountId,
-    now: Timestamp,
-) -> sqlx::Result<LinkEnded> {
-    let done = end.bind(account.to_string()).bind(moment(now)).execute(&mut **t).await?;
-    Ok(LinkEnded(done.rows_affected() == 1))
 }
 
 impl SqlStore {

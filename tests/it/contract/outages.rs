@@ -205,7 +205,7 @@ async fn a_database_made_by_a_newer_version_is_left_alone() {
         .unwrap();
     newer.close().await.unwrap();
     let said = SqlStore::open(SqlTarget::Embedded(file)).await.unwrap_err().to_string();
-    assert!(said.contains("made by another version"), "{said}");
+    assert!(said.contains("created by another version"), "{said}");
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ async fn a_postgresql_that_takes_no_writes_or_no_connections_is_told_of_and_reco
     for (refuse, expected, allow) in [
         (
             "ALTER ROLE app SET default_transaction_read_only = on",
-            "it is read-only, so nobody can sign in",
+            "it is read-only, so no one can sign in",
             "ALTER ROLE app RESET default_transaction_read_only",
         ),
         (
@@ -93,7 +93,7 @@ async fn a_redis_that_refuses_is_told_of_and_recovers() {
         (&["REPLICAOF", "127.0.0.1", "1"], "it is a replica", &["REPLICAOF", "NO", "ONE"]),
         (
             &["ACL", "SETUSER", "app", "-set"],
-            "does not allow its user",
+            "its user lacks permissions",
             &["ACL", "SETUSER", "app", "+set"],
         ),
     ] {

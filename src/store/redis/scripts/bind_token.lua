@@ -1,6 +1,5 @@
--- bind_token
--- ARGV from the second: hash of the session's token, of the app's token, how many at most,
--- milliseconds to live.
+-- ARGV from the second: hash of the session token, hash of the app token, maximum number of app
+-- tokens, time to live in milliseconds.
 local session, token, most, ms = unpack(ARGV, 2)
 local account = redis.call('HGET', P .. ':s:' .. session, 'account')
 if not account then
@@ -18,7 +17,7 @@ end
 redis.call('SET', key, session, 'PX', ms)
 redis.call('RPUSH', list, token)
 redis.call('PEXPIRE', list, ms)
--- The first one stays: the sign-in gave it out, and what it was handed to sends no other.
+-- Keep the first token: the sign-in issued it, and its client sends no other.
 while redis.call('LLEN', list) > tonumber(most) do
   local old = redis.call('LINDEX', list, 1)
   redis.call('LREM', list, 1, old)

@@ -1,4 +1,4 @@
--- ARGV from the second: key, tries, window in milliseconds; again for every counter.
+-- ARGV from the second, for each counter: key, limit, window in milliseconds.
 local wait = 0
 for i = 2, #ARGV, 3 do
   local key, tries, window = P .. ':c:' .. ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])

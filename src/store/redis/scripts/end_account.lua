@@ -1,4 +1,4 @@
--- ARGV from the second: the account; the hash of the one session that stays, if any.
+-- ARGV from the second: account, hash of the session to keep (optional).
 local key, keep = index_key(ARGV[2]), ARGV[3]
 local ended = 0
 for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do

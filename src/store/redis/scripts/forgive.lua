@@ -1,4 +1,4 @@
--- ARGV from the second: key, whose try it was, empty where no wait is to go; again for every counter.
+-- ARGV from the second, for each counter: key, owner of the attempt (empty to keep the backoff).
 for i = 2, #ARGV, 2 do
   local key, by = P .. ':c:' .. ARGV[i], ARGV[i + 1]
   local tries = tonumber(redis.call('GET', key) or 0)

@@ -1,5 +1,5 @@
--- ARGV from the second: reference, moment, record, how many are kept, how long in milliseconds.
--- A hundred are forgotten at a time: each call brings one.
+-- ARGV from the second: reference, time, record, maximum number of records, lifetime in
+-- milliseconds. Removes up to a hundred records at a time, because each call adds one.
 local records, times, now, lives = P .. ':r', P .. ':rt', tonumber(ARGV[3]), tonumber(ARGV[6])
 local function forget(list)
   if #list > 0 then

@@ -1,4 +1,4 @@
--- ARGV from the second: reference, now, how long in milliseconds it is kept.
+-- ARGV from the second: reference, now, lifetime in milliseconds.
 local at = redis.call('ZSCORE', P .. ':rt', ARGV[2])
 if not at or tonumber(at) <= tonumber(ARGV[3]) - tonumber(ARGV[4]) then
   return false

@@ -1,4 +1,4 @@
--- ARGV from the second: hash of the token, what is offered, the offer.
+-- ARGV from the second: hash of the token, name of the offer, sealed offer.
 local hash, field, sealed = unpack(ARGV, 2)
 local key = P .. ':s:' .. hash
 if redis.call('EXISTS', key) == 0 then

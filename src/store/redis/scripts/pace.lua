@@ -1,6 +1,6 @@
--- ARGV from the second: key, whose try it is, tries without a wait, first wait, longest wait, time after
--- which all is forgotten, the last three in milliseconds; again for every counter. A wait holds whose
--- try brought it.
+-- ARGV from the second, for each counter: key, owner of the attempt, attempts without backoff,
+-- first backoff, maximum backoff, time after which the counter is reset, the last three in
+-- milliseconds. A backoff stores the owner of the attempt that caused it.
 local wait = 0
 for i = 2, #ARGV, 6 do
   wait = math.max(wait, redis.call('PTTL', P .. ':c:' .. ARGV[i] .. ':wait'))

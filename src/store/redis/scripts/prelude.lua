@@ -1,11 +1,11 @@
--- Every script: KEYS[1] is the guard key, already written; ARGV[1] is the prefix of all keys.
+-- For every script: KEYS[1] is the guard key, already written; ARGV[1] is the prefix of all keys.
 local P = ARGV[1]
 
 local function index_key(account)
   return P .. ':a:' .. account
 end
 
--- Notes under an account a member that lives for `ms` more; forgets those that have lapsed.
+-- Adds to an account's index a member that lives for `ms` more, and removes expired members.
 local function index(account, member, ms)
   local time = redis.call('TIME')
   local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -39,7 +39,7 @@ local function end_session(hash)
   return 1
 end
 
--- Whether a login is there and has not lapsed by `now`.
+-- Returns true if a pending login exists and has not expired by `now`.
 local function pending(hash, now)
   local expires = redis.call('HGET', P .. ':p:' .. hash, 'expires')
   return expires and tonumber(expires) > tonumber(now)

@@ -1,6 +1,6 @@
--- ARGV from the second: hash of the old token, of the new one, public id, account, record, last use,
--- milliseconds to live, codes due; then, unless the old session's are carried over, the offered
--- authenticator and the offered codes. The last three may be empty.
+-- ARGV from the second: hash of the old token, hash of the new token, public id, account, record,
+-- last use, time to live in milliseconds, codes due, then the offered authenticator and the offered
+-- codes, unless those of the old session are carried over. The last three may be empty.
 local old, hash, id, account, record, seen, ms, due = unpack(ARGV, 2, 9)
 local offers = {ARGV[10], ARGV[11]}
 if not ARGV[10] then
@@ -19,7 +19,7 @@ end
 redis.call('PEXPIRE', key, ms)
 redis.call('SET', P .. ':i:' .. id, hash, 'PX', ms)
 index(account, 's:' .. hash, tonumber(ms))
--- What apps gave out within the session stays good under its new id.
+-- App tokens bound to the session stay valid under its new id.
 local bound = P .. ':b:' .. old
 if old ~= hash and redis.call('EXISTS', bound) == 1 then
   for _, token in ipairs(redis.call('LRANGE', bound, 0, -1)) do

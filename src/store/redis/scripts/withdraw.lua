@@ -1,2 +1,2 @@
--- ARGV from the second: hash of the token, what is taken back.
+-- ARGV from the second: hash of the token, name of the offer to withdraw.
 return redis.call('HDEL', P .. ':s:' .. ARGV[2], ARGV[3])

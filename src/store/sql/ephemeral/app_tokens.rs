@@ -1,4 +1,4 @@
-//! The tokens of apps, in a file.
+//! App tokens in a file.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ impl AppTokens for EmbeddedStore {
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
-                // A token of another account's session is left alone.
+                // A token bound to another account's session is not changed.
                 let bound = query(
                     "INSERT INTO app_tokens (id, session_id, number) \
                      SELECT $1, id, (SELECT COALESCE(MAX(number), 0) + 1 FROM app_tokens) \
@@ -42,8 +42,7 @@ impl AppTokens for EmbeddedStore {
                 if bound.rows_affected() != 1 {
                     return t.rolled_back(false).await;
                 }
-                // The first one stays: the sign-in gave it out, and what it was handed to sends no
-                // other.
+                // Keep the first token: the sign-in issued it, and its client sends no other.
                 query(
                     "DELETE FROM app_tokens WHERE session_id = $1 AND number > \
                      (SELECT MIN(number) FROM app_tokens WHERE session_id = $1) AND id NOT IN \

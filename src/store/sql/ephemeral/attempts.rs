@@ -1,4 +1,4 @@
-//! Counters of guesses in a file.
+//! Attempt counters in a file.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use super::super::loan::Transaction;
 use super::super::values::{at, moment, number};
 use super::EmbeddedStore;
 
-/// Lapsed counters that one write sweeps away.
+/// Maximum expired counters removed per write.
 const SWEPT_AT_ONCE: i64 = 100;
 
-/// How long a key is exhausted: zero when it is not.
+/// Returns the remaining time for which a key is exhausted, or zero.
 async fn wait(
     t: &mut Transaction,
     key: &AttemptKey,
@@ -36,8 +36,8 @@ async fn wait(
     Ok(if exhausted { at(&row, "expires_at")?.since(now) } else { Duration::ZERO })
 }
 
-/// Forgets these counters where their time is over, and a few others: each write sweeps more than it
-/// adds, and none sweeps all that a flood has left.
+/// Removes these counters if expired, and some others. Each write removes more than it adds, and
+/// none has to remove everything that a flood has left.
 async fn forget_lapsed(t: &mut Transaction, keys: Vec<&str>, now: Timestamp) -> sqlx::Result<()> {
     for key in keys {
         query("DELETE FROM attempts WHERE key = $1 AND expires_at <= $2")
@@ -74,18 +74,19 @@ async fn count_one(
     Ok(())
 }
 
-/// The key under which the wait of a paced key lies.
+/// Returns the key that stores the backoff of a paced key.
 fn wait_key(key: &AttemptKey) -> String {
     format!("{}:wait", key.as_str())
 }
 
-/// The key of the row that says whose try brought the wait of a paced key. It ends with that wait:
-/// where both end at one moment they belong together, as the next wait can only end later.
+/// Returns the key of the row that stores the owner of the attempt that caused the backoff of a
+/// paced key. Both rows expire together. If their expiries are equal they belong together, because
+/// a later backoff can only expire later.
 fn mark_key(key: &AttemptKey) -> Option<String> {
     Some(format!("{}:wait:{}", key.as_str(), key.request()?))
 }
 
-/// Takes back one try, and the wait that it brought.
+/// Takes back one attempt and the backoff it caused.
 async fn forgive_one(t: &mut Transaction, key: &AttemptKey) -> sqlx::Result<()> {
     query("UPDATE attempts SET tries = tries - 1 WHERE key = $1")
         .bind(key.as_str())
@@ -108,7 +109,7 @@ async fn forgive_one(t: &mut Transaction, key: &AttemptKey) -> sqlx::Result<()> 
     Ok(())
 }
 
-/// Counts one paced try, and sets the wait after it.
+/// Counts one paced attempt and sets the backoff after it.
 async fn pace_one(
     t: &mut Transaction,
     key: &AttemptKey,
@@ -142,7 +143,7 @@ async fn pace_one(
 }
 
 impl EmbeddedStore {
-    /// Has a flood of strangers' tries stand in line before it gets to the writers.
+    /// Makes attempts by unknown clients queue before they can take the write connection.
     async fn turn(&self, of_strangers: bool) -> Stored<Option<OwnedSemaphorePermit>> {
         if of_strangers { self.counters.turn().await.map(Some) } else { Ok(None) }
     }

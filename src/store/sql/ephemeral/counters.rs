@@ -1,7 +1,7 @@
-//! The turn at counting what strangers try.
+//! The queue for counting attempts by unknown clients.
 //!
-//! SQLite takes one writer at a time, in order of arrival. A flood of tries would stand before every
-//! session that is to be filed; so of all these counters one at a time queues for the connection.
+//! SQLite has a single writer at a time, in order of arrival. A flood of attempts would delay every
+//! session that has to be stored, so only one attempt at a time may wait for the write connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,41 +11,40 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::auth::ports::{StoreError, Stored};
 
-use super::STORE;
-
-/// Tries that may wait to be counted.
+/// Maximum attempts waiting to be counted.
 const MOST_WAITING: usize = 1024;
-/// The longest that one waits.
+/// Maximum waiting time.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The turn, and how many wait for it.
+/// The queue and its length.
 #[derive(Clone, Debug)]
 pub(super) struct Counters {
     turn: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
+    store: &'static str,
 }
 
-struct Place(Arc<AtomicUsize>);
+struct QueuePlace(Arc<AtomicUsize>);
 
-impl Drop for Place {
+impl Drop for QueuePlace {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
 impl Counters {
-    pub(super) fn new() -> Self {
-        Self { turn: Arc::new(Semaphore::new(1)), waiting: Arc::default() }
+    pub(super) fn new(store: &'static str) -> Self {
+        Self { turn: Arc::new(Semaphore::new(1)), waiting: Arc::default(), store }
     }
 
-    /// Waits for the turn.
+    /// Waits for a turn.
     pub(super) async fn turn(&self) -> Stored<OwnedSemaphorePermit> {
         let full = || StoreError {
-            store: STORE,
-            reason: "too many sign-in tries wait to be counted".to_owned(),
+            store: self.store,
+            reason: "too many sign-in attempts are queued".to_owned(),
         };
         let waiting = self.waiting.fetch_add(1, Ordering::AcqRel);
-        let _place = Place(Arc::clone(&self.waiting));
+        let _place = QueuePlace(Arc::clone(&self.waiting));
         if waiting >= MOST_WAITING {
             return Err(full());
         }
@@ -59,8 +58,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_counts_at_a_time_and_so_many_wait() {
-        let counters = Counters::new();
+    async fn attempts_are_counted_one_at_a_time_and_the_queue_is_bounded() {
+        let counters = Counters::new("the store");
         let held = counters.turn().await.unwrap();
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..MOST_WAITING + 5 {

@@ -1,7 +1,7 @@
-//! The short-lived store of one machine: logins in progress, sessions and counters in a SQLite
-//! file that several processes share.
+//! The ephemeral store of one machine: pending logins, sessions and counters in a SQLite file that
+//! several processes can share.
 //!
-//! Time is that of the caller: what has expired is not found, and is swept away by later writes.
+//! The caller supplies the time. Expired rows are never returned, and later writes remove them.
 
 mod app_tokens;
 mod attempts;
@@ -20,11 +20,11 @@ use crate::base::clock::Timestamp;
 
 use self::counters::Counters;
 use super::database::Database;
-use super::look::{self, Found};
+use super::look::{self, SchemaState};
 use super::opening::Step;
 use super::values::moment;
 
-/// The tables, in the order they came to be.
+/// Schema migrations in order.
 const SCHEMA: &[Step] = &[
     Step { version: 1, name: "sessions", sql: include_str!("../migrations/sessions_0001.sql") },
     Step { version: 4, name: "offers", sql: include_str!("../migrations/offers_0004.sql") },
@@ -44,7 +44,7 @@ const SCHEMA: &[Step] = &[
 
 const STORE: &str = "the session store (SQLite)";
 
-/// The short-lived store in a file: [`crate::auth::ports::PendingLogins`],
+/// The ephemeral store in a file: [`crate::auth::ports::PendingLogins`],
 /// [`crate::auth::ports::Sessions`] and [`crate::auth::ports::Attempts`].
 ///
 /// Clones share their connections.
@@ -55,25 +55,25 @@ pub struct EmbeddedStore {
 }
 
 impl EmbeddedStore {
-    /// Opens the file, `sessions.db` in the data directory. It and its directory are made when
-    /// missing (modes 0600 and 0700). Fails when it cannot be opened, or was made by a newer
-    /// version of the product.
+    /// Opens the file, `sessions.db` in the data directory. Creates it and its directory if they do
+    /// not exist (modes 0600 and 0700). Returns an error if the file cannot be opened or was
+    /// created by a newer version.
     pub async fn open(path: &Path) -> Stored<Self> {
         let db = Database::sqlite(STORE, path, SCHEMA, "NORMAL").await?;
-        Ok(Self { db, counters: Counters::new() })
+        Ok(Self { db, counters: Counters::new(STORE) })
     }
 
-    /// Looks at the file without changing anything. Fails as [`Self::open`] would.
-    pub async fn look(path: &Path) -> Stored<Found> {
+    /// Inspects the file without changing it. Fails as [`Self::open`] would.
+    pub async fn look(path: &Path) -> Stored<SchemaState> {
         look::sqlite(STORE, path, SCHEMA).await
     }
 
-    /// Closes all connections, for an orderly stop. Operations after it fail.
+    /// Closes all connections for shutdown. Later operations fail.
     pub async fn close(&self) {
         self.db.close().await;
     }
 
-    /// Removes logins and sessions that have expired by `now`.
+    /// Removes pending logins and sessions that have expired by `now`.
     async fn sweep(&self, now: Timestamp) -> Stored<()> {
         let logins = query("DELETE FROM pending_logins WHERE expires_at <= $1").bind(moment(now));
         self.db.change(logins).await?;

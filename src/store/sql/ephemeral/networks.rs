@@ -1,4 +1,4 @@
-//! Networks from which accounts have signed in, in a file.
+//! Networks that accounts have signed in from, in a file.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Logins in progress in a file.
+//! Pending logins in a file.
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
@@ -12,8 +12,8 @@ use crate::base::clock::Timestamp;
 use super::super::values::{json, moment, number, optional_text};
 use super::EmbeddedStore;
 
-const RECORD: &str = "the record of a login in progress";
-/// Added to the number of guesses when the last one is made.
+const RECORD: &str = "the record of a pending login";
+/// Added to the number of failures when the last attempt is used.
 const SPENT: u32 = 1_000_000;
 
 fn login(row: &AnyRow) -> sqlx::Result<PendingLogin> {

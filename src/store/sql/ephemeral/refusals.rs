@@ -1,4 +1,4 @@
-//! Refused requests in a file.
+//! Records of rejected requests, in a file.
 
 use async_trait::async_trait;
 use sqlx::{Row as _, query};
@@ -11,11 +11,11 @@ use super::super::values::moment;
 use super::{EmbeddedStore, STORE};
 
 fn damaged() -> StoreError {
-    let reason = "the record of a refusal does not read; was it made by another version?";
+    let reason = "the record of a rejected request is invalid; was it written by another version?";
     StoreError { store: STORE, reason: reason.to_owned() }
 }
 
-/// What lies at or before this moment is forgotten.
+/// Returns the time at or before which records are expired.
 fn forgotten(now: Timestamp) -> Timestamp {
     Timestamp::from_millis(now.as_millis().saturating_sub(millis(KEPT_FOR)))
 }

@@ -1,4 +1,4 @@
-//! Finished sessions in a file.
+//! Sessions in a file.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -66,7 +66,8 @@ impl EmbeddedStore {
         session(row).map_err(|_values| self.db.damaged(RECORD))
     }
 
-    /// Ends everything of an account but the session filed under `keep`.
+    /// Ends all sessions and pending logins of an account, except the session under the hash
+    /// `keep`.
     async fn end_all_of(&self, account: AccountId, keep: &str) -> Stored<u64> {
         let account = account.to_string();
         self.db
@@ -191,7 +192,7 @@ impl Sessions for EmbeddedStore {
         now: Timestamp,
         ttl: Duration,
     ) -> Stored<()> {
-        // A session that had lapsed by `now` is not brought back, even when it was not swept yet.
+        // A session that had expired by `now` stays ended, even if its row still exists.
         let statement = query(
             "UPDATE sessions SET last_seen_at = $2, keep_until = $3 \
              WHERE id = $1 AND last_seen_at <= $2 AND keep_until > $2",
@@ -266,7 +267,7 @@ impl Sessions for EmbeddedStore {
     }
 
     async fn ping(&self) -> Stored<()> {
-        // A row that is written anew each time, and that no key of a counter meets.
+        // A row that is written each time, under a key that no counter has.
         let write = query(
             "INSERT INTO attempts (key, tries, expires_at) VALUES ('', 1, 0) \
              ON CONFLICT (key) DO UPDATE SET expires_at = 0",
