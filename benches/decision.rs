@@ -23,8 +23,8 @@ use vestibule::base::id::{AccountId, SessionId};
 use vestibule::base::random::OsRandom;
 use vestibule::gate::admission::{Visitor, decide};
 use vestibule::gate::glob::PathGlob;
-use vestibule::gate::policy::{Policy, Ruling, Unwatched, Who};
-use vestibule::gate::rule::{Access, Asked, Rule};
+use vestibule::gate::policy::{NoTrace, Policy, Ruling, VisitorFacts};
+use vestibule::gate::rule::{Access, RequestFacts, Rule};
 use vestibule::gate::sessions::CachedSessions;
 use vestibule::gate::target::CanonicalTarget;
 use zeroize::Zeroizing;
@@ -122,22 +122,27 @@ fn twenty_rules() -> Result<Policy, Failure> {
     Ok(Policy::new(rules))
 }
 
-fn ruling(policy: &Policy, path: &str, who: Who<'_>, clock: &SystemClock) -> Ruling {
+fn ruling(policy: &Policy, path: &str, who: VisitorFacts<'_>, clock: &SystemClock) -> Ruling {
     let client = ClientIp::new(std::net::Ipv4Addr::new(192, 0, 2, 7).into());
-    let asked =
-        Asked { method: &Method::GET, path: Some(path), host: "gw.test", client, preflight: false };
-    let first = policy.first(&asked, &mut Unwatched);
-    policy.public(first).unwrap_or_else(|| policy.ruling(first, &asked, who, clock, &mut Unwatched))
+    let asked = RequestFacts {
+        method: &Method::GET,
+        path: Some(path),
+        host: "gw.test",
+        client,
+        preflight: false,
+    };
+    let first = policy.first(&asked, &mut NoTrace);
+    policy.public(first).unwrap_or_else(|| policy.ruling(first, &asked, who, clock, &mut NoTrace))
 }
 
 fn rules(criterion: &mut Criterion, policy: &Policy) {
     let clock = SystemClock::new();
     let mut group = criterion.benchmark_group("policy");
     group.bench_function("the first rule", |b| {
-        b.iter(|| ruling(policy, black_box("/public/a/b.css"), Who::Nobody, &clock));
+        b.iter(|| ruling(policy, black_box("/public/a/b.css"), VisitorFacts::Nobody, &clock));
     });
     group.bench_function("no rule of four", |b| {
-        b.iter(|| ruling(policy, black_box("/projects/42/cells"), Who::Nobody, &clock));
+        b.iter(|| ruling(policy, black_box("/projects/42/cells"), VisitorFacts::Nobody, &clock));
     });
     group.finish();
 }

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn common_browsers_are_told_apart() {
+    fn common_browsers_are_recognized() {
         let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
         assert_eq!(in_words(firefox), "Firefox on Linux");
         assert_eq!(in_words("curl/8.5"), "curl");

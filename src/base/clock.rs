@@ -47,7 +47,7 @@ impl Timestamp {
         self.utc().and_then(|t| t.format(&Rfc3339).ok()).unwrap_or_else(|| "unknown".to_owned())
     }
 
-    /// `2026-01-31 12:00Z`, to the minute, for tables.
+    /// Formats the time to the minute for tables, for example as `2026-01-31 12:00Z`.
     pub fn minute(self) -> String {
         self.utc().map_or_else(
             || "unknown".to_owned(),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_past_of_the_future_is_no_time_at_all() {
+    fn the_time_since_a_future_time_is_zero() {
         let early = Timestamp::from_millis(5);
         assert_eq!(early.since(early.plus(Duration::from_secs(1))), Duration::ZERO);
     }

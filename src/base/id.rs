@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_ends_as_its_short_form_says() {
+    fn an_id_ends_as_its_reference_says() {
         let id = RequestId::from_parts([1, 2, 3, 4], 0x0102_0304_0506_0708);
         let end = RequestId::end_of_reference(&id.reference()).unwrap();
         assert!(id.to_string().ends_with(&end) && end.len() == 10, "{id} {end}");
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_another_length_is_no_id() {
+    fn text_of_another_length_is_not_an_id() {
         assert!("abcd".parse::<AccountId>().is_err());
     }
 }

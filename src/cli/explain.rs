@@ -18,8 +18,8 @@ use crate::base::address::ClientIp;
 use crate::base::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::settings::Settings;
 use crate::gate::dialect::SignInWay;
-use crate::gate::policy::{DEFAULT, Outcome, Ruling, Watch, Who};
-use crate::gate::rule::{Access, Asked, Miss};
+use crate::gate::policy::{DEFAULT, Outcome, RuleTrace, Ruling, VisitorFacts};
+use crate::gate::rule::{Access, Miss, RequestFacts};
 use crate::proxy::settings::{AppSettings, Preflight};
 
 /// The rules evaluated before the deciding one, in order, with the result of each.
@@ -31,7 +31,7 @@ enum Step {
     Reported(Outcome),
 }
 
-impl Watch for Trace {
+impl RuleTrace for Trace {
     fn missed(&mut self, rule: usize, why: Miss) {
         self.0.push((rule, Step::Missed(why)));
     }
@@ -60,19 +60,19 @@ struct Sender {
 }
 
 impl Sender {
-    fn who(&self, clock: &SystemClock) -> Who<'_> {
+    fn who(&self, clock: &SystemClock) -> VisitorFacts<'_> {
         match &self.person {
-            None => Who::Nobody,
-            Some(identity) if self.by_password => Who::Password(identity),
+            None => VisitorFacts::Anonymous,
+            Some(identity) if self.by_password => VisitorFacts::Password(identity),
             // The gate treats a program in the same way.
             Some(identity) if self.by_token => {
-                Who::Full { identity, second_factor_at: Timestamp::EPOCH }
+                VisitorFacts::Full { identity, second_factor_at: Timestamp::EPOCH }
             }
             Some(identity) => {
                 let now = Duration::from_millis(clock.now().as_millis());
                 let at = u64::try_from(now.saturating_sub(self.age).as_millis());
                 let second_factor_at = Timestamp::from_millis(at.unwrap_or_default());
-                Who::Full { identity, second_factor_at }
+                VisitorFacts::Full { identity, second_factor_at }
             }
         }
     }
@@ -215,7 +215,7 @@ fn evaluate<'a>(
     }
     let client = sender.client.unwrap_or(nowhere);
     let (method, host) = (&request.method, request.host.as_str());
-    let asked = Asked { method, path: target.path(), host, client, preflight: false };
+    let asked = RequestFacts { method, path: target.path(), host, client, preflight: false };
     let clock = SystemClock::new();
     let first = app.policy.first(&asked, &mut evaluation.trace);
     evaluation.path = target.path().map(str::to_owned);

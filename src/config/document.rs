@@ -1,6 +1,6 @@
-//! The text of a configuration as a document that knows where each value stands. It reads the raw
-//! structs out of it and goes on after a mistake, so that all mistakes are found at once. It does
-//! not know what the keys mean.
+//! A parsed configuration with the position of each value. Deserialization continues after an
+//! error, so that all errors are reported at once. This module does not know the meaning of any
+//! key.
 
 use std::ops::Range;
 
@@ -11,17 +11,17 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::key_path::{KeyPath, Step};
 use super::wording;
 
-/// Mistakes after which reading stops: what follows would only repeat them.
+/// Maximum number of errors. Reading stops there, because later errors would only repeat.
 const MISTAKES_MAX: usize = 100;
 
-/// A mistake in the form of the document.
+/// An error in the form of the document.
 #[derive(Debug)]
 pub(super) struct Mistake {
-    /// Where; empty when the text is not TOML.
+    /// The key. Empty if the text is not TOML.
     pub(super) key: KeyPath,
-    /// Line and column, from 1.
+    /// Line and column, both from 1.
     pub(super) position: (usize, usize),
-    /// What is wrong and what would be right.
+    /// The error and how to fix it.
     pub(super) message: String,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// Parses TOML; every mistake in its syntax.
+    /// Parses TOML. Returns all syntax errors.
     pub(super) fn parse(text: &'a str) -> Result<Self, Vec<Mistake>> {
         let (root, errors) = DeTable::parse_recoverable(text);
         if errors.is_empty() {
@@ -53,8 +53,8 @@ impl<'a> Document<'a> {
         Err(mistakes)
     }
 
-    /// Reads `T` out of the document. An entry that does not fit is noted, removed and counts as
-    /// absent from then on.
+    /// Deserializes `T` from the document. An entry that does not fit is recorded as an error,
+    /// removed, and treated as absent.
     pub(super) fn read<T: DeserializeOwned + Default>(&mut self) -> (T, Vec<Mistake>) {
         let mut mistakes = Vec::new();
         while mistakes.len() < MISTAKES_MAX {
@@ -78,13 +78,13 @@ impl<'a> Document<'a> {
         (T::default(), mistakes)
     }
 
-    /// Whether a mistake at `key`, above or below it has been noted already.
+    /// Returns true if an error was recorded at `key`, above it or below it.
     pub(super) fn is_known_bad(&self, key: &KeyPath) -> bool {
         let key = self.as_written(key);
         self.removed.iter().any(|r| r.holds(&key) || key.holds(r))
     }
 
-    /// The path that `key` has in the text: elements that were removed count there.
+    /// Returns the path of `key` in the original text, counting removed elements.
     pub(super) fn as_written(&self, key: &KeyPath) -> KeyPath {
         key.steps().iter().fold(KeyPath::default(), |list, step| match step {
             Step::Key(key) => list.key(key),
@@ -103,18 +103,18 @@ impl<'a> Document<'a> {
         })
     }
 
-    /// Whether the document has something at `key`.
+    /// Returns true if the document has a value at `key`.
     pub(super) fn has(&self, key: &KeyPath) -> bool {
         walk(&self.root, key.steps()).1 == key.steps().len()
     }
 
-    /// Line and column, from 1, of the value at `key`, or of the nearest thing that holds it.
+    /// Returns the line and column, both from 1, of the value at `key` or of its nearest ancestor.
     pub(super) fn position(&self, key: &KeyPath) -> (usize, usize) {
         position(self.text, walk(&self.root, key.steps()).0)
     }
 }
 
-/// Line and column, from 1, of a byte of `text`.
+/// Returns the line and column, both from 1, of a byte of `text`.
 fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset.min(text.len())).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
@@ -122,8 +122,8 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// How deep `steps` can be followed, and where what was reached starts. Tables and lists are found
-/// by their key, other values by themselves.
+/// Follows `steps` from `root`. Returns the depth reached and the offset of the value there. The
+/// offset of a table or list is that of its key, for other values that of the value.
 fn walk(root: &DeTable<'_>, steps: &[Step]) -> (usize, usize) {
     let (mut start, mut depth) = (0, 0);
     let mut table = Some(root);
@@ -146,7 +146,7 @@ fn walk(root: &DeTable<'_>, steps: &[Step]) -> (usize, usize) {
     (start, depth)
 }
 
-/// The deepest entry whose key or value is exactly `span`.
+/// Returns the path of the deepest entry whose key or value is exactly `span`.
 fn find(table: &DeTable<'_>, span: &Range<usize>, at: &KeyPath) -> Option<KeyPath> {
     table.iter().find_map(|(key, value)| {
         let here = at.key(key.get_ref());
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_found_and_the_rest_is_read() {
+    fn all_errors_are_reported_and_the_rest_is_read() {
         let text = "[inner]\ncount = \"x\"\nnames = [\"a\", 5]\n\n[[list]]\ncuont = 1\ncount = 7\n";
         let mut doc = Document::parse(text).unwrap();
         let (outer, mistakes) = doc.read::<Outer>();
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_removed_element_keeps_its_number() {
+    fn elements_after_a_removed_one_keep_their_numbers() {
         let mut doc = Document::parse("[inner]\nnames = [1, \"a\", 2, 3, \"b\"]\n").unwrap();
         let (outer, mistakes) = doc.read::<Outer>();
         assert_eq!(outer.inner.names, ["a", "b"]);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_key_is_reported_at_what_should_hold_it() {
+    fn a_missing_key_is_reported_at_its_table() {
         let doc = Document::parse("\n[inner]\ncount = 1\n").unwrap();
         assert_eq!(doc.position(&KeyPath::of("inner.names")), (2, 2));
         assert_eq!(doc.position(&KeyPath::of("inner.count")), (3, 9));
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_toml_is_reported_by_line() {
+    fn invalid_toml_is_reported_by_line() {
         let mistakes = Document::parse("a = 1\nb = \n").unwrap_err();
         assert_eq!(mistakes.first().unwrap().position.0, 2);
     }

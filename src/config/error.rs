@@ -1,19 +1,19 @@
-//! What is wrong with a configuration, and where.
+//! Configuration errors with their positions.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// One mistake in the configuration, printed as `FILE:LINE:COL: KEY: what is wrong, what would be
-/// right`. It never holds a value that may be secret.
+/// An error in the configuration, printed as `FILE:LINE:COL: KEY: message`. The message says what
+/// is wrong and how to fix it, and never contains a value that may be secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// The configuration file.
     pub file: PathBuf,
-    /// Line and column, both from 1; `None` when the file could not be read at all.
+    /// Line and column, both from 1. `None` if the file could not be read.
     pub position: Option<(usize, usize)>,
-    /// The key, such as `apps[0].hosts[1]`; empty when the text is not TOML.
+    /// The key, such as `apps[0].hosts[1]`. Empty if the text is not TOML.
     pub key: String,
-    /// What is wrong and what would be right.
+    /// The error and how to fix it.
     pub message: String,
 }
 

@@ -1,32 +1,32 @@
-//! Where in a document a value stands: `apps[0].rules[2].path`.
+//! Paths to values in a document, such as `apps[0].rules[2].path`.
 
 use std::fmt;
 
 /// One step down into a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Into a table.
+    /// A key of a table.
     Key(String),
-    /// Into a list, counted from 0.
+    /// An index of a list, from 0.
     Index(usize),
 }
 
-/// The way from the root of a document to a value; the empty path is the root.
+/// The path from the root of a document to a value. The empty path is the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct KeyPath(Vec<Step>);
 
 impl KeyPath {
-    /// The path of a dotted key such as `sessions.idle`.
+    /// Parses a dotted key such as `sessions.idle`.
     pub(super) fn of(dotted: &str) -> Self {
         Self(dotted.split('.').map(|k| Step::Key(k.to_owned())).collect())
     }
 
-    /// The entry `key` of the table here.
+    /// Returns the path of the entry `key` of this table.
     pub(super) fn key(&self, key: &str) -> Self {
         self.then(Step::Key(key.to_owned()))
     }
 
-    /// The `index`th element of the list here.
+    /// Returns the path of element `index` of this list.
     pub(super) fn index(&self, index: usize) -> Self {
         self.then(Step::Index(index))
     }
@@ -37,12 +37,12 @@ impl KeyPath {
         Self(steps)
     }
 
-    /// Its steps, from the root.
+    /// Returns the steps from the root.
     pub(super) fn steps(&self) -> &[Step] {
         &self.0
     }
 
-    /// The number of this element, where this is an element of `list`.
+    /// Returns the index of this path in `list`, if it is an element of it.
     pub(super) fn index_in(&self, list: &Self) -> Option<usize> {
         match self.0.strip_prefix(list.0.as_slice()) {
             Some([Step::Index(index)]) => Some(*index),
@@ -50,7 +50,7 @@ impl KeyPath {
         }
     }
 
-    /// Whether the other lies at this path or below it.
+    /// Returns true if `other` is this path or lies below it.
     pub(super) fn holds(&self, other: &Self) -> bool {
         other.0.starts_with(&self.0)
     }
@@ -84,14 +84,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_is_written_as_one_would_in_toml() {
+    fn a_path_is_formatted_as_in_toml() {
         let path = KeyPath::of("apps").index(0).key("hosts").index(2);
         assert_eq!(path.to_string(), "apps[0].hosts[2]");
         assert_eq!(KeyPath::default().key("a\nb").key("c").to_string(), "\"a\\nb\".c");
     }
 
     #[test]
-    fn a_path_holds_what_lies_below_it() {
+    fn a_path_contains_the_paths_below_it() {
         let app = KeyPath::of("apps").index(0);
         assert!(app.holds(&app.key("name")));
         assert!(!app.key("name").holds(&app));

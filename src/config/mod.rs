@@ -1,6 +1,6 @@
-//! Configuration: a TOML file in, validated [`settings::Settings`] out, or every mistake at once,
-//! each with its place. Secrets may stand in files or environment variables. It does not open
-//! stores, load certificates into servers or know what the settings are used for.
+//! Configuration: reads a TOML file and returns validated [`settings::Settings`], or all errors
+//! with their positions. Secrets may come from files or environment variables. This module does not
+//! open stores or load certificates into servers.
 
 mod document;
 mod error;
@@ -29,9 +29,9 @@ use self::settings::Settings;
 pub struct Config;
 
 impl Config {
-    /// Reads and checks the file at `path`, with what it refers to: certificates, key file, files
-    /// and environment variables with secrets. Nothing is connected to and nothing is written.
-    /// Every mistake found, in the order of the file.
+    /// Reads and checks the file at `path` and the files and environment variables it refers to:
+    /// certificates, the key file and secrets. Makes no connection and writes nothing. Returns all
+    /// errors in the order of the file.
     pub fn load(path: &Path) -> Result<Settings, Vec<ConfigError>> {
         let text = std::fs::read_to_string(path).map_err(|e| {
             vec![ConfigError {

@@ -1,6 +1,6 @@
-//! What the checks share: where mistakes and warnings are collected, and the kinds of value that
-//! occur again and again. A value that is wrong is noted and replaced by its default, so that the
-//! checks go on; with a mistake noted, the settings are thrown away in the end.
+//! Shared parts of the checks: collects errors and warnings, and reads common kinds of values. A
+//! wrong value is recorded and replaced by its default, so that checking continues. If any error
+//! was recorded, the settings are discarded.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use super::secret_ref::SecretRef;
 use super::{units, wording};
 use crate::base::secret::Secret;
 
-/// Collects mistakes and warnings.
+/// Collects errors and warnings.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
     document: Document<'a>,
@@ -25,18 +25,18 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// For a document whose relative paths start at `base`.
+    /// Creates a reader for a document whose relative paths start at `base`.
     pub(super) fn new(document: Document<'a>, base: PathBuf, mistakes: Vec<Mistake>) -> Self {
         Self { document, base, mistakes, warnings: Vec::new(), weakenings: Vec::new() }
     }
 
-    /// What was collected: mistakes in the order of the file, warnings, and weakenings.
+    /// Returns the errors in the order of the file, the warnings and the weakenings.
     pub(super) fn finish(mut self) -> (Vec<Mistake>, Vec<String>, Vec<String>) {
         self.mistakes.sort_by_key(|m| m.position);
         (self.mistakes, self.warnings, self.weakenings)
     }
 
-    /// Notes a mistake at `key`, unless one is known there already.
+    /// Records an error at `key`, unless one is recorded there already.
     pub(super) fn fail(&mut self, key: &KeyPath, message: impl Into<String>) {
         if !self.document.is_known_bad(key) {
             let position = self.document.position(key);
@@ -45,27 +45,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes something that is allowed but may not be meant.
+    /// Records a warning: a setting that is allowed but may be a mistake.
     pub(super) fn warn(&mut self, key: &KeyPath, message: &str) {
         self.warnings.push(format!("{key}: {message}"));
     }
 
-    /// Notes that two factors are not asked for somewhere, as it was asked for.
+    /// Records a weakening: a setting that requires less than two factors.
     pub(super) fn weaken(&mut self, key: &KeyPath, message: &str) {
         self.weakenings.push(format!("{key}: {message}"));
     }
 
-    /// Whether the file has something at `key`.
+    /// Returns true if the file has a value at `key`.
     pub(super) fn has(&self, key: &KeyPath) -> bool {
         self.document.has(key)
     }
 
-    /// `path`, taken from the directory of the configuration file.
+    /// Resolves `path` against the directory of the configuration file.
     pub(super) fn path(&self, path: &Path) -> PathBuf {
         self.base.join(path)
     }
 
-    /// A duration.
+    /// Reads a duration.
     pub(super) fn duration(
         &mut self,
         key: &KeyPath,
@@ -79,8 +79,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A duration that is not zero.
-    pub(super) fn some_time(
+    /// Reads a duration greater than zero.
+    pub(super) fn positive_duration(
         &mut self,
         key: &KeyPath,
         text: Option<&str>,
@@ -90,14 +90,14 @@ impl<'a> Reader<'a> {
         if duration.is_zero() {
             self.fail(
                 key,
-                format!("must be longer than nothing, such as {:?}", units::written(default)),
+                format!("must be greater than zero, such as {:?}", units::written(default)),
             );
             return default;
         }
         duration
     }
 
-    /// A number within `range`.
+    /// Reads a number within `range`.
     pub(super) fn number<T: PartialOrd + Display>(
         &mut self,
         key: &KeyPath,
@@ -107,8 +107,8 @@ impl<'a> Reader<'a> {
     ) -> T {
         match value {
             Some(value) if !range.contains(&value) => {
-                let (least, most) = (range.start(), range.end());
-                self.fail(key, format!("{value} is out of range: write {least} to {most}"));
+                let (min, max) = (range.start(), range.end());
+                self.fail(key, format!("{value} is out of range: write {min} to {max}"));
                 default
             }
             Some(value) => value,
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One of the words of `choices`; `None` when it is missing or not one of them.
+    /// Reads one of the words of `choices`. Returns `None` if it is missing or unknown.
     pub(super) fn choice<T: Copy>(
         &mut self,
         key: &KeyPath,
@@ -133,12 +133,12 @@ impl<'a> Reader<'a> {
         if found.is_none() {
             let hint = wording::nearest(word, &words)
                 .map_or_else(|| format!("write one of {list}"), |w| format!("did you mean {w:?}?"));
-            self.fail(key, format!("{word:?} is not known here: {hint}"));
+            self.fail(key, format!("unknown value {word:?}: {hint}"));
         }
         found
     }
 
-    /// An IP address with a port.
+    /// Reads an IP address with a port.
     pub(super) fn address(&mut self, key: &KeyPath, text: &str) -> Option<SocketAddr> {
         let address = text.parse().ok();
         if address.is_none() {
@@ -153,11 +153,14 @@ impl<'a> Reader<'a> {
         address
     }
 
-    /// A secret that is not empty.
+    /// Reads a secret that is not empty.
     pub(super) fn secret(&mut self, key: &KeyPath, reference: &SecretRef) -> Option<Secret> {
         match reference.value(&self.base) {
             Ok(secret) if secret.is_empty() => {
-                self.fail(key, "is empty: write the value, or where to find it");
+                self.fail(
+                    key,
+                    "is empty: write the value, or a file or environment variable that contains it",
+                );
                 None
             }
             Ok(secret) => Some(secret),

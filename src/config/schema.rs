@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::raw::RawConfig;
 
-/// The JSON Schema (draft 2020-12) of the configuration file.
+/// Returns the JSON Schema (draft 2020-12) of the configuration file.
 pub fn schema() -> Value {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<RawConfig>().to_value();
@@ -13,7 +13,7 @@ pub fn schema() -> Value {
     schema
 }
 
-/// TOML has no null: a key is there or not.
+/// Removes null from schemas: TOML has no null.
 fn drop_null(value: &mut Value) {
     match value {
         Value::Object(object) => {

@@ -1,4 +1,4 @@
-//! A secret value in the configuration: the text itself, or where to find it.
+//! Secret values in the configuration, given as text or by reference.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,19 +10,19 @@ use serde::{Deserialize, Deserializer};
 
 use crate::base::secret::Secret;
 
-/// A secret value, or the file or environment variable that holds it.
+/// A secret value, or the file or environment variable that contains it.
 #[derive(Clone, Debug)]
 pub(super) enum SecretRef {
     /// The value itself.
     Text(Secret),
-    /// A file that holds nothing else; a line break at its end is dropped.
+    /// A file that contains only the value. A trailing line break is removed.
     File(PathBuf),
     /// An environment variable.
     Env(String),
 }
 
 impl SecretRef {
-    /// The value. An error says what to do and never holds any part of it.
+    /// Returns the value. The error never contains any part of it.
     #[expect(clippy::disallowed_methods, reason = "configuration is read here")]
     pub(super) fn value(&self, base: &Path) -> Result<Secret, String> {
         let text = match self {
@@ -103,7 +103,7 @@ impl JsonSchema for SecretRef {
             })
         };
         json_schema!({
-            "description": "A secret value, or the file or environment variable that holds it.",
+            "description": "A secret value, or the file or environment variable that contains it.",
             "anyOf": [{ "type": "string" }, reference("file"), reference("env")],
         })
     }

@@ -1,4 +1,4 @@
-//! The configuration once it is validated: no text left to parse, no default left to fill in.
+//! The validated configuration: all text is parsed and all defaults are filled in.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -16,62 +16,62 @@ use crate::proxy::settings::{AppSettings, HostPattern, ProxySettings};
 pub use crate::telemetry::lines::LinesTarget;
 pub use crate::telemetry::logs::{LogFormat, LogSettings};
 
-/// Everything an operator can set, in effect.
+/// All settings in effect.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The file it was read from, to be read again on SIGHUP.
+    /// The file that the settings were read from. SIGHUP reloads it.
     pub source: PathBuf,
-    /// Where embedded stores live. `Some` whenever one of them is in use.
+    /// Directory of the embedded stores. `Some` if any of them is in use.
     pub data_dir: Option<PathBuf>,
-    /// What links to the gateway start with: scheme and host, no slash at the end.
+    /// Base URL of links to the gateway: scheme and host, without a trailing slash.
     pub public_url: String,
     /// Listeners, certificates and apps.
     pub proxy: ProxySettings,
-    /// Where health and metrics are served, if at all.
+    /// Address of the admin listener, if enabled.
     pub admin: Option<SocketAddr>,
     /// The key file.
     pub keys_file: PathBuf,
-    /// Whether the key file may be made at first start: only while all stores are embedded.
+    /// True if the key file may be created at first start, which requires that all stores are
+    /// embedded.
     pub keys_may_be_made: bool,
-    /// How long sessions and logins live.
+    /// Lifetimes of sessions and pending logins.
     pub sessions: SessionLimits,
-    /// Where sessions, logins and counters are kept.
+    /// Storage of sessions, pending logins and counters.
     pub session_store: SessionStore,
-    /// Where accounts and second factors are kept.
+    /// Storage of accounts and second factors.
     pub database: Database,
-    /// What the first enrolment of an account takes.
+    /// Requirements for the first enrolment of an account.
     pub enrolment: FirstEnrolment,
-    /// How long one-time links work.
+    /// Lifetime of one-time links.
     pub ticket_lifetime: Duration,
-    /// What authenticator apps show; the app's title where it is not set.
+    /// Issuer shown in authenticator apps. `None` for the app's title.
     pub issuer: Option<String>,
-    /// The hashing pool and what is asked of a password.
+    /// Password requirements and the hashing pool.
     pub passwords: PasswordSettings,
-    /// How many wrong guesses are borne.
+    /// Attempt limits.
     pub budgets: Budgets,
-    /// The audit trail.
+    /// Settings of the audit log.
     pub audit: AuditSettings,
-    /// The mail server for notices, if there is one.
+    /// Mail settings for notices, if configured.
     pub mail: Option<MailSettings>,
     /// The log.
     pub log: LogSettings,
-    /// What is allowed but may not be meant, each a sentence that starts with its key.
+    /// Warnings about settings that are allowed but may be mistakes. Each starts with its key.
     pub warnings: Vec<String>,
-    /// Where less than two factors opens more than it has to, as it was asked for; each a sentence
-    /// that starts with its key.
+    /// Weakenings: settings that require less than two factors. Each starts with its key.
     pub weakenings: Vec<String>,
 }
 
 impl Settings {
-    /// What links to the apps that keep passwords start with, by their names: the first exact host of
-    /// each, with the port of `public_url`.
+    /// Returns the base URLs of links to apps that use Vestibule's passwords, by app name: the
+    /// first exact host of each with the port of `public_url`.
     pub fn app_urls(&self) -> BTreeMap<String, String> {
         let keeping = self.proxy.apps.iter().filter(|app| app.first_factor.is_some());
         let url_of = |app: &AppSettings| links_to(&app.hosts, &self.public_url);
         keeping.filter_map(|app| Some((app.name.clone(), url_of(app)?))).collect()
     }
 
-    /// Whom rules and tokens of apps mean by login name.
+    /// Returns the login names that rules and app tokens refer to.
     pub fn people_meant(&self) -> BTreeSet<LoginName> {
         let apps = &self.proxy.apps;
         let rules = apps.iter().flat_map(|app| app.policy.rules());
@@ -81,7 +81,7 @@ impl Settings {
     }
 }
 
-/// What links to an app with these hosts start with: `public_url` where that is one of them.
+/// Returns the base URL of links to an app with these hosts, or `public_url` if it is one of them.
 fn links_to(hosts: &[HostPattern], public_url: &str) -> Option<String> {
     let at = public_url.split_once("://").map_or("", |(_, authority)| authority);
     let port = at.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
@@ -95,35 +95,34 @@ fn links_to(hosts: &[HostPattern], public_url: &str) -> Option<String> {
     })
 }
 
-/// How the audit trail is kept.
+/// Settings of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditSettings {
-    /// How long rows are kept.
+    /// Time after which audit events are deleted.
     pub retention: Duration,
-    /// Where rows are also written as JSON lines.
+    /// Destination of audit events as JSON lines, if configured.
     pub lines: Option<LinesTarget>,
-    /// What this machine is called in rows; its host name where it is not set.
+    /// Name of this machine in audit events. `None` for its host name.
     pub node: Option<String>,
 }
 
-/// Where sessions, logins and counters are kept.
+/// Storage of sessions, pending logins and counters.
 #[derive(Clone, Debug)]
 pub enum SessionStore {
     /// In this directory, for one machine.
     Embedded(PathBuf),
     /// In Redis.
     Redis {
-        /// `redis://` or `rediss://`, with credentials.
+        /// `redis://` or `rediss://` URL, with credentials.
         url: Secret,
-        /// What the certificate of a `rediss://` server is checked against; the public authorities
-        /// where there is none.
+        /// PEM file with the CA certificates for a `rediss://` server. `None` for the public CAs.
         ca: Option<PathBuf>,
-        /// What every key starts with.
+        /// Prefix of every key.
         key_prefix: String,
     },
 }
 
-/// Where accounts and second factors are kept.
+/// Storage of accounts and second factors.
 #[derive(Clone, Debug)]
 pub enum Database {
     /// In this directory, for one machine.

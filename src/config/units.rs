@@ -1,13 +1,13 @@
-//! Sizes and durations as people write them.
+//! Sizes and durations in human-readable form.
 
 use std::time::Duration;
 
-/// A duration such as `30m` or `1h 30m`.
+/// Parses a duration such as `30m` or `1h 30m`.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     humantime::parse_duration(text.trim()).ok()
 }
 
-/// A size such as `16KiB`, in bytes; the units are `B`, `KiB`, `MiB` and `GiB`.
+/// Parses a size such as `16KiB` and returns bytes. The units are `B`, `KiB`, `MiB` and `GiB`.
 pub(super) fn size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -22,7 +22,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
-/// `duration` as people write it.
+/// Formats a duration for people.
 pub(super) fn written(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }

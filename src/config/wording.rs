@@ -1,12 +1,12 @@
-//! The messages of the parser in plain words, without the values they quote: a value may be a
-//! secret in the wrong place.
+//! Rewrites the parser's messages in plain words and without the values they quote, because a value
+//! may be a misplaced secret.
 
-/// How far a misspelt word may be from the right one.
+/// Minimum similarity for a spelling suggestion.
 const LIKENESS: f64 = 0.7;
 const LIST: &str = "a list in square brackets";
 const TABLE: &str = "a table";
 
-/// The message without the value it quotes.
+/// Rewrites `message` without the value it quotes.
 pub(super) fn plain(message: &str) -> String {
     if let Some(rest) = message.strip_prefix("unknown field ") {
         let mut quoted = rest.split('`').skip(1).step_by(2);
@@ -19,7 +19,7 @@ pub(super) fn plain(message: &str) -> String {
         .and_then(|m| m.rsplit_once(", expected "))
     else {
         return if message.starts_with("invalid ") {
-            "a value of this kind does not fit here".to_owned()
+            "a value of this type is not allowed here".to_owned()
         } else {
             message.to_owned()
         };
@@ -31,7 +31,7 @@ pub(super) fn plain(message: &str) -> String {
     let found = kind(what);
     if expected == LIST && found == TABLE {
         return format!(
-            "expected {expected}, found {found}: write its head in two brackets, [[…]]"
+            "expected {expected}, found {found}: write its header in double brackets, [[…]]"
         );
     }
     format!("expected {expected}, found {found}")
@@ -40,12 +40,12 @@ pub(super) fn plain(message: &str) -> String {
 fn unknown_key(unknown: &str, known: &[&str]) -> String {
     match nearest(unknown, known) {
         Some(near) => format!("unknown key: did you mean `{near}`?"),
-        None if known.is_empty() => "unknown key: there is none to be set here".to_owned(),
-        None => format!("unknown key: known here are {}", known.join(", ")),
+        None if known.is_empty() => "unknown key: no keys are allowed here".to_owned(),
+        None => format!("unknown key: allowed here are {}", known.join(", ")),
     }
 }
 
-/// The word of `known` that `word` was probably meant to be.
+/// Returns the word of `known` most similar to `word`, if one is similar enough.
 pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
@@ -72,7 +72,7 @@ fn kind(found: &str) -> &'static str {
         "string" => "a text",
         "integer" => "a whole number",
         "boolean" => "true or false",
-        "floating" => "a fraction",
+        "floating" => "a decimal number",
         "map" => TABLE,
         "sequence" => "a list",
         _ => "something else",
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_loses_the_value_it_quotes() {
+    fn a_rewritten_message_quotes_no_value() {
         let said = plain("invalid type: string \"pass, expected word\", expected a boolean");
         assert_eq!(said, "expected true or false, found a text");
         let said = plain("invalid value: integer `-4711`, expected u32");
@@ -92,10 +92,10 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_key_is_answered_with_the_right_one() {
+    fn a_misspelled_key_gets_a_suggestion() {
         let said = plain("unknown field `ilde`, expected one of `store`, `idle`, `absolute`");
         assert_eq!(said, "unknown key: did you mean `idle`?");
         let said = plain("unknown field `zzz`, expected `idle`");
-        assert_eq!(said, "unknown key: known here are idle");
+        assert_eq!(said, "unknown key: allowed here are idle");
     }
 }

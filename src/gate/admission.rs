@@ -1,17 +1,17 @@
-//! The decision: an [`Admission`], without which no connection to an app is made, or a refusal.
+//! The decision: an [`Admission`], which is required for a connection to an app, or a rejection.
 
 use std::sync::Arc;
 
 use super::identity::IdentityHeaders;
 use super::logins::KnownLogin;
 use super::machine::KnownMachine;
-use super::policy::{Outcome, Who};
+use super::policy::{Outcome, VisitorFacts};
 use super::sessions::KnownSession;
 use crate::auth::account::Identity;
 use crate::auth::stage::{FullyAuthenticated, Login, PasswordVerified};
 use crate::base::clock::Timestamp;
 
-/// The right to have one request forwarded. Its fields are private: it is made by [`decide`] only.
+/// Permission to forward one request. Its fields are private and only [`decide`] creates it.
 ///
 /// ```compile_fail
 /// use vestibule::gate::admission::{Admission, Visitor};
@@ -23,27 +23,28 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// For a person who passed both factors.
+    /// Admits a user who proved both factors.
     fn for_session(_proof: &Login<FullyAuthenticated>, session: Arc<KnownSession>) -> Self {
         Self { visitor: Visitor::Full(session) }
     }
 
-    /// For a person who passed the first factor, on a route that a rule opens to the password alone.
+    /// Admits a user who proved the first factor, on a route where a rule requires only the
+    /// password.
     fn for_login(_proof: &Login<PasswordVerified>, login: Arc<KnownLogin>) -> Self {
         Self { visitor: Visitor::Password(login) }
     }
 
-    /// For a long-lived token of the app's that a rule lets through.
+    /// Admits a token accepted in place of both factors.
     fn for_machine(proof: Arc<KnownMachine>) -> Self {
         Self { visitor: Visitor::Machine(proof) }
     }
 
-    /// For anybody, on a route that a rule makes public.
+    /// Admits any client on a route that a rule makes public.
     fn for_public_route() -> Self {
         Self { visitor: Visitor::Anonymous }
     }
 
-    /// What the app is told of the person; nothing on a public route.
+    /// Returns the user's identity headers for the app, or `None` on a public route.
     pub fn headers(&self) -> Option<&IdentityHeaders> {
         match &self.visitor {
             Visitor::Anonymous => None,
@@ -53,50 +54,50 @@ impl Admission {
         }
     }
 
-    /// The person; nobody on a public route.
+    /// Returns the user, or `None` on a public route.
     pub fn person(&self) -> Option<&Identity> {
         self.visitor.identity()
     }
 
-    /// By whose right it is, to be kept beyond the request.
+    /// Returns the visitor, for checks after the request was admitted.
     pub fn visitor(&self) -> &Visitor {
         &self.visitor
     }
 }
 
-/// Who is asking.
+/// The client of a request, as far as it is authenticated.
 #[derive(Clone, Debug)]
 pub enum Visitor {
-    /// Nobody we know.
+    /// A client without credentials.
     Anonymous,
-    /// A person whose login waits for its second factor. Looked for only where a rule of the app
-    /// opens something to the password alone; elsewhere a login in progress is as anonymous as
-    /// nobody.
+    /// A user with a pending login. Looked up only if a rule of the app requires only the password.
+    /// For other apps a pending login counts as anonymous.
     Password(Arc<KnownLogin>),
-    /// A person with a finished session.
+    /// A user with a session.
     Full(Arc<KnownSession>),
-    /// A program with a long-lived token of the app's that a rule lets through.
+    /// A program with a token accepted in place of both factors.
     Machine(Arc<KnownMachine>),
 }
 
 impl Visitor {
-    /// What rules are told.
-    pub fn who(&self) -> Who<'_> {
+    /// Returns the visitor in the form that rules use.
+    pub fn who(&self) -> VisitorFacts<'_> {
         match self {
-            Self::Anonymous => Who::Nobody,
-            Self::Password(login) => Who::Password(&login.identity),
-            Self::Full(known) => Who::Full {
+            Self::Anonymous => VisitorFacts::Anonymous,
+            Self::Password(login) => VisitorFacts::Password(&login.identity),
+            Self::Full(known) => VisitorFacts::Full {
                 identity: &known.session.identity,
                 second_factor_at: known.session.second_factor_at,
             },
-            // No rule that wants a fresh second factor is content with a token.
-            Self::Machine(machine) => {
-                Who::Full { identity: machine.identity(), second_factor_at: Timestamp::EPOCH }
-            }
+            // A token never satisfies a rule with a maximum age of the second factor.
+            Self::Machine(machine) => VisitorFacts::Full {
+                identity: machine.identity(),
+                second_factor_at: Timestamp::EPOCH,
+            },
         }
     }
 
-    /// Who it is.
+    /// Returns the user's identity.
     pub fn identity(&self) -> Option<&Identity> {
         match self {
             Self::Anonymous => None,
@@ -107,21 +108,21 @@ impl Visitor {
     }
 }
 
-/// What happens to a request.
+/// The decision about a request.
 #[derive(Clone, Debug)]
 pub enum Decision {
-    /// It is forwarded.
+    /// Forward it.
     Admit(Admission),
-    /// It is asked to sign in.
+    /// Ask the client to sign in.
     SignIn,
-    /// It is asked to prove the second factor again.
+    /// Ask the user to prove the second factor again.
     StepUp,
-    /// It is refused, whoever asks.
+    /// Reject it, for every visitor.
     Forbid,
 }
 
-/// Decides by what the rules say and who is asking: what they grant to people with proofs is
-/// granted to who has them.
+/// Combines the outcome of the rules with the visitor's proofs. A request is admitted only if the
+/// visitor has the proofs that the rules require.
 pub fn decide(outcome: Outcome, visitor: Visitor) -> Decision {
     match (outcome, visitor) {
         (Outcome::Public, _) => Decision::Admit(Admission::for_public_route()),

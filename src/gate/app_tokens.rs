@@ -1,9 +1,8 @@
-//! Which session a token of an app belongs to: from a cache in this process, else from the store.
+//! Sessions of app tokens, from a cache in this process or from the store.
 //!
-//! The cache only ever says "this token is that session's", which stays true for as long as the
-//! session lives under that id; whether it does is asked at every request, as for any session. So
-//! an entry needs no time of its own. A token whose session goes on under a new id is asked about
-//! again.
+//! The cache only records that a token belongs to a session, which stays true while the session
+//! lives under that id. The session itself is checked on every request, as any session is, so
+//! entries need no expiry. After a session gets a new id, its tokens are looked up again.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use crate::auth::token::{HashedToken, SessionToken};
 use crate::base::clock::Clock;
 use crate::base::random::{Random, RandomError, bytes};
 
-/// Tokens kept at most.
+/// Maximum cached tokens.
 const CAPACITY: usize = 50_000;
 
 /// The cache in front of the store.
@@ -39,7 +38,7 @@ impl fmt::Debug for BoundTokens {
 }
 
 impl BoundTokens {
-    /// A cache in front of `store`.
+    /// Creates a cache in front of `store`.
     pub fn new(
         store: Arc<dyn AppTokens>,
         keys: Arc<KeyRing>,
@@ -53,16 +52,17 @@ impl BoundTokens {
     fn fingerprint(&self, app: &str, token: &[u8]) -> u128 {
         let app: u128 = self.fingerprints.hash(app.as_bytes()).into();
         let token: u128 = self.fingerprints.hash(token).into();
-        // The name is not the caller's to choose, so no token can be made up to meet another's.
+        // An app's name is not chosen by clients, so no token can be made to collide with that of
+        // another app.
         app ^ token.rotate_left(64)
     }
 
-    /// The session that `token` was last known to belong to. Nobody is asked.
+    /// Returns the session that `token` belonged to when last looked up. Does not use the store.
     pub fn seen(&self, app: &str, token: &[u8]) -> Option<HashedToken<SessionToken>> {
         self.seen.get(&self.fingerprint(app, token))
     }
 
-    /// The session that `token` belongs to now.
+    /// Returns the session that `token` belongs to now.
     pub async fn session_of(
         &self,
         app: &str,
@@ -80,8 +80,8 @@ impl BoundTokens {
         Ok(None)
     }
 
-    /// Binds a token that the app gave out within a session. False when it is another person's, or
-    /// the session is over.
+    /// Binds a token that the app issued within a session. Returns false if the token belongs to
+    /// another user or the session has ended.
     pub async fn bind(&self, known: &KnownSession, token: &[u8]) -> Stored<bool> {
         let app = known.session.app.as_str();
         if self.seen(app, token).is_some_and(|session| known.is(&session)) {

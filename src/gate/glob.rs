@@ -1,8 +1,8 @@
-//! Globs on paths.
+//! Path globs.
 
 use super::target::recode;
 
-/// A segment-wise glob on the canonical path: `*` is one segment, `**` any number of them.
+/// A glob on the canonical path, by segment: `*` matches one segment, `**` any number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathGlob {
     pattern: String,
@@ -16,7 +16,7 @@ enum Segment {
     AnyNumber,
 }
 
-/// Why a text is no path glob.
+/// The reason why a text is not a path glob.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadGlob {
     /// It does not start with a slash.
@@ -25,7 +25,7 @@ pub enum BadGlob {
     /// A `*` is only part of a segment.
     #[error("`*` and `**` stand for whole segments: write `/files/*`, not `/files/a*`")]
     PartialStar,
-    /// No canonical path looks like this.
+    /// No canonical path can match it.
     #[error(
         "no canonical path matches it: write it decoded, without `//`, `.`, `..`, `%`, `?` or `#`"
     )]
@@ -51,50 +51,52 @@ impl PathGlob {
                 {
                     Err(BadGlob::NotCanonical)
                 }
-                // As it stands in a canonical path: what is encoded there is compared encoded.
+                // Canonical paths may contain encoded characters, which are compared in encoded
+                // form.
                 s => recode(s).map(Segment::Literal).map_err(|_none| BadGlob::NotCanonical),
             })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self { pattern: pattern.to_owned(), segments })
     }
 
-    /// The pattern as it was written.
+    /// Returns the pattern as written.
     pub fn as_str(&self) -> &str {
         &self.pattern
     }
 
-    /// What every path that matches starts with.
+    /// Returns the literal text that every matching path starts with.
     pub fn literal_start(&self) -> &str {
         self.pattern.split('*').next().unwrap_or_default()
     }
 
-    /// Whether every path matches.
-    pub fn takes_all(&self) -> bool {
+    /// Returns true if every path matches.
+    pub fn matches_all(&self) -> bool {
         !self.segments.is_empty() && self.segments.iter().all(|s| *s == Segment::AnyNumber)
     }
 
-    /// Whether it names no segment and stands for any number of them: nearly every path matches.
-    pub fn takes_nearly_all(&self) -> bool {
+    /// Returns true if it has no literal segment and matches any number of segments, so nearly
+    /// every path matches.
+    pub fn matches_nearly_all(&self) -> bool {
         self.segments.contains(&Segment::AnyNumber)
             && !self.segments.iter().any(|s| matches!(s, Segment::Literal(_)))
     }
 
-    /// Whether it surely matches every path that `other` matches: they are the same, or it is `…/**`
-    /// and the other one begins with the same.
+    /// Returns true if it certainly matches every path that `other` matches: both are equal, or it
+    /// is `…/**` and `other` starts with the same segments.
     pub fn covers(&self, other: &Self) -> bool {
         let below = self.segments.split_last().filter(|(last, _)| **last == Segment::AnyNumber);
         self.segments == other.segments
             || below.is_some_and(|(_, start)| other.segments.starts_with(start))
     }
 
-    /// Whether `path`, which must be canonical and starts with a slash, matches to the letter.
+    /// Returns true if `path` matches exactly. `path` must be canonical and start with a slash.
     pub fn matches(&self, path: &str) -> bool {
         let Some(rest) = path.strip_prefix('/') else { return false };
-        go_together(&self.segments, rest, |want, here| want == here)
+        segments_match(&self.segments, rest, |want, here| want == here)
     }
 
-    /// The same for what closes a path: many apps take it in small letters as in large ones, and with
-    /// a slash at its end as without.
+    /// Like [`Self::matches`], but ignores case and trailing slashes, as many apps do. Used by
+    /// rules that restrict access.
     pub fn matches_loosely(&self, path: &str) -> bool {
         let Some(rest) = path.strip_prefix('/') else { return false };
         let segments = match self.segments.split_last() {
@@ -102,16 +104,16 @@ impl PathGlob {
             Some(_) | None => &self.segments,
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        go_together(segments, rest, str::eq_ignore_ascii_case)
+        segments_match(segments, rest, str::eq_ignore_ascii_case)
     }
 }
 
-/// Whether a pattern matches a path without its first slash.
-fn go_together(segments: &[Segment], rest: &str, same: impl Fn(&str, &str) -> bool) -> bool {
+/// Returns true if a pattern matches a path without its first slash.
+fn segments_match(segments: &[Segment], rest: &str, same: impl Fn(&str, &str) -> bool) -> bool {
     let mut path = rest.split('/');
     let mut pattern = segments.iter();
-    // Where to go on from when a match behind the last `**` fails: only the last one matters,
-    // so the work is bounded by pattern times path.
+    // State to resume from if a match after the last `**` fails. Only the last one matters, so the
+    // work is bounded by pattern length times path length.
     let mut again = None;
     loop {
         let (pattern_here, path_here) = (pattern.clone(), path.clone());
@@ -155,17 +157,17 @@ mod tests {
     }
 
     #[test]
-    fn a_glob_that_names_nothing_takes_nearly_all() {
+    fn a_glob_without_literal_segments_matches_nearly_all() {
         for wide in ["/**", "/*/**", "/**/*", "/*/**/*"] {
-            assert!(glob(wide).takes_nearly_all(), "{wide}");
+            assert!(glob(wide).matches_nearly_all(), "{wide}");
         }
         for part in ["/a/**", "/**/a", "/*", "/*/*", "/"] {
-            assert!(!glob(part).takes_nearly_all(), "{part}");
+            assert!(!glob(part).matches_nearly_all(), "{part}");
         }
     }
 
     #[test]
-    fn what_closes_a_path_closes_its_other_spellings() {
+    fn a_rule_that_restricts_a_path_covers_its_other_spellings() {
         for path in ["/a/b", "/a/b/", "/A/b", "/a/B/"] {
             assert!(glob("/a/b").matches_loosely(path), "{path}");
             assert!(glob("/a/b/").matches_loosely(path), "{path}");
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_decoded_matches_what_is_encoded_in_canonical_paths() {
+    fn a_decoded_pattern_matches_encoded_canonical_paths() {
         for (pattern, path) in [
             ("/my files/**", "/my%20files/a"),
             ("/a[0]/{x}", "/a%5B0%5D/%7Bx%7D"),
@@ -219,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_no_canonical_path_can_match_are_refused() {
+    fn patterns_that_no_canonical_path_can_match_are_rejected() {
         for (bad, why) in [
             ("public/**", BadGlob::NoSlash),
             ("/a*", BadGlob::PartialStar),

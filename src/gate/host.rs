@@ -1,19 +1,19 @@
-//! Host names as they are written in a configuration.
+//! Host patterns.
 
 use std::fmt;
 
-/// A host name an app answers to, in lower case.
+/// A host name that an app is served on, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum HostPattern {
-    /// This name.
+    /// Exactly this name.
     Exact(String),
-    /// Any one label before this suffix, which starts with a dot: `*.example.com` is
-    /// `.example.com`.
+    /// Any single label followed by this suffix, which starts with a dot: `*.example.com` is stored
+    /// as `.example.com`.
     Wildcard(String),
 }
 
 impl HostPattern {
-    /// Whether `name`, in lower case and without a port, is meant.
+    /// Returns true if `name` matches. `name` must be in lower case and without a port.
     pub fn matches(&self, name: &str) -> bool {
         match self {
             Self::Exact(exact) => exact == name,
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_one_label() {
+    fn a_star_matches_one_label() {
         let pattern = HostPattern::Wildcard(".example.com".to_owned());
         assert!(pattern.matches("a.example.com"));
         assert!(!pattern.matches("example.com"));

@@ -1,24 +1,24 @@
-//! What an app is told of a person.
+//! Identity headers for apps.
 
 use http::HeaderValue;
 
 use super::values::side_by_side;
 use crate::auth::account::Identity;
 
-/// What an app is told of a person, as header values.
+/// The identity of a user as header values for an app.
 #[derive(Clone, Debug)]
 pub struct IdentityHeaders {
     /// `Remote-User`: the login name.
     pub user: HeaderValue,
     /// `Remote-Name`: the display name.
     pub name: HeaderValue,
-    /// `Remote-Email`, where one is set.
+    /// `Remote-Email`, if set.
     pub email: Option<HeaderValue>,
-    /// `Remote-Groups`: comma-separated, where there are any.
+    /// `Remote-Groups`: comma-separated, if there are any.
     pub groups: Option<HeaderValue>,
 }
 
-/// Header values are bytes; text beyond ASCII goes as UTF-8 and control characters are dropped.
+/// Removes control characters. Other text is sent as UTF-8.
 fn clean(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }

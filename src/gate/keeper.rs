@@ -1,5 +1,5 @@
-//! Keeps what there is to say of refusals, off the path of requests: a queue with an end, and so many
-//! in a minute, so that a flood of refused requests fills nobody's store.
+//! Records rejected requests for `vestibule why`, off the request path. The queue is bounded and
+//! writes are rate-limited, so a flood of rejected requests cannot fill the store.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,16 +14,16 @@ use crate::auth::ports::Refusals;
 use crate::auth::refusals::{KEPT_MOST, RefusalRecord};
 use crate::base::address::{ClientIp, ClientNetwork};
 
-/// Records that may wait to be written.
+/// Maximum queued records.
 const QUEUE: usize = 256;
-/// Records in a minute, of all clients.
+/// Maximum records per minute.
 const PER_MINUTE: u32 = 600;
-/// Records in a minute, of one network of clients.
+/// Maximum records per minute per client network.
 const PER_NETWORK: u32 = 120;
-/// How long those are.
+/// Length of the rate-limit window.
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// What was kept in the running minute.
+/// Records counted in the current window.
 #[derive(Default)]
 struct Minute {
     began: Duration,
@@ -32,7 +32,7 @@ struct Minute {
 }
 
 impl Minute {
-    /// Counts one more, if there may be one.
+    /// Counts a record. Returns false if a limit is reached.
     fn take(&mut self, at: Duration, network: Option<ClientNetwork>) -> bool {
         if at.saturating_sub(self.began) >= MINUTE {
             *self = Self { began: at, ..Self::default() };
@@ -52,7 +52,7 @@ impl Minute {
     }
 }
 
-/// Where refusals are handed to.
+/// Accepts records of rejected requests and writes them in the background.
 pub struct RefusalKeeper {
     queue: mpsc::Sender<Box<RefusalRecord>>,
     minute: Mutex<Minute>,
@@ -69,21 +69,21 @@ fn dropped(why: &'static str) {
 }
 
 impl RefusalKeeper {
-    /// Starts writing what comes to `store`.
+    /// Starts a task that writes records to `store`.
     pub fn start(store: Arc<dyn Refusals>) -> Self {
         let (queue, mut waiting) = mpsc::channel::<Box<RefusalRecord>>(QUEUE);
         tokio::spawn(async move {
             while let Some(record) = waiting.recv().await {
                 if let Err(error) = store.keep_refusal(&record, KEPT_MOST).await {
                     dropped("store");
-                    tracing::debug!(%error, "a refusal was not kept");
+                    tracing::debug!(%error, "failed to record rejected request");
                 }
             }
         });
         Self { queue, minute: Mutex::default() }
     }
 
-    /// Keeps what `record` makes, unless there is too much already; `at` is the monotonic time.
+    /// Queues the result of `record`, unless a limit is reached. `at` is the monotonic time.
     pub fn keep(
         &self,
         at: Duration,
@@ -105,16 +105,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_are_kept_in_a_minute_and_of_one_network_fewer() {
+    fn records_are_limited_per_minute_and_per_network() {
         let mut minute = Minute::default();
         let network = |n: u8| Some(ClientIp::new([192, 0, 2, n].into()).network());
-        let kept = |minute: &mut Minute, n, times: u32| {
+        let recorded = |minute: &mut Minute, n, times: u32| {
             (0..times).filter(|_| minute.take(MINUTE, network(n))).count()
         };
-        assert_eq!(kept(&mut minute, 1, 1000), 120);
-        let others: usize = (2..=255).map(|n| kept(&mut minute, n, 2)).sum();
+        assert_eq!(recorded(&mut minute, 1, 1000), 120);
+        let others: usize = (2..=255).map(|n| recorded(&mut minute, n, 2)).sum();
         assert_eq!(others, 480);
         assert!(!minute.take(MINUTE, None));
-        assert!(minute.take(MINUTE * 2, network(1)), "the next minute");
+        assert!(minute.take(MINUTE * 2, network(1)), "the next window");
     }
 }

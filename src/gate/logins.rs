@@ -1,7 +1,6 @@
-//! Logins in progress as the gate sees them, where a rule opens something to the password alone:
-//! from a cache in this process while they are fresh, else from the stores. What holds of sessions
-//! holds here: an entry lives less than a second, only present logins are kept, and the cache is
-//! bounded.
+//! Pending logins at the gate, for apps where a rule requires only the password, from a cache in
+//! this process or from the stores. As with sessions, an entry lives less than a second, only
+//! existing logins are cached, and the cache is bounded.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,19 +15,19 @@ use crate::auth::session::{BegunWith, PendingLogin};
 use crate::auth::token::{HashedToken, PendingToken, PlainToken};
 use crate::base::clock::Clock;
 
-/// How long an entry is believed.
+/// Lifetime of an entry.
 const FRESH: Duration = Duration::from_millis(900);
-/// Logins kept at most.
+/// Maximum cached logins.
 const CAPACITY: usize = 10_000;
 
-/// A login that waits for its second factor, of an account that may sign in.
+/// A pending login of an account that may sign in.
 #[derive(Debug)]
 pub struct KnownLogin {
     /// Its record.
     pub login: PendingLogin,
-    /// Whose it is.
+    /// Its user.
     pub identity: Identity,
-    /// What an app is told of that person.
+    /// Identity headers of its user.
     pub headers: IdentityHeaders,
     token: HashedToken<PendingToken>,
     read_at: Duration,
@@ -50,7 +49,7 @@ impl fmt::Debug for CachedLogins {
 }
 
 impl CachedLogins {
-    /// A cache in front of these stores.
+    /// Creates a cache in front of these stores.
     pub fn new(
         pending: Arc<dyn PendingLogins>,
         accounts: Arc<dyn Accounts>,
@@ -59,8 +58,8 @@ impl CachedLogins {
         Self { pending, accounts, clock, known: Cache::new(CAPACITY) }
     }
 
-    /// The live login under `token` at `app` that a password began; `at` is the monotonic time.
-    /// Fails when a store does not answer.
+    /// Returns the live pending login under `token` at `app` that started with a password. `at` is
+    /// the monotonic time. Returns an error if a store does not answer.
     pub async fn find(
         &self,
         app: &str,
@@ -77,7 +76,7 @@ impl CachedLogins {
         Ok(known.filter(|known| known.login.app == app))
     }
 
-    /// Whether the login behind a tunnel is still alive.
+    /// Returns true if the pending login of a tunnel is still alive.
     pub async fn still_lives(&self, known: &KnownLogin) -> Stored<bool> {
         let at = self.clock.monotonic();
         Ok(self.fetch(&known.token, at).await?.is_some_and(|k| at < k.alive_until))

@@ -1,5 +1,5 @@
-//! Long-lived tokens of an app that a rule of ours lets through: none by default. Such a token stands
-//! for both factors of the person the rule names, within what the rule allows.
+//! Long-lived tokens that are accepted in place of both factors. No token is accepted by default.
+//! An app token named by a rule acts as the rule's user, within the rule's limits.
 
 mod access;
 
@@ -13,7 +13,7 @@ use quick_cache::sync::Cache;
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq;
 
-pub use self::access::{AskedFor, BadLimit, KnownAccess, Limited};
+pub use self::access::{BadLimit, KnownAccess, Limited, TokenUse};
 use super::identity::IdentityHeaders;
 use crate::auth::account::{Identity, LoginName};
 use crate::auth::ports::{AccessTokens, Accounts, Stored};
@@ -21,31 +21,31 @@ use crate::auth::token::{AccessToken, HashedToken};
 use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
 
-/// How long an account is believed to be there and enabled.
+/// Time for which the state of an account is trusted.
 const FRESH: Duration = Duration::from_millis(900);
-/// How long this process does not ask again whether the use of a token was told of.
-const TOLD_AGAIN: Duration = Duration::from_mins(5);
-/// Accounts kept at most.
+/// Interval at which this process reports the use of the same token from the same address.
+const REPORT_INTERVAL: Duration = Duration::from_mins(5);
+/// Maximum cached accounts.
 const CAPACITY: usize = 10_000;
 
-/// The methods that a token may be used with; none named allows all.
+/// Methods that a token may be used with. An empty list allows all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Methods {
-    /// Those named.
+    /// The methods.
     pub named: Vec<Method>,
-    /// A `WebSocket` may be opened beside them.
+    /// True if the token may also open a `WebSocket`.
     pub websocket: bool,
 }
 
 impl Methods {
-    /// A WebSocket is opened by a GET and then carries anything either way: a token whose methods are
-    /// limited needs the right to one by itself.
-    fn check(&self, method: &Method, websocket: bool) -> Result<(), NotLet> {
+    /// Checks a method. A WebSocket starts with a GET and then carries anything in both directions,
+    /// so a token with limited methods needs a separate permission for it.
+    fn check(&self, method: &Method, websocket: bool) -> Result<(), TokenRejection> {
         if websocket && !self.allow_websockets() {
-            return Err(NotLet::WebSocket);
+            return Err(TokenRejection::WebSocket);
         }
         let named = self.named.is_empty() || self.named.contains(method) || websocket;
-        if named { Ok(()) } else { Err(NotLet::Method) }
+        if named { Ok(()) } else { Err(TokenRejection::Method) }
     }
 
     fn allow_websockets(&self) -> bool {
@@ -53,44 +53,44 @@ impl Methods {
     }
 }
 
-/// One token that is let through.
+/// An app token that is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRule {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// The SHA-256 of the token.
+    /// SHA-256 of the token.
     pub sha256: [u8; 32],
-    /// Whose it is.
+    /// Login name of its user.
     pub user: LoginName,
-    /// Where it may come from; empty for everywhere.
+    /// Networks that it may be used from. Empty for all.
     pub networks: Vec<IpNet>,
-    /// What it may be used with.
+    /// Methods that it may be used with.
     pub methods: Methods,
-    /// Until when.
+    /// Its expiry.
     pub expires: Option<Timestamp>,
 }
 
-/// Why a token is not let through.
+/// The reason why a token is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotLet {
+pub enum TokenRejection {
     /// No rule names it.
     Unknown,
-    /// It may not be used with this method.
+    /// The method is not allowed.
     Method,
-    /// It may not open a `WebSocket`.
+    /// The token may not open a `WebSocket`.
     WebSocket,
-    /// It may not come from there.
+    /// The client's network is not allowed.
     Network,
-    /// Its time is over.
+    /// It has expired.
     Expired,
     /// It is for another app.
     App,
-    /// It may not be used with this path.
+    /// The path is not allowed.
     Path,
 }
 
-impl NotLet {
-    /// Its name in rows.
+impl TokenRejection {
+    /// Returns its name in audit events.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -104,62 +104,62 @@ impl NotLet {
     }
 }
 
-/// The rule that lets `token` through.
+/// Returns the rule that accepts `token`.
 pub fn admits<'a>(
     rules: &'a [TokenRule],
     token: &[u8],
     (method, websocket): (&Method, bool),
     client: ClientIp,
     now: Timestamp,
-) -> Result<&'a TokenRule, NotLet> {
+) -> Result<&'a TokenRule, TokenRejection> {
     let hash = digest(&SHA256, token);
     let is = |rule: &&TokenRule| bool::from(rule.sha256.as_slice().ct_eq(hash.as_ref()));
-    let rule = rules.iter().find(is).ok_or(NotLet::Unknown)?;
+    let rule = rules.iter().find(is).ok_or(TokenRejection::Unknown)?;
     if rule.expires.is_some_and(|end| now >= end) {
-        return Err(NotLet::Expired);
+        return Err(TokenRejection::Expired);
     }
     if !rule.networks.is_empty() && !client.is_in(&rule.networks) {
-        return Err(NotLet::Network);
+        return Err(TokenRejection::Network);
     }
     rule.methods.check(method, websocket)?;
     Ok(rule)
 }
 
-/// A token that a rule lets through, or one of ours, of an account that may sign in: made by
-/// [`Machines`] only.
+/// An accepted token of an account that may sign in. Only [`Machines`] creates it.
 #[derive(Debug)]
 pub struct KnownMachine {
     identity: Identity,
     headers: IdentityHeaders,
     read_at: Duration,
-    by: By,
+    by: TokenKind,
 }
 
-/// By which token.
+/// The kind of token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
-    /// One of ours.
+enum TokenKind {
+    /// A Vestibule access token.
     Own(HashedToken<AccessToken>),
-    /// One of the app's, by its SHA-256.
+    /// An app token, by its SHA-256.
     App([u8; 32]),
 }
 
 impl KnownMachine {
-    /// Whose it is.
+    /// Returns its user.
     pub fn identity(&self) -> &Identity {
         &self.identity
     }
 
-    /// What the app is told of that person.
+    /// Returns the identity headers of its user.
     pub fn headers(&self) -> &IdentityHeaders {
         &self.headers
     }
 
-    /// Whether these rules still let it keep a WebSocket open; of a token of ours they do not speak.
+    /// Returns true if these rules still allow an open WebSocket. They do not apply to access
+    /// tokens.
     pub fn stands(&self, rules: &[TokenRule], now: Timestamp) -> bool {
         match self.by {
-            By::Own(_) => true,
-            By::App(sha256) => {
+            TokenKind::Own(_) => true,
+            TokenKind::App(sha256) => {
                 let in_time = |rule: &TokenRule| rule.expires.is_none_or(|end| now < end);
                 rules.iter().any(|rule| {
                     rule.sha256 == sha256
@@ -172,17 +172,17 @@ impl KnownMachine {
     }
 }
 
-/// The accounts of such tokens, as far as they may sign in.
+/// Accounts of accepted tokens.
 pub struct Machines {
     accounts: Arc<dyn Accounts>,
     known: Cache<[u8; 32], Arc<KnownMachine>>,
     tokens: Arc<dyn AccessTokens>,
     own: Cache<HashedToken<AccessToken>, Arc<KnownAccess>>,
-    /// When a token with one of our tags was last not found, in monotonic time: a revoked one asks
-    /// the database no more often than one that works.
+    /// Access tokens recently not found, with the monotonic time of the lookup. A revoked token
+    /// causes no more lookups than a valid one.
     missing: Cache<HashedToken<AccessToken>, Duration>,
-    /// When the use of an app's token from an address was told last, in monotonic time.
-    told: Cache<([u8; 32], ClientIp), Duration>,
+    /// App tokens and addresses recently reported, with the monotonic time of the report.
+    reported: Cache<([u8; 32], ClientIp), Duration>,
 }
 
 impl fmt::Debug for Machines {
@@ -192,7 +192,7 @@ impl fmt::Debug for Machines {
 }
 
 impl Machines {
-    /// Over these accounts and tokens.
+    /// Creates the cache over these accounts and tokens.
     pub fn new(accounts: Arc<dyn Accounts>, tokens: Arc<dyn AccessTokens>) -> Self {
         Self {
             accounts,
@@ -200,12 +200,12 @@ impl Machines {
             tokens,
             own: Cache::new(CAPACITY),
             missing: Cache::new(CAPACITY),
-            told: Cache::new(CAPACITY),
+            reported: Cache::new(CAPACITY),
         }
     }
 
-    /// The person of a rule that let a token through; `at` is the monotonic time. Nobody where there
-    /// is no such account, or it is disabled.
+    /// Returns the user of a rule that accepted a token. `at` is the monotonic time. Returns `None`
+    /// if the account does not exist or is disabled.
     pub async fn find(&self, rule: &TokenRule, at: Duration) -> Stored<Option<Arc<KnownMachine>>> {
         if let Some(known) = self.known.get(&rule.sha256)
             && at.saturating_sub(known.read_at) < FRESH
@@ -216,27 +216,27 @@ impl Machines {
         self.fetch(rule.sha256, &rule.user, at).await
     }
 
-    /// Whether the use of a token from there is to be told of: this process did not for a while, so
-    /// that not every request asks whether anybody did.
-    pub fn is_to_be_told(&self, rule: &TokenRule, client: ClientIp, at: Duration) -> bool {
-        let told = self.told.get(&(rule.sha256, client));
-        told.is_none_or(|told| at.saturating_sub(told) >= TOLD_AGAIN)
+    /// Returns true if the use of a token from this address should be reported, because this
+    /// process has not done so recently. This avoids a store lookup for every request.
+    pub fn should_report(&self, rule: &TokenRule, client: ClientIp, at: Duration) -> bool {
+        let last = self.reported.get(&(rule.sha256, client));
+        last.is_none_or(|last| at.saturating_sub(last) >= REPORT_INTERVAL)
     }
 
-    /// It was told of.
-    pub fn was_told(&self, rule: &TokenRule, client: ClientIp, at: Duration) {
-        self.told.insert((rule.sha256, client), at);
+    /// Records that the use of a token was reported.
+    pub fn mark_reported(&self, rule: &TokenRule, client: ClientIp, at: Duration) {
+        self.reported.insert((rule.sha256, client), at);
     }
 
-    /// Whether the person of a tunnel may still sign in, by a token of ours whose time is not over
+    /// Returns true if the user of a tunnel may still sign in and an access token has not expired
     /// by `now`.
     pub async fn still_lives(&self, known: &KnownMachine, now: Timestamp) -> Stored<bool> {
         match &known.by {
-            By::Own(own) => {
+            TokenKind::Own(own) => {
                 let found = self.fetch_own(own, known.read_at).await?;
                 Ok(found.is_some_and(|known| now < known.record().expires_at))
             }
-            By::App(sha256) => {
+            TokenKind::App(sha256) => {
                 let found = self.fetch(*sha256, &known.identity.name, known.read_at).await?;
                 Ok(found.is_some())
             }
@@ -258,7 +258,7 @@ impl Machines {
             headers: IdentityHeaders::new(&account.identity),
             identity: account.identity,
             read_at: at,
-            by: By::App(sha256),
+            by: TokenKind::App(sha256),
         });
         self.known.insert(sha256, Arc::clone(&known));
         Ok(Some(known))
@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_let_through_within_its_rule_only() {
+    fn a_token_is_accepted_only_within_its_rule() {
         let token = b"cep_alice_readonly";
         let sha256 = digest(&SHA256, token).as_ref().try_into().unwrap();
         let rule = TokenRule {
@@ -288,22 +288,25 @@ mod tests {
                 .map(|r| r.name.as_str())
         };
         assert_eq!(at("10.1.2.3", &Method::GET, token, 999), Ok("nightly"));
-        assert_eq!(at("10.1.2.3", &Method::GET, token, 1000), Err(NotLet::Expired));
-        assert_eq!(at("192.0.2.1", &Method::GET, token, 0), Err(NotLet::Network));
-        assert_eq!(at("10.1.2.3", &Method::DELETE, token, 0), Err(NotLet::Method));
-        assert_eq!(at("10.1.2.3", &Method::GET, b"cep_alice_full", 0), Err(NotLet::Unknown));
+        assert_eq!(at("10.1.2.3", &Method::GET, token, 1000), Err(TokenRejection::Expired));
+        assert_eq!(at("192.0.2.1", &Method::GET, token, 0), Err(TokenRejection::Network));
+        assert_eq!(at("10.1.2.3", &Method::DELETE, token, 0), Err(TokenRejection::Method));
+        assert_eq!(
+            at("10.1.2.3", &Method::GET, b"cep_alice_full", 0),
+            Err(TokenRejection::Unknown)
+        );
     }
 
     #[test]
-    fn a_websocket_needs_a_right_of_its_own_where_methods_are_limited() {
+    fn a_websocket_needs_its_own_permission_if_methods_are_limited() {
         let check = |named: &[Method], websocket, method: Method| {
             Methods { named: named.to_vec(), websocket }.check(&method, true)
         };
-        assert_eq!(check(&[Method::GET], false, Method::GET), Err(NotLet::WebSocket));
+        assert_eq!(check(&[Method::GET], false, Method::GET), Err(TokenRejection::WebSocket));
         assert_eq!(check(&[Method::GET], true, Method::GET), Ok(()));
         assert_eq!(check(&[Method::POST], true, Method::GET), Ok(()));
         assert_eq!(check(&[], false, Method::GET), Ok(()));
         let plain = Methods { named: vec![Method::POST], websocket: true };
-        assert_eq!(plain.check(&Method::GET, false), Err(NotLet::Method));
+        assert_eq!(plain.check(&Method::GET, false), Err(TokenRejection::Method));
     }
 }

@@ -1,5 +1,5 @@
-//! May this request be forwarded? Policy and visitor in, decision out. It does not know HTTP
-//! pages, Pingora or stores.
+//! The gate decides if a request may be forwarded. It takes a policy and a visitor and returns a
+//! decision. It does not depend on HTML pages, Pingora or stores.
 
 pub mod admission;
 pub mod app_tokens;

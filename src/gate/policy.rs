@@ -1,67 +1,66 @@
-//! The rules of an app, and what they say of one request.
+//! An app's rules and their verdict on a request.
 //!
-//! Rules are tried in order and the first that matches decides; where none does, two factors are
-//! asked for. Whether a rule about certain people matches can only be told of a person who is
-//! known: before such a rule an unknown visitor is asked to sign in, and never reaches a rule
-//! behind it.
+//! Rules are tried in order and the first match decides. Without a match, two factors are required.
+//! A rule about certain users can only be evaluated for a known user. At such a rule an unknown
+//! visitor is asked to sign in and never reaches a later rule.
 //!
-//! A client whose address is unknown gets the least of what it could get: no rule opens anything to
-//! it by network, and of a rule that asks for two factors from some networks and of those behind it
-//! the stricter one decides.
+//! A client of unknown address gets the least access that any address would get. No rule grants it
+//! access by network. If a rule requires two factors from certain networks, the stricter of this
+//! rule and the rules after it decides.
 
 use std::ptr;
 
 use http::uri::PathAndQuery;
 
-use super::rule::{Access, Asked, Miss, Rule};
+use super::rule::{Access, Miss, RequestFacts, Rule};
 use super::target::{BadTarget, CanonicalTarget};
 use crate::auth::account::Identity;
 use crate::base::clock::{Clock, Timestamp};
 
-/// What rules are told of who is asking.
+/// The visitor as rules see it.
 #[derive(Clone, Copy, Debug)]
-pub enum Who<'a> {
-    /// Nobody known.
-    Nobody,
-    /// A person whose password is proved and whose second factor is not.
+pub enum VisitorFacts<'a> {
+    /// An unauthenticated visitor.
+    Anonymous,
+    /// A user who proved the password but not the second factor.
     Password(&'a Identity),
-    /// A person with both factors.
+    /// A user who proved both factors.
     Full {
-        /// The person.
+        /// The user.
         identity: &'a Identity,
-        /// When the second factor was last proved.
+        /// Time of the last second-factor proof.
         second_factor_at: Timestamp,
     },
 }
 
-impl<'a> Who<'a> {
+impl<'a> VisitorFacts<'a> {
     fn identity(self) -> Option<&'a Identity> {
         match self {
-            Self::Nobody => None,
+            Self::Anonymous => None,
             Self::Password(identity) | Self::Full { identity, .. } => Some(identity),
         }
     }
 }
 
-/// What the rules say of a request.
+/// The verdict of the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It may go on, whoever asks, and the app is told of nobody.
+    /// Forward, for every visitor and without an identity.
     Public,
-    /// It may go on for a person whose password is proved.
+    /// Forward for a user who proved the password.
     Password,
-    /// It may go on for a person with both factors.
+    /// Forward for a user who proved both factors.
     TwoFactor,
-    /// Who asks has to sign in.
+    /// Ask the visitor to sign in.
     SignIn,
-    /// The person has to prove the second factor again.
+    /// Ask the user to prove the second factor again.
     StepUp,
-    /// It may not go on.
+    /// Reject.
     Forbid,
 }
 
 impl Outcome {
-    /// How much is asked of one visitor.
+    /// Returns the strictness of the outcome for one visitor. Higher is stricter.
     fn strictness(self) -> u8 {
         match self {
             Self::Public => 0,
@@ -73,7 +72,7 @@ impl Outcome {
         }
     }
 
-    /// Its name in logs, metrics and explanations.
+    /// Returns its name in logs, metrics and explanations.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Public | Self::Password | Self::TwoFactor => "forward",
@@ -84,17 +83,17 @@ impl Outcome {
     }
 }
 
-/// What the rules say of a request, and which of them.
+/// The verdict of the rules and the rule that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ruling {
-    /// The number of the rule that decides, from 0; none where none matched.
+    /// Index of the deciding rule. `None` if no rule matched.
     pub rule: Option<usize>,
-    /// What it says.
+    /// The verdict.
     pub outcome: Outcome,
 }
 
 impl Ruling {
-    /// This ruling, or that of a rule before it which is stricter.
+    /// Returns this ruling, or `before` if it is stricter.
     fn or_stricter(self, before: Option<Self>) -> Self {
         match before {
             Some(before) if before.outcome.strictness() > self.outcome.strictness() => before,
@@ -103,49 +102,49 @@ impl Ruling {
     }
 }
 
-/// Looks on while the rules are asked.
-pub trait Watch {
-    /// A rule is not about this request.
+/// Observer of rule evaluation.
+pub trait RuleTrace {
+    /// Called if a rule does not match.
     fn missed(&mut self, rule: usize, why: Miss);
-    /// A rule that does not act would have decided so.
+    /// Called if a report-only rule would have decided.
     fn reported(&mut self, rule: usize, outcome: Outcome);
 }
 
-/// Nobody looks on.
+/// A trace that records nothing.
 #[derive(Clone, Copy, Debug)]
-pub struct Unwatched;
+pub struct NoTrace;
 
-impl Watch for Unwatched {
+impl RuleTrace for NoTrace {
     fn missed(&mut self, _rule: usize, _why: Miss) {}
     fn reported(&mut self, _rule: usize, _outcome: Outcome) {}
 }
 
-/// Only what rules that do not act would have decided.
-impl Watch for Vec<(usize, Outcome)> {
+/// Records only what report-only rules would have decided.
+impl RuleTrace for Vec<(usize, Outcome)> {
     fn missed(&mut self, _rule: usize, _why: Miss) {}
     fn reported(&mut self, rule: usize, outcome: Outcome) {
         self.push((rule, outcome));
     }
 }
 
-/// The first rule that is about a request, as far as that can be told without knowing who sent it.
+/// The first rule that matches a request, as far as this is known without the visitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct First(usize);
 
-/// What the case is called that no rule matches.
+/// The name for requests that no rule matches.
 pub const DEFAULT: &str = "default";
 
-/// Which rules look at paths.
+/// The rules that have path conditions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Paths {
     #[default]
     None,
-    /// Only such as do not act.
+    /// Only report-only rules.
     Reported,
     Judged,
 }
 
-/// The rules of an app. Where none matches, two factors are asked for.
+/// The rules of an app. If none matches, two factors are required.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
     rules: Vec<Rule>,
@@ -153,19 +152,20 @@ pub struct Policy {
     passwords: bool,
 }
 
-/// A target as it is forwarded, and its path as rules see it.
+/// A target as it is forwarded, with the path that rules see.
 #[derive(Clone, Debug)]
 pub struct Target<'a> {
-    /// What is forwarded.
+    /// The target to forward.
     pub forwarded: CanonicalTarget<'a>,
-    /// Only where rules that do not act look at the path, and it is forwarded as it came.
+    /// Set only if the only rules with path conditions are report-only and the target is forwarded
+    /// verbatim.
     judged: Option<CanonicalTarget<'a>>,
     by_path: bool,
 }
 
 impl Target<'_> {
-    /// The path that rules are asked about; none where they do not look at it, or where it has no
-    /// canonical form.
+    /// Returns the path that rules see. Returns `None` if no rule has a path condition or the path
+    /// has no canonical form.
     pub fn path(&self) -> Option<&str> {
         if self.by_path {
             return Some(self.forwarded.path());
@@ -175,7 +175,7 @@ impl Target<'_> {
 }
 
 impl Policy {
-    /// The policy of these rules, in this order.
+    /// Creates a policy from rules in order.
     pub fn new(rules: Vec<Rule>) -> Self {
         let by_path =
             |acting: bool| rules.iter().any(|r| r.path.is_some() && r.report_only != acting);
@@ -188,18 +188,18 @@ impl Policy {
         Self { rules, paths, passwords }
     }
 
-    /// The rules, in order.
+    /// Returns the rules in order.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
-    /// Whether a password alone can open anything.
-    pub fn knows_passwords(&self) -> bool {
+    /// Returns true if a rule requires only the password.
+    pub fn has_password_only_rule(&self) -> bool {
         self.passwords
     }
 
-    /// A raw target as these rules want it: in its one canonical form where they decide by path, and
-    /// byte for byte where they do not.
+    /// Parses a raw target as these rules need it: canonical if they decide by path, otherwise
+    /// verbatim.
     pub fn target<'a>(&self, raw: &'a [u8]) -> Result<Target<'a>, BadTarget> {
         let forwarded = match self.paths {
             Paths::Judged => CanonicalTarget::canonical(raw)?,
@@ -212,8 +212,8 @@ impl Policy {
         Ok(Target { forwarded, judged, by_path: self.paths == Paths::Judged })
     }
 
-    /// The same for a target that may have been read as a URI's already: `uri` holds these very
-    /// bytes then, and need not be gone through again where it is forwarded as it is.
+    /// Like [`Self::target`], for a target that may already be parsed as a URI. `uri` must hold the
+    /// same bytes, which then need not be parsed again if forwarded verbatim.
     pub fn target_of<'a>(
         &self,
         raw: &'a [u8],
@@ -228,33 +228,33 @@ impl Policy {
         }
     }
 
-    /// The first rule that is about this request, whoever sent it.
-    pub fn first(&self, asked: &Asked<'_>, watch: &mut impl Watch) -> First {
-        self.from(0, asked, watch)
+    /// Returns the first rule that matches this request for some visitor.
+    pub fn first(&self, asked: &RequestFacts<'_>, trace: &mut impl RuleTrace) -> First {
+        self.from(0, asked, trace)
     }
 
-    fn from(&self, start: usize, asked: &Asked<'_>, watch: &mut impl Watch) -> First {
+    fn from(&self, start: usize, asked: &RequestFacts<'_>, trace: &mut impl RuleTrace) -> First {
         for (number, rule) in self.rules.iter().enumerate().skip(start) {
             match rule.misses(asked) {
-                Some(why) => watch.missed(number, why),
+                Some(why) => trace.missed(number, why),
                 None => return First(number),
             }
         }
         First(self.rules.len())
     }
 
-    /// The ruling, where it is that everybody may go on: who asks makes no difference then.
+    /// Returns the ruling if it is public, which does not depend on the visitor.
     pub fn public(&self, first: First) -> Option<Ruling> {
         let rule = self.rules.get(first.0)?;
         let public = rule.access == Access::Public && !rule.report_only && !rule.names_people();
         public.then_some(Ruling { rule: Some(first.0), outcome: Outcome::Public })
     }
 
-    /// Whether a request is refused whoever sends it.
-    pub fn denies(&self, first: First, asked: &Asked<'_>) -> bool {
+    /// Returns true if a request is rejected for every visitor.
+    pub fn denies(&self, first: First, asked: &RequestFacts<'_>) -> bool {
         let First(mut at) = self.acting(first, asked);
-        while self.rules.get(at).is_some_and(|rule| rule.may_be_about(asked)) {
-            let next = self.from(at + 1, asked, &mut Unwatched);
+        while self.rules.get(at).is_some_and(|rule| rule.may_match(asked)) {
+            let next = self.from(at + 1, asked, &mut NoTrace);
             First(at) = self.acting(next, asked);
         }
         let denies =
@@ -262,28 +262,28 @@ impl Policy {
         self.rules.get(at).is_some_and(denies)
     }
 
-    /// The same, where it is so for all that rules that act can tell.
-    pub fn public_without_reports(&self, first: First, asked: &Asked<'_>) -> Option<Ruling> {
+    /// Returns the public ruling of `first`, ignoring report-only rules.
+    pub fn public_without_reports(&self, first: First, asked: &RequestFacts<'_>) -> Option<Ruling> {
         self.public(self.acting(first, asked))
     }
 
-    /// The first rule that acts, from `first` on.
-    fn acting(&self, first: First, asked: &Asked<'_>) -> First {
+    /// Returns the first rule from `first` on that is not report-only.
+    fn acting(&self, first: First, asked: &RequestFacts<'_>) -> First {
         let First(mut at) = first;
         while self.rules.get(at).is_some_and(|rule| rule.report_only) {
-            First(at) = self.from(at + 1, asked, &mut Unwatched);
+            First(at) = self.from(at + 1, asked, &mut NoTrace);
         }
         First(at)
     }
 
-    /// What the rules say, from the first that is about the request.
+    /// Evaluates the rules, starting at the first match.
     pub fn ruling(
         &self,
         first: First,
-        asked: &Asked<'_>,
-        who: Who<'_>,
+        asked: &RequestFacts<'_>,
+        who: VisitorFacts<'_>,
         clock: &dyn Clock,
-        watch: &mut impl Watch,
+        trace: &mut impl RuleTrace,
     ) -> Ruling {
         let First(mut at) = first;
         let mut before = None;
@@ -291,22 +291,22 @@ impl Policy {
             let outcome = match of_rule(rule, who, clock) {
                 Ok(outcome) => outcome,
                 Err(why) => {
-                    watch.missed(at, why);
-                    First(at) = self.from(at + 1, asked, watch);
+                    trace.missed(at, why);
+                    First(at) = self.from(at + 1, asked, trace);
                     continue;
                 }
             };
             let outcome = of_preflight(outcome, rule.access, asked);
             if rule.report_only {
-                watch.reported(at, outcome);
+                trace.reported(at, outcome);
             } else {
                 let ruling = Ruling { rule: Some(at), outcome }.or_stricter(before);
-                if !rule.may_be_about(asked) {
+                if !rule.may_match(asked) {
                     return ruling;
                 }
                 before = Some(ruling);
             }
-            First(at) = self.from(at + 1, asked, watch);
+            First(at) = self.from(at + 1, asked, trace);
         }
         let outcome = of_access(Access::TwoFactor, who);
         let outcome = of_preflight(outcome, Access::TwoFactor, asked);
@@ -314,11 +314,11 @@ impl Policy {
     }
 }
 
-/// What a rule says that is about the request, or why it is not about who sent it.
-fn of_rule(rule: &Rule, who: Who<'_>, clock: &dyn Clock) -> Result<Outcome, Miss> {
+/// Returns the outcome of a matching rule, or the reason why it does not match the visitor.
+fn of_rule(rule: &Rule, who: VisitorFacts<'_>, clock: &dyn Clock) -> Result<Outcome, Miss> {
     if rule.names_people() {
         match who.identity() {
-            // It might be one of them.
+            // The visitor might match after signing in.
             None => return Ok(Outcome::SignIn),
             Some(person) => {
                 if let Some(why) = rule.misses_person(person) {
@@ -329,7 +329,7 @@ fn of_rule(rule: &Rule, who: Who<'_>, clock: &dyn Clock) -> Result<Outcome, Miss
     }
     let outcome = of_access(rule.access, who);
     Ok(match (outcome, rule.max_age, who) {
-        (Outcome::TwoFactor, Some(most), Who::Full { second_factor_at, .. })
+        (Outcome::TwoFactor, Some(most), VisitorFacts::Full { second_factor_at, .. })
             if clock.now().since(second_factor_at) > most =>
         {
             Outcome::StepUp
@@ -338,24 +338,28 @@ fn of_rule(rule: &Rule, who: Who<'_>, clock: &dyn Clock) -> Result<Outcome, Miss
     })
 }
 
-/// A preflight that the app is to answer goes on, unless a rule closes what it asks about.
-fn of_preflight(outcome: Outcome, access: Access, asked: &Asked<'_>) -> Outcome {
+/// Forwards a preflight that the app should answer, unless a rule denies the request it asks about.
+fn of_preflight(outcome: Outcome, access: Access, asked: &RequestFacts<'_>) -> Outcome {
     if asked.preflight && outcome == Outcome::SignIn && access != Access::Deny {
         return Outcome::Public;
     }
     outcome
 }
 
-/// What is granted is granted to some; the others are asked to sign in. Nobody learns that a path is
-/// closed to all without having signed in.
-fn of_access(access: Access, who: Who<'_>) -> Outcome {
+/// Returns the outcome of an access level for a visitor. A visitor without the proofs is asked to
+/// sign in, even for deny, so that no one learns without signing in that a path is denied.
+fn of_access(access: Access, who: VisitorFacts<'_>) -> Outcome {
     match (access, who) {
         (Access::Public, _) => Outcome::Public,
-        (Access::Password, Who::Password(_) | Who::Full { .. }) => Outcome::Password,
-        (Access::TwoFactor, Who::Full { .. }) => Outcome::TwoFactor,
-        (Access::Deny, Who::Full { .. }) => Outcome::Forbid,
-        (Access::Password, Who::Nobody)
-        | (Access::TwoFactor | Access::Deny, Who::Nobody | Who::Password(_)) => Outcome::SignIn,
+        (Access::Password, VisitorFacts::Password(_) | VisitorFacts::Full { .. }) => {
+            Outcome::Password
+        }
+        (Access::TwoFactor, VisitorFacts::Full { .. }) => Outcome::TwoFactor,
+        (Access::Deny, VisitorFacts::Full { .. }) => Outcome::Forbid,
+        (Access::Password, VisitorFacts::Anonymous)
+        | (Access::TwoFactor | Access::Deny, VisitorFacts::Anonymous | VisitorFacts::Password(_)) => {
+            Outcome::SignIn
+        }
     }
 }
 

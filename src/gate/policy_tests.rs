@@ -1,4 +1,4 @@
-//! What rules say of whom.
+//! Tests of rule evaluation.
 
 use std::time::Duration;
 
@@ -35,15 +35,15 @@ impl ParseName for str {
     }
 }
 
-fn full(identity: &Identity) -> Who<'_> {
-    Who::Full { identity, second_factor_at: Timestamp::EPOCH }
+fn full(identity: &Identity) -> VisitorFacts<'_> {
+    VisitorFacts::Full { identity, second_factor_at: Timestamp::EPOCH }
 }
 
 fn on(path: &str, access: Access) -> Rule {
     Rule { path: Some(PathGlob::parse(path).unwrap()), ..Rule::new(path, access) }
 }
 
-fn ask(policy: &Policy, request: &Request, who: Who<'_>) -> (Option<usize>, Outcome) {
+fn ask(policy: &Policy, request: &Request, who: VisitorFacts<'_>) -> (Option<usize>, Outcome) {
     let (ruling, reports) = ask_at(policy, request, who, Duration::ZERO);
     assert_eq!(reports, []);
     (ruling.rule, ruling.outcome)
@@ -52,10 +52,10 @@ fn ask(policy: &Policy, request: &Request, who: Who<'_>) -> (Option<usize>, Outc
 fn ask_at(
     policy: &Policy,
     request: &Request,
-    who: Who<'_>,
+    who: VisitorFacts<'_>,
     age: Duration,
 ) -> (Ruling, Vec<(usize, Outcome)>) {
-    let asked = Asked {
+    let asked = RequestFacts {
         method: &request.method,
         path: Some(request.path),
         host: request.host,
@@ -64,7 +64,7 @@ fn ask_at(
     };
     let clock = ManualClock::at(Timestamp::EPOCH.plus(age));
     let mut reports = Vec::new();
-    let first = policy.first(&asked, &mut Unwatched);
+    let first = policy.first(&asked, &mut NoTrace);
     let ruling = policy.ruling(first, &asked, who, &clock, &mut reports);
     if let Some(public) = policy.public(first) {
         assert_eq!(public, ruling, "what is public is so for everybody");
@@ -78,11 +78,17 @@ fn the_first_rule_that_matches_decides_and_none_means_two_factors() {
     let policy = Policy::new(vec![on("/public/secret/**", Access::Deny), reading]);
     let alice = person("alice", &[]);
     let post = Request { method: Method::POST, ..get("/public/a") };
-    assert_eq!(ask(&policy, &get("/public/a"), Who::Nobody), (Some(1), Outcome::Public));
-    assert_eq!(ask(&policy, &post, Who::Nobody), (None, Outcome::SignIn));
+    assert_eq!(
+        ask(&policy, &get("/public/a"), VisitorFacts::Anonymous),
+        (Some(1), Outcome::Public)
+    );
+    assert_eq!(ask(&policy, &post, VisitorFacts::Anonymous), (None, Outcome::SignIn));
     assert_eq!(ask(&policy, &post, full(&alice)), (None, Outcome::TwoFactor));
     assert_eq!(ask(&policy, &get("/public/secret/a"), full(&alice)), (Some(0), Outcome::Forbid));
-    assert_eq!(ask(&policy, &get("/public/secret/a"), Who::Nobody), (Some(0), Outcome::SignIn));
+    assert_eq!(
+        ask(&policy, &get("/public/secret/a"), VisitorFacts::Anonymous),
+        (Some(0), Outcome::SignIn)
+    );
     assert_eq!(ask(&policy, &get("/"), full(&alice)), (None, Outcome::TwoFactor));
 }
 
@@ -118,7 +124,7 @@ fn every_kind_of_condition_must_hold_and_one_entry_of_each_is_enough() {
 }
 
 #[test]
-fn an_unknown_address_gets_the_least_of_what_any_network_would_get() {
+fn an_unknown_address_gets_the_least_access_of_any_network() {
     let office = |access| Rule {
         networks: vec!["127.0.0.0/8".parse().unwrap()],
         ..Rule::new("office", access)
@@ -137,27 +143,27 @@ fn an_unknown_address_gets_the_least_of_what_any_network_would_get() {
         (vec![all(Access::Public)], Outcome::Public, Outcome::Public),
     ] {
         let policy = Policy::new(rules);
-        assert_eq!(ask(&policy, &unknown, Who::Nobody).1, nobody, "{policy:?}");
+        assert_eq!(ask(&policy, &unknown, VisitorFacts::Anonymous).1, nobody, "{policy:?}");
         assert_eq!(ask(&policy, &unknown, full(&alice)).1, signed_in, "{policy:?}");
-        let asked = Asked {
+        let asked = RequestFacts {
             method: &unknown.method,
             path: Some(unknown.path),
             host: unknown.host,
             client: unknown.client.parse().unwrap(),
             preflight: false,
         };
-        let denied = policy.denies(policy.first(&asked, &mut Unwatched), &asked);
+        let denied = policy.denies(policy.first(&asked, &mut NoTrace), &asked);
         assert_eq!(denied, signed_in == Outcome::Forbid, "{policy:?}");
     }
 }
 
 #[test]
-fn nobody_gets_round_a_rule_about_people_by_not_saying_who_it_is() {
+fn an_anonymous_visitor_never_skips_a_rule_about_users() {
     for access in [Access::Deny, Access::TwoFactor, Access::Password] {
         let about_mallory = Rule { users: vec!["mallory".parse_name()], ..on("/**", access) };
         let policy = Policy::new(vec![about_mallory, on("/public/**", Access::Public)]);
         let request = get("/public/a");
-        assert_eq!(ask(&policy, &request, Who::Nobody), (Some(0), Outcome::SignIn));
+        assert_eq!(ask(&policy, &request, VisitorFacts::Anonymous), (Some(0), Outcome::SignIn));
         let alice = person("alice", &[]);
         assert_eq!(ask(&policy, &request, full(&alice)), (Some(1), Outcome::Public));
         let mallory = person("mallory", &[]);
@@ -166,23 +172,23 @@ fn nobody_gets_round_a_rule_about_people_by_not_saying_who_it_is() {
 }
 
 #[test]
-fn the_password_alone_opens_what_says_so_and_nothing_else() {
+fn the_password_alone_opens_only_routes_with_a_password_rule() {
     let staff = Rule { groups: vec!["staff".to_owned()], ..on("/staff/**", Access::Password) };
     let policy =
         Policy::new(vec![on("/open/**", Access::Password), staff, on("/shut/**", Access::Deny)]);
     let (member, other) = (person("alice", &["staff"]), person("bob", &[]));
-    let halfway = |path, who| ask(&policy, &get(path), Who::Password(who)).1;
+    let halfway = |path, who| ask(&policy, &get(path), VisitorFacts::Password(who)).1;
     assert_eq!(halfway("/open/a", &other), Outcome::Password);
     assert_eq!(halfway("/staff/a", &member), Outcome::Password);
     assert_eq!(halfway("/staff/a", &other), Outcome::SignIn);
     assert_eq!(halfway("/shut/a", &other), Outcome::SignIn);
     assert_eq!(halfway("/", &other), Outcome::SignIn);
-    assert_eq!(ask(&policy, &get("/open/a"), Who::Nobody).1, Outcome::SignIn);
+    assert_eq!(ask(&policy, &get("/open/a"), VisitorFacts::Anonymous).1, Outcome::SignIn);
     assert_eq!(ask(&policy, &get("/open/a"), full(&other)).1, Outcome::Password);
 }
 
 #[test]
-fn a_second_factor_that_is_too_old_is_asked_for_again() {
+fn an_old_second_factor_needs_a_step_up() {
     let minutes = |n| Duration::from_mins(n);
     let sign = Rule { max_age: Some(minutes(5)), ..on("/sign", Access::TwoFactor) };
     let policy = Policy::new(vec![sign]);
@@ -190,13 +196,13 @@ fn a_second_factor_that_is_too_old_is_asked_for_again() {
     let at = |who, age| ask_at(&policy, &get("/sign"), who, age).0.outcome;
     assert_eq!(at(full(&alice), minutes(5)), Outcome::TwoFactor);
     assert_eq!(at(full(&alice), minutes(5) + Duration::from_millis(1)), Outcome::StepUp);
-    assert_eq!(at(Who::Password(&alice), minutes(9)), Outcome::SignIn);
-    assert_eq!(at(Who::Nobody, minutes(9)), Outcome::SignIn);
+    assert_eq!(at(VisitorFacts::Password(&alice), minutes(9)), Outcome::SignIn);
+    assert_eq!(at(VisitorFacts::Anonymous, minutes(9)), Outcome::SignIn);
     assert_eq!(ask_at(&policy, &get("/"), full(&alice), minutes(9)).0.outcome, Outcome::TwoFactor);
 }
 
 #[test]
-fn a_rule_that_only_reports_changes_nothing() {
+fn a_report_only_rule_changes_nothing() {
     let report = |rule: Rule| Rule { report_only: true, ..rule };
     let policy = Policy::new(vec![
         report(on("/**", Access::Deny)),
@@ -207,13 +213,13 @@ fn a_rule_that_only_reports_changes_nothing() {
     let (ruling, reports) = ask_at(&policy, &get("/a"), full(&alice), Duration::ZERO);
     assert_eq!(ruling, Ruling { rule: Some(2), outcome: Outcome::Public });
     assert_eq!(reports, [(0, Outcome::Forbid)]);
-    let (ruling, reports) = ask_at(&policy, &get("/a"), Who::Nobody, Duration::ZERO);
+    let (ruling, reports) = ask_at(&policy, &get("/a"), VisitorFacts::Anonymous, Duration::ZERO);
     assert_eq!(ruling.outcome, Outcome::Public);
     assert_eq!(reports, [(0, Outcome::SignIn), (1, Outcome::SignIn)]);
 }
 
 #[test]
-fn only_rules_that_act_by_path_make_the_target_canonical() {
+fn only_path_rules_that_act_make_the_target_canonical() {
     let raw = b"/%61//b".as_slice();
     let nowhere = Rule { methods: vec![Method::GET], ..Rule::new("no path", Access::Deny) };
     let policy = Policy::new(vec![nowhere.clone()]);

@@ -1,4 +1,4 @@
-//! One rule: what it is about, and what it grants.
+//! Rules: conditions on requests and the access they grant.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use super::host::HostPattern;
 use crate::auth::account::{Identity, LoginName};
 use crate::base::address::ClientIp;
 
-/// What a rule grants.
+/// The access that a rule grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Forwarded without asking who it is; the app is told of nobody.
+    /// Forwarded without authentication and without an identity.
     Public,
-    /// Forwarded for a person whose password is proved, be it without a second factor.
+    /// Forwarded for a user who proved the password, with or without a second factor.
     Password,
-    /// Forwarded for a person with both factors.
+    /// Forwarded for a user who proved both factors.
     TwoFactor,
-    /// Refused for everybody.
+    /// Rejected for everyone.
     Deny,
 }
 
 impl Access {
-    /// The word for it in the configuration.
+    /// Returns its name in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Public => "public",
@@ -35,68 +35,67 @@ impl Access {
     }
 }
 
-/// One rule. Each kind of condition that is not empty must hold; a list holds when one of its
-/// entries does.
+/// A rule. It matches if each non-empty list of conditions has an entry that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// What it is called in logs, metrics and explanations; its own within an app.
+    /// Name in logs, metrics and explanations. Unique within an app.
     pub name: String,
-    /// The paths it is about; all, where there is none.
+    /// Paths. `None` for all.
     pub path: Option<PathGlob>,
-    /// The methods it is about.
+    /// Methods.
     pub methods: Vec<Method>,
-    /// The hosts it is about.
+    /// Hosts.
     pub hosts: Vec<HostPattern>,
-    /// The networks of clients it is about.
+    /// Client networks.
     pub networks: Vec<IpNet>,
-    /// The people it is about.
+    /// Users.
     pub users: Vec<LoginName>,
-    /// The groups whose members it is about.
+    /// Groups.
     pub groups: Vec<String>,
-    /// What it grants.
+    /// The access it grants.
     pub access: Access,
-    /// How old the second factor may be, where two are asked for.
+    /// Maximum age of the second factor, with two-factor access.
     pub max_age: Option<Duration>,
-    /// It does not act: what it would have done is only noted.
+    /// True if the rule does not act and is only logged.
     pub report_only: bool,
 }
 
-/// What of a request rules can be about, beside who sent it.
+/// The facts of a request that rules match, apart from the visitor.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked<'a> {
+pub struct RequestFacts<'a> {
     /// The method.
     pub method: &'a Method,
-    /// The path in its one canonical form; none where it has no such form.
+    /// The canonical path. `None` if it has no canonical form.
     pub path: Option<&'a str>,
     /// The host, in lower case and without its port.
     pub host: &'a str,
-    /// Where the request comes from.
+    /// The client address.
     pub client: ClientIp,
-    /// It only asks what may be asked from another origin, and the app is to answer that itself.
+    /// True if the request is a CORS preflight that the app should answer.
     pub preflight: bool,
 }
 
-/// Why a rule does not match.
+/// The reason why a rule does not match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Miss {
-    /// Another method.
+    /// The method differs.
     Method,
-    /// Another host.
+    /// The host differs.
     Host,
-    /// Another network.
+    /// The client is in none of the networks.
     Network,
-    /// A network, and the address of the client is unknown.
+    /// The rule has networks and the client address is unknown.
     AddressUnknown,
-    /// Another path.
+    /// The path differs.
     Path,
-    /// Another person.
+    /// The user is none of those named.
     User,
-    /// A person who is in none of the groups.
+    /// The user is in none of the groups.
     Group,
 }
 
 impl Rule {
-    /// A rule that is about everything.
+    /// Creates a rule that matches every request.
     pub fn new(name: impl Into<String>, access: Access) -> Self {
         Self {
             name: name.into(),
@@ -112,37 +111,39 @@ impl Rule {
         }
     }
 
-    /// Whether it is about certain people only.
+    /// Returns true if the rule applies only to certain users.
     pub fn names_people(&self) -> bool {
         !self.users.is_empty() || !self.groups.is_empty()
     }
 
-    /// Whether it is about every request of everybody.
-    pub fn takes_all(&self) -> bool {
-        let path = self.path.as_ref().is_none_or(PathGlob::takes_all);
+    /// Returns true if the rule matches every request of every visitor.
+    pub fn matches_all(&self) -> bool {
+        let path = self.path.as_ref().is_none_or(PathGlob::matches_all);
         path && self.methods.is_empty()
             && self.hosts.is_empty()
             && self.networks.is_empty()
             && !self.names_people()
     }
 
-    /// Why it is not about this request, whoever sent it; cheap conditions come first.
-    pub(super) fn misses(&self, asked: &Asked<'_>) -> Option<Miss> {
-        if !self.methods.is_empty() && !self.methods.contains(asked.method) {
+    /// Returns the reason why the rule does not match this request, regardless of the visitor.
+    /// Cheap conditions are checked first.
+    pub(super) fn misses(&self, facts: &RequestFacts<'_>) -> Option<Miss> {
+        if !self.methods.is_empty() && !self.methods.contains(facts.method) {
             return Some(Miss::Method);
         }
-        if !self.hosts.is_empty() && !self.hosts.iter().any(|h| h.matches(asked.host)) {
+        if !self.hosts.is_empty() && !self.hosts.iter().any(|h| h.matches(facts.host)) {
             return Some(Miss::Host);
         }
-        if let Some(why) = self.misses_network(asked.client) {
+        if let Some(why) = self.misses_network(facts.client) {
             return Some(why);
         }
-        let on_path = |glob: &PathGlob| asked.path.is_some_and(|path| self.matches(glob, path));
+        let on_path = |glob: &PathGlob| facts.path.is_some_and(|path| self.matches(glob, path));
         (!self.path.as_ref().is_none_or(on_path)).then_some(Miss::Path)
     }
 
-    /// Why it is not about clients from there. An unknown address is in no network: what opens
-    /// something to a network does not open it, and what closes something to one closes it.
+    /// Returns the reason why the rule does not match this client. An unknown address is in no
+    /// network, so a rule that grants access to a network does not match it, while a rule that
+    /// restricts a network does.
     fn misses_network(&self, client: ClientIp) -> Option<Miss> {
         if self.networks.is_empty() || client.is_in(&self.networks) {
             return None;
@@ -154,14 +155,14 @@ impl Rule {
         }
     }
 
-    /// Returns true if the rule both opens and closes, and it is unknown to whom: the client may or
-    /// may not be in its networks, so that the stricter of both counts.
-    pub(super) fn may_be_about(&self, asked: &Asked<'_>) -> bool {
-        self.access == Access::TwoFactor && !self.networks.is_empty() && !asked.client.is_known()
+    /// Returns true if the rule may or may not match because the client address is unknown. The
+    /// stricter outcome then decides, because such a rule both grants and restricts access.
+    pub(super) fn may_match(&self, facts: &RequestFacts<'_>) -> bool {
+        self.access == Access::TwoFactor && !self.networks.is_empty() && !facts.client.is_known()
     }
 
-    /// What opens a path opens that one spelling of it; what closes one closes all that an app may
-    /// take for it.
+    /// Compares a path. A rule that grants access matches only the exact spelling. A rule that
+    /// restricts access matches every spelling that an app may accept.
     fn matches(&self, glob: &PathGlob, path: &str) -> bool {
         match self.access {
             Access::Public | Access::Password => glob.matches(path),
@@ -169,7 +170,7 @@ impl Rule {
         }
     }
 
-    /// Why it is not about this person.
+    /// Returns the reason why the rule does not match this user.
     pub(super) fn misses_person(&self, person: &Identity) -> Option<Miss> {
         if !self.users.is_empty() && !self.users.contains(&person.name) {
             return Some(Miss::User);

@@ -1,13 +1,14 @@
-//! Sessions as the gate sees them: from a cache in this process while they are fresh, else from
-//! the store.
+//! Sessions at the gate, from a cache in this process or from the store.
 //!
-//! An entry lives less than a second, counted from before the store was asked, so an end on another
-//! node is honoured within a second whatever is lost between them. An end on this node is honoured
-//! at once. Only present sessions are kept, never misses, and the cache is bounded.
+//! An entry lives less than a second, counted from before the store lookup, so a session ended on
+//! another node is rejected within a second, whatever messages are lost. A session ended on this
+//! node is rejected at once. Only existing sessions are cached, never misses, and the cache is
+//! bounded.
 //!
-//! A session just seen is found by a keyed fingerprint of the cookie's text (SipHash-2-4, 128 bits,
-//! under a random key of this process), which is cheaper than the two HMACs of a token: a text with
-//! the fingerprint of another cannot be made without the key, and neither text nor token is kept.
+//! A session seen recently is found by a keyed fingerprint of the cookie's text (SipHash-2-4, 128
+//! bits, with a random key of this process), which is cheaper than the two HMACs of a token. A text
+//! with the fingerprint of another cannot be made without the key. Neither the text nor the token
+//! is stored.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,17 +28,18 @@ use crate::base::clock::{Clock, Timestamp, millis};
 use crate::base::id::{AccountId, SessionId};
 use crate::base::random::{Random, RandomError, bytes};
 
-/// How long an entry is believed. Under a second, with room for the way there and back.
+/// Lifetime of an entry. Less than a second, to leave time for the round trip.
 const FRESH: Duration = Duration::from_millis(900);
-/// From this age on, an entry in use is read again off the path, so that nobody waits for it.
+/// Age from which an entry in use is reloaded off the request path, so that no request waits for
+/// it.
 const RENEW_AFTER: Duration = Duration::from_millis(700);
-/// How long the state of an account is believed for a session that is known. Whatever changes it
-/// ends the account's sessions too; this catches one that could not be ended.
+/// Time for which an account's state is trusted for a known session. Every change of the state also
+/// ends the account's sessions. This check catches a session that could not be ended.
 const STATUS_FRESH: Duration = Duration::from_secs(5);
-/// Sessions kept at most.
+/// Maximum cached sessions.
 const CAPACITY: usize = 50_000;
 
-/// A live session, with the identity headers it gives rise to made once.
+/// A live session with its identity headers.
 #[derive(Debug)]
 pub struct KnownSession {
     /// The session.
@@ -45,31 +47,32 @@ pub struct KnownSession {
     /// Its identity headers.
     pub headers: IdentityHeaders,
     token: HashedToken<SessionToken>,
-    /// The times of the hot path are monotonic: one reading of the clock serves a whole request.
+    /// Monotonic time of the load. The request path uses monotonic times, so that one clock reading
+    /// serves a whole request.
     read_at: Duration,
     alive_until: Duration,
-    /// When the use is to be noted next, in monotonic milliseconds.
+    /// Time at which the next use is recorded, in monotonic milliseconds.
     touch_due: AtomicU64,
-    /// Set when it is ended on this node.
+    /// True once the session was ended on this node.
     ended: AtomicBool,
-    /// Set when it is being read again.
+    /// True while the session is being reloaded.
     renewing: AtomicBool,
 }
 
 impl KnownSession {
-    /// What the store knows its token by.
+    /// Returns the hash of its token.
     pub fn token(&self) -> &HashedToken<SessionToken> {
         &self.token
     }
 
-    /// Whether it is the session under this token.
+    /// Returns true if it is the session with this token.
     pub fn is(&self, token: &HashedToken<SessionToken>) -> bool {
         self.token == *token
     }
 }
 
-/// The cache in front of the session store. It is itself a session store, so that whatever ends a
-/// session on this node also leaves the cache.
+/// The cache in front of the session store. It implements the session store itself, so that ending
+/// a session on this node also removes it from the cache.
 pub struct CachedSessions {
     store: Arc<dyn Sessions>,
     accounts: Arc<dyn Accounts>,
@@ -79,7 +82,7 @@ pub struct CachedSessions {
     seen: Cache<u128, Arc<KnownSession>>,
     fingerprints: SipHasher24,
     status: Cache<AccountId, (AccountStatus, Duration)>,
-    /// Counts ends on this node: a load that an end overtook is not kept.
+    /// Number of sessions ended on this node. A load that was overtaken by an end is not cached.
     ends: AtomicU64,
 }
 
@@ -90,7 +93,7 @@ impl fmt::Debug for CachedSessions {
 }
 
 impl CachedSessions {
-    /// A cache in front of `store`.
+    /// Creates a cache in front of `store`.
     pub fn new(
         store: Arc<dyn Sessions>,
         accounts: Arc<dyn Accounts>,
@@ -115,8 +118,8 @@ impl CachedSessions {
         self.fingerprints.hash(text).into()
     }
 
-    /// The live session at `app` whose cookie holds `text`, if it was seen just before the
-    /// monotonic time `at`. Nobody is asked.
+    /// Returns the live session at `app` whose cookie contains `text`, if it was seen shortly
+    /// before the monotonic time `at`. Does not use the store.
     pub fn find_seen(
         self: &Arc<Self>,
         app: &str,
@@ -125,7 +128,7 @@ impl CachedSessions {
     ) -> Option<Arc<KnownSession>> {
         let fingerprint = self.fingerprint(text);
         let known = self.seen.get(&fingerprint)?;
-        if !self.honours(app, &known, at) {
+        if !self.accepts(app, &known, at) {
             return None;
         }
         let old = at.saturating_sub(known.read_at) >= RENEW_AFTER;
@@ -135,7 +138,7 @@ impl CachedSessions {
         Some(known)
     }
 
-    /// Reads a session again, off the path. When that fails, the entry simply gets too old.
+    /// Reloads a session off the request path. If that fails, the entry expires.
     fn renew_seen(
         self: &Arc<Self>,
         fingerprint: u128,
@@ -149,21 +152,21 @@ impl CachedSessions {
                 Ok(None) => {
                     this.seen.remove(&fingerprint);
                 }
-                Err(error) => tracing::debug!(%error, "a session was not read again"),
+                Err(error) => tracing::debug!(%error, "failed to reload session"),
             }
         });
     }
 
     fn note_seen(&self, fingerprint: u128, known: &Arc<KnownSession>) {
         self.seen.insert(fingerprint, Arc::clone(known));
-        // What an end has taken out of the one cache meanwhile does not stay in the other.
+        // An entry that an end has removed from one cache must not stay in the other.
         if !self.known.get(&known.token).is_some_and(|kept| Arc::ptr_eq(&kept, known)) {
             self.seen.remove(&fingerprint);
         }
     }
 
-    /// The live session under `token` at `app`, from the cache or else from the store; `at` is the
-    /// monotonic time. Fails when a store does not answer.
+    /// Returns the live session under `token` at `app`, from the cache or from the store. `at` is
+    /// the monotonic time. Returns an error if a store does not answer.
     pub async fn find(
         self: &Arc<Self>,
         app: &str,
@@ -177,7 +180,7 @@ impl CachedSessions {
         Ok(Some(known))
     }
 
-    /// The same by what the store knows a token by.
+    /// Like [`Self::find`], by the hash of the token.
     pub async fn find_hashed(
         self: &Arc<Self>,
         app: &str,
@@ -185,17 +188,17 @@ impl CachedSessions {
         at: Duration,
     ) -> Stored<Option<Arc<KnownSession>>> {
         if let Some(known) = self.known.get(token)
-            && self.honours(app, &known, at)
+            && self.accepts(app, &known, at)
         {
             return Ok(Some(known));
         }
         let known = self.fetch(token, at).await?;
-        Ok(known.filter(|known| self.honours(app, known, at)))
+        Ok(known.filter(|known| self.accepts(app, known, at)))
     }
 
-    /// Whether a session is fresh, alive and of this app at the monotonic time `at`; noted as used
-    /// if so.
-    fn honours(self: &Arc<Self>, app: &str, known: &Arc<KnownSession>, at: Duration) -> bool {
+    /// Returns true if a session is fresh, alive and of this app at the monotonic time `at`, and
+    /// records its use.
+    fn accepts(self: &Arc<Self>, app: &str, known: &Arc<KnownSession>, at: Duration) -> bool {
         let good = at.saturating_sub(known.read_at) < FRESH
             && at < known.alive_until
             && !known.ended.load(Ordering::Acquire)
@@ -206,7 +209,7 @@ impl CachedSessions {
         good
     }
 
-    /// Returns true if the session behind a tunnel is still alive. Asking is no use of it.
+    /// Returns true if the session of a tunnel is still alive. The check does not count as use.
     pub async fn still_lives(&self, known: &KnownSession) -> Stored<bool> {
         let at = self.clock.monotonic();
         let fresh = |k: &Arc<KnownSession>| {
@@ -219,13 +222,14 @@ impl CachedSessions {
         Ok(found.is_some_and(|k| at < k.alive_until))
     }
 
-    /// Bytes of a request of this session passed at the monotonic time `at`, which is use of it.
+    /// Records that bytes of a request of this session passed at the monotonic time `at`, which
+    /// counts as use.
     pub fn bytes_passed(self: &Arc<Self>, known: &Arc<KnownSession>, at: Duration) {
         self.note_use(known, at);
     }
 
-    /// A request is over that began at `began` and whose last byte passed at `at`. The idle clock
-    /// starts there where the request took long enough for it to matter.
+    /// Records the end of a request that began at `began` and whose last byte passed at `at`. The
+    /// idle time restarts at `at` if the request was long enough for this to matter.
     pub fn request_over(
         self: &Arc<Self>,
         known: &Arc<KnownSession>,
@@ -246,8 +250,8 @@ impl CachedSessions {
             self.known.remove(token);
             return Ok(None);
         };
-        // What was believed of the account says nothing of a session that began since, nor of an
-        // identity that was changed since.
+        // A session that started since, or whose identity changed since, needs a fresh look at its
+        // account.
         let known = self.known.get(token);
         let same = known.is_some_and(|k| k.session.identity_changes == session.identity_changes);
         let account = session.identity.account;
@@ -305,7 +309,7 @@ impl CachedSessions {
         Ok(status)
     }
 
-    /// Writes the use of a session down, off the path, and not more often than the limits ask for.
+    /// Records the use of a session off the request path, no more often than the limits require.
     fn note_use(self: &Arc<Self>, known: &Arc<KnownSession>, at: Duration) {
         let due = known.touch_due.load(Ordering::Relaxed);
         if millis(at) < due {
@@ -321,7 +325,7 @@ impl CachedSessions {
         }
     }
 
-    /// Writes down, off the path, that a session was used at the monotonic time `at`.
+    /// Records off the request path that a session was used at the monotonic time `at`.
     fn touch_later(self: &Arc<Self>, known: &Arc<KnownSession>, at: Duration) {
         let (this, known) = (Arc::clone(self), Arc::clone(known));
         tokio::spawn(async move {
@@ -330,7 +334,7 @@ impl CachedSessions {
             let now = Timestamp::from_millis(now);
             let ttl = this.limits.time_to_live(&known.session, now);
             if let Err(error) = this.store.touch(&known.token, now, ttl).await {
-                tracing::warn!(%error, "the use of a session was not noted");
+                tracing::warn!(%error, "failed to record session use");
             }
         });
     }
@@ -340,7 +344,8 @@ impl CachedSessions {
         if let Some((_, known)) = self.known.remove(id) {
             known.ended.store(true, Ordering::Release);
         }
-        // An older reading of it may be here: who is still signed in is found again by the token.
+        // The cache may hold an older version. Sessions that remain are found again by their
+        // tokens.
         self.seen.clear();
     }
 

@@ -1,10 +1,10 @@
-//! The request target, parsed once into the form that is both judged and forwarded.
+//! The request target, parsed once into the form that is both evaluated and forwarded.
 //!
-//! Where an app has no rules by path, nothing depends on the path and the target goes through byte
-//! for byte. Where it has rules, there is one canonical form (RFC 3986 §6.2.2), and whatever two
-//! servers could read in two ways is refused: dot segments, empty segments, encoded slashes,
-//! backslashes, `;` parameters, control characters, double encodings, broken UTF-8, and characters
-//! that an app may normalise to a separator or a dot segment.
+//! If an app has no rules by path, nothing depends on the path and the target is forwarded byte for
+//! byte. Otherwise there is one canonical form (RFC 3986 §6.2.2), and a target that two servers
+//! could read in two ways is rejected: dot segments, empty segments, encoded slashes, backslashes,
+//! `;` parameters, control characters, double encodings, invalid UTF-8, and characters that an app
+//! may normalize to a separator or a dot segment.
 
 use std::borrow::Cow;
 
@@ -12,49 +12,49 @@ use http::uri::PathAndQuery;
 use memchr::memchr;
 use unicode_normalization::UnicodeNormalization;
 
-/// Most bytes in a target.
+/// Maximum bytes of a target.
 pub const MAX_TARGET: usize = 8 * 1024;
 
-/// Where our own pages live.
+/// Path prefix of Vestibule's own pages.
 pub const OWN_PREFIX: &str = "/_auth";
 
-/// Where password managers look for the page that changes a password (W3C, "A Well-Known URL for
-/// Changing Passwords").
+/// Path where password managers look for the page that changes a password (W3C, "A Well-Known URL
+/// for Changing Passwords").
 pub const CHANGE_PASSWORD: &str = "/.well-known/change-password";
 
-/// A target that may be judged and forwarded.
+/// A target that may be evaluated and forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalTarget<'a> {
     path: Cow<'a, str>,
     query: Option<&'a str>,
 }
 
-/// Why a target is refused.
+/// The reason why a target is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadTarget {
     /// More than [`MAX_TARGET`] bytes.
     #[error("the request target is too long")]
     TooLong,
-    /// Not a path from the root: `*`, `host:port`, an absolute address.
+    /// Not a path from the root, but for example `*`, `host:port` or an absolute URL.
     #[error("the request target must be a path that starts with a slash")]
     NotAPath,
-    /// A character that no target may hold.
-    #[error("the request target holds a character that may not be there")]
+    /// A character that is not allowed in a target.
+    #[error("the request target contains a character that is not allowed")]
     Character,
-    /// It could be read in two ways.
+    /// A target that can be read in two ways.
     #[error("the request path can be read in more than one way")]
     Ambiguous,
 }
 
 impl<'a> CanonicalTarget<'a> {
-    /// A target that goes through byte for byte.
+    /// Parses a target to be forwarded byte for byte.
     pub fn verbatim(raw: &'a [u8]) -> Result<Self, BadTarget> {
         let (path, query) = split(raw)?;
         Ok(Self { path: Cow::Borrowed(path), query })
     }
 
-    /// The same for a target that was read as a URI's: such a one holds no other characters, and
-    /// where its query begins is known.
+    /// Like [`Self::verbatim`], for a target already parsed as a URI, whose characters are valid
+    /// and whose query is located.
     pub fn verbatim_uri(uri: &'a PathAndQuery) -> Result<Self, BadTarget> {
         let text = uri.as_str();
         if text.len() > MAX_TARGET {
@@ -67,23 +67,23 @@ impl<'a> CanonicalTarget<'a> {
         Ok(Self { path: Cow::Borrowed(uri.path()), query: uri.query() })
     }
 
-    /// A target in its one canonical form.
+    /// Parses a target into its canonical form.
     pub fn canonical(raw: &'a [u8]) -> Result<Self, BadTarget> {
         let (path, query) = split(raw)?;
         Ok(Self { path: canonical_path(path)?, query })
     }
 
-    /// The path.
+    /// Returns the path.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The query, without its question mark.
+    /// Returns the query without its question mark.
     pub fn query(&self) -> Option<&str> {
         self.query
     }
 
-    /// The path, when it is no longer what the client sent.
+    /// Returns the path if it differs from what the client sent.
     pub fn rewritten(&self) -> Option<String> {
         match (&self.path, self.query) {
             (Cow::Borrowed(_), _) => None,
@@ -92,7 +92,7 @@ impl<'a> CanonicalTarget<'a> {
         }
     }
 
-    /// Whether this is one of our own pages.
+    /// Returns true if this is one of Vestibule's own pages.
     pub fn is_own(&self) -> bool {
         is_own_path(&self.path)
     }
@@ -120,10 +120,10 @@ fn split(raw: &[u8]) -> Result<(&str, Option<&str>), BadTarget> {
     Ok((path, query))
 }
 
-/// RFC 3986 leaves out more than is refused here: what browsers send as it is (`|` and `^`, in a query
-/// also braces, backslashes and backticks) passes.
+/// Checks the characters. Accepts more than RFC 3986: the characters that browsers send unencoded
+/// (`|` and `^`, in a query also braces, backslashes and backticks).
 fn characters(path: &[u8], query: &[u8]) -> Result<(), BadTarget> {
-    // Without a way out before the end, and in bytes, many are looked at at once.
+    // A loop over bytes without an early exit can be vectorized.
     let bad = |b: u8| {
         u8::from(b <= b' ' || b >= 0x7f)
             | u8::from(b == b'#' || b == b'"' || b == b'<' || b == b'>')
@@ -134,13 +134,13 @@ fn characters(path: &[u8], query: &[u8]) -> Result<(), BadTarget> {
     if found > 0 { Err(BadTarget::Character) } else { Ok(()) }
 }
 
-/// Characters that stand for themselves in a path segment (RFC 3986 §3.3, `pchar`).
-fn stands_for_itself(byte: u8) -> bool {
+/// Returns true if a byte may appear unencoded in a path segment (RFC 3986 §3.3, `pchar`).
+fn is_pchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,=:@".contains(&byte)
 }
 
 fn canonical_path(path: &str) -> Result<Cow<'_, str>, BadTarget> {
-    let is_canonical = path.bytes().all(|b| b == b'/' || stands_for_itself(b));
+    let is_canonical = path.bytes().all(|b| b == b'/' || is_pchar(b));
     let canonical = if is_canonical { Cow::Borrowed(path) } else { Cow::Owned(recode(path)?) };
     let rest = canonical.strip_prefix('/').ok_or(BadTarget::NotAPath)?;
     let mut segments = rest.split('/').peekable();
@@ -150,14 +150,14 @@ fn canonical_path(path: &str) -> Result<Cow<'_, str>, BadTarget> {
             return Err(BadTarget::Ambiguous);
         }
     }
-    // What only becomes one of our pages by decoding was not meant to be one.
+    // A path that becomes one of Vestibule's pages only by decoding was not meant as one.
     if is_own_path(&canonical) && !is_own_path(path) {
         return Err(BadTarget::Ambiguous);
     }
     Ok(canonical)
 }
 
-/// Decodes what stands for itself and encodes what does not, with upper-case digits.
+/// Decodes unreserved characters and encodes the others, with upper-case digits.
 pub(super) fn recode(path: &str) -> Result<String, BadTarget> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut bytes = path.bytes();
@@ -178,7 +178,7 @@ pub(super) fn recode(path: &str) -> Result<String, BadTarget> {
         }
         decoded.push(value);
     }
-    // What could be decoded once more is not in its last form.
+    // A path that could be decoded once more is not in its final form.
     if decoded.windows(3).any(is_encoded) {
         return Err(BadTarget::Ambiguous);
     }
@@ -188,7 +188,7 @@ pub(super) fn recode(path: &str) -> Result<String, BadTarget> {
     }
     let mut out = String::with_capacity(path.len());
     for byte in text.bytes() {
-        if byte == b'/' || stands_for_itself(byte) {
+        if byte == b'/' || is_pchar(byte) {
             out.push(char::from(byte));
         } else {
             out.push('%');
@@ -199,8 +199,8 @@ pub(super) fn recode(path: &str) -> Result<String, BadTarget> {
     Ok(out)
 }
 
-/// Returns true if the compatibility form (NFKC) of a decoded path is another path: if it has other
-/// separators, dot segments, or something to decode once more.
+/// Returns true if the compatibility form (NFKC) of a decoded path has other separators or dot
+/// segments, or something left to decode.
 fn reads_otherwise(path: &str) -> bool {
     let folded: String = path.nfkc().collect();
     let separators = |text: &str| text.bytes().filter(|b| b"/\\;?#".contains(b)).count();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_in_two_ways_is_refused() {
+    fn an_ambiguous_path_is_rejected() {
         for bad in [
             "/public/../admin",
             "/public/%2e%2e/admin",
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_another_path_in_its_compatibility_form_is_refused() {
+    fn a_path_that_changes_under_nfkc_is_rejected() {
         for bad in [
             "/public%EF%BC%8Fadmin",            // fullwidth solidus
             "/public/%EF%BC%8E%EF%BC%8E/admin", // fullwidth full stops
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_path_is_refused_even_verbatim() {
+    fn a_target_that_is_not_a_path_is_rejected_even_verbatim() {
         for bad in [
             "*",
             "",
@@ -344,7 +344,7 @@ mod tests {
         assert_eq!(target.path(), "/A/%2F//x/../y;z/%zz|^[]");
     }
 
-    /// Where a URI holds these very bytes, both readings say the same.
+    /// Checks that both parsers agree on targets that a URI keeps byte for byte.
     fn reads_alike(raw: &[u8]) -> bool {
         let Ok(uri) = PathAndQuery::try_from(raw) else { return true };
         uri.as_str().as_bytes() != raw

@@ -1,12 +1,11 @@
-//! Header values that go out together, made once and sent many times.
+//! Header values that are sent together, created once and sent many times.
 
 use bytes::Bytes;
 use http::HeaderValue;
 use http::header::InvalidHeaderValue;
 
-/// Makes header values of `texts` that lie next to each other under one count of references: to
-/// send them all touches little memory. Fails when a text holds what no header value may (RFC 9110
-/// §5.5: control characters); none is made then.
+/// Creates header values from `texts` in one shared allocation, so that sending all of them touches
+/// little memory. Returns an error if any text contains a control character (RFC 9110 §5.5).
 pub fn side_by_side<const N: usize>(
     texts: [&str; N],
 ) -> Result<[HeaderValue; N], InvalidHeaderValue> {

@@ -4,12 +4,12 @@ use jiff::tz::TimeZone;
 
 use crate::base::clock::Timestamp;
 
-/// The time zone with this IANA name: that of the system, or else the one that is built in.
+/// Returns the time zone with this IANA name, from the system or else the built-in database.
 pub(super) fn time_zone(name: &str) -> Option<TimeZone> {
     TimeZone::get(name).ok()
 }
 
-/// `Saturday, 28 November 2026, 11:12 CET`.
+/// Formats a time, for example as `Saturday, 28 November 2026, 11:12 CET`.
 pub(super) fn in_words(at: Timestamp, zone: &TimeZone) -> String {
     let moment = i64::try_from(at.as_millis()).ok();
     let moment = moment.and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());

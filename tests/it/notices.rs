@@ -204,7 +204,7 @@ async fn a_dead_mail_server_keeps_nobody_from_signing_in_and_is_told_of() {
     let counted = async { while metric(&gateway, "retrying").await == 0 {} };
     within(PATIENCE, "the failure to be counted", counted).await;
     let said = |line: &super::support::log::Line| {
-        (line.get("message") == Some("a notice could not be sent yet")).then_some(())
+        (line.get("message") == Some("failed to send notice, will retry")).then_some(())
     };
     gateway.log.wait_for("failed notice", said).await;
     // A command says so, and has done its work all the same.

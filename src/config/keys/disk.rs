@@ -1,4 +1,4 @@
-//! How the key file gets onto the disk and back: never half written, never readable by others.
+//! Key file storage: written atomically and readable only by its owner.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -10,11 +10,11 @@ use zeroize::Zeroizing;
 use super::KeyFileError;
 use crate::base::random::{OsRandom, bytes};
 
-/// Permission bits that let others than the owner in.
+/// Permission bits for anyone but the owner.
 const OTHERS: u32 = 0o077;
 /// Permission bits of a new key file.
 const MODE: u32 = 0o600;
-/// A key file is a few hundred bytes for each rotation; this is not one.
+/// Maximum size of a key file. Real ones need a few hundred bytes per rotation.
 const BYTES_MAX: u64 = 1 << 20;
 
 fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> KeyFileError {
@@ -28,7 +28,7 @@ fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> KeyFi
     }
 }
 
-/// The text of a key file that only its owner may read.
+/// Reads a key file. Returns an error if anyone but its owner can access it.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     read_with_metadata(path).map(|(text, _)| text)
 }
@@ -36,7 +36,7 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
 fn read_with_metadata(path: &Path) -> Result<(Zeroizing<String>, fs::Metadata), KeyFileError> {
     let malformed =
         |why: &str| KeyFileError::Malformed { path: path.to_owned(), why: why.to_owned() };
-    // Looked at before it is opened: opening a pipe would wait for its other end.
+    // Check the kind before opening, because opening a pipe would block.
     let kind = fs::metadata(path).map_err(io_error(path, "read"))?;
     if !kind.is_file() {
         return Err(malformed("it is not a regular file"));
@@ -56,13 +56,13 @@ fn read_with_metadata(path: &Path) -> Result<(Zeroizing<String>, fs::Metadata), 
     Ok((Zeroizing::new(text.to_owned()), metadata))
 }
 
-/// Puts a new file in place, unless there is one.
+/// Creates the file. Returns an error if it exists.
 pub(super) fn create(path: &Path, text: &str) -> Result<(), KeyFileError> {
     if fs::symlink_metadata(path).is_ok() {
         return Err(KeyFileError::Exists(path.to_owned()));
     }
     let (temporary, _file) = Temporary::write(path, text)?;
-    // A link, unlike a rename, fails when somebody else was faster.
+    // Unlike a rename, a link fails if another process created the file first.
     fs::hard_link(&temporary.0, path).map_err(|error| {
         if error.kind() == io::ErrorKind::AlreadyExists {
             KeyFileError::Exists(path.to_owned())
@@ -74,7 +74,7 @@ pub(super) fn create(path: &Path, text: &str) -> Result<(), KeyFileError> {
     sync_directory(path)
 }
 
-/// Replaces the file by what `change` makes of it, with its mode and owner.
+/// Replaces the content of the file with the result of `change`, keeping its mode and owner.
 pub(super) fn replace(
     path: &Path,
     change: impl FnOnce(&str) -> Result<Zeroizing<String>, KeyFileError>,
@@ -95,7 +95,7 @@ pub(super) fn replace(
     sync_directory(path)
 }
 
-/// A file beside the key file that goes away with this value.
+/// A temporary file beside the key file, removed on drop.
 struct Temporary(PathBuf);
 
 impl Temporary {
@@ -119,7 +119,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After a rename it is gone already; when it cannot be removed, nothing is to be done.
+        // After a rename it no longer exists. Any other failure to remove it is harmless.
         drop(fs::remove_file(&self.0));
     }
 }

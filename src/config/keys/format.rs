@@ -1,4 +1,4 @@
-//! The text of a key file and the rings in it.
+//! The key file format.
 
 use data_encoding::{BASE64, HEXLOWER};
 use serde::Deserialize;
@@ -8,12 +8,12 @@ use crate::auth::keys::{KEY_LEN, Key, KeyMaterial};
 use crate::base::random::{Random, RandomError, bytes};
 
 const VERSION: u32 = 1;
-/// Random bytes in the id of a key.
+/// Random bytes in a key id.
 const ID_BYTES: usize = 4;
-/// Most characters in the id of a key.
+/// Maximum characters in a key id.
 const ID_MAX: usize = 32;
 
-/// The rings of a key file, each newest first and never empty.
+/// The key rings of a key file, each newest first and never empty.
 pub(super) struct Rings {
     token: Vec<Key>,
     data: Vec<Key>,
@@ -48,7 +48,7 @@ fn generate(random: &dyn Random) -> Result<Key, RandomError> {
 }
 
 impl Rings {
-    /// One new key in each ring.
+    /// Creates rings with one new key each.
     pub(super) fn generate(random: &dyn Random) -> Result<Self, RandomError> {
         Ok(Self {
             token: vec![generate(random)?],
@@ -58,7 +58,7 @@ impl Rings {
         })
     }
 
-    /// Puts a new key in front of every ring.
+    /// Adds a new key to the front of every ring.
     pub(super) fn rotate(&mut self, random: &dyn Random) -> Result<(), RandomError> {
         for ring in [&mut self.token, &mut self.data, &mut self.pepper, &mut self.assertion] {
             let mut new = generate(random)?;
@@ -70,19 +70,22 @@ impl Rings {
         Ok(())
     }
 
-    /// Parses the text of a key file. The error says what is wrong and quotes nothing but ids.
+    /// Parses a key file. The error never quotes anything but ids.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let written: Written = toml::from_str(text).map_err(|e| {
-            // Not its message: it quotes what it found.
+            // The parser's message is not used, because it quotes the text.
             let before = e.span().and_then(|s| text.get(..s.start)).unwrap_or_default();
             format!(
-                "line {} does not fit: it holds version = 1 and the lists token, data, pepper and \
-                 assertion of entries with id and key",
+                "line {} is invalid: the file has version = 1 and the lists token, data, pepper and \
+                 assertion, whose entries have an id and a key",
                 before.matches('\n').count() + 1
             )
         })?;
         if written.version != VERSION {
-            return Err(format!("its version is {}, but only 1 is known", written.version));
+            return Err(format!(
+                "its version is {}, but only version 1 is supported",
+                written.version
+            ));
         }
         Ok(Self {
             token: ring("token", written.token)?,
@@ -92,13 +95,13 @@ impl Rings {
         })
     }
 
-    /// The text of the key file.
+    /// Formats the key file.
     pub(super) fn to_text(&self) -> Zeroizing<String> {
         let keys = self.token.len() + self.data.len() + self.pepper.len() + self.assertion.len();
-        // Room for all of it: a text that grows leaves its former self behind in memory.
+        // Reserve the full size: a growing string would leave copies of keys in memory.
         let mut text = Zeroizing::new(String::with_capacity(256 + 128 * keys));
-        text.push_str("# Keys of Vestibule. Keep this file secret and a copy of it safe.\n");
-        text.push_str("# Each list is newest first: new things are made with the first key.\n");
+        text.push_str("# Keys of Vestibule. Keep this file secret, and keep a backup.\n");
+        text.push_str("# Each list is newest first. New data uses the first key.\n");
         text.push_str("version = 1\n");
         let rings = [
             ("token", &self.token),
@@ -118,7 +121,7 @@ impl Rings {
         text
     }
 
-    /// The keys, without those that assert identities to apps, which nothing uses yet.
+    /// Returns the keys without the assertion ring, which is not used yet.
     pub(super) fn into_material(self) -> KeyMaterial {
         KeyMaterial { token: self.token, data: self.data, pepper: self.pepper }
     }
@@ -136,7 +139,9 @@ fn ring(name: &str, entries: Vec<Entry>) -> Result<Vec<Key>, String> {
             return Err(format!("an id in {name} is not 1 to 32 letters, digits, `-` and `_`"));
         }
         if keys.iter().any(|k| k.id == id) {
-            return Err(format!("two keys in {name} have the id {id}: ids are unique in a list"));
+            return Err(format!(
+                "two keys in {name} have the id {id}: ids must be unique in a list"
+            ));
         }
         let decoded = BASE64.decode(encoded.as_bytes()).ok().map(Zeroizing::new);
         let bytes: [u8; KEY_LEN] = decoded
@@ -161,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_key_file_is_refused_without_quoting_it() {
+    fn an_invalid_key_file_is_rejected_without_quoting_it() {
         let good = Rings::generate(&OsRandom::new()).unwrap().to_text();
         let secret = good.lines().find(|l| l.starts_with("key = ")).unwrap();
         let secret = secret.trim_start_matches("key = \"").trim_end_matches('"');

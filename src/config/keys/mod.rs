@@ -1,13 +1,13 @@
-//! The key file: made, rotated and read. It is TOML with four rings, each newest first:
+//! Creates, rotates and reads the key file: TOML with four rings, each newest first.
 //!
 //! ```toml
 //! version = 1
-//! [[token]]                # session and login tokens, CSRF
+//! [[token]]                # session, login and CSRF tokens
 //! id = "1f0c93ab"
 //! key = "<base64 of 32 bytes>"
 //! [[data]]                 # second-factor secrets at rest
-//! [[pepper]]               # mixed into every password hash
-//! [[assertion]]            # assertions of identity to the app behind
+//! [[pepper]]               # peppers of password hashes
+//! [[assertion]]            # identity assertions to apps
 //! ```
 //!
 //! The file is only ever replaced as a whole, has mode 0600 from the moment it exists, and no key
@@ -23,22 +23,22 @@ use self::format::Rings;
 use crate::auth::keys::KeyMaterial;
 use crate::base::random::{OsRandom, RandomError};
 
-/// Why a key file is not made, rotated or read.
+/// An error from creating, rotating or reading a key file.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// There is none.
+    /// The file does not exist.
     #[error("the key file {path} does not exist: run `vestibule keys init {path}`", path = .0.display())]
     Missing(PathBuf),
-    /// There is one already: its keys may be in use.
+    /// The file exists already. Its keys may be in use.
     #[error(
-        "the file {path} exists already and is left as it is: use `vestibule keys rotate {path}` \
-         for new keys",
+        "the file {path} exists already and was not changed: use `vestibule keys rotate {path}` \
+         to add new keys",
         path = .0.display()
     )]
     Exists(PathBuf),
-    /// Others than its owner may read or write it.
+    /// Users other than the owner can access the file.
     #[error(
-        "the key file {path} has mode {mode:04o}: others must not read it, run `chmod 600 {path}`",
+        "the key file {path} has mode {mode:04o}: other users can access it, run `chmod 600 {path}`",
         path = .path.display()
     )]
     TooOpen {
@@ -47,39 +47,39 @@ pub enum KeyFileError {
         /// Its permission bits.
         mode: u32,
     },
-    /// It does not hold what it should.
+    /// The content is invalid.
     #[error("{path} is not a key file: {why}", path = .path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong, without any key.
+        /// The reason. Contains no key.
         why: String,
     },
-    /// The system refused.
+    /// A system call failed.
     #[error("the key file {path} cannot be {doing}: {source}", path = .path.display())]
     Io {
         /// The file.
         path: PathBuf,
         /// "read" or "written".
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// No random bytes for keys.
+    /// The system's random number generator failed.
     #[error(transparent)]
     Random(#[from] RandomError),
 }
 
-/// Makes a key file with one key in each ring. A file that is there already is left alone; of
-/// several processes that try at once, one succeeds and the others get
-/// [`KeyFileError::Exists`]. The directory must exist.
+/// Creates a key file with one key in each ring. An existing file is not changed. If several
+/// processes try at once, one succeeds and the others get [`KeyFileError::Exists`]. The directory
+/// must exist.
 pub fn init(path: &Path) -> Result<(), KeyFileError> {
     let rings = Rings::generate(&OsRandom::new())?;
     disk::create(path, &rings.to_text())
 }
 
-/// Puts a new key in front of every ring and keeps the old ones, the file's mode and its owner.
-/// What was made with an old key stays readable. Rotations at the same time follow one another.
+/// Adds a new key to the front of every ring and keeps the old keys, the file's mode and its owner.
+/// Data protected by an old key stays readable. Concurrent rotations run one after another.
 pub fn rotate(path: &Path) -> Result<(), KeyFileError> {
     disk::replace(path, |text| {
         let mut rings = Rings::parse(text)
@@ -89,7 +89,7 @@ pub fn rotate(path: &Path) -> Result<(), KeyFileError> {
     })
 }
 
-/// Reads the keys, newest first in each ring. Refuses a file that others may read.
+/// Loads the keys, newest first in each ring. Returns an error if others can access the file.
 pub fn load(path: &Path) -> Result<KeyMaterial, KeyFileError> {
     let text = disk::read(path)?;
     let rings = Rings::parse(&text)
@@ -97,8 +97,8 @@ pub fn load(path: &Path) -> Result<KeyMaterial, KeyFileError> {
     Ok(rings.into_material())
 }
 
-/// Reads the keys and makes the file first where there is none: for a first start with embedded
-/// stores. Several processes may do this at once and get the same keys.
+/// Loads the keys and creates the file first if it does not exist, for a first start with embedded
+/// stores. Concurrent processes get the same keys.
 pub fn load_or_init(path: &Path) -> Result<KeyMaterial, KeyFileError> {
     match load(path) {
         Err(KeyFileError::Missing(_)) => {}
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_file_that_others_may_read_is_refused() {
+    fn a_key_file_that_others_can_read_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("keys.toml");
         init(&path).unwrap();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_link_stays_a_link() {
+    fn rotation_keeps_a_symbolic_link() {
         let dir = tempfile::tempdir().unwrap();
         let (real, link) = (dir.path().join("real.toml"), dir.path().join("keys.toml"));
         init(&real).unwrap();

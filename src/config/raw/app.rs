@@ -1,4 +1,4 @@
-//! An app and its rules as they are written.
+//! The raw configuration of an app and its rules.
 
 use std::path::PathBuf;
 
@@ -7,149 +7,152 @@ use serde::Deserialize;
 
 use super::{RawAppToken, RawDialectRef};
 
-/// An app to be protected.
+/// An app to protect.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawApp {
-    /// Its name in logs, metrics and sessions: 1 to 64 small letters, digits, "-" and "_".
+    /// Name in logs, metrics and sessions: 1 to 64 lower-case letters, digits, "-" and "_".
     pub(in crate::config) name: Option<String>,
-    /// Its name on our pages and in authenticator apps. Default: the name.
+    /// Name on Vestibule's pages and in authenticator apps. Default: the name.
     pub(in crate::config) title: Option<String>,
-    /// The hosts it answers to: exact names, or "*.example.com" for any one label. At least one.
+    /// Host names that the app is served on: exact names, or "*.example.com" for any single label.
+    /// At least one.
     pub(in crate::config) hosts: Option<Vec<String>>,
-    /// Its addresses, such as "http://10.0.0.11:8080": scheme, host and port, no path. At least one.
+    /// Upstream addresses, such as "http://10.0.0.11:8080": scheme, host and port, no path. At
+    /// least one.
     pub(in crate::config) upstreams: Option<Vec<String>>,
-    /// The name that the app has for itself, such as "app.example.net" or "app.example.net:8443": it
-    /// is addressed by it, its certificate must name it, and what it says of it is turned into what
-    /// the browser asked for. Default: the host that the browser asked for.
+    /// The host name that the app itself uses, such as "app.example.net" or "app.example.net:8443".
+    /// Vestibule sends it as Host, checks the app's certificate against it, and rewrites it to the
+    /// public host in responses. Default: the host that the browser requested.
     pub(in crate::config) upstream_host: Option<String>,
-    /// PEM file with the CA that signed its certificates. Default: the system's CAs.
+    /// PEM file with the CA of the upstream certificates. Default: the system's CAs.
     pub(in crate::config) upstream_ca: Option<PathBuf>,
-    /// PEM file with the certificate we show it. Needs upstream_client_key.
+    /// PEM file with the client certificate that Vestibule presents to upstreams. Needs
+    /// upstream_client_key.
     pub(in crate::config) upstream_client_cert: Option<PathBuf>,
     /// PEM file with the key of upstream_client_cert.
     pub(in crate::config) upstream_client_key: Option<PathBuf>,
-    /// Whether HTTP/2 is spoken to it (needed for gRPC).
+    /// True to use HTTP/2 to upstreams (needed for gRPC).
     #[schemars(extend("default" = false))]
     pub(in crate::config) upstream_http2: Option<bool>,
-    /// How long a connection to it may take to be made.
+    /// Time limit for connecting to an upstream.
     #[schemars(extend("default" = "5s"))]
     pub(in crate::config) connect_timeout: Option<String>,
-    /// How long it may be silent between two reads of a response. There is no limit in all.
+    /// Maximum pause between two reads of a response. The total time is not limited.
     #[schemars(extend("default" = "60s"))]
     pub(in crate::config) read_timeout: Option<String>,
-    /// How long a connection to it without a request is kept. Stay below the app's own limit, so
-    /// that no request meets a connection that the app is closing.
+    /// Idle time after which a kept connection to an upstream is closed. Keep it below the app's
+    /// own limit, so that no request is sent on a connection that the app is closing.
     #[schemars(extend("default" = "4s"))]
     pub(in crate::config) upstream_idle: Option<String>,
-    /// Whether a request with any method is sent again, once, when a kept connection ended without
-    /// a byte of an answer. Without it only idempotent methods are, and requests whose header did
-    /// not go out whole.
+    /// True to resend a request with any method, once, if a kept connection ended before the first
+    /// byte of a response. If false, only requests with an idempotent method, or whose header was
+    /// not fully sent, are resent.
     #[schemars(extend("default" = false))]
     pub(in crate::config) retry_unanswered: Option<bool>,
-    /// Requests that it is sent at once, WebSockets included, 2 to 1000000; without a session half as
-    /// many. More are answered with 503. Default: what the descriptor limit allows, at most 4000, of
-    /// which 500 without a session.
+    /// Maximum simultaneous requests to the app, WebSockets included, 2 to 1000000. Requests
+    /// without a session get half of it. Further requests get 503. Default: derived from the
+    /// descriptor limit, at most 4000, of which 500 without a session.
     pub(in crate::config) max_requests: Option<usize>,
-    /// Whether WebSocket handshakes are passed on, from pages of the same host.
+    /// True to forward WebSocket handshakes from pages of the same host.
     #[schemars(extend("default" = true))]
     pub(in crate::config) websocket: Option<bool>,
-    /// Whether its service workers may cover the whole host, our sign-in pages with it.
+    /// True to let the app's service workers cover the whole host, including Vestibule's sign-in
+    /// pages.
     #[schemars(extend("default" = false))]
     pub(in crate::config) service_workers: Option<bool>,
-    /// Names of headers that its clients may not send it, beside the built-in list: what a proxy of
-    /// yours tells it, say. "-", "_" and "." are the same in them. Default: none.
+    /// Names of request headers to remove, in addition to the built-in list, for example headers
+    /// that another proxy of yours sets. "-", "_" and "." are equivalent in names. Default: none.
     pub(in crate::config) strip_headers: Option<Vec<String>>,
-    /// Methods it may be sent beyond GET HEAD POST PUT PATCH DELETE OPTIONS. Default: none.
+    /// Methods allowed in addition to GET HEAD POST PUT PATCH DELETE OPTIONS. Default: none.
     pub(in crate::config) methods: Option<Vec<String>>,
-    /// Paths that only scripts ask for, as globs like those of rules: answers of ours there are
-    /// never redirects and never pages. Default: none.
+    /// Globs of paths requested only by scripts. Vestibule never answers there with a redirect or a
+    /// page. Default: none.
     pub(in crate::config) api_paths: Option<Vec<String>>,
-    /// Other origins whose scripts may read our answers, such as "https://spa.example.com".
-    /// Default: none.
+    /// Other origins whose scripts may read Vestibule's responses, such as
+    /// "https://spa.example.com". Default: none.
     pub(in crate::config) cors_origins: Option<Vec<String>>,
-    /// What becomes of CORS preflights that nobody is signed in for. answer: those of cors_origins
-    /// are answered by Vestibule. pass: they are forwarded to the app, which is told of nobody.
+    /// Handling of CORS preflights without a session. answer: Vestibule answers those from
+    /// cors_origins. pass: they are forwarded to the app without an identity.
     #[schemars(extend("default" = "answer", "enum" = ["answer", "pass"]))]
     pub(in crate::config) cors_preflight: Option<String>,
-    /// What the fields of our JSON answers are called.
+    /// Field names in Vestibule's JSON errors.
     pub(in crate::config) api_errors: Option<RawApiErrors>,
-    /// How it is signed in to by its own clients: a description that is shipped ("cellengine"), or
-    /// { file = "…" }. With one, its session tokens count only within a session of ours. Default:
-    /// none.
+    /// Dialect by which the app's own clients sign in: a shipped one ("cellengine"), or { file =
+    /// "…" }. With a dialect, the app's session tokens are valid only within a Vestibule session.
+    /// Default: none.
     pub(in crate::config) dialect: Option<RawDialectRef>,
-    /// Who checks names and passwords: "password" for Vestibule, "app" for the app itself, which
-    /// needs a dialect.
+    /// The party that checks names and passwords: "password" for Vestibule, "app" for the app
+    /// itself, which needs a dialect.
     #[schemars(extend("default" = "password", "enum" = ["password", "app"]))]
     pub(in crate::config) first_factor: Option<String>,
-    /// With first_factor = "app": whether somebody whom the app knows and Vestibule does not gets an
-    /// account at the first sign-in.
+    /// With first_factor = "app": true to create an account at first sign-in for a user that only
+    /// the app knows.
     #[schemars(extend("default" = false))]
     pub(in crate::config) provision: Option<bool>,
-    /// With first_factor = "app": whether a code that the app itself asked for and took counts as
-    /// the second factor of people who were never enrolled here, which weakens it.
+    /// With first_factor = "app": "counts" to accept a code that the app requested and verified as
+    /// the second factor of users not enrolled in Vestibule. This is a weakening.
     #[schemars(extend("default" = "ignored", "enum" = ["ignored", "counts"]))]
     pub(in crate::config) app_second_factor: Option<String>,
-    /// Its long-lived tokens that are let through in place of both factors. Default: none.
+    /// Long-lived tokens of the app that are accepted in place of both factors. Default: none.
     #[serde(default)]
     pub(in crate::config) tokens: Vec<RawAppToken>,
-    /// Its rules. The first that matches decides; where none matches, two factors are asked for.
+    /// Rules. The first match decides. Without a match, two factors are required.
     #[serde(default)]
     pub(in crate::config) rules: Vec<RawRule>,
 }
 
-/// What the fields of our JSON answers are called; "" leaves a field out.
+/// Field names in Vestibule's JSON errors. "" omits a field.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawApiErrors {
-    /// The sentence. It cannot be left out.
+    /// Name of the field with the message. Cannot be omitted.
     #[schemars(extend("default" = "error"))]
     pub(in crate::config) error: Option<String>,
-    /// The code.
+    /// Name of the field with the error code.
     #[schemars(extend("default" = "code"))]
     pub(in crate::config) code: Option<String>,
-    /// Where to sign in.
+    /// Name of the field with the URL for signing in.
     #[schemars(extend("default" = "login_url"))]
     pub(in crate::config) login_url: Option<String>,
-    /// Where to prove the second factor again.
+    /// Name of the field with the URL for step-up.
     #[schemars(extend("default" = "step_up_url"))]
     pub(in crate::config) step_up_url: Option<String>,
-    /// The reference.
+    /// Name of the field with the reference.
     #[schemars(extend("default" = "reference"))]
     pub(in crate::config) reference: Option<String>,
-    /// The seconds to wait before the next try, as in `Retry-After`.
+    /// Name of the field with the seconds to wait, as in `Retry-After`.
     #[schemars(extend("default" = "retry_after"))]
     pub(in crate::config) retry_after: Option<String>,
 }
 
-/// One rule.
+/// A rule.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawRule {
-    /// What it is called in logs, metrics and explanations. Default: "rule" and its number from 1.
+    /// Name in logs, metrics and explanations. Default: "rule" and its number from 1.
     pub(in crate::config) name: Option<String>,
-    /// Glob on the canonical path, segment by segment: * is one segment, ** any number of them.
-    /// Default: all paths.
+    /// Glob on the canonical path, by segment: * matches one segment, ** any number. Default: all
+    /// paths.
     pub(in crate::config) path: Option<String>,
-    /// The methods it is about. Default: all.
+    /// Methods that the rule applies to. Default: all.
     pub(in crate::config) methods: Option<Vec<String>>,
-    /// The hosts of the app that it is about. Default: all.
+    /// Hosts of the app that the rule applies to. Default: all.
     pub(in crate::config) hosts: Option<Vec<String>>,
-    /// The networks of clients that it is about, such as "10.0.0.0/8". Default: all.
+    /// Client networks that the rule applies to, such as "10.0.0.0/8". Default: all.
     pub(in crate::config) networks: Option<Vec<String>>,
-    /// The people it is about, by login name. Default: all.
+    /// Users that the rule applies to, by login name. Default: all.
     pub(in crate::config) users: Option<Vec<String>>,
-    /// The groups whose members it is about. Default: all.
+    /// Groups whose members the rule applies to. Default: all.
     pub(in crate::config) groups: Option<Vec<String>>,
-    /// public: forwarded without asking who it is. password: for a person whose password is proved,
-    /// which weakens what is behind it. two_factor: for a person with both factors. deny: refused
-    /// for everybody.
+    /// public: forwarded without authentication. password: requires a verified password only, which
+    /// is a weakening. two_factor: requires both factors. deny: rejected for everyone.
     #[schemars(extend("enum" = ["public", "password", "two_factor", "deny"]))]
     pub(in crate::config) access: Option<String>,
-    /// With two_factor: how old the second factor may be before it is asked for again. Default: as
-    /// old as the session.
+    /// With two_factor: maximum age of the second factor before a step-up. Default: the age of the
+    /// session.
     pub(in crate::config) max_age: Option<String>,
-    /// What it would do is logged and counted, and the rules behind it decide.
+    /// True to log and count what the rule would do without applying it. The rules after it decide.
     #[schemars(extend("default" = false))]
     pub(in crate::config) report_only: Option<bool>,
 }

@@ -1,17 +1,18 @@
-//! The audit trail as it is written in the configuration.
+//! The raw configuration of the audit log.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// The audit trail.
+/// The audit log.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawAudit {
-    /// How long rows are kept, at least 1d.
+    /// Time after which audit events are deleted, at least 1d.
     #[schemars(extend("default" = "400d"))]
     pub(in crate::config) retention: Option<String>,
-    /// Where every row is also written as a line of JSON: "stdout", or a file. Default: nowhere.
+    /// Destination for audit events as JSON lines, in addition to the database: "stdout" or a file.
+    /// Default: none.
     pub(in crate::config) file: Option<String>,
-    /// What this machine is called in rows. Default: its host name.
+    /// Name of this machine in audit events. Default: its host name.
     pub(in crate::config) node: Option<String>,
 }

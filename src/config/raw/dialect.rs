@@ -1,51 +1,50 @@
-//! How an app is signed in to, as it is written: within the configuration a name or a file, and the
-//! file itself.
+//! The raw configuration of dialects: a reference in the configuration, and the dialect file.
 
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// How an app is signed in to by its own clients.
+/// A dialect by which the app's own clients sign in.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(in crate::config) enum RawDialectRef {
-    /// One that is shipped: "cellengine".
+    /// A shipped dialect: "cellengine".
     Shipped(String),
-    /// One of your own.
+    /// Your own dialect.
     File(RawDialectFile),
 }
 
-/// A description of your own.
+/// A dialect of your own.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawDialectFile {
-    /// The TOML file it is in.
+    /// TOML file with the dialect.
     pub(in crate::config) file: PathBuf,
 }
 
-/// A long-lived token of the app's that is let through.
+/// A long-lived token of the app that is accepted.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawAppToken {
-    /// What it is called in logs and in the audit trail. Default: "token" and its number from 1.
+    /// Name in logs and in the audit log. Default: "token" and its number from 1.
     pub(in crate::config) name: Option<String>,
-    /// The SHA-256 of the token, as `vestibule token hash --stdin` prints it.
+    /// SHA-256 of the token, as printed by `vestibule token hash --stdin`.
     pub(in crate::config) sha256: Option<String>,
-    /// Whose it is, by login name: the app is told of that person, who must not be disabled.
-    /// Default: nobody's.
+    /// Login name of the user whose identity is sent to the app. The user must not be disabled.
+    /// Default: no user.
     pub(in crate::config) user: Option<String>,
-    /// The networks it may come from, such as "10.0.0.0/8". Default: all.
+    /// Networks that the token may be used from, such as "10.0.0.0/8". Default: all.
     pub(in crate::config) networks: Option<Vec<String>>,
-    /// The methods it may be used with. Default: all.
+    /// Methods that the token may be used with. Default: all.
     pub(in crate::config) methods: Option<Vec<String>>,
-    /// Whether it may open WebSockets although `methods` limits it. Default: false.
+    /// True to allow WebSockets even if `methods` is limited. Default: false.
     pub(in crate::config) websocket: Option<bool>,
-    /// Until when, such as "2027-01-31". Default: as long as the app says.
+    /// Last day of validity, such as "2027-01-31". Default: the app decides.
     pub(in crate::config) expires: Option<String>,
 }
 
-/// The file.
+/// The dialect file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawDialect {

@@ -1,10 +1,10 @@
-//! Networks as they are written.
+//! Parsing of networks.
 
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// A network, or a single address; the error says what would be right.
+/// Parses a network or a single address. The error says how to fix it.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     let network = text
         .parse::<IpNet>()
@@ -13,10 +13,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
             format!("{text:?} is not a network: write \"10.0.0.0/8\" or a single address")
         })?;
     if network.trunc() != network {
-        return Err(format!(
-            "{text:?} is an address inside a network: write \"{}\"",
-            network.trunc()
-        ));
+        return Err(format!("{text:?} has host bits set: write \"{}\"", network.trunc()));
     }
     let mapped = match network {
         IpNet::V6(v6) => v6.network().to_ipv4_mapped().is_some(),
@@ -24,7 +21,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, String> {
     };
     if mapped {
         return Err(format!(
-            "{text:?} holds no client: an IPv4 address is never seen as IPv6, write it as IPv4"
+            "{text:?} matches no client: IPv4-mapped clients count as IPv4, write it as IPv4"
         ));
     }
     Ok(network)
@@ -35,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_written_by_its_first_address() {
+    fn a_network_must_have_no_host_bits_set() {
         assert!(network("10.0.0.1/8").unwrap_err().contains("10.0.0.0/8"));
         assert!(network("::ffff:10.0.0.0/104").unwrap_err().contains("IPv4"));
         assert!(network("ten").is_err());

@@ -1,4 +1,4 @@
-//! How the clients of an app are answered.
+//! Settings of Vestibule's own responses for an app.
 
 use super::upstream;
 use crate::config::key_path::KeyPath;
@@ -8,10 +8,10 @@ use crate::gate::glob::PathGlob;
 use crate::proxy::settings::{AnswerSettings, Preflight};
 use crate::web::refusal::ErrorShape;
 
-/// Most characters in the name of a field.
+/// Maximum characters in a field name.
 const FIELD_MAX: usize = 64;
 
-/// The answers of one app.
+/// Resolves the response settings of an app.
 pub(super) fn answers(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> AnswerSettings {
     let mut api_paths = Vec::new();
     for (i, text) in raw.api_paths.iter().flatten().enumerate() {
@@ -34,15 +34,15 @@ pub(super) fn answers(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> AnswerS
     let word = raw.cors_preflight.as_deref().or(Some("answer"));
     let preflight = r.choice(&at.key("cors_preflight"), word, &choices).unwrap_or_default();
     if preflight == Preflight::Pass {
-        let whose = "preflights (OPTIONS) reach the app without anybody signed in";
-        r.weaken(&at.key("cors_preflight"), whose);
+        let what = "preflights (OPTIONS) reach the app without authentication";
+        r.weaken(&at.key("cors_preflight"), what);
     }
     let errors = raw.api_errors.clone().unwrap_or_default();
     let errors = shape(&errors, &at.key("api_errors"), r);
     AnswerSettings { api_paths, cors_origins, preflight, errors }
 }
 
-/// An origin as browsers write it.
+/// Parses an origin in the form that browsers send.
 fn origin(text: &str) -> Result<String, String> {
     let url = upstream::origin(text).map_err(|why| {
         format!("{text:?} is not an origin: {why}, as in \"https://spa.example.com\"")
@@ -59,7 +59,7 @@ fn shape(raw: &RawApiErrors, at: &KeyPath, r: &mut Reader<'_>) -> ErrorShape {
             r.fail(&at.key(key), format!("{name:?} is not a name: at most {FIELD_MAX} characters"));
         }
         if taken.contains(&name) {
-            r.fail(&at.key(key), format!("{name:?} is the name of another field already"));
+            r.fail(&at.key(key), format!("{name:?} is already the name of another field"));
         }
         taken.push(name.clone());
         Some(name)
@@ -74,10 +74,7 @@ fn shape(raw: &RawApiErrors, at: &KeyPath, r: &mut Reader<'_>) -> ErrorShape {
         retry_after: field("retry_after", raw.retry_after.as_ref(), default.retry_after),
     };
     if error.is_none() {
-        r.fail(
-            &at.key("error"),
-            "is empty: an error without a sentence helps nobody, name the field",
-        );
+        r.fail(&at.key("error"), "is empty: every error needs a message, name the field");
     }
     shape
 }

@@ -1,4 +1,4 @@
-//! The apps to be protected.
+//! Resolution of apps.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ use crate::config::raw::RawApp;
 use crate::config::reader::Reader;
 use crate::proxy::settings::{AppSettings, HostPattern, stripped};
 
-/// Most characters in the name of an app.
+/// Maximum characters in an app name.
 const NAME_MAX: usize = 64;
 
-/// The apps.
+/// Resolves the apps.
 pub(super) fn apps(raw: &[RawApp], r: &mut Reader<'_>) -> Vec<AppSettings> {
     let at = KeyPath::of("apps");
     if raw.is_empty() {
@@ -37,16 +37,17 @@ pub(super) fn apps(raw: &[RawApp], r: &mut Reader<'_>) -> Vec<AppSettings> {
     apps
 }
 
-/// Who is taken up by an app chose the name there, which rules may mean somebody else by.
+/// Warns about rules by login name in an app that provisions accounts, because users choose their
+/// names in the app and may take a name that a rule uses.
 fn warn_of_names(apps: &[AppSettings], at: &KeyPath, r: &mut Reader<'_>) {
     let mut rules = apps.iter().flat_map(|app| app.policy.rules());
     let Some(rule) = rules.find(|rule| !rule.users.is_empty()) else { return };
     for (i, app) in apps.iter().enumerate() {
         if app.first_factor.is_some_and(|policy| policy.provision) {
             let why = format!(
-                "gives people of the app accounts under names they type, and rules (such as {:?}) \
-                 go by names: none in a rule is given out, but one that was given out before is kept. \
-                 See that each name is whom you mean (`vestibule user show NAME`), or go by groups",
+                "creates accounts under names that the app's users choose, and rules (such as \
+                 {:?}) match names: names used in rules are never provisioned, but accounts created \
+                 before keep theirs. Check each name (`vestibule user show NAME`), or use groups",
                 rule.name
             );
             r.warn(&at.index(i).key("provision"), &why);
@@ -63,16 +64,16 @@ fn app(
     let name = name(raw.name.as_deref(), &at.key("name"), r);
     let title = raw.title.clone().unwrap_or_else(|| name.clone());
     if title.trim().is_empty() && !name.is_empty() || title.chars().any(char::is_control) {
-        r.fail(&at.key("title"), "must not be empty or hold control characters");
+        r.fail(&at.key("title"), "must not be empty or contain control characters");
     }
     let written = raw.methods.as_deref().unwrap_or_default();
     let extra_methods = rules::extra_methods(written, &at.key("methods"), r);
     let hosts = hosts(raw.hosts.as_deref(), &name, &at.key("hosts"), taken, r);
-    let within = rules::Within { hosts: &hosts, methods: &extra_methods };
-    let policy = rules::policy(&raw.rules, &within, &at.key("rules"), r);
+    let context = rules::AppContext { hosts: &hosts, methods: &extra_methods };
+    let policy = rules::policy(&raw.rules, &context, &at.key("rules"), r);
     let dialect = dialect::dialect(raw, at, r);
     let first_factor = dialect::first_factor(raw, dialect.is_some(), at, r);
-    let tokens = tokens::tokens(raw, &within, dialect.as_ref(), &at.key("tokens"), r);
+    let tokens = tokens::tokens(raw, &context, dialect.as_ref(), &at.key("tokens"), r);
     AppSettings {
         first_factor,
         tokens,
@@ -93,7 +94,7 @@ fn app(
     }
 }
 
-/// The headers that are never taken from clients.
+/// Resolves the headers to remove from requests.
 fn strip_headers(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<HeaderName> {
     let mut names = Vec::new();
     for (i, written) in raw.unwrap_or_default().iter().enumerate() {
@@ -113,7 +114,10 @@ fn name(raw: Option<&str>, key: &KeyPath, r: &mut Reader<'_>) -> String {
     };
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     if name.is_empty() || name.len() > NAME_MAX || !name.chars().all(allowed) {
-        r.fail(key, format!("{name:?} is not a name: 1 to 64 small letters, digits, `-` and `_`"));
+        r.fail(
+            key,
+            format!("{name:?} is not a name: 1 to 64 lower-case letters, digits, `-` and `_`"),
+        );
     }
     name.to_owned()
 }
@@ -136,7 +140,7 @@ fn hosts(
             Ok(host) => {
                 if let Some(other) = taken.insert(host.clone(), app.to_owned()) {
                     let why = format!(
-                        "{text:?} belongs to the app {other:?} already: a host has one app"
+                        "{text:?} belongs to the app {other:?}: each host belongs to one app"
                     );
                     r.fail(&at.index(i), why);
                 }

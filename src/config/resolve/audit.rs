@@ -1,4 +1,4 @@
-//! The audit trail.
+//! Resolution of the audit log's settings.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,16 +9,16 @@ use crate::config::reader::Reader;
 use crate::config::settings::{AuditSettings, LinesTarget};
 
 const DAY: Duration = Duration::from_hours(24);
-/// A year, and time to look back at it.
+/// Default retention: a year, plus time to review it.
 const RETENTION: Duration = Duration::from_hours(400 * 24);
-/// Most characters in the name of a machine.
+/// Maximum characters in the name of a machine.
 const NODE_MAX: usize = 64;
 
-/// How the audit trail is kept.
+/// Resolves the settings of the audit log.
 pub(super) fn audit(raw: &RawAudit, r: &mut Reader<'_>) -> AuditSettings {
     let at = KeyPath::of("audit");
     let key = at.key("retention");
-    let mut retention = r.some_time(&key, raw.retention.as_deref(), RETENTION);
+    let mut retention = r.positive_duration(&key, raw.retention.as_deref(), RETENTION);
     if retention < DAY {
         r.fail(&key, "is shorter than a day: write at least \"1d\"");
         retention = RETENTION;

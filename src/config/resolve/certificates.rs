@@ -1,5 +1,5 @@
-//! Certificates: whether the files hold what they should, fit together and cover the hosts. Dates
-//! and revocation are not looked at: a clock that is wrong must not keep the gateway down.
+//! Checks of certificates: the files are valid, match each other and cover the hosts. Dates and
+//! revocation are not checked, because a wrong clock must not keep the gateway down.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::proxy::settings::{
 
 type Chain = Vec<CertificateDer<'static>>;
 
-/// The certificates.
+/// Resolves the certificates.
 pub(super) fn certificates(
     raw: &[RawCertificate],
     listeners: &[ListenerSettings],
@@ -46,14 +46,14 @@ pub(super) fn certificates(
             files.push(pair);
         }
     }
-    // Only worth saying once the certificates themselves are in order.
+    // Check coverage only once all certificates are valid.
     if tls && !chains.is_empty() && chains.len() == raw.len() {
         uncovered(&chains, apps, r);
     }
     files
 }
 
-/// Checks that the two files hold a chain and its key; the chain if they do.
+/// Checks that the files contain a chain and its key. Returns the chain.
 pub(super) fn check_pair(
     files: &CertificateFiles,
     cert_key: &KeyPath,
@@ -86,7 +86,7 @@ pub(super) fn check_pair(
             r.fail(
                 key_key,
                 format!(
-                    "{} holds a key of a kind that is not supported: use RSA, ECDSA or Ed25519",
+                    "{} holds a key of an unsupported kind: use RSA, ECDSA or Ed25519",
                     files.key.display()
                 ),
             );
@@ -101,7 +101,7 @@ fn read(file: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, String> {
         .map_err(|e| format!("the file {} cannot be read: {e}", file.display()))
 }
 
-/// The certificates in a PEM file; the error says what is wrong with it.
+/// Reads the certificates of a PEM file. The error says what is wrong with it.
 pub(super) fn chain(file: &Path) -> Result<Chain, String> {
     let chain = CertificateDer::pem_slice_iter(&read(file)?)
         .collect::<Result<Chain, _>>()
@@ -126,7 +126,7 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
     })
 }
 
-/// Warns of hosts that no certificate names.
+/// Warns about hosts that no certificate covers.
 fn uncovered(chains: &[Chain], apps: &[AppSettings], r: &mut Reader<'_>) {
     let leaves: Vec<ParsedCertificate<'_>> = chains
         .iter()
@@ -145,7 +145,7 @@ fn uncovered(chains: &[Chain], apps: &[AppSettings], r: &mut Reader<'_>) {
                 leaves.iter().any(|c| rustls::client::verify_server_name(c, &name).is_ok());
             if !covered {
                 let key = KeyPath::of("apps").index(i).key("hosts").index(j);
-                r.warn(&key, "no certificate names this host: browsers will refuse it");
+                r.warn(&key, "no certificate names this host: browsers will reject the connection");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! How an app is signed in to: a description that is shipped, or one of the operator's.
+//! Resolution of an app's dialect.
 
 use crate::auth::app_sign_in::AppPolicy;
 use crate::config::key_path::KeyPath;
@@ -8,7 +8,7 @@ use crate::gate::dialect::{BodyKind, CodeWanted, Dialect, Places, SignIn, Succes
 
 const SHIPPED: &[(&str, &str)] = &[("cellengine", include_str!("../dialects/cellengine.toml"))];
 
-/// The description, where the app has one.
+/// Resolves the dialect of an app, if it has one.
 pub(super) fn dialect(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> Option<Dialect> {
     let key = at.key("dialect");
     match raw.dialect.as_ref()? {
@@ -29,7 +29,7 @@ pub(super) fn dialect(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> Option<
 
 fn parse(name: &str, text: &str) -> Result<Dialect, String> {
     let raw: RawDialect = toml::from_str(text)
-        .map_err(|error| format!("{name} is no description of a sign-in: {}", error.message()))?;
+        .map_err(|error| format!("{name} is not a valid dialect: {}", error.message()))?;
     let path = |path: String, key: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.~".contains(c);
         let fits = path.len() > 1
@@ -42,7 +42,7 @@ fn parse(name: &str, text: &str) -> Result<Dialect, String> {
         return Err(format!("{name}: sign_in.bodies is empty: write [\"json\"]"));
     }
     if raw.credentials.cookie.is_none() && !raw.credentials.authorization {
-        return Err(format!("{name}: credentials names no place where the app's token would be"));
+        return Err(format!("{name}: credentials must say where the app's token is sent"));
     }
     let body = |body: RawBody| match body {
         RawBody::Json => BodyKind::Json,
@@ -79,7 +79,7 @@ fn parse(name: &str, text: &str) -> Result<Dialect, String> {
     })
 }
 
-/// How the people of the app are taken up, where it checks the first factor itself.
+/// Resolves the first factor of an app and the provisioning of its users.
 pub(super) fn first_factor(
     raw: &RawApp,
     has_dialect: bool,
@@ -101,7 +101,7 @@ pub(super) fn first_factor(
     if by_app && !has_dialect && raw.dialect.is_none() {
         r.fail(
             &at.key("first_factor"),
-            "\"app\" needs to know how the app is signed in to: add dialect = \"cellengine\", or \
+            "\"app\" needs a dialect to sign in to the app: add dialect = \"cellengine\", or \
              dialect = { file = \"…\" }",
         );
     }
@@ -116,8 +116,8 @@ pub(super) fn first_factor(
     if by_app && code_counts {
         r.weaken(
             &at.key("app_second_factor"),
-            "whoever knows a password of the app can switch on its code with a phone of their own, \
-             and is in as a person who was never enrolled here",
+            "anyone who knows a user's app password can enable the app's code on their own phone \
+             and sign in as that user, unless the user is enrolled here",
         );
     }
     by_app.then(|| AppPolicy { provision: raw.provision.unwrap_or(false), code_counts })
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shipped_is_a_description() {
+    fn the_shipped_dialects_are_valid() {
         for (name, text) in SHIPPED {
             let dialect = parse(name, text).unwrap();
             assert_eq!(dialect.code_wanted.body, "{\"error\":\"\\\"otp\\\" is required.\"}");
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_description_with_unknown_keys_or_odd_paths_is_refused() {
+    fn a_dialect_with_unknown_keys_or_odd_paths_is_rejected() {
         let (_, text) = SHIPPED[0];
         let odd = text.replace("[sign_out]", "[sign_out]\nmethod = \"PUT\"");
         assert!(parse("x", &odd).unwrap_err().contains("unknown field"));

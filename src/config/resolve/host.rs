@@ -1,10 +1,10 @@
-//! The host names of an app.
+//! Parsing of host names.
 
 use std::net::IpAddr;
 
 use crate::proxy::settings::HostPattern;
 
-/// A host pattern; the error says what would be right.
+/// Parses a host pattern. The error says how to fix it.
 pub(super) fn pattern(text: &str) -> Result<HostPattern, String> {
     let lower = text.to_ascii_lowercase();
     if let Some(suffix) = lower.strip_prefix("*.") {
@@ -23,20 +23,20 @@ pub(super) fn pattern(text: &str) -> Result<HostPattern, String> {
     if is_name(&lower) { Ok(HostPattern::Exact(lower)) } else { Err(refusal(text)) }
 }
 
-/// One host and perhaps a port, as they stand in a URL; the error says what would be right.
+/// Parses a host with an optional port, as in a URL. The error says how to fix it.
 pub(super) fn authority(text: &str) -> Result<(String, Option<u16>), String> {
     let right = "write it like \"app.example.com\" or \"app.example.com:8443\"";
     let (host, port) = match text.rsplit_once(':') {
         _ if text.contains('/') => (text, None),
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
             let port = port.parse().ok().filter(|port| *port != 0);
-            (host, Some(port.ok_or_else(|| format!("{text:?} ends in no port: {right}"))?))
+            (host, Some(port.ok_or_else(|| format!("{text:?} has an invalid port: {right}"))?))
         }
         Some(_) | None => (text, None),
     };
     match pattern(host)? {
         HostPattern::Exact(name) => Ok((name, port)),
-        HostPattern::Wildcard(_) => Err(format!("{text:?} is not one host: {right}")),
+        HostPattern::Wildcard(_) => Err(format!("{text:?} is not a single host: {right}")),
     }
 }
 
@@ -55,7 +55,7 @@ fn refusal(text: &str) -> String {
     format!("{text:?} is not a host name: {why}")
 }
 
-/// Whether `name` is a DNS name in lower case, without a dot at its end.
+/// Returns true if `name` is a DNS name in lower case without a trailing dot.
 fn is_name(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn host_names_are_taken_in_lower_case() {
+    fn host_names_are_normalized_to_lower_case() {
         assert_eq!(pattern("App.Example.com"), Ok(HostPattern::Exact("app.example.com".into())));
         assert_eq!(pattern("*.example.com"), Ok(HostPattern::Wildcard(".example.com".into())));
         assert_eq!(pattern("[0:0::1]"), Ok(HostPattern::Exact("[::1]".into())));
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_is_one_host_and_perhaps_a_port() {
+    fn an_authority_is_one_host_with_an_optional_port() {
         let of = |text| authority(text).unwrap();
         assert_eq!(of("App.Example.com"), ("app.example.com".into(), None));
         assert_eq!(of("app.example.com:8443"), ("app.example.com".into(), Some(8443)));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_host_header_can_be_is_refused() {
+    fn names_that_no_host_header_can_have_are_rejected() {
         for bad in [
             "",
             "*",

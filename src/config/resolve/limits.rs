@@ -1,4 +1,4 @@
-//! Limits: sessions, passwords, guesses.
+//! Resolution of limits: sessions, passwords and throttling.
 
 use std::time::Duration;
 
@@ -12,27 +12,27 @@ use crate::config::raw::{RawPasswords, RawSessions, RawThrottle, RawTickets};
 use crate::config::reader::Reader;
 use crate::config::units;
 
-/// NIST SP 800-63B-4 §2.2.3: at most this long unused …
+/// Maximum idle time of a session with two factors (NIST SP 800-63B-4 §2.2.3).
 const NIST_IDLE: Duration = Duration::from_hours(1);
-/// … and this long in all, where two factors were asked for.
+/// Maximum lifetime of a session with two factors (NIST SP 800-63B-4 §2.2.3).
 const NIST_ABSOLUTE: Duration = Duration::from_hours(24);
-/// NIST SP 800-63B-4 §3.1.1.1, where two factors are asked for.
+/// Minimum password length with two factors (NIST SP 800-63B-4 §3.1.1.1).
 const LENGTH_MIN: usize = 8;
-/// More than this keeps good passphrases out.
+/// Highest allowed `min_length`. A higher one would exclude good passphrases.
 const LENGTH_MAX: usize = 64;
-/// Most memory for one hash, in KiB.
+/// Maximum memory per hash, in KiB.
 const MEMORY_MAX: u64 = 2 << 20;
-/// NIST SP 800-63B-4 §3.2.2: consecutive wrong guesses.
+/// Maximum consecutive failures (NIST SP 800-63B-4 §3.2.2).
 const NIST_TRIES: u32 = 100;
 
-/// How long sessions live.
+/// Resolves session lifetimes.
 pub(super) fn sessions(raw: &RawSessions, r: &mut Reader<'_>) -> SessionLimits {
     let at = KeyPath::of("sessions");
     let default = SessionLimits::default();
     let (idle_key, absolute_key) = (at.key("idle"), at.key("absolute"));
-    let idle = r.some_time(&idle_key, raw.idle.as_deref(), default.idle);
-    let absolute = r.some_time(&absolute_key, raw.absolute.as_deref(), default.absolute);
-    let pending = r.some_time(&at.key("pending"), raw.pending.as_deref(), default.pending);
+    let idle = r.positive_duration(&idle_key, raw.idle.as_deref(), default.idle);
+    let absolute = r.positive_duration(&absolute_key, raw.absolute.as_deref(), default.absolute);
+    let pending = r.positive_duration(&at.key("pending"), raw.pending.as_deref(), default.pending);
     if !raw.allow_beyond_nist.unwrap_or(false) {
         for (key, value, most) in
             [(&idle_key, idle, NIST_IDLE), (&absolute_key, absolute, NIST_ABSOLUTE)]
@@ -41,7 +41,7 @@ pub(super) fn sessions(raw: &RawSessions, r: &mut Reader<'_>) -> SessionLimits {
                 r.fail(
                     key,
                     format!(
-                        "longer than the {} that NIST SP 800-63B-4 allows: write less, or say \
+                        "longer than the {} that NIST SP 800-63B-4 allows: write less, or set \
                          sessions.allow_beyond_nist = true",
                         units::written(most)
                     ),
@@ -51,22 +51,22 @@ pub(super) fn sessions(raw: &RawSessions, r: &mut Reader<'_>) -> SessionLimits {
     }
     if idle > absolute {
         let key = if r.has(&idle_key) { &idle_key } else { &absolute_key };
-        r.fail(key, "sessions.idle is longer than sessions.absolute: it would never apply");
+        r.fail(key, "sessions.idle is longer than sessions.absolute: it would have no effect");
     }
     SessionLimits { idle, absolute, pending }
 }
 
-/// How long a one-time link works.
+/// Resolves the lifetime of one-time links.
 pub(super) fn tickets(raw: &RawTickets, r: &mut Reader<'_>) -> Duration {
     let key = KeyPath::of("tickets.lifetime");
-    let lifetime = r.some_time(&key, raw.lifetime.as_deref(), ticket::LIFETIME);
+    let lifetime = r.positive_duration(&key, raw.lifetime.as_deref(), ticket::LIFETIME);
     if lifetime > ticket::LONGEST {
-        r.fail(&key, "too long for a link that lets somebody in: write at most \"7days\"");
+        r.fail(&key, "too long for a link that grants access: write at most \"7days\"");
     }
     lifetime
 }
 
-/// What is asked of passwords and what their hashes cost.
+/// Resolves password requirements and the cost of hashes.
 pub(super) fn passwords(raw: &RawPasswords, r: &mut Reader<'_>) -> PasswordSettings {
     let at = KeyPath::of("passwords");
     let floor = Cost::FLOOR;
@@ -80,7 +80,7 @@ pub(super) fn passwords(raw: &RawPasswords, r: &mut Reader<'_>) -> PasswordSetti
     let threads_key = at.key("hashing_threads");
     let threads = r.number(&threads_key, raw.hashing_threads, (cores() / 2).max(1), &(1..=1024));
     if threads > cores() {
-        let warning = format!("more than there are cores: {} are used", cores());
+        let warning = format!("more than the number of cores: {} are used", cores());
         r.warn(&threads_key, &warning);
     }
     PasswordSettings {
@@ -91,7 +91,7 @@ pub(super) fn passwords(raw: &RawPasswords, r: &mut Reader<'_>) -> PasswordSetti
     }
 }
 
-/// Memory for one hash, in KiB.
+/// Resolves the memory per hash, in KiB.
 fn memory(text: Option<&str>, key: &KeyPath, r: &mut Reader<'_>) -> u32 {
     let floor = Cost::FLOOR.memory_kib;
     let Some(text) = text else { return floor };
@@ -104,26 +104,28 @@ fn memory(text: Option<&str>, key: &KeyPath, r: &mut Reader<'_>) -> u32 {
         _ => {
             r.fail(
                 key,
-                "out of range: write \"19MiB\" (the least that resists guessing) to \"2GiB\"",
+                "out of range: write \"19MiB\" (the minimum that resists guessing) to \"2GiB\"",
             );
             floor
         }
     }
 }
 
-/// How many wrong guesses are borne.
+/// Resolves the attempt limits.
 pub(super) fn budgets(raw: &RawThrottle, r: &mut Reader<'_>) -> Budgets {
     let default = Budgets::default();
     let key = |name: &str| KeyPath::of("throttle").key(name);
     let waits = default.name;
-    let first = r.some_time(&key("first_wait"), raw.first_wait.as_deref(), waits.first);
-    let longest = r.some_time(&key("longest_wait"), raw.longest_wait.as_deref(), waits.longest);
-    let forget = r.some_time(&key("forget_after"), raw.forget_after.as_deref(), waits.forget);
+    let first = r.positive_duration(&key("first_wait"), raw.first_wait.as_deref(), waits.first);
+    let longest =
+        r.positive_duration(&key("longest_wait"), raw.longest_wait.as_deref(), waits.longest);
+    let forget =
+        r.positive_duration(&key("forget_after"), raw.forget_after.as_deref(), waits.forget);
     if first > longest {
-        r.fail(&key("first_wait"), "longer than throttle.longest_wait: it would never apply");
+        r.fail(&key("first_wait"), "longer than throttle.longest_wait: it would have no effect");
     }
     if longest > forget {
-        let why = "longer than throttle.forget_after: no wait could grow to it";
+        let why = "longer than throttle.forget_after: no backoff could reach it";
         r.fail(&key("longest_wait"), why);
     }
     let mut pace = |name: &str, free, most, default: Pace| Pace {
@@ -136,7 +138,7 @@ pub(super) fn budgets(raw: &RawThrottle, r: &mut Reader<'_>) -> Budgets {
     let name = pace("per_name", raw.per_name, NIST_TRIES, default.name);
     let mut budget = |name: &str, tries, most, window_name: &str, window, default: Budget| Budget {
         tries: r.number(&key(name), tries, default.tries, &(1..=most)),
-        window: r.some_time(&key(window_name), window, default.window),
+        window: r.positive_duration(&key(window_name), window, default.window),
     };
     let window = raw.device_window.as_deref();
     let device =
@@ -144,13 +146,13 @@ pub(super) fn budgets(raw: &RawThrottle, r: &mut Reader<'_>) -> Budgets {
     let window = raw.spray_window.as_deref();
     let spray = budget("spray", raw.spray, 1_000_000, "spray_window", window, default.spray);
     let lives = raw.device_lives.as_deref();
-    let device_lives = r.some_time(&key("device_lives"), lives, default.device_lives);
+    let device_lives = r.positive_duration(&key("device_lives"), lives, default.device_lives);
     let second_factor = ladder(raw, r);
     let login = r.number(&key("per_login"), raw.per_login, default.login, &(1..=NIST_TRIES));
     Budgets { address, name, device, device_lives, spray, second_factor, login }
 }
 
-/// How wrong second factors in a row are answered.
+/// Resolves the backoff for consecutive second-factor failures.
 fn ladder(raw: &RawThrottle, r: &mut Reader<'_>) -> Ladder {
     let default = Budgets::default().second_factor;
     let key = |name: &str| KeyPath::of("throttle").key(name);
@@ -160,14 +162,14 @@ fn ladder(raw: &RawThrottle, r: &mut Reader<'_>) -> Ladder {
     let range = 1..=NIST_TRIES;
     Ladder {
         every: r.number(&key("second_factor"), raw.second_factor, default.every, &range),
-        short: r.some_time(&key("second_factor_wait"), wait, default.short),
+        short: r.positive_duration(&key("second_factor_wait"), wait, default.short),
         long_after: r.number(
             &key("second_factor_long_after"),
             long_after,
             default.long_after,
             &range,
         ),
-        long: r.some_time(&key("second_factor_long_wait"), long_wait, default.long),
+        long: r.positive_duration(&key("second_factor_long_wait"), long_wait, default.long),
         most: r.number(&key("second_factor_most"), most, default.most, &range),
     }
 }

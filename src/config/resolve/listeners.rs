@@ -1,4 +1,4 @@
-//! Where Vestibule listens, and whom it believes.
+//! Resolution of listeners, the admin listener and network settings.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,10 +12,11 @@ use crate::config::reader::Reader;
 use crate::proxy::settings::{BodyIdle, ListenerKind, ListenerSettings, NetworkSettings};
 
 const CONNECTIONS_PER_ADDRESS: usize = 100;
-/// Some people behind one address, each with a browser that has many requests under way.
+/// Default limit of requests per client address: several people behind one address, each with a
+/// browser that sends many requests at once.
 const REQUESTS_PER_ADDRESS: usize = 500;
 
-/// The listeners.
+/// Resolves the listeners.
 pub(super) fn listeners(raw: &[RawListener], r: &mut Reader<'_>) -> Vec<ListenerSettings> {
     let at = KeyPath::of("listeners");
     let kinds = [
@@ -34,7 +35,10 @@ pub(super) fn listeners(raw: &[RawListener], r: &mut Reader<'_>) -> Vec<Listener
         };
         let Some(address) = r.address(&key, text) else { continue };
         if listeners.iter().any(|l| collide(l.address, address)) {
-            r.fail(&key, format!("{address} is taken by another listener: give each its own port"));
+            r.fail(
+                &key,
+                format!("{address} is taken by another listener: use a different port for each"),
+            );
         }
         if let Some(kind) = kind {
             listeners.push(ListenerSettings { address, kind });
@@ -48,7 +52,7 @@ pub(super) fn listeners(raw: &[RawListener], r: &mut Reader<'_>) -> Vec<Listener
     listeners
 }
 
-/// Whether two sockets cannot both be listened on.
+/// Returns true if both addresses cannot be bound at the same time.
 fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let any = |x: SocketAddr, y: SocketAddr| {
         x.ip().is_unspecified() && (x.is_ipv4() == y.is_ipv4() || x.is_ipv6())
@@ -56,7 +60,7 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || any(a, b) || any(b, a))
 }
 
-/// The admin listener.
+/// Resolves the admin listener.
 pub(super) fn admin(
     raw: Option<&RawAdmin>,
     listeners: &[ListenerSettings],
@@ -65,17 +69,17 @@ pub(super) fn admin(
     let key = KeyPath::of("admin.address");
     let address = r.address(&key, raw?.address.as_deref()?)?;
     if listeners.iter().any(|l| collide(l.address, address)) {
-        r.fail(&key, "is also a listener's: health and metrics need a port of their own");
+        r.fail(&key, "is also a listener: health and metrics need a port of their own");
     } else if !address.ip().is_loopback() {
         r.warn(
             &key,
-            "health and metrics are served off loopback, without a login: keep that network closed",
+            "health and metrics are served off loopback without authentication: restrict access",
         );
     }
     Some(address)
 }
 
-/// Who is believed and how much is borne.
+/// Resolves trusted proxies and limits.
 pub(super) fn network(
     raw: &RawNetwork,
     listeners: &[ListenerSettings],
@@ -99,7 +103,7 @@ pub(super) fn network(
             r.warn(
                 &key,
                 "plain http off loopback without network.trusted_proxies: every client shares the \
-                 balancer's address, and https is not recognised",
+                 balancer's address, and https is not detected",
             );
         }
     }
@@ -112,8 +116,12 @@ pub(super) fn network(
     let strangers = raw.body_idle.as_deref();
     let signed_in = raw.body_idle_signed_in.as_deref();
     let body_idle = BodyIdle {
-        strangers: r.some_time(&at.key("body_idle"), strangers, Duration::from_mins(1)),
-        signed_in: r.some_time(&at.key("body_idle_signed_in"), signed_in, Duration::from_mins(10)),
+        strangers: r.positive_duration(&at.key("body_idle"), strangers, Duration::from_mins(1)),
+        signed_in: r.positive_duration(
+            &at.key("body_idle_signed_in"),
+            signed_in,
+            Duration::from_mins(10),
+        ),
     };
     let requests_per_address = r.number(
         &at.key("requests_per_address"),
@@ -136,7 +144,7 @@ pub(super) fn network(
 fn trusted(text: &str) -> Result<IpNet, String> {
     let network = addresses::network(text)?;
     if network.prefix_len() == 0 {
-        return Err("would believe everybody: name the networks of your own proxies".to_owned());
+        return Err("would trust every address: name the networks of your own proxies".to_owned());
     }
     Ok(network)
 }
@@ -146,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_world_is_never_trusted() {
+    fn a_network_of_all_addresses_is_never_trusted() {
         assert!(trusted("0.0.0.0/0").is_err());
         assert!(trusted("::/0").is_err());
         assert!(trusted("10.0.0.1/8").unwrap_err().contains("10.0.0.0/8"));

@@ -1,4 +1,4 @@
-//! The mail server.
+//! Resolution of mail settings.
 
 use super::certificates;
 use super::upstream::is_loopback;
@@ -7,8 +7,8 @@ use crate::config::raw::RawMail;
 use crate::config::reader::Reader;
 use crate::config::settings::{MailSettings, MailTls};
 
-/// Where mail goes, if it is to be sent: `service` is what people know the service by, `site` where
-/// they find it.
+/// Resolves the mail settings, if mail is configured. `service` is the name of the service as users
+/// know it, `site` its host name.
 pub(super) fn mail(
     raw: &RawMail,
     service: String,
@@ -41,10 +41,10 @@ pub(super) fn mail(
     let password = raw.password.as_ref().and_then(|p| r.secret(&at.key("password"), p));
     if raw.user.is_some() != raw.password.is_some() {
         let key = if raw.user.is_some() { at.key("user") } else { at.key("password") };
-        r.fail(&key, "stands alone: write both user and password, or neither");
+        r.fail(&key, "is incomplete: write both user and password, or neither");
     }
     if tls == MailTls::None && !is_loopback(&host) {
-        let why = "mail off loopback without TLS: others can read it, and the password of the \
+        let why = "mail off loopback without TLS: others can read it and the password of the \
                    mail server";
         r.warn(&at.key("tls"), why);
     }

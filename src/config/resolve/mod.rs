@@ -1,5 +1,5 @@
-//! From what was written to what it means: every check of the configuration that needs more than
-//! the form of one value.
+//! Validates the raw configuration and builds the settings: every check that involves more than the
+//! form of one value.
 
 mod addresses;
 mod answers;
@@ -27,10 +27,10 @@ use crate::proxy::settings::{
     AppSettings, HostPattern, ListenerKind, ListenerSettings, ProxySettings, WebOrigin,
 };
 
-/// Most worker threads.
+/// Maximum worker threads.
 const WORKERS_MAX: usize = 1024;
 
-/// The settings that `raw` asks for. They are good only when `r` has noted no mistake.
+/// Builds the settings from `raw`. They are valid only if `r` recorded no error.
 pub(super) fn settings(raw: &RawConfig, r: &mut Reader<'_>) -> Settings {
     let listeners = listeners::listeners(&raw.listeners, r);
     let admin = listeners::admin(raw.admin.as_ref(), &listeners, r);
@@ -73,7 +73,7 @@ pub(super) fn settings(raw: &RawConfig, r: &mut Reader<'_>) -> Settings {
     }
 }
 
-/// Cores that this process may use.
+/// Returns the number of cores available to this process.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
@@ -86,7 +86,7 @@ fn server(raw: &RawServer, r: &mut Reader<'_>) -> (usize, Duration) {
     (workers, drain)
 }
 
-/// `public_url` as it is set.
+/// Resolves `public_url` if it is set.
 fn public(raw: Option<&str>, r: &mut Reader<'_>) -> Option<WebOrigin> {
     match upstream::origin(raw?) {
         Ok(url) => WebOrigin::parse(&url.origin().ascii_serialization()),
@@ -98,8 +98,8 @@ fn public(raw: Option<&str>, r: &mut Reader<'_>) -> Option<WebOrigin> {
     }
 }
 
-/// What links start with where that is not set: the first app's host at the port of the first
-/// listener that speaks https.
+/// Returns the default base URL of links: the first app's host with the port of the first https
+/// listener.
 fn public_url(apps: &[AppSettings], listeners: &[ListenerSettings], r: &mut Reader<'_>) -> String {
     let mut https = listeners.iter().filter(|listener| listener.kind == ListenerKind::Https);
     let port = https.next().map(|listener| listener.address.port()).filter(|port| *port != 0);
@@ -109,7 +109,7 @@ fn public_url(apps: &[AppSettings], listeners: &[ListenerSettings], r: &mut Read
         HostPattern::Wildcard(_) => None,
     });
     if exact.is_none() && !hosts.is_empty() {
-        let why = "is needed, because the first app has no exact host name to take it from";
+        let why = "is required, because the first app has no exact host name to derive it from";
         r.fail(&KeyPath::of("public_url"), why);
     }
     exact.unwrap_or_default()
@@ -128,7 +128,7 @@ fn issuer(raw: &RawSecondFactor, r: &mut Reader<'_>) -> Option<String> {
     let bad = issuer.trim().is_empty() || issuer.chars().any(|c| c == ':' || c.is_control());
     if bad {
         let key = at.key("totp").key("issuer");
-        r.fail(&key, "must not be empty or hold a colon: write the name people know you by");
+        r.fail(&key, "must not be empty or contain a colon: write the name that users know you by");
     }
     Some(issuer)
 }

@@ -1,4 +1,4 @@
-//! The rules of an app.
+//! Resolution of an app's rules.
 
 use std::time::Duration;
 
@@ -16,22 +16,22 @@ use crate::gate::policy::{DEFAULT, Policy};
 use crate::gate::rule::{Access, Rule};
 use crate::gate::target::is_own_path;
 
-/// The methods that every app takes.
+/// Methods that every app accepts.
 const COMMON: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-/// The methods that no app gets: they are about the connection, not about the app.
+/// Methods that no app may accept: they concern the connection, not the app.
 const NEVER: [&str; 3] = ["CONNECT", "TRACE", "TRACK"];
 
-/// Most characters in the name of a rule.
+/// Maximum characters in a rule name.
 const NAME_MAX: usize = 64;
 
-/// The app whose rules these are.
-pub(super) struct Within<'a> {
+/// The app that the rules belong to.
+pub(super) struct AppContext<'a> {
     pub(super) hosts: &'a [HostPattern],
-    /// Its methods beside the common ones.
+    /// Its methods in addition to the common ones.
     pub(super) methods: &'a [Method],
 }
 
-/// Methods beyond the common ones.
+/// Resolves the methods in addition to the common ones.
 pub(super) fn extra_methods(raw: &[String], at: &KeyPath, r: &mut Reader<'_>) -> Vec<Method> {
     let mut methods = Vec::new();
     for (i, text) in raw.iter().enumerate() {
@@ -47,19 +47,19 @@ pub(super) fn extra_methods(raw: &[String], at: &KeyPath, r: &mut Reader<'_>) ->
 fn method(text: &str) -> Result<Method, String> {
     let upper = text.to_ascii_uppercase();
     if NEVER.contains(&upper.as_str()) {
-        return Err(format!("{upper} is never passed on: leave it out"));
+        return Err(format!("{upper} is never forwarded: remove it"));
     }
     if upper != text {
-        return Err(format!("methods are written in capitals: {upper:?}"));
+        return Err(format!("methods are case-sensitive: write {upper:?}"));
     }
     Method::from_bytes(text.as_bytes())
         .map_err(|_not_a_token| format!("{text:?} is not a method: write one such as \"GET\""))
 }
 
-/// The rules of an app.
+/// Resolves the rules of an app.
 pub(super) fn policy(
     raw: &[RawRule],
-    within: &Within<'_>,
+    app: &AppContext<'_>,
     at: &KeyPath,
     r: &mut Reader<'_>,
 ) -> Policy {
@@ -67,15 +67,18 @@ pub(super) fn policy(
     let mut places = Vec::new();
     for (i, raw) in raw.iter().enumerate() {
         let at = at.index(i);
-        let Some(rule) = rule(raw, i, within, &at, r) else { continue };
+        let Some(rule) = rule(raw, i, app, &at, r) else { continue };
         if rules.iter().any(|other| other.name == rule.name) {
-            let why = format!("{:?} is the name of another rule: give each its own", rule.name);
+            let why = format!("{:?} is the name of another rule: names must be unique", rule.name);
             r.fail(&at.key("name"), why);
         }
-        if let Some(all) = rules.iter().find(|other| other.takes_all() && !other.report_only) {
-            r.warn(&at, &format!("is never reached: {:?} before it takes every request", all.name));
+        if let Some(all) = rules.iter().find(|other| other.matches_all() && !other.report_only) {
+            r.warn(
+                &at,
+                &format!("is never reached: {:?} before it matches every request", all.name),
+            );
         }
-        weigh(&rule, &at, r);
+        record_weakening(&rule, &at, r);
         places.push(at);
         rules.push(rule);
     }
@@ -83,7 +86,8 @@ pub(super) fn policy(
     Policy::new(rules)
 }
 
-/// Where no rule matches two factors are enough: a rule that lets certain people in keeps nobody out.
+/// Warns about rules that admit certain users but exclude no one: without a matching rule, two
+/// factors are enough.
 fn warn_of_open_rules(rules: &[Rule], places: &[KeyPath], r: &mut Reader<'_>) {
     for (i, (rule, at)) in rules.iter().zip(places).enumerate() {
         let lets_in = matches!(rule.access, Access::Password | Access::TwoFactor);
@@ -91,41 +95,42 @@ fn warn_of_open_rules(rules: &[Rule], places: &[KeyPath], r: &mut Reader<'_>) {
         if !lets_in || !rule.names_people() || rule.report_only {
             continue;
         }
-        if later.iter().any(|other| says_of_the_others(other, rule)) {
+        if later.iter().any(|other| closes_to_others(other, rule)) {
             continue;
         }
         let path = rule.path.as_ref().map(|path| format!(" path = {:?}", path.as_str()));
         let why = format!(
-            "keeps nobody out: everybody else gets in with two factors all the same. Where that is \
-             not meant, write behind it: [[apps.rules]]{} access = \"deny\"",
+            "excludes no one: everyone else still gets in with two factors. If that is not meant, \
+             add after it: [[apps.rules]]{} access = \"deny\"",
             path.unwrap_or_default()
         );
         r.warn(at, &why);
     }
 }
 
-/// Whether `later` closes what `rule` is about to everybody else, or speaks of the very same.
-fn says_of_the_others(later: &Rule, rule: &Rule) -> bool {
+/// Returns true if `later` covers all requests that `rule` covers and denies them to everyone else,
+/// or is about the same path.
+fn closes_to_others(later: &Rule, rule: &Rule) -> bool {
     let covers = (later.methods.is_empty() || later.methods == rule.methods)
         && (later.hosts.is_empty() || later.hosts == rule.hosts)
         && (later.networks.is_empty() || later.networks == rule.networks);
     if later.report_only || !covers {
         return false;
     }
-    let within = match (&later.path, &rule.path) {
+    let covers_path = match (&later.path, &rule.path) {
         (None, _) => true,
-        (Some(wide), None) => wide.takes_all(),
+        (Some(wide), None) => wide.matches_all(),
         (Some(wide), Some(path)) => wide.covers(path),
     };
     let denies = later.access == Access::Deny;
     let everybody = !later.names_people();
-    if denies { everybody && within } else { later.path == rule.path }
+    if denies { everybody && covers_path } else { later.path == rule.path }
 }
 
 fn rule(
     raw: &RawRule,
     i: usize,
-    within: &Within<'_>,
+    app: &AppContext<'_>,
     at: &KeyPath,
     r: &mut Reader<'_>,
 ) -> Option<Rule> {
@@ -137,8 +142,8 @@ fn rule(
     let rule = Rule {
         name: name(raw.name.as_deref(), i, &at.key("name"), r),
         path,
-        methods: rule_methods(raw.methods.as_deref(), within.methods, &at.key("methods"), r),
-        hosts: hosts(raw.hosts.as_deref(), within.hosts, &at.key("hosts"), r),
+        methods: rule_methods(raw.methods.as_deref(), app.methods, &at.key("methods"), r),
+        hosts: hosts(raw.hosts.as_deref(), app.hosts, &at.key("hosts"), r),
         networks: networks(raw.networks.as_deref(), &at.key("networks"), r),
         users: users(raw.users.as_deref(), &at.key("users"), r),
         groups: groups(raw.groups.as_deref(), &at.key("groups"), r),
@@ -159,7 +164,7 @@ fn name(raw: Option<&str>, i: usize, key: &KeyPath, r: &mut Reader<'_>) -> Strin
         r.fail(key, format!("{name:?} is not a name: 1 to {NAME_MAX} characters, no quotes"));
     }
     if name == DEFAULT {
-        r.fail(key, "\"default\" stands for the case that no rule matches: choose another name");
+        r.fail(key, "\"default\" is reserved for requests that match no rule: choose another name");
     }
     name.to_owned()
 }
@@ -174,8 +179,8 @@ fn path(text: &str, key: &KeyPath, r: &mut Reader<'_>) -> Option<PathGlob> {
             if is_own_path(path.as_str()) {
                 r.fail(
                     key,
-                    "is where Vestibule's own pages are, which no rule changes: name the app's own \
-                     part",
+                    "is reserved for Vestibule's own pages, which rules cannot change: name the app's \
+                     own part",
                 );
             }
             Some(path)
@@ -183,40 +188,40 @@ fn path(text: &str, key: &KeyPath, r: &mut Reader<'_>) -> Option<PathGlob> {
     }
 }
 
-/// What is public is so for everybody, and never the whole of an app.
+/// Checks that a public rule has no condition on users and does not make the whole app public.
 fn public(rule: &Rule, at: &KeyPath, r: &mut Reader<'_>) {
     for (key, named) in [("users", !rule.users.is_empty()), ("groups", !rule.groups.is_empty())] {
         if named {
             r.fail(
                 &at.key(key),
-                "does not go with access = \"public\", which asks nobody who it is: write access = \
-                 \"two_factor\", or leave the key out",
+                "needs authentication, but access = \"public\" requires none: write access = \
+                 \"two_factor\", or remove the key",
             );
         }
     }
-    let all = rule.path.as_ref().is_none_or(PathGlob::takes_nearly_all);
+    let all = rule.path.as_ref().is_none_or(PathGlob::matches_nearly_all);
     if all && rule.hosts.is_empty() && rule.networks.is_empty() {
         r.fail(
             &at.key("path"),
-            "would make the whole app public: name the part that is, such as \"/public/**\"",
+            "would make the whole app public: name the public part, such as \"/public/**\"",
         );
     }
 }
 
-/// Says where less is asked for than two factors, beyond single public paths.
-fn weigh(rule: &Rule, at: &KeyPath, r: &mut Reader<'_>) {
+/// Records a weakening where a rule requires less than two factors, except for single public paths.
+fn record_weakening(rule: &Rule, at: &KeyPath, r: &mut Reader<'_>) {
     if rule.report_only {
         return;
     }
-    let everywhere = rule.path.as_ref().is_none_or(PathGlob::takes_nearly_all);
+    let everywhere = rule.path.as_ref().is_none_or(PathGlob::matches_nearly_all);
     match rule.access {
         Access::Password => r.weaken(
             &at.key("access"),
-            "the password alone opens this: whoever learns or guesses it is in",
+            "the password alone grants access: anyone who learns or guesses it gets in",
         ),
         Access::Public if everywhere => r.weaken(
             &at.key("access"),
-            "every path is public for these hosts or networks: nobody there is asked who it is",
+            "every path is public for these hosts or networks: no authentication is required there",
         ),
         Access::Public | Access::TwoFactor | Access::Deny => {}
     }
@@ -235,12 +240,13 @@ fn max_age(
 ) -> Option<Duration> {
     let text = raw?;
     if access != Access::TwoFactor {
-        r.fail(key, "is the age of the second factor: it goes with access = \"two_factor\" only");
+        r.fail(key, "limits the age of the second factor: it needs access = \"two_factor\"");
     }
-    Some(r.some_time(key, Some(text), Duration::from_mins(5)))
+    Some(r.positive_duration(key, Some(text), Duration::from_mins(5)))
 }
 
-/// The values of a list, each as `parse` reads it. An empty list would match nothing.
+/// Parses each element of a list with `parse`. An empty list is an error, because it would match
+/// nothing.
 fn each<T>(
     raw: Option<&[String]>,
     at: &KeyPath,
@@ -248,7 +254,7 @@ fn each<T>(
     parse: impl Fn(&str) -> Result<T, String>,
 ) -> Vec<T> {
     if raw.is_some_and(<[String]>::is_empty) {
-        r.fail(at, "is an empty list: name what is meant, or leave the key out for all of them");
+        r.fail(at, "is an empty list: name at least one, or remove the key to match all");
     }
     let mut values = Vec::new();
     for (i, text) in raw.unwrap_or_default().iter().enumerate() {
@@ -282,7 +288,7 @@ fn hosts(
 ) -> Vec<HostPattern> {
     each(raw, at, r, |text| {
         let pattern = host::pattern(text)?;
-        let within = match &pattern {
+        let known = match &pattern {
             HostPattern::Exact(name) => of_app.iter().any(|host| host.matches(name)),
             HostPattern::Wildcard(_) => {
                 let mut hosts = of_app.iter();
@@ -291,7 +297,7 @@ fn hosts(
                 })
             }
         };
-        if within { Ok(pattern) } else { Err(format!("{text:?} is not among the app's hosts")) }
+        if known { Ok(pattern) } else { Err(format!("{text:?} is not among the app's hosts")) }
     })
 }
 

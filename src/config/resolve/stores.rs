@@ -1,4 +1,4 @@
-//! Where things are kept: the data directory, sessions, accounts, keys.
+//! Resolution of storage: data directory, sessions, accounts and keys.
 
 use std::path::{Path, PathBuf};
 
@@ -16,12 +16,12 @@ use crate::config::settings::{Database, SessionStore};
 use crate::store::redis::RedisStore;
 use crate::store::sql::SqlStore;
 
-/// Most characters in what every key in Redis starts with.
+/// Maximum characters in the prefix of Redis keys.
 const PREFIX_MAX: usize = 64;
-/// `sslmode`s that make PostgreSQL's server prove who it is.
+/// Values of `sslmode` that verify PostgreSQL's certificate.
 const VERIFIED: [&str; 2] = ["verify-ca", "verify-full"];
 
-/// Where things are kept.
+/// Storage settings.
 pub(super) struct Stores {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) session_store: SessionStore,
@@ -30,7 +30,7 @@ pub(super) struct Stores {
     pub(super) keys_may_be_made: bool,
 }
 
-/// Where things are kept.
+/// Resolves the storage settings.
 pub(super) fn stores(raw: &RawConfig, r: &mut Reader<'_>) -> Stores {
     let data_dir = raw.data_dir.as_ref().map(|dir| r.path(dir));
     let dir = data_dir.clone().unwrap_or_default();
@@ -41,9 +41,9 @@ pub(super) fn stores(raw: &RawConfig, r: &mut Reader<'_>) -> Stores {
     let named = raw.keys.as_ref().and_then(|k| k.file.as_ref()).map(|file| r.path(file));
     if data_dir.is_none() {
         let needed_by = match (in_redis, in_postgres, &named) {
-            (_, false, _) => Some("accounts are kept in it (accounts.database = \"embedded\")"),
-            (false, _, _) => Some("sessions are kept in it (sessions.store = \"embedded\")"),
-            (_, _, None) => Some("the key file is kept in it, unless keys.file is set"),
+            (_, false, _) => Some("accounts are stored in it (accounts.database = \"embedded\")"),
+            (false, _, _) => Some("sessions are stored in it (sessions.store = \"embedded\")"),
+            (_, _, None) => Some("the key file is stored in it unless keys.file is set"),
             (true, true, Some(_)) => None,
         };
         if let Some(why) = needed_by {
@@ -54,7 +54,7 @@ pub(super) fn stores(raw: &RawConfig, r: &mut Reader<'_>) -> Stores {
     if in_redis && !in_postgres {
         r.warn(
             &KeyPath::of("accounts.database"),
-            "accounts are embedded while sessions are in Redis: this fits one machine only",
+            "accounts are embedded while sessions are in Redis: this works for one machine only",
         );
     }
     let keys_may_be_made = !in_redis && !in_postgres;
@@ -115,19 +115,19 @@ fn sessions(raw: &RawConfig, dir: &Path, r: &mut Reader<'_>) -> SessionStore {
     match (in_redis, url) {
         (Some(true), Some((url, parsed))) => {
             if ca.is_some() && parsed.scheme() == "redis" {
-                r.warn(&at.key("ca"), "is not used: only rediss:// shows a certificate");
+                r.warn(&at.key("ca"), "is not used: only rediss:// uses a certificate");
             }
             if parsed.scheme() == "redis" && !is_loopback(parsed.host_str().unwrap_or_default()) {
                 r.warn(&url_key, "plain redis:// off loopback: use rediss:// for TLS");
             }
             if RedisStore::open(&url, &key_prefix).is_err() {
-                let why = "is not understood: write it like \"redis://user:password@host:6379/0\", \
-                           with the number of the database at the end";
+                let why = "is not valid: write it like \"redis://user:password@host:6379/0\", \
+                           with the database number at the end";
                 r.fail(&url_key, why);
             }
             SessionStore::Redis { url, ca, key_prefix }
         }
-        // The wish counts for the other checks, although the URL is bad.
+        // Later checks use the requested kind of store even if the URL is invalid.
         (Some(true), None) => {
             SessionStore::Redis { url: Secret::new(String::new()), ca, key_prefix }
         }
@@ -152,8 +152,8 @@ fn database(raw: &RawConfig, dir: &Path, r: &mut Reader<'_>) -> Database {
                 r.warn(&key, why);
             }
             if !SqlStore::takes_address(&url) {
-                let why = "has parameters that are not understood: sslmode is one of disable, \
-                           allow, prefer, require, verify-ca and verify-full, port a number";
+                let why = "has unknown parameters: sslmode is one of disable, allow, prefer, \
+                           require, verify-ca and verify-full, port is a number";
                 r.fail(&key, why);
             }
             Database::Postgres(url)
@@ -165,13 +165,13 @@ fn database(raw: &RawConfig, dir: &Path, r: &mut Reader<'_>) -> Database {
     }
 }
 
-/// The URL, or `None` for the word `embedded` and after a mistake.
+/// Reads the URL. Returns `None` for the word `embedded` and after an error.
 fn secret_or_default(key: &KeyPath, reference: &SecretRef, r: &mut Reader<'_>) -> Option<Secret> {
     r.secret(key, reference).filter(|url| url.reveal() != "embedded")
 }
 
-/// What is wrong with a URL whose user name or password holds a character that ends the part they
-/// are in: what comes before the host is behind its end then.
+/// Detects a URL whose user name or password contains a delimiter that should be percent-encoded,
+/// so that the host is not where it seems. Returns the explanation.
 fn cut_short(url: &str) -> Option<&'static str> {
     let (_scheme, rest) = url.split_once("://")?;
     let (_authority, behind) = rest.split_at(rest.find(['/', '?', '#'])?);
@@ -181,7 +181,7 @@ fn cut_short(url: &str) -> Option<&'static str> {
     )
 }
 
-/// A URL with a host under one of `schemes`. The error quotes nothing of it.
+/// Parses a URL with a host under one of `schemes`. The error never quotes the URL.
 fn store_url(url: &Secret, schemes: &[&str], example: &str) -> Result<Url, String> {
     let parsed = Url::parse(url.reveal()).map_err(|e| match cut_short(url.reveal()) {
         Some(why) => format!("not a URL: {why}, as in \"{example}\""),
@@ -195,7 +195,7 @@ fn store_url(url: &Secret, schemes: &[&str], example: &str) -> Result<Url, Strin
         return Err(format!("{why}, as in \"{example}\""));
     }
     if parsed.host_str().unwrap_or_default().is_empty() {
-        return Err(format!("it names no host: write it like \"{example}\""));
+        return Err(format!("it has no host: write it like \"{example}\""));
     }
     Ok(parsed)
 }

@@ -1,4 +1,4 @@
-//! The long-lived tokens of an app that are let through.
+//! Resolution of an app's accepted long-lived tokens.
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 use time::format_description::well_known::Iso8601;
@@ -15,7 +15,7 @@ use crate::gate::machine::{Methods, TokenRule};
 
 pub(super) fn tokens(
     raw: &RawApp,
-    within: &rules::Within<'_>,
+    app: &rules::AppContext<'_>,
     dialect: Option<&Dialect>,
     at: &KeyPath,
     r: &mut Reader<'_>,
@@ -24,13 +24,13 @@ pub(super) fn tokens(
         return Vec::new();
     }
     if raw.dialect.is_none() || dialect.is_some_and(|d| d.places.long_lived.is_none()) {
-        r.fail(at, "need to be told apart from others: add dialect = \"cellengine\"");
+        r.fail(at, "need a dialect that recognizes them: add dialect = \"cellengine\"");
     }
-    let one = |(i, raw): (usize, &RawAppToken)| token(raw, i, within, &at.index(i), r);
+    let one = |(i, raw): (usize, &RawAppToken)| token(raw, i, app, &at.index(i), r);
     let rules: Vec<TokenRule> = raw.tokens.iter().enumerate().filter_map(one).collect();
     for (i, rule) in rules.iter().enumerate() {
         if rules.iter().take(i).any(|other| other.sha256 == rule.sha256) {
-            r.fail(&at.index(i).key("sha256"), "is that of another token of this app");
+            r.fail(&at.index(i).key("sha256"), "is also that of another token of this app");
         }
     }
     rules
@@ -39,7 +39,7 @@ pub(super) fn tokens(
 fn token(
     raw: &RawAppToken,
     number: usize,
-    within: &rules::Within<'_>,
+    app: &rules::AppContext<'_>,
     at: &KeyPath,
     r: &mut Reader<'_>,
 ) -> Option<TokenRule> {
@@ -63,12 +63,12 @@ fn token(
             None
         }
         None => {
-            r.fail(&at.key("user"), "is missing: write the login name of the person it stands for");
+            r.fail(&at.key("user"), "is missing: write the login name of its user");
             None
         }
     };
     let networks = rules::networks(raw.networks.as_deref(), &at.key("networks"), r);
-    let named = rules::rule_methods(raw.methods.as_deref(), within.methods, &at.key("methods"), r);
+    let named = rules::rule_methods(raw.methods.as_deref(), app.methods, &at.key("methods"), r);
     let methods = Methods { named, websocket: raw.websocket.unwrap_or(false) };
     let expires = match raw.expires.as_deref().map(day) {
         Some(None) => {
@@ -82,7 +82,7 @@ fn token(
     Some(TokenRule { name, sha256: sha256?, user: user?, networks, methods, expires })
 }
 
-/// The end of a day (UTC).
+/// Parses a date. Returns the end of that day (UTC).
 fn day(text: &str) -> Option<Timestamp> {
     let day = Date::parse(text, &Iso8601::DATE).ok()?.next_day()?;
     let seconds = day.with_time(Time::MIDNIGHT).assume_utc().unix_timestamp();

@@ -1,4 +1,4 @@
-//! How the app behind is reached.
+//! Resolution of upstreams.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use crate::config::raw::RawApp;
 use crate::config::reader::Reader;
 use crate::proxy::settings::{CertificateFiles, UpstreamAddress, UpstreamName, UpstreamSettings};
 
-/// A URL that is only scheme, host and port. The error does not quote it: it may hold a password.
+/// Parses a URL with only scheme, host and port. The error does not quote the URL, which may
+/// contain a password.
 pub(super) fn origin(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|e| format!("not a URL ({e})"))?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -36,19 +37,19 @@ fn address(text: &str) -> Result<UpstreamAddress, String> {
     };
     let port = url.port_or_known_default().unwrap_or_default();
     if port == 0 {
-        return Err("port 0 cannot be connected to: write the app's port".to_owned());
+        return Err("port 0 is not valid: write the app's port".to_owned());
     }
     Ok(UpstreamAddress { tls: url.scheme() == "https", host, port })
 }
 
-/// Whether `host` is this machine, as far as its text tells.
+/// Returns true if `host` names this machine, judging by its text alone.
 pub(super) fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.eq_ignore_ascii_case("localhost")
         || bare.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
-/// How the app at `at` is reached.
+/// Resolves the upstream settings of the app at `at`.
 pub(super) fn upstream(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> UpstreamSettings {
     let addresses = addresses(raw.upstreams.as_deref(), &at.key("upstreams"), r);
     let ca = raw.upstream_ca.as_ref().map(|file| {
@@ -69,14 +70,19 @@ pub(super) fn upstream(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> Upstre
         ca,
         client_certificate: client_certificate(raw, at, r),
         http2: raw.upstream_http2.unwrap_or(false),
-        connect_timeout: r.some_time(&at.key("connect_timeout"), connect, Duration::from_secs(5)),
-        read_timeout: r.some_time(&at.key("read_timeout"), read, Duration::from_mins(1)),
-        idle: r.some_time(&at.key("upstream_idle"), idle, Duration::from_secs(4)),
+        connect_timeout: r.positive_duration(
+            &at.key("connect_timeout"),
+            connect,
+            Duration::from_secs(5),
+        ),
+        read_timeout: r.positive_duration(&at.key("read_timeout"), read, Duration::from_mins(1)),
+        idle: r.positive_duration(&at.key("upstream_idle"), idle, Duration::from_secs(4)),
         retry_unanswered: raw.retry_unanswered.unwrap_or(false),
     }
 }
 
-/// The name that the app has for itself. Its origin has one scheme, so its addresses must have one.
+/// Resolves the app's own host name. All upstreams must share one scheme, because the app's origin
+/// has one.
 fn own_name(
     text: &str,
     addresses: &[UpstreamAddress],
@@ -109,11 +115,11 @@ fn addresses(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<Up
         let key = at.index(i);
         match address(text) {
             Ok(address) if addresses.contains(&address) => {
-                r.fail(&key, "stands there twice: leave one of them out");
+                r.fail(&key, "is listed twice: remove one");
             }
             Ok(address) => {
                 if !address.tls && !is_loopback(&address.host) {
-                    r.warn(&key, "plain http off loopback: whoever is on that network can read it");
+                    r.warn(&key, "plain http off loopback: anyone on that network can read it");
                 }
                 addresses.push(address);
             }
@@ -155,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused_without_quoting_it() {
+    fn any_other_url_is_rejected_without_quoting_it() {
         for bad in [
             "app:8080",
             "10.0.0.1:80",

@@ -1,28 +1,28 @@
-//! What an app says to a sign-in.
+//! Responses of an app to a sign-in.
 
 use serde_json::Value;
 
 use super::Dialect;
 use crate::auth::app_sign_in::{Held, Relayed, Subject};
 
-/// What an answer means.
+/// The meaning of a response.
 #[derive(Debug)]
 #[must_use]
 pub enum Verdict {
-    /// Right.
+    /// Signed in, with the user's id and what the app issued.
     Right(Subject, Held),
-    /// A code is wanted.
+    /// A one-time code is required.
     CodeWanted,
-    /// Wrong.
+    /// Rejected.
     Wrong,
-    /// The app cannot say at this moment.
+    /// The app cannot decide at the moment.
     Undecided,
-    /// It is right by its status, and does not say whose.
+    /// Accepted by its status, but without the user's id.
     NoSubject,
 }
 
 impl Dialect {
-    /// What an answer of the app means.
+    /// Interprets a response of the app.
     pub fn verdict(&self, answer: &Relayed) -> Verdict {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         let text = |field: &str| body.get(field).and_then(Value::as_str);
@@ -42,7 +42,7 @@ impl Dialect {
             return Verdict::CodeWanted;
         }
         match answer.status {
-            // It may hold what opens the app, and does not say whose it is.
+            // The response may contain credentials of the app, but does not say whose.
             200..400 => Verdict::NoSubject,
             429 | 500.. | ..200 => Verdict::Undecided,
             _ => Verdict::Wrong,
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_one_in_both_spellings() {
+    fn a_token_is_found_in_both_encodings() {
         let body = r#"{"token":"s:abc.def+","userId":"5d38"}"#;
         let Verdict::Right(subject, held) = dialect().verdict(&answer(200, body)) else {
             panic!("it is right")
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_success_that_says_whose_it_is_is_one() {
+    fn a_success_without_a_user_id_is_not_one() {
         let verdict = |status, body| dialect().verdict(&answer(status, body));
         assert!(matches!(verdict(200, "<html>"), Verdict::NoSubject));
         assert!(matches!(verdict(200, r#"{"userId":""}"#), Verdict::NoSubject));

@@ -1,18 +1,18 @@
-//! The credentials of an app in a request. What even a careless app might take for one counts as
-//! one: an overlooked credential would be a way around the second factor.
+//! An app's credentials in a request. Anything that even a lenient app might read as a credential
+//! counts as one, because an overlooked credential would bypass the second factor.
 
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 
 use super::{Dialect, percent_decoded};
 
-/// The credentials in a request, decoded; mostly one or none.
+/// The credentials in a request, decoded. Usually one or none.
 #[derive(Default)]
 pub struct Credentials {
-    /// Each once; of more than there is use for one too many, and no more.
+    /// Distinct credentials, at most one more than [`MOST_CREDENTIALS`].
     pub all: Vec<Vec<u8>>,
-    /// All were in cookies, so that they can be left out.
+    /// True if all were in cookies, which can be removed.
     pub only_cookies: bool,
-    /// One is in the query, which cannot be left out.
+    /// True if one was in the query, which cannot be removed.
     pub in_query: bool,
 }
 
@@ -22,17 +22,17 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// More credentials than any client has use for are not looked at one by one.
+/// Maximum credentials that are examined. No client needs more.
 pub const MOST_CREDENTIALS: usize = 8;
 
 impl Credentials {
-    /// Whether there are more than any client has use for.
+    /// Returns true if there are more than any client needs.
     pub fn too_many(&self) -> bool {
         self.all.len() > MOST_CREDENTIALS
     }
 
-    /// Once there are too many nothing is added: each is compared with a few, however many a
-    /// stranger sends.
+    /// Adds a credential. Once there are too many it adds none, so the number of comparisons is
+    /// bounded.
     fn add(&mut self, token: Vec<u8>) {
         if !token.is_empty() && !self.too_many() && !self.all.contains(&token) {
             self.all.push(token);
@@ -40,8 +40,8 @@ impl Credentials {
     }
 }
 
-/// Whether an app might read `name` as `wanted`: servers drop spaces of every kind, brackets and
-/// what they take for noise, each in its own way. Letters and digits have to be the same.
+/// Returns true if an app might read `name` as `wanted`. Servers ignore various kinds of spaces,
+/// brackets and other characters. Only letters and digits are compared.
 fn alike(name: &[u8], wanted: &str) -> bool {
     let core = |text: &[u8]| -> Vec<u8> {
         text.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect()
@@ -49,14 +49,14 @@ fn alike(name: &[u8], wanted: &str) -> bool {
     core(name) == core(wanted.as_bytes())
 }
 
-/// A parameter's name without what makes it an element of a list or of an object: `[token]`,
-/// `token[]` and `token[a]` are all read as `token` by some.
+/// Returns a parameter's name without list or object syntax: some apps read `[token]`, `token[]`
+/// and `token[a]` as `token`.
 fn outermost(key: &str) -> &str {
     let key = key.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
     key.split(['[', ']']).next().unwrap_or_default()
 }
 
-/// Name and value of a part of a `Cookie` line as a careless app might read them.
+/// Returns name and value of a part of a `Cookie` header, as a lenient app might read them.
 fn pair(segment: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let segment = segment.trim_ascii();
     let segment = segment.strip_prefix(b"=").unwrap_or(segment);
@@ -67,7 +67,7 @@ fn pair(segment: &[u8]) -> Option<(Vec<u8>, &[u8])> {
 }
 
 impl Dialect {
-    /// The app's credentials in a request.
+    /// Finds the app's credentials in a request.
     pub fn credentials(&self, headers: &HeaderMap, query: Option<&str>) -> Credentials {
         let mut found = Credentials { all: Vec::new(), only_cookies: true, in_query: false };
         let lines = headers.get_all(COOKIE).iter();
@@ -79,17 +79,17 @@ impl Dialect {
                 let text = line.as_bytes().trim_ascii();
                 let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
                 let (scheme, rest) = text.split_at_checked(end).unwrap_or((text, b""));
-                // Another scheme than the app's is still somebody's credential.
+                // A credential with another scheme than the app's still counts.
                 let bearer = scheme.eq_ignore_ascii_case(b"bearer");
                 found.add(percent_decoded(if bearer { rest.trim_ascii() } else { text }));
                 found.only_cookies = false;
             }
         }
         if let (Some(name), Some(query)) = (&self.places.query, query) {
-            // Some take a semicolon for what separates parameters.
+            // Some servers accept semicolons as separators of parameters.
             for (key, value) in form_urlencoded::parse(query.replace(';', "&").as_bytes()) {
                 if alike(outermost(&key).as_bytes(), name) || alike(key.as_bytes(), name) {
-                    // Decoded once by now; as the app does it, and no more.
+                    // The value is decoded once, as the app decodes it.
                     found.add(value.as_bytes().to_vec());
                     found.in_query = true;
                     found.only_cookies = false;
@@ -99,7 +99,8 @@ impl Dialect {
         found
     }
 
-    /// The app's tokens in a part of a `Cookie` line; some take a comma for its end.
+    /// Finds the app's tokens in a part of a `Cookie` header. Some servers accept commas as
+    /// separators.
     fn tokens_in<'a>(&self, segment: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         segment.split(|byte| *byte == b',').filter_map(|part| {
             let (name, value) = pair(part)?;
@@ -111,15 +112,15 @@ impl Dialect {
         self.places.cookie.as_deref().is_some_and(|wanted| alike(name, wanted))
     }
 
-    /// The token that a `Set-Cookie` line of the app sets, decoded; nothing when it sets another
-    /// cookie or clears this one.
+    /// Returns the token that a `Set-Cookie` header of the app sets, decoded. Returns `None` if it
+    /// sets another cookie or clears this one.
     pub fn token_set_by(&self, line: &[u8]) -> Option<Vec<u8>> {
         let first = line.split(|byte| *byte == b';').next()?;
         let (name, value) = pair(first)?;
         (self.is_token_cookie(&name) && !value.is_empty()).then(|| percent_decoded(value))
     }
 
-    /// Leaves the app's session token out of all `Cookie` lines.
+    /// Removes the app's session token from all `Cookie` headers.
     pub fn strip_cookies(&self, headers: &mut HeaderMap) {
         let mut kept: Vec<&[u8]> = Vec::new();
         for line in headers.get_all(COOKIE) {
@@ -137,9 +138,9 @@ impl Dialect {
         }
     }
 
-    /// A `Set-Cookie` line without the domain that the app gives its token's cookie: a browser or a
-    /// script that knows the app by the gateway's name would not take it. Nothing where there is no
-    /// such domain, or it is another cookie.
+    /// Returns a `Set-Cookie` header for the token's cookie without its domain, because clients
+    /// that know the app under the gateway's name would reject the domain. Returns `None` for
+    /// another cookie or without a domain.
     pub fn without_domain(&self, line: &[u8]) -> Option<Vec<u8>> {
         let mut parts = line.split(|byte| *byte == b';');
         let (name, _) = pair(parts.next()?)?;
@@ -155,7 +156,7 @@ impl Dialect {
         Some(kept.collect::<Vec<_>>().join(&b";"[..]))
     }
 
-    /// Whether a credential is one of the app's long-lived tokens.
+    /// Returns true if a credential is one of the app's long-lived tokens.
     pub fn is_long_lived(&self, token: &[u8]) -> bool {
         self.places.long_lived.as_deref().is_some_and(|prefix| token.starts_with(prefix.as_bytes()))
     }
@@ -250,7 +251,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn of_too_many_credentials_one_too_many_is_kept_and_where_they_are_is_known() {
+    fn one_credential_over_the_limit_is_stored_and_places_are_known() {
         let many = |what: &str| -> Vec<String> {
             (0..1000).map(|n| format!("{what}={what}{n}")).collect()
         };
@@ -286,7 +287,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_token_is_taken_out_and_the_rest_stays() {
+    fn the_token_is_removed_and_other_cookies_stay() {
         let mut headers = HeaderMap::new();
         headers.append(COOKIE, "a=1;  token=x; b=\"2\"".parse().unwrap());
         headers.append(COOKIE, " Token =y, =token=z".parse().unwrap());
@@ -298,7 +299,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_domain_of_the_app_is_left_out_of_its_token_alone() {
+    fn the_domain_is_removed_only_from_the_token_cookie() {
         let without = |line: &str| {
             let line = dialect().without_domain(line.as_bytes());
             line.map(|line| String::from_utf8(line).unwrap())

@@ -1,4 +1,4 @@
-//! What a client sends to sign in.
+//! Sign-in requests of clients.
 
 use std::collections::BTreeMap;
 
@@ -9,33 +9,33 @@ use super::{BodyKind, SignIn};
 use crate::auth::app_sign_in::Typed;
 use crate::base::secret::Secret;
 
-/// A sign-in as a client sent it.
+/// A parsed sign-in request.
 #[derive(Debug)]
 pub struct SignInForm {
-    /// What was typed, without the code.
+    /// Name and password as entered.
     pub typed: Typed,
-    /// The code, without blanks.
+    /// The one-time code, without spaces.
     pub code: Option<Secret>,
 }
 
-/// Not a sign-in.
+/// The reason why a request is not a valid sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// Neither of the bodies that the app takes.
+    /// The content type is none that the app accepts.
     #[error("Send the sign-in as JSON.")]
     Kind,
-    /// It does not parse, or names a field twice.
+    /// The body cannot be parsed or repeats a field.
     #[error("The sign-in is not well-formed.")]
     Malformed,
-    /// A field is missing, or not a text.
+    /// A field is missing or not a string.
     #[error("A sign-in needs a name and a password.")]
     Missing,
 }
 
-/// More fields than any sign-in has are not looked at.
+/// Maximum fields in a sign-in.
 const MOST_FIELDS: usize = 64;
 
-/// The fields by name; a field that comes twice could be read in two ways.
+/// Fields by name. A repeated field is an error, because it could be read in two ways.
 struct Fields(BTreeMap<String, Zeroizing<String>>);
 
 impl Fields {
@@ -44,7 +44,8 @@ impl Fields {
             serde_json::from_slice(body).map_err(|_json| Unreadable::Malformed)?;
         Self::once_each(members.0.into_iter().filter_map(|(name, value)| match value {
             Value::String(text) => Some((name, text)),
-            // Some clients send a code as a number; its leading zeros are lost, and so it is wrong.
+            // Some clients send the code as a number, which loses leading zeros. Such a code is
+            // rejected as wrong.
             Value::Number(number) => Some((name, number.to_string())),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         }))
@@ -73,7 +74,7 @@ impl Fields {
     }
 }
 
-/// The members of an object, each one, where a map would keep the last of two.
+/// All members of an object. A map would keep only the last of two with the same name.
 struct Members(Vec<(String, Value)>);
 
 impl<'de> serde::Deserialize<'de> for Members {
@@ -103,7 +104,7 @@ impl<'de> serde::Deserialize<'de> for Members {
 }
 
 impl SignIn {
-    /// What a client sent, by its `Content-Type`.
+    /// Parses a body by its `Content-Type`.
     pub fn read(&self, content_type: Option<&str>, body: &[u8]) -> Result<SignInForm, Unreadable> {
         let kind = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim();
         let is = |body: &BodyKind| kind.eq_ignore_ascii_case(body.media_type());
@@ -127,7 +128,7 @@ impl SignIn {
         })
     }
 
-    /// What the app is sent, and as what.
+    /// Builds the sign-in request to the app and returns it with its body kind.
     pub fn write(&self, typed: &Typed) -> (BodyKind, Zeroizing<Vec<u8>>) {
         let kind = self.bodies.first().copied().unwrap_or(BodyKind::Json);
         let code = typed.code.as_ref().map(|code| (&self.code, code.reveal()));
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_read_in_two_ways_is_no_sign_in() {
+    fn an_ambiguous_body_is_not_a_sign_in() {
         let twice = br#"{"username":"alice","password":"p","username":"bob"}"#;
         let read = |kind, body: &[u8]| sign_in().read(kind, body).err();
         assert_eq!(read(Some("application/json"), twice), Some(Unreadable::Malformed));
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_fields_are_read_than_a_sign_in_may_have() {
+    fn a_sign_in_with_too_many_fields_is_rejected() {
         let members: Vec<String> = (0..MOST_FIELDS).map(|i| format!("\"f{i}\":{i}")).collect();
         let json = |more: &str| format!("{{{}{more}}}", members.join(","));
         let read = |kind, body: &str| sign_in().read(Some(kind), body.as_bytes()).err();
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_app_is_sent_what_was_typed() {
+    fn the_app_receives_what_was_entered() {
         let typed = Typed {
             name: "a\"b".to_owned(),
             password: Secret::new("p&=ü".to_owned()),

@@ -1,5 +1,5 @@
-//! How an app is signed in to by its own clients: where its sign-in is, what it says, and where its
-//! credentials can be. A description, not code: another app is another description.
+//! Dialects: the way an app's own clients sign in. A dialect describes the app's sign-in request,
+//! its responses and the places of its credentials. It is data, so that another app needs no code.
 
 mod answer;
 mod credentials;
@@ -13,7 +13,7 @@ pub use self::answer::Verdict;
 pub use self::credentials::{Credentials, MOST_CREDENTIALS};
 pub use self::form::{SignInForm, Unreadable};
 
-/// How a body is written.
+/// The encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyKind {
     /// `application/json`
@@ -23,7 +23,7 @@ pub enum BodyKind {
 }
 
 impl BodyKind {
-    /// Its media type.
+    /// Returns its media type.
     pub fn media_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -32,108 +32,108 @@ impl BodyKind {
     }
 }
 
-/// The app's sign-in: always a POST.
+/// The app's sign-in request, always a POST.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignIn {
     /// Its path.
     pub path: String,
-    /// The bodies that the app takes; the first is what we send from our own page.
+    /// Bodies that the app accepts. Vestibule's own page sends the first.
     pub bodies: Vec<BodyKind>,
-    /// The field of the name.
+    /// Field with the user name.
     pub username: String,
-    /// The field of the password.
+    /// Field with the password.
     pub password: String,
-    /// The field of the one-time code.
+    /// Field with the one-time code.
     pub code: String,
 }
 
-/// What the app says when a sign-in is right.
+/// The app's response to a successful sign-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Success {
-    /// The status.
+    /// Its status.
     pub status: u16,
-    /// The field with the app's own id of the person.
+    /// Field with the app's id of the user.
     pub subject: String,
-    /// The field with the token, where there is one.
+    /// Field with the session token, if there is one.
     pub token: Option<String>,
 }
 
-/// What is said when a one-time code is missing: by the app, and in its words by us.
+/// The response for a missing one-time code. The app sends it, and so does Vestibule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeWanted {
-    /// The status.
+    /// Its status.
     pub status: u16,
-    /// `Content-Type`.
+    /// Its `Content-Type`.
     pub content_type: String,
-    /// The body, to the byte.
+    /// Its exact body.
     pub body: String,
-    /// The field with the sentence, and what in it tells that a code is wanted.
+    /// Field with the message that says that a code is required.
     pub error: String,
-    /// What that field then holds.
+    /// Value of that field.
     pub says: String,
 }
 
-/// Where the app's credentials can be.
+/// Places of the app's credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Places {
-    /// The cookie of the session token.
+    /// Name of the cookie with the session token.
     pub cookie: Option<String>,
-    /// `Authorization`, as `Bearer` or any other scheme.
+    /// True if the app reads `Authorization`, as `Bearer` or with any other scheme.
     pub authorization: bool,
-    /// The parameter of the query.
+    /// Query parameter.
     pub query: Option<String>,
-    /// What a long-lived token begins with.
+    /// Prefix of long-lived tokens.
     pub long_lived: Option<String>,
 }
 
-/// The description.
+/// A dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dialect {
-    /// What it is called.
+    /// Its name.
     pub name: String,
-    /// The sign-in.
+    /// The sign-in request.
     pub sign_in: SignIn,
-    /// What the app says when it is right.
+    /// The response to a successful sign-in.
     pub success: Success,
-    /// What is said when a code is missing.
+    /// The response for a missing code.
     pub code_wanted: CodeWanted,
-    /// The path that a POST signs out at.
+    /// Path whose POST signs out.
     pub sign_out: Option<String>,
-    /// Where credentials can be.
+    /// Places of the app's credentials.
     pub places: Places,
 }
 
-/// Most bytes in a sign-in, and in the app's answer to one.
+/// Maximum bytes of a sign-in request and of the app's response.
 pub const MOST_BYTES: usize = 16 * 1024;
-/// For a whole sign-in to be sent by the client.
+/// Time limit for receiving a whole sign-in request.
 pub const READ_TIME: Duration = Duration::from_secs(30);
 
-/// Whether a path is a given one, or one that a lenient app might take for it.
+/// The similarity of a path to a given path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Likeness {
-    /// To the byte.
+    /// Identical bytes.
     Same,
-    /// In another spelling.
+    /// A different spelling that a lenient app might accept.
     Resembles,
     /// Neither.
     Other,
 }
 
-/// How like `raw` is to `path`, which is in its plain form.
+/// Compares `raw` with `path`, which must be in its plain form.
 pub fn likeness(raw: &[u8], path: &str) -> Likeness {
     if raw == path.as_bytes() {
         return Likeness::Same;
     }
-    // Nearly every other path is told apart by its length alone: no spelling is shorter, but for
-    // slashes and dots, which a plain path has none of.
+    // The length alone tells most other paths apart: apart from slashes and dots, which a plain
+    // path has none of to spare, no spelling is shorter.
     if raw.len() < path.len() {
         return Likeness::Other;
     }
     if plain(raw) == plain(path.as_bytes()) { Likeness::Resembles } else { Likeness::Other }
 }
 
-/// What the most lenient of apps would take a path for: decoded as often as it can be, in lower case,
-/// without parameters, empty segments and dots.
+/// Normalizes a path as the most lenient app would: decoded repeatedly, in lower case, without
+/// parameters, empty segments and dots.
 fn plain(path: &[u8]) -> Vec<Vec<u8>> {
     let mut decoded = path.to_vec();
     for _ in 0..3 {
@@ -151,7 +151,7 @@ fn plain(path: &[u8]) -> Vec<Vec<u8>> {
     segments
 }
 
-/// Decodes every `%XX`; what is none stays as it is.
+/// Decodes every `%XX`. Anything else stays as it is.
 pub(super) fn percent_decoded(text: &[u8]) -> Vec<u8> {
     let hex = |byte: Option<&u8>| byte.and_then(|b| char::from(*b).to_digit(16));
     let mut out = Vec::with_capacity(text.len());
@@ -172,19 +172,19 @@ pub(super) fn percent_decoded(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// What a request is to an app that is signed in to by its own clients.
+/// The relation of a request to an app's sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignInWay {
-    /// No sign-in.
+    /// Not a sign-in.
     Other,
-    /// A sign-in, which is taken over.
+    /// A sign-in that Vestibule handles.
     Here,
-    /// What the app might take for a sign-in, and we would not answer as one.
+    /// A request that the app might accept as a sign-in, but that Vestibule does not handle as one.
     Nowhere,
 }
 
 impl Dialect {
-    /// What a request is, whose raw target is `raw`; `denied` where a rule closes it.
+    /// Classifies a request by its raw target. `denied` is true if a rule denies it to everyone.
     pub fn sign_in_way(&self, method: &Method, raw: &[u8], denied: bool) -> SignInWay {
         if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
             return SignInWay::Other;
@@ -197,12 +197,12 @@ impl Dialect {
         }
     }
 
-    /// How like a path is to the sign-in.
+    /// Compares a path with the sign-in path.
     pub fn sign_in_likeness(&self, path: &[u8]) -> Likeness {
         likeness(path, &self.sign_in.path)
     }
 
-    /// Whether a POST to this path signs out.
+    /// Returns true if a POST to this path signs out.
     pub fn is_sign_out(&self, path: &[u8]) -> bool {
         self.sign_out.as_deref().is_some_and(|out| likeness(path, out) != Likeness::Other)
     }
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_spellings_of_the_sign_in_are_known_for_what_they_are() {
+    fn other_spellings_of_the_sign_in_path_are_recognized() {
         let path = "/api/v1/signin";
         assert_eq!(likeness(b"/api/v1/signin", path), Likeness::Same);
         for alike in [

@@ -1,4 +1,4 @@
-//! Our own tokens for programs: found by their hash, believed for less than a second.
+//! Vestibule's access tokens, found by hash and cached for less than a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Method;
 use ipnet::IpNet;
 
-use super::{By, FRESH, KnownMachine, Machines, Methods, NotLet};
+use super::{FRESH, KnownMachine, Machines, Methods, TokenKind, TokenRejection};
 use crate::auth::access_token::{AccessRecord, Limits, NOTED_EVERY};
 use crate::auth::ports::Stored;
 use crate::auth::token::{AccessToken, HashedToken};
@@ -17,32 +17,32 @@ use crate::gate::glob::{BadGlob, PathGlob};
 use crate::gate::identity::IdentityHeaders;
 use crate::gate::target::CanonicalTarget;
 
-/// Why a limit cannot be read.
+/// The reason why a limit is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum BadLimit {
     /// A method.
-    #[error("`{0}` is no method: write it like GET")]
+    #[error("`{0}` is not a method: write it like GET")]
     Method(String),
     /// A path.
-    #[error("`{0}` is no path pattern: {1}")]
+    #[error("`{0}` is not a path pattern: {1}")]
     Path(String, BadGlob),
     /// A network.
-    #[error("`{0}` is no network: write it like 10.0.0.0/8")]
+    #[error("`{0}` is not a network: write it like 10.0.0.0/8")]
     Network(String),
 }
 
-/// What is asked for with a token.
+/// The parts of a request that token limits apply to.
 #[derive(Clone, Copy, Debug)]
-pub struct AskedFor<'r> {
+pub struct TokenUse<'r> {
     /// The method.
     pub method: &'r Method,
-    /// The target as it came.
+    /// The raw request target.
     pub raw: &'r [u8],
-    /// A WebSocket is to be opened.
+    /// True if the request opens a WebSocket.
     pub websocket: bool,
 }
 
-/// The limits of a token, ready to be compared with; an empty list allows all.
+/// The parsed limits of a token. An empty list allows all.
 #[derive(Clone, Debug)]
 pub struct Limited {
     methods: Methods,
@@ -51,7 +51,7 @@ pub struct Limited {
 }
 
 impl Limited {
-    /// Reads what was written.
+    /// Parses the stored limits.
     pub fn parse(limits: &Limits) -> Result<Self, BadLimit> {
         let method = |text: &String| {
             let plain = text.bytes().all(|b| b.is_ascii_uppercase()).then(|| text.parse().ok());
@@ -71,23 +71,23 @@ impl Limited {
         })
     }
 
-    /// Where the token names paths the target must be canonical already, so that the app is asked for
-    /// what was judged.
-    fn check(&self, asked: AskedFor<'_>, client: ClientIp) -> Result<(), NotLet> {
+    /// Checks a request. If the token is limited to paths, the target must already be canonical, so
+    /// that the app receives exactly what was checked.
+    fn check(&self, asked: TokenUse<'_>, client: ClientIp) -> Result<(), TokenRejection> {
         if !self.networks.is_empty() && !client.is_in(&self.networks) {
-            return Err(NotLet::Network);
+            return Err(TokenRejection::Network);
         }
         self.methods.check(asked.method, asked.websocket)?;
         if self.paths.is_empty() {
             return Ok(());
         }
-        let target = CanonicalTarget::canonical(asked.raw).map_err(|_none| NotLet::Path)?;
+        let target = CanonicalTarget::canonical(asked.raw).map_err(|_none| TokenRejection::Path)?;
         let named = self.paths.iter().any(|glob| glob.matches(target.path()));
-        if named && target.rewritten().is_none() { Ok(()) } else { Err(NotLet::Path) }
+        if named && target.rewritten().is_none() { Ok(()) } else { Err(TokenRejection::Path) }
     }
 }
 
-/// A token of ours, of an account that may sign in.
+/// A valid access token of an account that may sign in.
 #[derive(Debug)]
 pub struct KnownAccess {
     machine: Arc<KnownMachine>,
@@ -97,39 +97,40 @@ pub struct KnownAccess {
 }
 
 impl KnownAccess {
-    /// What stands for its person, where it lets this request through.
+    /// Returns the user's credential if the limits allow this request.
     pub fn admits(
         &self,
         app: &str,
-        asked: AskedFor<'_>,
+        asked: TokenUse<'_>,
         client: ClientIp,
         now: Timestamp,
-    ) -> Result<&Arc<KnownMachine>, NotLet> {
+    ) -> Result<&Arc<KnownMachine>, TokenRejection> {
         if self.record.app != app {
-            return Err(NotLet::App);
+            return Err(TokenRejection::App);
         }
         if now >= self.record.expires_at {
-            return Err(NotLet::Expired);
+            return Err(TokenRejection::Expired);
         }
         self.limited.check(asked, client)?;
         Ok(&self.machine)
     }
 
-    /// What is stored of it.
+    /// Returns the stored record.
     pub fn record(&self) -> &AccessRecord {
         &self.record
     }
 
-    /// Whether its use is to be noted: it was not for a while, and nobody else is about to.
-    pub fn is_to_be_noted(&self, now: Timestamp) -> bool {
+    /// Returns true if its use should be recorded, because it was not recorded recently and no
+    /// other request is about to.
+    pub fn should_record_use(&self, now: Timestamp) -> bool {
         let due = self.record.last_used_at.is_none_or(|last| now.since(last) >= NOTED_EVERY);
         due && !self.noted.swap(true, Ordering::Relaxed)
     }
 }
 
 impl Machines {
-    /// The token with this hash; `at` is the monotonic time. None where there is no such token, or
-    /// its account may not sign in.
+    /// Returns the token with this hash. `at` is the monotonic time. Returns `None` if there is no
+    /// such token or its account may not sign in.
     pub async fn find_own(
         &self,
         hash: &HashedToken<AccessToken>,
@@ -169,20 +170,21 @@ impl Machines {
         let Some(record) = self.tokens.token(hash).await? else { return Ok(None) };
         let account = self.accounts.by_id(record.account).await?;
         let Some(account) = account.filter(|account| !account.disabled) else { return Ok(None) };
-        // What was filed was read before; if it cannot be read, nothing is let through.
+        // Limits are validated when a token is created. If they cannot be parsed, reject the token.
         let Ok(limited) = Limited::parse(&record.limits) else { return Ok(None) };
         let machine = Arc::new(KnownMachine {
             headers: IdentityHeaders::new(&account.identity),
             identity: account.identity,
             read_at: at,
-            by: By::Own(*hash),
+            by: TokenKind::Own(*hash),
         });
         let noted = AtomicBool::new(false);
         Ok(Some(Arc::new(KnownAccess { machine, record, limited, noted })))
     }
 
-    /// Notes the use of a token, unless somebody just did. Whether it was noted now.
-    pub async fn note_use(&self, known: &KnownAccess, now: Timestamp) -> Stored<bool> {
+    /// Records the use of a token, unless another request has just done so. Returns true if it was
+    /// recorded now.
+    pub async fn record_use(&self, known: &KnownAccess, now: Timestamp) -> Stored<bool> {
         let before = now.as_millis().saturating_sub(millis(NOTED_EVERY));
         self.tokens.note_token_use(known.record.id, now, Timestamp::from_millis(before)).await
     }
@@ -193,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_let_through_within_its_limits_only() {
+    fn a_token_is_accepted_only_within_its_limits() {
         let texts = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
         let limits = Limits {
             methods: texts(&["GET"]),
@@ -203,20 +205,20 @@ mod tests {
         };
         let limited = Limited::parse(&limits).unwrap();
         let check = |method: &Method, raw: &[u8], ip: &str| {
-            let asked = AskedFor { method, raw, websocket: false };
+            let asked = TokenUse { method, raw, websocket: false };
             limited.check(asked, ClientIp::new(ip.parse().unwrap()))
         };
         assert_eq!(check(&Method::GET, b"/data/a?b=c", "10.1.2.3"), Ok(()));
-        assert_eq!(check(&Method::PUT, b"/data/a", "10.1.2.3"), Err(NotLet::Method));
-        assert_eq!(check(&Method::GET, b"/data/a", "192.0.2.1"), Err(NotLet::Network));
+        assert_eq!(check(&Method::PUT, b"/data/a", "10.1.2.3"), Err(TokenRejection::Method));
+        assert_eq!(check(&Method::GET, b"/data/a", "192.0.2.1"), Err(TokenRejection::Network));
         for path in ["/other", "/data/../other", "/data/%2e%2e/other", "/%64ata/a", "/data//a"] {
             let said = check(&Method::GET, path.as_bytes(), "10.1.2.3");
-            assert_eq!(said, Err(NotLet::Path), "{path}");
+            assert_eq!(said, Err(TokenRejection::Path), "{path}");
         }
     }
 
     #[test]
-    fn what_cannot_be_compared_with_is_no_limit() {
+    fn a_limit_that_cannot_be_parsed_is_rejected() {
         let with = |change: fn(&mut Limits)| {
             let mut limits = Limits::default();
             change(&mut limits);

@@ -17,7 +17,7 @@ use crate::auth::ports::{StoreError, Stored};
 use crate::auth::token::{HashedToken, SessionToken};
 use crate::gate::admission::Visitor;
 use crate::gate::dialect::{Credentials, Dialect, MOST_CREDENTIALS};
-use crate::gate::machine::{self, KnownMachine, NotLet, TokenRule};
+use crate::gate::machine::{self, KnownMachine, TokenRejection, TokenRule};
 use crate::gate::sessions::KnownSession;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::request::RequestState;
@@ -168,7 +168,9 @@ impl Gateway {
         let let_through = machine::admits(rules, token, asked, client, self.clock.now());
         let (rule, known) = match let_through {
             // A token of ours lets the program in; what else it is to the app, the app judges.
-            Err(NotLet::Unknown) if matches!(beside, (Visitor::Machine(_), Owner::None)) => {
+            Err(TokenRejection::Unknown)
+                if matches!(beside, (Visitor::Machine(_), Owner::None)) =>
+            {
                 return Ok(Weighed::Visitor(beside.0));
             }
             Err(why) => return self.not_let(app, why.as_str(), &caller).await,
@@ -180,9 +182,9 @@ impl Gateway {
         if !is_theirs(&beside, &known) {
             return Ok(of_several());
         }
-        if self.machines.is_to_be_told(rule, client, state.started) {
+        if self.machines.should_report(rule, client, state.started) {
             self.login.app_token_used(app, &rule.name, known.identity(), &caller).await?;
-            self.machines.was_told(rule, client, state.started);
+            self.machines.mark_reported(rule, client, state.started);
         }
         Ok(Weighed::Visitor(match beside {
             // A token of ours beside it is what everything ends with.

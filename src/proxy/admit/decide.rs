@@ -13,7 +13,7 @@ use super::visitor::Held;
 use super::way::{Question, Way, refuse};
 use crate::auth::ports::Stored;
 use crate::gate::admission::{Decision, Visitor, decide};
-use crate::gate::policy::{Outcome, Ruling, Unwatched};
+use crate::gate::policy::{NoTrace, Outcome, Ruling};
 use crate::proxy::app::App;
 use crate::proxy::dialect::in_dialect::{in_dialect, leave_out};
 use crate::proxy::gateway::Gateway;
@@ -97,7 +97,7 @@ impl Gateway {
         }
         let mut asked = site.asked(&request.method, target.path());
         asked.preflight = state.bodiless && app.answers.passes(&request.method, &request.headers);
-        let first = app.policy.first(&asked, &mut Unwatched);
+        let first = app.policy.first(&asked, &mut NoTrace);
         let rewritten = || target.forwarded.rewritten();
         // Who asks makes no difference on a public path: it stays up when the store is down.
         let found = match in_dialect(app, request, state, first, &asked) {

@@ -11,7 +11,7 @@ use crate::auth::token::{PendingToken, PlainToken};
 use crate::base::clock::Clock;
 use crate::gate::admission::Visitor;
 use crate::gate::logins::CachedLogins;
-use crate::gate::policy::{Outcome, Unwatched};
+use crate::gate::policy::{NoTrace, Outcome};
 use crate::web;
 
 /// The rules of one site, as a page of ours asks them.
@@ -35,10 +35,10 @@ impl web::Openings for Openings {
         let Ok(Some(known)) = found else { return false };
         let Ok(target) = app.policy.target(target.as_bytes()) else { return false };
         let asked = self.site.asked(&Method::GET, target.path());
-        let first = app.policy.first(&asked, &mut Unwatched);
+        let first = app.policy.first(&asked, &mut NoTrace);
         let visitor = Visitor::Password(known);
         let (who, clock) = (visitor.who(), &*self.clock);
-        let ruling = app.policy.ruling(first, &asked, who, clock, &mut Unwatched);
+        let ruling = app.policy.ruling(first, &asked, who, clock, &mut NoTrace);
         matches!(ruling.outcome, Outcome::Password | Outcome::Public)
     }
 }

@@ -15,7 +15,7 @@ use crate::auth::audit::Caller;
 use crate::auth::login::LoginError;
 use crate::auth::ports::StoreError;
 use crate::gate::admission::Visitor;
-use crate::gate::machine::AskedFor;
+use crate::gate::machine::TokenUse;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::request::RequestState;
 use crate::proxy::respond::refused::Refused;
@@ -79,7 +79,7 @@ impl Gateway {
             return self.token_not_let(app, "unknown", &caller).await;
         };
         let now = self.clock.now();
-        let asked = AskedFor {
+        let asked = TokenUse {
             method: &request.method,
             raw: request.raw_path(),
             websocket: state.marks.websocket,
@@ -88,11 +88,11 @@ impl Gateway {
             Ok(machine) => machine,
             Err(why) => return self.token_not_let(app, why.as_str(), &caller).await,
         };
-        if known.is_to_be_noted(now) {
+        if known.should_record_use(now) {
             self.login.token_used(known.record(), machine.identity(), &caller).await?;
             let (machines, known) = (Arc::clone(&self.machines), Arc::clone(&known));
             tokio::spawn(async move {
-                if let Err(error) = machines.note_use(&known, now).await {
+                if let Err(error) = machines.record_use(&known, now).await {
                     tracing::warn!(%error, "the use of a token was not noted");
                 }
             });

@@ -7,7 +7,7 @@ use http::{HeaderValue, Method, StatusCode};
 
 use super::front::{Asked as AskedFor, KnownFront};
 use super::vet::{self, Malformed};
-use crate::gate::rule::Asked;
+use crate::gate::rule::RequestFacts;
 use crate::gate::values::side_by_side;
 use crate::proxy::app::{App, Apps};
 use crate::proxy::client::load::ClientLoad;
@@ -95,8 +95,14 @@ impl Site {
         &'a self,
         method: &'a Method,
         path: Option<&'a str>,
-    ) -> Asked<'a> {
-        Asked { method, path, host: &self.name, client: self.origin.client, preflight: false }
+    ) -> RequestFacts<'a> {
+        RequestFacts {
+            method,
+            path,
+            host: &self.name,
+            client: self.origin.client,
+            preflight: false,
+        }
     }
 
     /// Whether this is what `host` leads to in the apps of `generation` for a client of this origin,

@@ -48,7 +48,7 @@ impl Gateway {
         {
             return Ok(Ok(Visitor::Full(known)));
         }
-        let login = if site.app.policy.knows_passwords() {
+        let login = if site.app.policy.has_password_only_rule() {
             token(cookies::pending(&request.headers)?, &self.keys)
         } else {
             None

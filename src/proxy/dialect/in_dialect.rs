@@ -7,7 +7,7 @@ use crate::auth::ports::Stored;
 use crate::gate::admission::Visitor;
 use crate::gate::dialect::{Credentials, SignInWay};
 use crate::gate::policy::First;
-use crate::gate::rule::Asked;
+use crate::gate::rule::RequestFacts;
 use crate::proxy::admit::credentials::{Weighed, unavailable};
 use crate::proxy::admit::site::Site;
 use crate::proxy::admit::way::{Way, refuse};
@@ -23,7 +23,7 @@ pub(in crate::proxy) fn in_dialect(
     request: &RequestHeader,
     state: &mut RequestState,
     first: First,
-    asked: &Asked<'_>,
+    asked: &RequestFacts<'_>,
 ) -> Result<Option<Credentials>, Way> {
     let Some(dialect) = app.dialect.as_deref() else { return Ok(None) };
     let raw = request.raw_path();

@@ -29,7 +29,7 @@ impl Gateway {
             links: site.links.clone(),
             client: site.origin.client,
             request_id: state.id,
-            openings: site.app.policy.knows_passwords().then(|| self.openings(site)),
+            openings: site.app.policy.has_password_only_rule().then(|| self.openings(site)),
         };
         let request = session.req_header();
         let ends = request.method == Method::POST && request.uri.path() == "/_auth/logout";
