@@ -1,4 +1,4 @@
-//! The apps behind, by the host a request names.
+//! The protected apps, by host.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use http::{HeaderName, Method};
 use metrics::{Counter, counter};
 use tokio::task::JoinSet;
 
-use super::admit::front::Doors;
+use super::admit::front::EntryPoints;
 use super::client::capacity::Capacity;
 use super::client::load::{Places, Room};
 use super::counts::RuleCounts;
@@ -22,7 +22,7 @@ use crate::gate::machine::TokenRule;
 use crate::gate::policy::Policy;
 use crate::web::AppPages;
 
-/// One app, ready for requests.
+/// A configured app.
 #[derive(Debug)]
 pub(super) struct App {
     pub(super) pages: Arc<AppPages>,
@@ -40,11 +40,11 @@ pub(super) struct App {
     pub(super) forwarded: Counted,
     pub(super) refused: Counted,
     pub(super) rules: RuleCounts,
-    /// For requests that it is sent at once.
+    /// Slots for concurrent requests to the app.
     pub(super) places: Arc<Places>,
 }
 
-/// A counter made once, so that counting costs no look-up.
+/// A counter handle, registered once, so counting needs no lookup.
 pub(super) struct Counted(Counter);
 
 impl std::fmt::Debug for Counted {
@@ -96,41 +96,41 @@ impl App {
         })
     }
 
-    /// Its name.
+    /// Returns the name of the app.
     pub(super) fn name(&self) -> &str {
         &self.pages.name
     }
 
-    /// Whether it takes `method`.
+    /// Returns true if the app accepts `method`.
     pub(super) fn takes(&self, method: &Method) -> bool {
         takes(&self.extra_methods, method)
     }
 }
 
-/// All apps, with the watch over their upstreams, which ends when they are dropped.
+/// All apps, with the health checks of their upstreams, which stop on drop.
 #[derive(Debug)]
 pub(super) struct Apps {
     generation: u64,
-    doors: Doors,
+    entry_points: EntryPoints,
     exact: HashMap<String, Arc<App>>,
     wildcard: HashMap<String, Arc<App>>,
     watches: JoinSet<()>,
 }
 
 impl Apps {
-    /// Makes every app ready; `issuer` overrides their titles in authenticator apps. What is in hand
-    /// for apps of the `former` ones goes on to count.
+    /// Opens every app. `issuer` overrides their titles in authenticator apps. Requests in progress
+    /// at the `former` apps still count.
     pub(super) async fn open(
         settings: &[AppSettings],
         issuer: Option<&str>,
-        doors: Doors,
+        entry_points: EntryPoints,
         capacity: Capacity,
         former: Option<&Self>,
     ) -> Result<Self, BadUpstream> {
         static GENERATIONS: AtomicU64 = AtomicU64::new(0);
         let mut apps = Self {
             generation: GENERATIONS.fetch_add(1, Ordering::Relaxed),
-            doors,
+            entry_points,
             exact: HashMap::new(),
             wildcard: HashMap::new(),
             watches: JoinSet::new(),
@@ -163,17 +163,17 @@ impl Apps {
         all.find(|app| app.name() == name).map(|app| Arc::clone(&app.places))
     }
 
-    /// Tells this set of apps from those before and after a reload.
+    /// Returns the number that tells these apps from those before and after a reload.
     pub(super) fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// How people come to them.
-    pub(super) fn doors(&self) -> &Doors {
-        &self.doors
+    /// Returns the public addresses of the gateway.
+    pub(super) fn entry_points(&self) -> &EntryPoints {
+        &self.entry_points
     }
 
-    /// The app that answers to `host`, which is in lower case and without port.
+    /// Returns the app at `host`, which is in lower case and without a port.
     pub(super) fn by_host(&self, host: &str) -> Option<&Arc<App>> {
         self.exact.get(host).or_else(|| {
             let (label, _) = host.split_once('.')?;
@@ -182,11 +182,11 @@ impl Apps {
     }
 }
 
-/// The apps that are served now.
+/// The apps in service.
 #[derive(Debug)]
 pub(super) struct CurrentApps {
     apps: ArcSwap<Apps>,
-    /// Of the apps: whether they are still the same can be told without holding on to them.
+    /// The generation of `apps`, readable without a guard on them.
     generation: AtomicU64,
 }
 

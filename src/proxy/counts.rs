@@ -1,5 +1,5 @@
-//! Counters of what the rules of an app decided. Made once, as many as there are rules, so that
-//! counting costs no look-up and nothing a client sends makes a new one.
+//! Counters of rule outcomes. One set per rule, registered once, so counting needs no lookup and
+//! clients cannot create new series.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use metrics::{Counter, counter};
 
 use crate::gate::policy::{DEFAULT, Outcome, Policy, Ruling};
 
-/// What a rule can lead to, as it is counted.
+/// The outcomes that are counted.
 const OUTCOMES: [Outcome; 4] =
     [Outcome::TwoFactor, Outcome::SignIn, Outcome::StepUp, Outcome::Forbid];
 
 type Row = [Counter; OUTCOMES.len()];
 
-/// The counters of one app; none where it has no rules.
+/// The counters of one app. Empty for an app without rules.
 pub(super) struct RuleCounts {
     acting: Vec<Row>,
     default: Option<Row>,
@@ -62,7 +62,7 @@ impl RuleCounts {
         }
     }
 
-    /// Counts what the rules said of one request.
+    /// Counts the ruling on one request.
     pub(super) fn count(&self, ruling: Option<Ruling>, reports: &[(usize, Outcome)]) {
         let (Some(ruling), Some(default)) = (ruling, &self.default) else { return };
         let row = ruling.rule.map_or(Some(default), |rule| self.acting.get(rule));

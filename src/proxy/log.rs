@@ -1,4 +1,4 @@
-//! What is logged of a request.
+//! The log line of a request.
 
 use pingora_error::{Error, ErrorSource};
 use pingora_proxy::Session;
@@ -8,7 +8,7 @@ use super::request::RequestState;
 use crate::base::clock::Clock;
 use crate::gate::policy::DEFAULT;
 
-/// One line a request: failures and refusals for everybody, the rest for who asks.
+/// Logs a request: failures and rejections at `info` and above, the rest at `debug`.
 pub(super) fn request(
     session: &Session,
     error: Option<&Error>,
@@ -32,7 +32,7 @@ pub(super) fn request(
     let app = app.map_or("-", App::name);
     let took = clock.monotonic().saturating_sub(state.started);
     let client = state.origin.map(|o| o.client.to_string()).unwrap_or_default();
-    // The query may hold what is nobody's business: only the path is logged.
+    // The query may contain private data, so only the path is logged.
     let path = request.uri.path();
     let method = request.method.as_str();
     let id = state.id;
@@ -40,7 +40,7 @@ pub(super) fn request(
     if let Some(error) = error.filter(|_| failed) {
         let reference = id.reference();
         let reason = if silent { "silent for too long" } else { error.etype().as_str() };
-        tracing::warn!(%id, reference, app, %client, user, method, path, status, millis, reason, "the app failed");
+        tracing::warn!(%id, reference, app, %client, user, method, path, status, millis, reason, "app failed");
     } else if let Some(reason) = state.refusal {
         let reference = id.reference();
         tracing::info!(%id, reference, app, %client, method, path, status, millis, reason, rule, "refused");
@@ -49,7 +49,7 @@ pub(super) fn request(
     }
 }
 
-/// The rule that decided; none where the app has none.
+/// Returns the rule that decided, or `None` for an app without rules.
 pub(super) fn rule_name<'a>(app: &'a App, state: &RequestState) -> Option<&'a str> {
     let rules = app.policy.rules();
     let ruling = state.ruling.filter(|_| !rules.is_empty())?;
@@ -59,16 +59,16 @@ pub(super) fn rule_name<'a>(app: &'a App, state: &RequestState) -> Option<&'a st
     })
 }
 
-/// What rules that do not act would have done: told where something else was done.
+/// Logs the outcomes of report-only rules, at `info` if they differ from the actual outcome.
 fn report(app: &App, state: &RequestState) {
     let did = state.ruling.map_or("-", |ruling| ruling.outcome.as_str());
     for (rule, outcome) in &state.reports {
         let Some(rule) = app.policy.rules().get(*rule) else { continue };
         let (id, app, report_only, would) = (state.id, app.name(), &rule.name, outcome.as_str());
         if would == did {
-            tracing::debug!(%id, app, report_only, would, did, "a rule that does not act");
+            tracing::debug!(%id, app, report_only, would, did, "report-only rule");
         } else {
-            tracing::info!(%id, app, report_only, would, did, "a rule that does not act");
+            tracing::info!(%id, app, report_only, would, did, "report-only rule");
         }
     }
 }

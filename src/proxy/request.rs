@@ -1,4 +1,4 @@
-//! What is remembered of a request from one of Pingora's phases to the next.
+//! The state of a request, from phase to phase.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,25 +10,25 @@ use pingora_core::protocols::SocketDigest;
 use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 
 use super::admit::site::Site;
-use super::admit::vet::Marks;
+use super::admit::vet::HeaderFacts;
 use super::client::connection::Connection;
-use super::client::in_hand::InHand;
 use super::client::origin::Origin;
-use super::rewrite::left_out::LeftOut;
+use super::client::slot::RequestSlot;
+use super::rewrite::omitted::Omitted;
 use super::upstream::handshake::ReadGate;
 use super::upstream::tunnel::Tunnel;
 use crate::base::id::RequestId;
 use crate::gate::admission::{Admission, Visitor};
 use crate::gate::policy::{Outcome, Ruling};
 
-/// How far the app has been sent a request.
+/// The progress of forwarding a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sending {
-    /// There is a body.
+    /// The request has a body.
     pub(super) has_body: bool,
-    /// The header block went out, and what there is of a body follows it.
+    /// The header block was sent, and the body follows.
     pub(super) body_begun: bool,
-    /// This is the second try, on a connection of its own.
+    /// This is the second try, on its own connection.
     pub(super) afresh: bool,
 }
 
@@ -36,42 +36,42 @@ pub(super) struct Sending {
 pub(super) struct RequestState {
     pub(super) id: RequestId,
     pub(super) started: Duration,
-    /// When the last byte of a body passed within a session, in monotonic time.
+    /// Time of the last body byte within a session, in monotonic time.
     pub(super) bytes_at: Duration,
     pub(super) connection: Option<Arc<Connection>>,
     pub(super) origin: Option<Origin>,
-    /// What the host leads to.
+    /// The site of the host.
     pub(super) site: Option<Arc<Site>>,
-    /// Its place among the requests in hand.
-    pub(super) in_hand: Option<InHand>,
-    /// Set by the gate alone. Without it no connection to the app is made.
+    /// The slot of the request.
+    pub(super) slot: Option<RequestSlot>,
+    /// The admission. Only the gate sets it, and no connection to the app is made without it.
     pub(super) admission: Option<Admission>,
-    /// What the rules said.
+    /// The ruling.
     pub(super) ruling: Option<Ruling>,
-    /// What rules that do not act would have said.
+    /// The outcomes of report-only rules.
     pub(super) reports: Vec<(usize, Outcome)>,
-    /// What of the app's credentials is left out.
-    pub(super) left_out: LeftOut,
-    /// This signs out at the app.
+    /// The app credentials that are omitted.
+    pub(super) omitted: Omitted,
+    /// The request signs out at the app.
     pub(super) signs_out: bool,
-    /// The target to forward, where it is not what the client sent.
+    /// The target to forward, if it differs from the client's.
     pub(super) rewritten: Option<String>,
-    /// What the header block tells.
-    pub(super) marks: Marks,
+    /// Facts about the request headers.
+    pub(super) facts: HeaderFacts,
     pub(super) failed: Vec<PeerAddr>,
-    /// The connection to the app, where there is a body to send.
+    /// The connection to the app, if the request has a body.
     pub(super) upstream_socket: Option<Arc<SocketDigest>>,
-    /// How far the app has been sent the request.
+    /// The progress of forwarding.
     pub(super) sending: Sending,
     /// Set for a WebSocket handshake.
     pub(super) handshake: Option<Arc<ReadGate>>,
     pub(super) tunnel: Option<Arc<Tunnel>>,
     pub(super) refusal: Option<&'static str>,
-    /// A question of a browser (`OPTIONS`) that has no body.
+    /// The request is an `OPTIONS` without a body.
     pub(super) bodiless: bool,
-    /// Who was refused, once somebody has looked.
+    /// The rejected visitor, if known.
     pub(super) refused: Option<Visitor>,
-    /// Why a token, of ours or of the app's, was not let through.
+    /// The reason for rejecting an access token or an app token.
     pub(super) token_refused: Option<&'static str>,
 }
 
@@ -95,14 +95,14 @@ impl RequestState {
             connection: None,
             origin: None,
             site: None,
-            in_hand: None,
+            slot: None,
             admission: None,
             ruling: None,
             reports: Vec::new(),
-            left_out: LeftOut::default(),
+            omitted: Omitted::default(),
             signs_out: false,
             rewritten: None,
-            marks: Marks::default(),
+            facts: HeaderFacts::default(),
             failed: Vec::new(),
             upstream_socket: None,
             sending: Sending::default(),
@@ -115,7 +115,7 @@ impl RequestState {
         }
     }
 
-    /// Its id as a header value.
+    /// Returns the id as a header value.
     pub(super) fn id_value(&self) -> HeaderValue {
         let mut text = [0; RequestId::TEXT_LEN];
         HEXLOWER.encode_mut(self.id.as_bytes(), &mut text);

@@ -1,11 +1,11 @@
-//! Ids of requests.
+//! Request ids.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::id::RequestId;
 use crate::base::random::{Random, RandomError, bytes};
 
-/// Ids of requests: unique over nodes and restarts, at the price of an increment each.
+/// Generates request ids, unique across nodes and restarts. An id costs one increment.
 #[derive(Debug)]
 pub(super) struct RequestIds {
     node: [u8; 4],

@@ -1,4 +1,4 @@
-//! The whole of the proxy: made ready, run, and drained.
+//! The proxy: binds, runs and drains.
 
 use std::fmt;
 use std::io;
@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use super::admit::front::Doors;
+use super::admit::front::EntryPoints;
 use super::app::{Apps, CurrentApps};
 use super::client::capacity::Capacity;
 use super::client::doubts::Doubts;
@@ -42,41 +42,41 @@ use crate::gate::logins::CachedLogins;
 use crate::gate::machine::Machines;
 use crate::gate::sessions::CachedSessions;
 
-/// Given to clients with a kept connection to see that it will be closed, before it is.
+/// Time for clients to see that a kept connection is about to close.
 const GOODBYE: Duration = Duration::from_millis(500);
-/// An HTTP/2 connection without streams is closed after this long.
+/// Maximum idle time of an HTTP/2 connection without streams.
 const H2_IDLE: Duration = Duration::from_mins(2);
 
-/// What one stream holds of an answer that its client does not take yet.
+/// Bytes of a response that one stream buffers for a slow client.
 const H2_SEND_BUFFER: usize = 64 * 1024;
 
-/// What the proxy works with.
+/// The dependencies of the proxy.
 pub struct ProxyDeps {
     /// Our own pages.
     pub pages: Router,
     /// Sessions.
     pub sessions: Arc<CachedSessions>,
-    /// Logins in progress.
+    /// Pending logins.
     pub logins: Arc<CachedLogins>,
-    /// Signing in, for apps that are signed in to by their own clients.
+    /// Sign-in, for apps with sign-ins by their own clients.
     pub login: Arc<LoginService>,
-    /// The tokens of apps.
+    /// App tokens and the sessions they are bound to.
     pub bound: Arc<BoundTokens>,
-    /// The people of long-lived tokens.
+    /// The users of long-lived tokens.
     pub machines: Arc<Machines>,
-    /// The apps that are called.
+    /// The calls to apps.
     pub calls: Arc<AppCalls>,
-    /// Where what there is to say of refusals goes.
+    /// The recorder of rejections.
     pub refusals: RefusalKeeper,
     /// The key ring, for reading cookies.
     pub keys: Arc<KeyRing>,
-    /// The time.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Random bytes.
+    /// The random generator.
     pub random: Arc<dyn Random>,
-    /// What authenticator apps show as issuer, in place of the app's title.
+    /// The issuer in authenticator apps, in place of the app's title.
     pub issuer: Option<String>,
-    /// Descriptors that the process may have open.
+    /// The descriptor limit of the process.
     pub descriptors: usize,
 }
 
@@ -86,27 +86,27 @@ impl fmt::Debug for ProxyDeps {
     }
 }
 
-/// Why the proxy does not start.
+/// The reason why the proxy does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
-    /// An address is taken or not ours.
+    /// A listener failed to bind.
     #[error("cannot listen on {address}: {error}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// A certificate.
+    /// A certificate is unusable.
     #[error(transparent)]
     Certificate(#[from] BadCertificate),
-    /// An upstream.
+    /// An upstream is unusable.
     #[error(transparent)]
     Upstream(#[from] BadUpstream),
-    /// TLS.
+    /// TLS failed to initialize.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
-    /// No random bytes.
+    /// The random generator failed.
     #[error(transparent)]
     Random(#[from] RandomError),
 }
@@ -148,16 +148,18 @@ impl fmt::Debug for ReloadHandle {
 }
 
 impl ReloadHandle {
-    /// From the next request on, these apps are served, and from the next connection on these
-    /// certificates are shown. When one of them cannot be used, nothing changes.
+    /// Serves these apps from the next request on, and shows these certificates from the next
+    /// connection on. On failure nothing changes.
     pub async fn replace(
         &self,
         settings: &ProxySettings,
         issuer: Option<&str>,
     ) -> Result<(), ProxyError> {
-        let doors = Doors { public: settings.public.clone(), https_port: self.https_port };
+        let entry_points =
+            EntryPoints { public: settings.public.clone(), https_port: self.https_port };
         let former = Arc::clone(&self.apps.load());
-        let apps = Apps::open(&settings.apps, issuer, doors, self.capacity, Some(&former)).await?;
+        let apps =
+            Apps::open(&settings.apps, issuer, entry_points, self.capacity, Some(&former)).await?;
         self.capacity.compare(&settings.apps);
         let certificates = self.certificates.as_ref();
         let certificates =
@@ -191,13 +193,13 @@ fn bind_all(settings: &[ListenerSettings]) -> Result<Vec<(TcpListener, ListenerK
     bound.collect()
 }
 
-/// The port of the first listener that speaks https.
+/// Returns the port of the first HTTPS listener.
 fn https_port(listeners: &[(TcpListener, ListenerKind)]) -> Option<u16> {
     let mut https = listeners.iter().filter(|(_, kind)| *kind == ListenerKind::Https);
     https.find_map(|(listener, _)| Some(listener.local_addr().ok()?.port()))
 }
 
-/// Loads the certificates, if a listener shows any.
+/// Loads the certificates if an HTTPS listener needs them.
 fn certificates(settings: &ProxySettings) -> Result<Option<Arc<Certificates>>, BadCertificate> {
     let wanted = settings.listeners.iter().any(|l| l.kind == ListenerKind::Https);
     wanted.then(|| Certificates::load(&settings.certificates)).transpose()
@@ -210,16 +212,17 @@ fn watch_all(certificates: Option<&Arc<Certificates>>, tasks: &mut JoinSet<()>) 
 }
 
 impl Proxy {
-    /// Reads certificates, resolves upstreams and binds all listeners.
+    /// Loads certificates, resolves upstreams and binds all listeners.
     pub async fn bind(settings: ProxySettings, deps: ProxyDeps) -> Result<Self, ProxyError> {
-        // Pingora's own timers read the clock at every use and wake a thread every 10 ms; Tokio's
-        // cost less where each request waits for one.
+        // Pingora's timers read the clock on every use and wake a thread every 10 ms. Tokio's
+        // timers are cheaper if each request waits for one.
         pingora_timeout::fast_timeout::set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
         let listeners = bind_all(&settings.listeners)?;
-        let doors = Doors { public: settings.public.clone(), https_port: https_port(&listeners) };
+        let entry_points =
+            EntryPoints { public: settings.public.clone(), https_port: https_port(&listeners) };
         let capacity = Capacity::of(deps.descriptors, &settings);
         let issuer = deps.issuer.as_deref();
-        let apps = Apps::open(&settings.apps, issuer, doors, capacity, None).await?;
+        let apps = Apps::open(&settings.apps, issuer, entry_points, capacity, None).await?;
         let apps = Arc::new(CurrentApps::new(apps));
         let mut tasks = JoinSet::new();
         let certificates = certificates(&settings)?;
@@ -273,13 +276,13 @@ impl Proxy {
         })
     }
 
-    /// The addresses that are listened on, with their kinds.
+    /// Returns the addresses of the listeners, with their kinds.
     pub fn addresses(&self) -> Vec<(SocketAddr, ListenerKind)> {
         let address = |(l, kind): &(TcpListener, ListenerKind)| Some((l.local_addr().ok()?, *kind));
         self.listeners.iter().filter_map(address).collect()
     }
 
-    /// By which apps and certificates are replaced while requests go on.
+    /// Returns a handle that replaces apps and certificates while the proxy runs.
     pub fn reload_handle(&self) -> ReloadHandle {
         ReloadHandle {
             apps: Arc::clone(&self.apps),
@@ -290,13 +293,13 @@ impl Proxy {
         }
     }
 
-    /// Set once draining has begun.
+    /// Returns a flag that is true once draining has begun.
     pub fn draining(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.draining)
     }
 
-    /// Serves until `shutdown` resolves, then drains: no new connections, requests in flight
-    /// finish, kept connections are told to close.
+    /// Serves until `shutdown` resolves, then drains: accepts no new connections, lets requests in
+    /// flight finish, and asks clients to close kept connections.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Self { acceptor, listeners, draining, stop, drain, mut tasks, .. } = self;
         let stop_accepting = Arc::new(Notify::new());
@@ -313,14 +316,14 @@ impl Proxy {
             let empty = acceptor.open.empty();
             if tokio::time::timeout(GOODBYE, empty).await.is_err() {
                 if stop.send(true).is_err() {
-                    tracing::debug!("nobody is left to be told");
+                    tracing::debug!("no connection is left to close");
                 }
                 acceptor.proxy.http_cleanup().await;
                 acceptor.open.empty().await;
             }
         };
         if tokio::time::timeout(drain, goodbye).await.is_err() {
-            tracing::warn!("requests were still in flight at the end of the drain time");
+            tracing::warn!("drain time is over with requests still in flight");
         }
         tasks.shutdown().await;
     }
@@ -340,7 +343,7 @@ fn http_proxy(
     let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(H2_IDLE);
-    // Refused by us, in our words.
+    // The gateway rejects it with its own response.
     options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);
     proxy.h2_options = Some(h2_options());

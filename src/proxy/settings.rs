@@ -1,4 +1,4 @@
-//! What the proxy needs to be told: validated values, no text left to parse.
+//! The settings of the proxy: validated values.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,23 +19,23 @@ use crate::gate::machine::TokenRule;
 use crate::gate::policy::Policy;
 pub use crate::web::origin::WebOrigin;
 
-/// What is spoken on a listener.
+/// The protocol of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerKind {
     /// TLS with HTTP/1.1 and HTTP/2 by ALPN.
     Https,
-    /// Plain HTTP/1.1, behind a TLS-ending balancer or on loopback.
+    /// Plain HTTP/1.1, behind a TLS terminator or on loopback.
     Http,
-    /// 308 to https for GET and HEAD; anything else is refused.
+    /// 308 to HTTPS for GET and HEAD; anything else is rejected.
     Redirect,
 }
 
 /// One listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenerSettings {
-    /// Where it listens; port 0 takes a free one.
+    /// Its address; port 0 selects a free one.
     pub address: SocketAddr,
-    /// What is spoken there.
+    /// Its protocol.
     pub kind: ListenerKind,
 }
 
@@ -48,32 +48,32 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
-/// Who is believed and how much is borne.
+/// Trusted proxies and limits for clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkSettings {
-    /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    /// Networks whose forwarding headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// Open connections over all listeners; by default what the descriptor limit allows.
+    /// Maximum of open connections over all listeners; by default from the descriptor limit.
     pub max_connections: Option<usize>,
-    /// Open connections from one address; trusted proxies are not counted.
+    /// Maximum of open connections per address, except for trusted proxies.
     pub connections_per_address: usize,
-    /// Requests in hand from one address; of those without a session, half as many.
+    /// Maximum of concurrent requests per address; half of it without a session.
     pub requests_per_address: usize,
-    /// How long a client may pause while it sends a body.
+    /// Maximum pause of a client within a request body.
     pub body_idle: BodyIdle,
 }
 
 /// The longest pause between two reads of a request body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyIdle {
-    /// On public paths.
+    /// For anonymous requests.
     pub strangers: Duration,
-    /// Of people who are signed in, and of tokens.
+    /// For signed-in users and tokens.
     pub signed_in: Duration,
 }
 
 impl BodyIdle {
-    /// The pause that is allowed where this `admission` was given.
+    /// Returns the limit for this `admission`.
     pub(super) fn of(self, admission: Option<&Admission>) -> Duration {
         match admission.map(Admission::visitor) {
             None | Some(Visitor::Anonymous) => self.strangers,
@@ -81,8 +81,8 @@ impl BodyIdle {
         }
     }
 
-    /// How long nothing may come from client and app, where a pause of the one cannot be told from
-    /// one of the other: strangers get no more time for it, and who is signed in what the app has.
+    /// Returns the maximum silence of client and app together, if their pauses cannot be told
+    /// apart. Strangers get no more than their own limit; for others only the app's applies.
     pub(super) fn silence(self, admission: Option<&Admission>) -> Duration {
         match admission.map(Admission::visitor) {
             None | Some(Visitor::Anonymous) => self.strangers,
@@ -91,31 +91,31 @@ impl BodyIdle {
     }
 }
 
-/// One address of the app behind.
+/// One address of an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamAddress {
-    /// Whether TLS is spoken to it.
+    /// True if the address uses TLS.
     pub tls: bool,
-    /// Host name or IP address; never empty, also what its certificate must name where the app has
-    /// no name of its own.
+    /// Host name or IP address, never empty. Also the name in its certificate, unless the app has
+    /// its own name.
     pub host: String,
     /// Port.
     pub port: u16,
 }
 
-/// The name that an app has for itself, where it is addressed by it.
+/// The own host name of an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamName {
-    /// Host name or IP address as it stands in a URL, in lower case; what its certificate must name.
+    /// Host name or IP address as in a URL, in lower case. Also the name in its certificate.
     pub name: String,
-    /// The port, where it is not the scheme's own.
+    /// The port, unless it is the default one.
     pub port: Option<u16>,
-    /// Whether its addresses speak TLS.
+    /// True if the addresses of the app use TLS.
     pub tls: bool,
 }
 
 impl UpstreamName {
-    /// The name as a certificate has it: an IPv6 address without its brackets.
+    /// Returns the name as in a certificate: an IPv6 address without its brackets.
     pub(super) fn certified(&self) -> &str {
         self.name.trim_start_matches('[').trim_end_matches(']')
     }
@@ -128,77 +128,77 @@ impl fmt::Display for UpstreamName {
     }
 }
 
-/// How the app behind is reached.
+/// The connection to an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamSettings {
-    /// Its addresses; requests are spread over those that are healthy.
+    /// The addresses. Requests are distributed over the healthy ones.
     pub addresses: Vec<UpstreamAddress>,
-    /// The name that it is addressed by, in place of the one that the browser asked for.
+    /// The name in requests to the app, in place of the public host.
     pub name: Option<UpstreamName>,
-    /// The CA that signed its certificates, in place of the system's (PEM file).
+    /// The CA of its certificates, in place of the system's (PEM file).
     pub ca: Option<PathBuf>,
-    /// What we show it as client certificate.
+    /// The client certificate for the app.
     pub client_certificate: Option<CertificateFiles>,
-    /// Whether HTTP/2 is spoken to it (needed for gRPC).
+    /// True if the app is reached over HTTP/2 (required for gRPC).
     pub http2: bool,
-    /// For a connection to be made.
+    /// Deadline for connecting.
     pub connect_timeout: Duration,
-    /// Between two reads of a response. There is no limit in all.
+    /// Maximum time between two reads of a response. The total has no limit.
     pub read_timeout: Duration,
-    /// How long a connection without a request is kept.
+    /// Maximum idle time of a kept connection.
     pub idle: Duration,
-    /// Whether a request that was not answered may be sent again, whatever its method.
+    /// True if any unanswered request may be retried, not only an idempotent one.
     pub retry_unanswered: bool,
 }
 
 impl UpstreamSettings {
-    /// The name that the certificate at `address` must have.
+    /// Returns the name that the certificate at `address` must have.
     pub(super) fn certified<'a>(&'a self, address: &'a UpstreamAddress) -> &'a str {
         self.name.as_ref().map_or(&address.host, UpstreamName::certified)
     }
 }
 
-/// An app to be protected.
+/// A protected app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppSettings {
-    /// Its name in logs, metrics and sessions.
+    /// The name in logs, metrics and sessions.
     pub name: String,
-    /// Its name on our pages and in authenticator apps.
+    /// The name on our own pages and in authenticator apps.
     pub title: String,
-    /// The hosts it answers to.
+    /// The hosts of the app.
     pub hosts: Vec<HostPattern>,
-    /// How it is reached.
+    /// The connection to the app.
     pub upstream: UpstreamSettings,
-    /// Requests that it is sent at once; by default what the descriptor limit allows.
+    /// Maximum of concurrent requests to the app; by default from the descriptor limit.
     pub max_requests: Option<usize>,
-    /// Whether WebSocket handshakes are passed on.
+    /// True if WebSocket handshakes are forwarded.
     pub websocket: bool,
-    /// Whether its service workers may have a scope that covers our pages.
+    /// True if the app's service workers may cover our own pages.
     pub service_workers: bool,
-    /// Headers that are never taken from its clients, beside the built-in list.
+    /// Headers that clients may not send to the app, in addition to the built-in list.
     pub strip_headers: Vec<HeaderName>,
     /// Methods beyond GET HEAD POST PUT PATCH DELETE OPTIONS.
     pub extra_methods: Vec<Method>,
-    /// How it is signed in to by its own clients.
+    /// The sign-in by the app's own clients.
     pub dialect: Option<Arc<Dialect>>,
-    /// How its people are taken up, where it checks the first factor itself.
+    /// The account policy, if the app checks passwords itself.
     pub first_factor: Option<AppPolicy>,
-    /// Its long-lived tokens that are let through.
+    /// Its accepted long-lived tokens.
     pub tokens: Vec<TokenRule>,
-    /// Its rules.
+    /// The rules.
     pub policy: Policy,
-    /// How its clients are answered.
+    /// The format of responses to its clients.
     pub answers: AnswerSettings,
 }
 
 impl AppSettings {
-    /// Whether the app takes `method`.
+    /// Returns true if the app accepts `method`.
     pub fn takes(&self, method: &Method) -> bool {
         takes(&self.extra_methods, method)
     }
 }
 
-/// Whether an app with these methods beside the common ones takes `method`.
+/// Returns true if an app with these `extra` methods accepts `method`.
 pub(super) fn takes(extra: &[Method], method: &Method) -> bool {
     let common = matches!(
         *method,
@@ -214,8 +214,8 @@ pub(super) fn takes(extra: &[Method], method: &Method) -> bool {
 }
 
 impl ProxySettings {
-    /// The app that answers to `host`, which is in lower case and without port: one that names it
-    /// before one that any label will do for.
+    /// Returns the app at `host`, which is in lower case and without a port. Exact names take
+    /// precedence over wildcards.
     pub fn app_of(&self, host: &str) -> Option<&AppSettings> {
         let named = |app: &&AppSettings| {
             app.hosts.iter().any(|h| matches!(h, HostPattern::Exact(name) if name == host))
@@ -225,21 +225,21 @@ impl ProxySettings {
     }
 }
 
-/// All the proxy needs to be told.
+/// The settings of the proxy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxySettings {
-    /// Where it listens.
+    /// The listeners.
     pub listeners: Vec<ListenerSettings>,
-    /// Its certificates, chosen by SNI.
+    /// The certificates, selected by SNI.
     pub certificates: Vec<CertificateFiles>,
-    /// Who is believed and how much is borne.
+    /// Trusted proxies and limits for clients.
     pub network: NetworkSettings,
-    /// Where people find the gateway, where that is set.
+    /// The public URL of the gateway, if configured.
     pub public: Option<WebOrigin>,
-    /// The apps behind.
+    /// The apps.
     pub apps: Vec<AppSettings>,
     /// Worker threads.
     pub workers: usize,
-    /// How long requests in flight may take to finish on SIGTERM.
+    /// Maximum time for requests in flight to finish on SIGTERM.
     pub drain: Duration,
 }

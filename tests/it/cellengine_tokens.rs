@@ -33,7 +33,7 @@ async fn a_token_counts_in_every_place_within_its_session_and_nowhere_else() {
     };
     let patience = super::support::client::PATIENCE;
     let why = super::support::within(patience, "what was noted", why).await;
-    assert!(why.contains("not given out in a live session"), "{why}");
+    assert!(why.contains("not issued in a live session"), "{why}");
     let mut person = Lab::browser(&lab.one);
     let code = codes.next().await;
     let token = script(&mut person, "alice", &code).await;

@@ -146,10 +146,10 @@ async fn an_upstream_is_tried_with_tls_and_what_fails_is_told() {
         (&good, of_good.as_str(), None),
         (&good, &by_name, None),
         (&good, "", Some("from an authority that this machine does not know: set upstream_ca")),
-        (&good, &ca(&other), Some("is not from the authority in")),
+        (&good, &ca(&other), Some("is not from the CA in")),
         (&good, &by_wrong, Some("is not for wrong.test but for 127.0.0.1, app.test")),
         (&other, &ca(&other), Some("is not for 127.0.0.1 but for other.test: set upstream_host")),
-        (&old, &ca(&old), Some("its certificate is expired since 1999-01-01T00:00:00")),
+        (&old, &ca(&old), Some("its certificate expired at 1999-01-01T00:00:00")),
         (&young, &ca(&young), Some("its certificate is not valid before 4000-01-01T00:00:00")),
         (&good, &http2, Some("it does not speak HTTP/2, which upstream_http2 asks for")),
     ] {
@@ -180,7 +180,7 @@ async fn a_certificate_of_ours_that_is_out_of_date_is_told() {
     let upstream = Recorder::start().await;
     let site = Site::new();
     for (years, said) in [
-        (1975..1999, Some("is expired since 1999-01-01T00:00:00")),
+        (1975..1999, Some("expired at 1999-01-01T00:00:00")),
         (4000..4096, Some("is not valid before 4000-01-01T00:00:00")),
         (1975..4096, None),
     ] {

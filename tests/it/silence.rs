@@ -59,6 +59,6 @@ async fn an_app_that_never_answers_is_a_gateway_timeout() {
         within(PATIENCE, "an answer", answer).await.unwrap();
     assert_eq!(answer.status(), 504);
     let silent =
-        |l: &Line| (l.get("message")? == "the app failed").then(|| l.get("app") == Some("silent"));
+        |l: &Line| (l.get("message")? == "app failed").then(|| l.get("app") == Some("silent"));
     assert!(gateway.log.wait_for("the failure", silent).await);
 }

@@ -1,4 +1,4 @@
-//! Where a request comes from and which app it is for.
+//! Resolves the client, the host and the app of a request.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use crate::proxy::respond::refused::Refused;
 use crate::proxy::settings::ListenerKind;
 
 impl Gateway {
-    /// Where a request comes from and what it is for: everything that can be refused without
-    /// looking anybody up.
+    /// Resolves the client and the site of a request, and rejects everything that can be rejected
+    /// without a session lookup.
     pub(in crate::proxy) fn vet<'a>(
         &self,
         session: &'a Session,
@@ -36,15 +36,15 @@ impl Gateway {
         let (peer, kind) = (connection.peer, connection.kind);
         let sender = sender(peer, kind, &request.headers, &self.trusted);
         if let Some(doubt) = sender.doubt {
-            self.doubts.tell(doubt, peer.ip(), state.started);
+            self.doubts.warn(doubt, peer.ip(), state.started);
         }
         let origin = Origin { client: sender.client, https: sender.https };
         let front = sender.front.as_ref();
         state.origin = Some(origin);
-        let heads = match vet::vet(session.as_downstream(), connection.line.is_bad()) {
-            Ok(heads) => heads,
+        let scan = match vet::vet(session.as_downstream(), connection.line.is_bad()) {
+            Ok(scan) => scan,
             Err(why) => {
-                // Whose clients are answered so; nothing of it is forwarded.
+                // The app decides the shape of the error response. Nothing is forwarded.
                 let named = request.headers.get(header::HOST).map(HeaderValue::to_str);
                 let host = match named {
                     Some(host) => host.ok(),
@@ -57,21 +57,21 @@ impl Gateway {
                 return Err(why.into());
             }
         };
-        state.marks = heads.marks;
-        // A WebSocket handshake (RFC 6455 §4.1) is one in HTTP/1.1 only.
-        state.marks.websocket &= request.version == Version::HTTP_11;
+        state.facts = scan.facts;
+        // A WebSocket handshake (RFC 6455 §4.1) exists in HTTP/1.1 only.
+        state.facts.websocket &= request.version == Version::HTTP_11;
         let authority = request.uri.authority().map(http::uri::Authority::as_str);
-        // It is asked of a proxy, and its host is none of ours.
+        // CONNECT addresses a proxy: its host is not one of the configured hosts.
         if request.method == Method::CONNECT {
             return Err(Refused::method(&request.method).into());
         }
         let generation = self.apps.generation();
-        let last = heads
+        let last = scan
             .only_host(authority)
             .and_then(|h| connection.last_site(generation, h, origin, front));
         let site = match last {
             Some(site) => site,
-            None => self.find_site(connection, heads.host(authority)?, origin, front)?,
+            None => self.find_site(connection, scan.host(authority)?, origin, front)?,
         };
         state.site = Some(Arc::clone(&site));
         if kind == ListenerKind::Redirect {
@@ -81,10 +81,10 @@ impl Gateway {
                 "Use https. Nothing was forwarded.",
             ));
         }
-        Ok((site, heads.only_cookie()))
+        Ok((site, scan.only_cookie()))
     }
 
-    /// The load of the client, which may not be that of the socket's peer.
+    /// Returns the load counters of the client, which may differ from those of the socket's peer.
     fn load_of(&self, connection: &Connection, origin: Origin) -> Arc<ClientLoad> {
         if origin.client.network() == connection.load.network() {
             return Arc::clone(&connection.load);
@@ -106,7 +106,7 @@ impl Gateway {
             NoSite::Unknown => refuse(
                 StatusCode::MISDIRECTED_REQUEST,
                 "misdirected",
-                "No app is served under this host name.",
+                "No app is served at this host name.",
             ),
         })
     }

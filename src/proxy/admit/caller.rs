@@ -9,10 +9,10 @@ use crate::proxy::gateway::Gateway;
 use crate::proxy::request::RequestState;
 use crate::web::cookies;
 
-/// Most characters of a `User-Agent` that are kept.
+/// Maximum length of a recorded `User-Agent`, in characters.
 const USER_AGENT_MAX: usize = 256;
 
-/// Who asks, for the audit trail.
+/// Returns the caller of a request, or `None` before its origin is known.
 pub(in crate::proxy) fn caller(
     gateway: &Gateway,
     headers: &HeaderMap,

@@ -1,5 +1,5 @@
-//! The credentials of an app with a description: what they are worth in a request, and what becomes
-//! of those that the app gives out in an answer.
+//! Verifies the credentials of an app that has a dialect, and binds the credentials that the app
+//! issues to the session.
 
 use std::time::Duration;
 
@@ -25,40 +25,43 @@ use crate::proxy::respond::refused::Refused;
 use crate::web::cookies;
 use crate::web::refusal::wants_page;
 
-/// What a request's credentials come to.
-pub(in crate::proxy) enum Weighed {
-    /// This is who asks.
+/// The verdict on the app credentials of a request.
+pub(in crate::proxy) enum CredentialVerdict {
+    /// The request acts as this visitor.
     Visitor(Visitor),
-    /// This is who asks, and the app's own cookie is left out.
+    /// The request acts as this visitor, without the app's own cookie.
     WithoutCookie(Visitor),
-    /// Nobody who may: why, and what is answered.
+    /// Rejected: the reason and the response.
     Refused(&'static str, Refused),
 }
 
-fn refused(why: &'static str, sentence: &'static str) -> Weighed {
-    Weighed::Refused(why, Refused::new(StatusCode::UNAUTHORIZED, "credential_refused", sentence))
+fn refused(why: &'static str, sentence: &'static str) -> CredentialVerdict {
+    CredentialVerdict::Refused(
+        why,
+        Refused::new(StatusCode::UNAUTHORIZED, "credential_refused", sentence),
+    )
 }
 
-/// More than one person's, or nobody can tell whose.
-fn of_several() -> Weighed {
-    refused("of several", "These credentials are not those of one person.")
+/// Rejects credentials that belong to several users or to an unknown one.
+fn several_owners() -> CredentialVerdict {
+    refused("several users", "These credentials don't belong to one user.")
 }
 
-/// A session token of the app's that is worth nothing here. Who has no session of ours either, and
-/// sends it as a browser does, has merely been away for too long.
-fn not_bound(visitor: &Visitor, found: &Credentials) -> Weighed {
-    let sentence = "This token was not given out in your session here, or that session is over. \
+/// Rejects a session token of the app that is not bound to this session. A browser without a
+/// session gets a sign-in instead: its session has merely expired.
+fn not_bound(visitor: &Visitor, found: &Credentials) -> CredentialVerdict {
+    let sentence = "This token was not issued in your current session, or that session has ended. \
                     Sign in again.";
-    let why = "not given out in a live session of this visitor";
+    let why = "not issued in a live session of this user";
     if found.only_cookies && matches!(visitor, Visitor::Anonymous) {
         let refused = Refused::new(StatusCode::UNAUTHORIZED, "login_required", sentence);
-        return Weighed::Refused(why, refused);
+        return CredentialVerdict::Refused(why, refused);
     }
     refused(why, sentence)
 }
 
-/// Whether a browser loads this as a page or a part of one, and not a script of the page: then the
-/// app's cookie may be left out, and the page says by itself that nobody is signed in.
+/// Returns true if a browser loads a page or a part of one, rather than a script's request. The
+/// app's cookie may be omitted then, and the page shows by itself that the user is signed out.
 fn loads_page(site: &Site, request: &RequestHeader) -> bool {
     if site.app.answers.is_api(request.raw_path()) {
         return false;
@@ -69,7 +72,7 @@ fn loads_page(site: &Site, request: &RequestHeader) -> bool {
 }
 
 impl Gateway {
-    /// Whether all credentials are known to be those of this very session. Nobody is asked.
+    /// Returns true if all credentials are known to belong to this session, without a store call.
     pub(in crate::proxy) fn all_seen(
         &self,
         app: &str,
@@ -81,26 +84,27 @@ impl Gateway {
         found.all.iter().all(of_session)
     }
 
-    /// What credentials come to, beside our own cookie, which says `visitor`.
-    pub(in crate::proxy) async fn weigh(
+    /// Verifies the app credentials of a request next to `visitor`, whom the session cookie
+    /// identifies.
+    pub(in crate::proxy) async fn verify_credentials(
         &self,
         site: &Site,
         request: &RequestHeader,
         state: &RequestState,
         visitor: Visitor,
         found: &Credentials,
-    ) -> std::result::Result<Weighed, LoginError> {
+    ) -> std::result::Result<CredentialVerdict, LoginError> {
         let Some(dialect) = site.app.dialect.as_deref() else {
-            return Ok(Weighed::Visitor(visitor));
+            return Ok(CredentialVerdict::Visitor(visitor));
         };
         if found.too_many() {
-            return Ok(of_several());
+            return Ok(several_owners());
         }
         let long_lived: Vec<_> = found.all.iter().filter(|t| dialect.is_long_lived(t)).collect();
         let owner = self.owner(site, found, dialect, state.started).await?;
         if let Some(token) = long_lived.first() {
             if long_lived.len() > 1 || matches!(owner, Owner::Nobody) {
-                return Ok(of_several());
+                return Ok(several_owners());
             }
             return self.machine(site, request, state, (visitor, owner), token).await;
         }
@@ -109,16 +113,16 @@ impl Gateway {
                 == crate::gate::dialect::Likeness::Same;
         Ok(match (owner, visitor) {
             (Owner::Session(known), Visitor::Full(ours)) if ours.is(known.token()) => {
-                Weighed::Visitor(Visitor::Full(ours))
+                CredentialVerdict::Visitor(Visitor::Full(ours))
             }
-            // A child process has the app's token alone.
+            // A child process sends the app's token alone.
             (Owner::Session(known), Visitor::Anonymous | Visitor::Password(_)) => {
-                Weighed::Visitor(Visitor::Full(known))
+                CredentialVerdict::Visitor(Visitor::Full(known))
             }
-            (Owner::None, visitor) => Weighed::Visitor(visitor),
+            (Owner::None, visitor) => CredentialVerdict::Visitor(visitor),
             (Owner::Session(_) | Owner::Nobody, visitor) => {
                 if found.only_cookies && (loads_page(site, request) || signs_in) {
-                    Weighed::WithoutCookie(visitor)
+                    CredentialVerdict::WithoutCookie(visitor)
                 } else {
                     not_bound(&visitor, found)
                 }
@@ -126,7 +130,7 @@ impl Gateway {
         })
     }
 
-    /// Whose the credentials are that are not long-lived.
+    /// Returns the owner of the session credentials, which are those that are not long-lived.
     async fn owner(
         &self,
         site: &Site,
@@ -149,7 +153,7 @@ impl Gateway {
         Ok(known.map_or(Owner::Nobody, Owner::Session))
     }
 
-    /// What one long-lived token comes to.
+    /// Verifies a single long-lived app token.
     async fn machine(
         &self,
         site: &Site,
@@ -157,57 +161,57 @@ impl Gateway {
         state: &RequestState,
         beside: (Visitor, Owner),
         token: &[u8],
-    ) -> std::result::Result<Weighed, LoginError> {
+    ) -> std::result::Result<CredentialVerdict, LoginError> {
         let app = site.app.name();
         let Some(caller) = caller(self, &request.headers, state) else {
-            return Ok(refused("unknown", "This token is not let through here."));
+            return Ok(refused("unknown", "This token is not accepted here."));
         };
         let rules: &[TokenRule] = &site.app.tokens;
         let client = site.origin.client;
-        let asked = (&request.method, state.marks.websocket);
+        let asked = (&request.method, state.facts.websocket);
         let let_through = machine::admits(rules, token, asked, client, self.clock.now());
         let (rule, known) = match let_through {
-            // A token of ours lets the program in; what else it is to the app, the app judges.
+            // The access token admits the program. The app judges its own token.
             Err(TokenRejection::Unknown)
                 if matches!(beside, (Visitor::Machine(_), Owner::None)) =>
             {
-                return Ok(Weighed::Visitor(beside.0));
+                return Ok(CredentialVerdict::Visitor(beside.0));
             }
-            Err(why) => return self.not_let(app, why.as_str(), &caller).await,
+            Err(why) => return self.reject_app_token(app, why.as_str(), &caller).await,
             Ok(rule) => match self.machines.find(rule, state.started).await? {
-                None => return self.not_let(app, "account", &caller).await,
+                None => return self.reject_app_token(app, "account", &caller).await,
                 Some(known) => (rule, known),
             },
         };
-        if !is_theirs(&beside, &known) {
-            return Ok(of_several());
+        if !is_same_user(&beside, &known) {
+            return Ok(several_owners());
         }
         if self.machines.should_report(rule, client, state.started) {
             self.login.app_token_used(app, &rule.name, known.identity(), &caller).await?;
             self.machines.mark_reported(rule, client, state.started);
         }
-        Ok(Weighed::Visitor(match beside {
-            // A token of ours beside it is what everything ends with.
+        Ok(CredentialVerdict::Visitor(match beside {
+            // An access token next to it decides when the admission ends.
             (own @ Visitor::Machine(_), _) => own,
             _ => Visitor::Machine(known),
         }))
     }
 
-    async fn not_let(
+    async fn reject_app_token(
         &self,
         app: &str,
         why: &'static str,
         caller: &crate::auth::audit::Caller,
-    ) -> std::result::Result<Weighed, LoginError> {
+    ) -> std::result::Result<CredentialVerdict, LoginError> {
         Ok(match self.login.app_token_refused(app, why, caller).await? {
-            None => refused(why, "This token is not let through here. Ask your administrator."),
-            Some(wait) => Weighed::Refused(why, Refused::too_many(wait)),
+            None => refused(why, "This token is not accepted here. Ask your administrator."),
+            Some(wait) => CredentialVerdict::Refused(why, Refused::too_many(wait)),
         })
     }
 
-    /// The app's tokens in a request that asks for the end of our session: those that were given
-    /// out in this very session. Nobody has us call the app with others.
-    pub(in crate::proxy) async fn of_session(
+    /// Returns the app tokens of a sign-out request that were issued in this session. The gateway
+    /// never calls the app with tokens of another session.
+    pub(in crate::proxy) async fn app_tokens_of_session(
         &self,
         site: &Site,
         request: &RequestHeader,
@@ -223,14 +227,16 @@ impl Gateway {
             match self.bound.session_of(site.app.name(), &token).await {
                 Ok(Some(id)) if &id == ours.hashed() => theirs.push(token),
                 Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "the app is not told of a sign-out"),
+                Err(error) => {
+                    tracing::warn!(%error, "app sign-out skipped: failed to look up its tokens");
+                }
             }
         }
         theirs
     }
 
-    /// Binds the tokens that the app gives out in an answer to the session it answers to. One that
-    /// cannot be bound is left out: it would be worth nothing here.
+    /// Binds the tokens that the app issues in a response to the session. A token that cannot be
+    /// bound is omitted: no later request could use it.
     pub(in crate::proxy) async fn bind_tokens(
         &self,
         response: &mut ResponseHeader,
@@ -273,19 +279,17 @@ impl Gateway {
         match self.bound.bind(known, token).await {
             Ok(true) => true,
             Ok(false) => {
-                tracing::warn!(
-                    "the app gave out a token that is another person's: it was left out"
-                );
+                tracing::warn!("token in the app's response omitted: it belongs to another user");
                 false
             }
             Err(error) => {
-                tracing::error!(%error, "a token of the app was left out: it could not be bound");
+                tracing::error!(%error, "token in the app's response omitted: failed to bind it");
                 false
             }
         }
     }
 
-    /// The app has signed out: so do we.
+    /// Ends the session after the app has signed the user out.
     pub(in crate::proxy) async fn signed_out_by_app(
         &self,
         request: &RequestHeader,
@@ -301,8 +305,8 @@ impl Gateway {
         let ended =
             self.login.end_known(known.token(), &known.session, &caller, Ended::SignedOut).await;
         if let Err(error) = ended {
-            tracing::error!(id = %state.id, %error, "a session outlives the app's sign-out");
-            return Err(Error::explain(ErrorType::HTTPStatus(503), "the session was not ended"));
+            tracing::error!(id = %state.id, %error, "failed to end the session after the app's sign-out");
+            return Err(Error::explain(ErrorType::HTTPStatus(503), "failed to end the session"));
         }
         if let Some(clear) = cookies::clear(cookies::SESSION) {
             response.append_header(SET_COOKIE, clear)?;
@@ -311,18 +315,18 @@ impl Gateway {
     }
 }
 
-/// Whose the credentials of a request are.
+/// The owner of the credentials of a request.
 enum Owner {
-    /// There are none.
+    /// No credentials.
     None,
-    /// All are of this session.
+    /// All credentials belong to this session.
     Session(std::sync::Arc<KnownSession>),
-    /// One is nobody's, or they are not of one session.
+    /// A credential has no known owner, or the credentials belong to several sessions.
     Nobody,
 }
 
-/// Whether what came beside a long-lived token is of the same person.
-fn is_theirs((visitor, owner): &(Visitor, Owner), machine: &KnownMachine) -> bool {
+/// Returns true if everything next to a long-lived token belongs to the same user.
+fn is_same_user((visitor, owner): &(Visitor, Owner), machine: &KnownMachine) -> bool {
     let account = machine.identity().account;
     let visitor = visitor.identity().is_none_or(|who| who.account == account);
     let owner = match owner {
@@ -333,7 +337,7 @@ fn is_theirs((visitor, owner): &(Visitor, Owner), machine: &KnownMachine) -> boo
     visitor && owner
 }
 
-/// What a store's failure is to who weighs credentials.
+/// Maps a login failure to the store failure that it means for a request.
 pub(in crate::proxy) fn unavailable(error: LoginError) -> StoreError {
     match error {
         LoginError::Store(error) => error,

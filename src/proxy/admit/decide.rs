@@ -1,4 +1,4 @@
-//! The way in: from a request to an admission, to one of our pages, or to a refusal.
+//! Request admission: decides between the app, one of our own pages, and a rejection.
 
 use http::{Method, StatusCode};
 use pingora_error::Result;
@@ -9,13 +9,13 @@ use super::foreign_origin::foreign_websocket;
 use super::own_token;
 use super::take_in::hang_up;
 use super::vet::Malformed;
-use super::visitor::Held;
+use super::visitor::Presented;
 use super::way::{Question, Way, refuse};
 use crate::auth::ports::Stored;
 use crate::gate::admission::{Decision, Visitor, decide};
 use crate::gate::policy::{NoTrace, Outcome, Ruling};
 use crate::proxy::app::App;
-use crate::proxy::dialect::in_dialect::{in_dialect, leave_out};
+use crate::proxy::dialect::in_dialect::{in_dialect, omit_credentials};
 use crate::proxy::gateway::Gateway;
 use crate::proxy::gateway::phase::{Phase, unanswered};
 use crate::proxy::request::RequestState;
@@ -25,7 +25,7 @@ use crate::proxy::rewrite::workers;
 use crate::web::cookies::DuplicateCookie;
 
 impl Gateway {
-    /// `request_filter`: true when the request has been answered here.
+    /// Implements `request_filter`: resolves to true if the gateway has answered the request.
     pub(in crate::proxy) fn admit_or_answer<'f>(
         &'f self,
         session: &'f mut Session,
@@ -57,7 +57,7 @@ impl Gateway {
                 Ok(Way::Forward) => self.take_in(session.req_header(), state, Way::Forward),
                 Ok(way) => way,
                 Err(error) => {
-                    tracing::error!(id = %state.id, %error, "refused because a store did not answer");
+                    tracing::error!(id = %state.id, %error, "request rejected: a store failed");
                     Refused::unavailable().into()
                 }
             },
@@ -77,7 +77,7 @@ impl Gateway {
         Ok(true)
     }
 
-    /// The way of a request, as far as it can be told without asking a store.
+    /// Decides as far as possible without a store call.
     fn way(&self, session: &Session, state: &mut RequestState) -> Way {
         let (site, only_cookie) = match self.vet(session, state) {
             Ok(vetted) => vetted,
@@ -92,25 +92,25 @@ impl Gateway {
         if target.forwarded.is_own() {
             return Way::Own;
         }
-        if let Some(way) = not_for(app, request, state, target.forwarded.path()) {
+        if let Some(way) = reject_for_app(app, request, state, target.forwarded.path()) {
             return way;
         }
         let mut asked = site.asked(&request.method, target.path());
         asked.preflight = state.bodiless && app.answers.passes(&request.method, &request.headers);
         let first = app.policy.first(&asked, &mut NoTrace);
         let rewritten = || target.forwarded.rewritten();
-        // Who asks makes no difference on a public path: it stays up when the store is down.
+        // A public path ignores the visitor, so it stays up during a store outage.
         let found = match in_dialect(app, request, state, first, &asked) {
             Ok(found) => found,
             Err(way) => return way,
         };
         if let Some(ruling) = app.policy.public(first) {
-            if let Some(way) = leave_out(state, found.as_ref()) {
+            if let Some(way) = omit_credentials(state, found.as_ref()) {
                 return way;
             }
             return settle(session, state, ruling, Visitor::Anonymous, rewritten());
         }
-        if state.marks.token
+        if state.facts.access_token
             && let Some(refused) = own_token::beside_session(request, only_cookie)
         {
             return refused.into();
@@ -118,14 +118,14 @@ impl Gateway {
         let visitor = match self.visitor(&site, request, only_cookie, state) {
             Ok(Ok(visitor)) if self.is_settled(app, found.as_ref(), &visitor) => visitor,
             Ok(asked) => {
-                let token = asked.map_or_else(|held| held, Held::Known);
+                let presented = asked.map_or_else(|presented| presented, Presented::Known);
                 let (path, rewritten) = (target.path().map(str::to_owned), rewritten());
-                return Way::Ask(Box::new(Question { token, path, first, rewritten, found }));
+                return Way::Ask(Box::new(Question { presented, path, first, rewritten, found }));
             }
             Err(DuplicateCookie(_)) => {
                 return Malformed {
                     status: StatusCode::BAD_REQUEST,
-                    sentence: "The request carries one of our cookies more than once.",
+                    sentence: "The request has a Vestibule cookie more than once.",
                 }
                 .into();
             }
@@ -133,7 +133,7 @@ impl Gateway {
         let reports = &mut state.reports;
         let ruling = app.policy.ruling(first, &asked, visitor.who(), &*self.clock, reports);
         if ruling.outcome == Outcome::Public
-            && let Some(way) = leave_out(state, found.as_ref())
+            && let Some(way) = omit_credentials(state, found.as_ref())
         {
             return way;
         }
@@ -146,24 +146,24 @@ impl Gateway {
         state: &mut RequestState,
         question: Question,
     ) -> Stored<Way> {
-        let Question { token, path, first, rewritten, found } = question;
+        let Question { presented, path, first, rewritten, found } = question;
         let Some(site) = state.site.clone() else { return Ok(Refused::unavailable().into()) };
         let policy = &site.app.policy;
         let request = session.req_header();
         let mut asked = site.asked(&request.method, path.as_deref());
         asked.preflight =
             site.app.answers.passes(&request.method, &request.headers) && state.bodiless;
-        let found_visitor = match self.with_token_weighed(&site, request, state, token).await {
-            Ok(Ok(held)) => self.find(site.app.name(), held, state.started).await,
+        let found_visitor = match self.with_token_verified(&site, request, state, presented).await {
+            Ok(Ok(presented)) => self.find(site.app.name(), presented, state.started).await,
             Ok(Err(refused)) => return Ok(refused.into()),
             Err(error) => Err(error),
         };
         let visitor = match found_visitor {
             Ok(visitor) => visitor,
-            // Whom rules that do not act would have let in is then not known; the rest is public.
+            // Without a visitor, report-only rules cannot be evaluated. Public paths stay up.
             Err(error) => match policy.public_without_reports(first, &asked) {
                 Some(ruling) => {
-                    if let Some(way) = leave_out(state, found.as_ref()) {
+                    if let Some(way) = omit_credentials(state, found.as_ref()) {
                         return Ok(way);
                     }
                     return Ok(settle(session, state, ruling, Visitor::Anonymous, rewritten));
@@ -171,15 +171,16 @@ impl Gateway {
                 None => return Err(error),
             },
         };
-        let weighed = self.with_credentials_weighed(&site, request, state, visitor, found.as_ref());
-        let visitor = match weighed.await? {
+        let verdict =
+            self.with_credentials_verified(&site, request, state, visitor, found.as_ref());
+        let visitor = match verdict.await? {
             Ok(visitor) => visitor,
             Err(refused) => return Ok(refused.into()),
         };
         let reports = &mut state.reports;
         let ruling = policy.ruling(first, &asked, visitor.who(), &*self.clock, reports);
         if ruling.outcome == Outcome::Public
-            && let Some(way) = leave_out(state, found.as_ref())
+            && let Some(way) = omit_credentials(state, found.as_ref())
         {
             return Ok(way);
         }
@@ -187,22 +188,28 @@ impl Gateway {
     }
 }
 
-/// What the app is never asked, whoever asks.
-fn not_for(app: &App, request: &RequestHeader, state: &RequestState, path: &str) -> Option<Way> {
+/// Rejects requests that the app never receives, from any visitor.
+fn reject_for_app(
+    app: &App,
+    request: &RequestHeader,
+    state: &RequestState,
+    path: &str,
+) -> Option<Way> {
     if !app.takes(&request.method) {
         return Some(Refused::method(&request.method).into());
     }
-    let worker = state.marks.worker && !app.service_workers && workers::covers_our_pages(path);
+    let worker =
+        state.facts.service_worker && !app.service_workers && workers::covers_our_pages(path);
     worker.then(|| {
         refuse(
             StatusCode::FORBIDDEN,
             "service_worker",
-            "A service worker may not cover the sign-in pages. Serve it from below a directory.",
+            "A service worker may not cover the sign-in pages. Serve it from a subdirectory.",
         )
     })
 }
 
-/// The decision, now that the visitor is known.
+/// Applies the ruling for a known visitor.
 fn settle(
     session: &Session,
     state: &mut RequestState,
@@ -215,7 +222,7 @@ fn settle(
         state.refused = Some(visitor.clone());
     }
     if ruling.outcome == Outcome::StepUp && matches!(visitor, Visitor::Machine(_)) {
-        let sentence = "This needs a code that a person typed recently: no token stands for that.";
+        let sentence = "This needs a recent code from a person. A token can't provide one.";
         return refuse(StatusCode::FORBIDDEN, "forbidden", sentence);
     }
     match decide(ruling.outcome, visitor) {
@@ -233,12 +240,12 @@ fn settle(
         Decision::StepUp => refuse(
             StatusCode::UNAUTHORIZED,
             "step_up_required",
-            "This needs a code from your authenticator app that was typed more recently.",
+            "This needs a more recent code from your authenticator app.",
         ),
         Decision::Forbid => refuse(
             StatusCode::FORBIDDEN,
             "forbidden",
-            "You are signed in, but this is not allowed for you.",
+            "You're signed in, but you don't have access to this page.",
         ),
     }
 }

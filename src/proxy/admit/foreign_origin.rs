@@ -1,4 +1,4 @@
-//! WebSocket handshakes from pages of others.
+//! WebSocket handshakes from foreign origins.
 
 use http::{StatusCode, header};
 use pingora_proxy::Session;
@@ -8,15 +8,15 @@ use crate::gate::admission::{Admission, Visitor};
 use crate::proxy::request::RequestState;
 use crate::web::origin::Source;
 
-/// A WebSocket handshake from another origin, or from none, is no page of the app's (RFC 6455
-/// §10.2). A program with a token names none: browsers always do.
+/// Rejects a WebSocket handshake from another origin (RFC 6455 §10.2). Browsers always send
+/// `Origin`, so only a program with a token may omit it.
 pub(in crate::proxy) fn foreign_websocket(
     session: &Session,
     state: &RequestState,
     admission: &Admission,
 ) -> Option<Way> {
     let site = state.site.as_ref()?;
-    if !site.app.websocket || !state.marks.websocket {
+    if !site.app.websocket || !state.facts.websocket {
         return None;
     }
     let request = session.req_header();

@@ -1,20 +1,20 @@
-//! The addresses under which people use an app: the origin that the browser asked for, and what links
-//! to our pages start with.
+//! Public addresses of an app: the origin that the browser requested, and the base of links to our
+//! own pages.
 
 use super::vet;
 use crate::proxy::client::sender::Front;
 use crate::web::origin::WebOrigin;
 
-/// What is known of the way to the gateway, whoever asks.
+/// The configured addresses of the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::proxy) struct Doors {
-    /// `public_url`, where it is set.
+pub(in crate::proxy) struct EntryPoints {
+    /// `public_url`, if configured.
     pub(in crate::proxy) public: Option<WebOrigin>,
-    /// The port of the first listener that speaks https.
+    /// The port of the first HTTPS listener.
     pub(in crate::proxy) https_port: Option<u16>,
 }
 
-/// What a trusted proxy says of the front, kept to be compared with.
+/// The forwarding headers of a trusted proxy, kept for comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct KnownFront {
     scheme: bool,
@@ -34,15 +34,15 @@ impl KnownFront {
     }
 }
 
-/// A host name and its port, where that is written.
+/// A host name with its port, if written.
 #[derive(Clone, Debug)]
-struct Written {
+struct HostPort {
     name: String,
     port: Option<u16>,
 }
 
-impl Written {
-    /// Of a host as it stands in a header; nothing where it is none.
+impl HostPort {
+    /// Parses a host header; `None` if it is not a valid host.
     fn of(host: &str) -> Option<Self> {
         let name = vet::host_name(host).ok()?;
         let port = host.get(name.len()..)?.strip_prefix(':').and_then(|port| port.parse().ok());
@@ -50,51 +50,51 @@ impl Written {
     }
 }
 
-/// How one app is asked for.
-pub(in crate::proxy) struct Asked<'a> {
-    /// `Host`, which is known to be a name.
+/// The address that a request names.
+pub(in crate::proxy) struct RequestedAddress<'a> {
+    /// `Host`, already validated.
     pub(in crate::proxy) host: &'a str,
-    /// The browser spoke https.
+    /// True if the browser used HTTPS.
     pub(in crate::proxy) https: bool,
-    /// The front, where a trusted proxy tells of one.
+    /// The forwarding headers, if a trusted proxy sent the request.
     pub(in crate::proxy) front: Option<&'a Front<'a>>,
 }
 
-impl Asked<'_> {
-    /// The host by `X-Forwarded-Host`, where it is one of this app.
-    fn fronted(&self, is_of_app: impl Fn(&str) -> bool) -> Option<Written> {
-        let written = Written::of(self.front?.host.as_deref()?)?;
+impl RequestedAddress<'_> {
+    /// Returns the host in `X-Forwarded-Host` if it belongs to this app.
+    fn fronted(&self, is_of_app: impl Fn(&str) -> bool) -> Option<HostPort> {
+        let written = HostPort::of(self.front?.host.as_deref()?)?;
         is_of_app(&written.name).then_some(written)
     }
 
-    /// The origin that the browser asked for, and what links start with.
+    /// Returns the origin that the browser requested, and the base of links.
     pub(in crate::proxy) fn origins(
         &self,
-        doors: &Doors,
+        entry_points: &EntryPoints,
         is_of_app: impl Fn(&str) -> bool,
     ) -> (WebOrigin, WebOrigin) {
-        let host = Written::of(self.host);
+        let host = HostPort::of(self.host);
         let fronted = self.fronted(is_of_app);
         let named = fronted.as_ref().or(host.as_ref());
         let name = named.map_or_else(String::new, |named| named.name.clone());
-        // A front that changes `Host` changes its port as well.
+        // A front that rewrites `Host` changes its port as well.
         let own_port = host.filter(|host| host.name == name).and_then(|host| host.port);
         let said = fronted.and_then(|fronted| fronted.port);
         let front_port = self.front.and_then(|front| front.port);
         let page = WebOrigin::new(self.https, &name, said.or(own_port).or(front_port));
         let https_at = |port| WebOrigin::new(true, &name, port);
         let behind_front = self.front.is_some_and(|front| front.scheme);
-        let links = if let Some(public) = &doors.public {
+        let links = if let Some(public) = &entry_points.public {
             WebOrigin::new(public.is_https(), &name, public.port())
         } else if behind_front {
             let port = said.or(front_port).or(own_port).filter(|_| self.https);
             https_at(port)
         } else if self.https {
-            https_at(own_port.or(doors.https_port))
-        } else if doors.https_port.is_none() && page.is_loopback() {
+            https_at(own_port.or(entry_points.https_port))
+        } else if entry_points.https_port.is_none() && page.is_loopback() {
             page.clone()
         } else {
-            https_at(doors.https_port)
+            https_at(entry_points.https_port)
         };
         (page, links)
     }
@@ -104,9 +104,14 @@ impl Asked<'_> {
 mod tests {
     use super::*;
 
-    fn origins(host: &str, https: bool, front: Option<&Front<'_>>, doors: &Doors) -> [String; 2] {
+    fn origins(
+        host: &str,
+        https: bool,
+        front: Option<&Front<'_>>,
+        entry_points: &EntryPoints,
+    ) -> [String; 2] {
         let of_app = |name: &str| name == "gw.test" || name == "other.test";
-        let (page, links) = Asked { host, https, front }.origins(doors, of_app);
+        let (page, links) = RequestedAddress { host, https, front }.origins(entry_points, of_app);
         [page.to_string(), links.to_string()]
     }
 
@@ -116,8 +121,8 @@ mod tests {
 
     #[test]
     fn links_carry_the_port_of_the_first_https_listener() {
-        let doors = |port| Doors { public: None, https_port: Some(port) };
-        let links = |host, https, port| origins(host, https, None, &doors(port))[1].clone();
+        let entry_points = |port| EntryPoints { public: None, https_port: Some(port) };
+        let links = |host, https, port| origins(host, https, None, &entry_points(port))[1].clone();
         assert_eq!(links("gw.test", true, 443), "https://gw.test");
         assert_eq!(links("gw.test", true, 8443), "https://gw.test:8443");
         assert_eq!(links("gw.test:9443", true, 8443), "https://gw.test:9443");
@@ -128,7 +133,7 @@ mod tests {
 
     #[test]
     fn without_an_https_listener_this_very_machine_is_asked_as_it_was() {
-        let none = Doors::default();
+        let none = EntryPoints::default();
         assert_eq!(origins("localhost:8080", false, None, &none)[1], "http://localhost:8080");
         assert_eq!(origins("gw.test:8080", false, None, &none)[1], "https://gw.test");
     }
@@ -136,16 +141,19 @@ mod tests {
     #[test]
     fn the_public_url_goes_before_all() {
         let public = WebOrigin::parse("https://gw.test:444");
-        let doors = Doors { public, https_port: Some(8443) };
+        let entry_points = EntryPoints { public, https_port: Some(8443) };
         let said = front(Some("gw.test:9"), Some(10));
-        assert_eq!(origins("gw.test", true, Some(&said), &doors)[1], "https://gw.test:444");
-        assert_eq!(origins("other.test:1", false, None, &doors)[1], "https://other.test:444");
+        assert_eq!(origins("gw.test", true, Some(&said), &entry_points)[1], "https://gw.test:444");
+        assert_eq!(
+            origins("other.test:1", false, None, &entry_points)[1],
+            "https://other.test:444"
+        );
     }
 
     #[test]
     fn behind_a_front_its_words_count() {
-        let doors = Doors { public: None, https_port: Some(8443) };
-        let of = |host, said: &Front<'_>| origins(host, true, Some(said), &doors);
+        let entry_points = EntryPoints { public: None, https_port: Some(8443) };
+        let of = |host, said: &Front<'_>| origins(host, true, Some(said), &entry_points);
         let both = |origin: &str| [origin.to_owned(), origin.to_owned()];
         assert_eq!(of("gw.test", &front(None, None)), both("https://gw.test"));
         assert_eq!(of("gw.test", &front(None, Some(444))), both("https://gw.test:444"));
@@ -165,7 +173,7 @@ mod tests {
         assert_eq!(mapped, ["https://gw.test:8080", "https://gw.test"]);
         let plain = Front { scheme: true, host: None, port: Some(80) };
         assert_eq!(
-            origins("gw.test", false, Some(&plain), &doors),
+            origins("gw.test", false, Some(&plain), &entry_points),
             ["http://gw.test", "https://gw.test"]
         );
     }

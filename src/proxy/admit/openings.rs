@@ -1,4 +1,4 @@
-//! Where somebody who has just proved a password gets to by that alone.
+//! Pages that a verified password alone opens.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::gate::logins::CachedLogins;
 use crate::gate::policy::{NoTrace, Outcome};
 use crate::web;
 
-/// The rules of one site, as a page of ours asks them.
+/// The rules of one site, for our own pages.
 pub(in crate::proxy) struct Openings {
     pub(in crate::proxy) site: Arc<Site>,
     pub(in crate::proxy) logins: Arc<CachedLogins>,

@@ -1,4 +1,4 @@
-//! Our own tokens for programs: what the header `Vestibule-Token` is worth in a request.
+//! Access tokens of programs, in the `Vestibule-Token` header.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::caller::caller;
 use super::credentials::unavailable;
 use super::site::Site;
 use super::vet::TOKEN_HEADER;
-use super::visitor::Held;
+use super::visitor::Presented;
 use crate::auth::access_token;
 use crate::auth::audit::Caller;
 use crate::auth::login::LoginError;
@@ -21,43 +21,45 @@ use crate::proxy::request::RequestState;
 use crate::proxy::respond::refused::Refused;
 use crate::web::cookies;
 
-/// Why, and what is answered.
-type NotLetThrough = (&'static str, Refused);
+/// The reason of a rejection and its response.
+type Rejection = (&'static str, Refused);
 
 fn refused() -> Refused {
-    let sentence = "This token is not let through here. Ask your administrator.";
+    let sentence = "This token is not accepted here. Ask your administrator.";
     Refused::new(StatusCode::UNAUTHORIZED, "token_refused", sentence)
 }
 
-/// A token stands for its person alone: beside a session it would be unclear who asks.
+/// Rejects an access token next to a session cookie: the user would be ambiguous.
 pub(in crate::proxy) fn beside_session(
     request: &RequestHeader,
     only_cookie: Option<&HeaderValue>,
 ) -> Option<Refused> {
     let session = cookies::session(&request.headers, only_cookie);
-    let sentence = "A request carries a session cookie or a Vestibule-Token header, not both.";
+    let sentence = "Send a session cookie or a Vestibule-Token header, not both.";
     let refused = Refused::new(StatusCode::BAD_REQUEST, "bad_request", sentence);
     (!matches!(session, Ok(None))).then_some(refused)
 }
 
 impl Gateway {
-    /// What a visitor holds, once a token of ours among it was weighed.
-    pub(in crate::proxy) async fn with_token_weighed(
+    /// Verifies an access token. Other credentials pass unchanged.
+    pub(in crate::proxy) async fn with_token_verified(
         &self,
         site: &Site,
         request: &RequestHeader,
         state: &mut RequestState,
-        held: Held,
-    ) -> Result<Result<Held, Refused>, StoreError> {
-        match held {
-            Held::Token => {
-                let weighed = self.own_token(site, request, state).await.map_err(unavailable)?;
-                Ok(weighed.map(Held::Known).map_err(|(why, refused)| {
+        presented: Presented,
+    ) -> Result<Result<Presented, Refused>, StoreError> {
+        match presented {
+            Presented::Token => {
+                let verdict = self.own_token(site, request, state).await.map_err(unavailable)?;
+                Ok(verdict.map(Presented::Known).map_err(|(why, refused)| {
                     state.token_refused = Some(why);
                     refused
                 }))
             }
-            held @ (Held::Session(..) | Held::Login(_) | Held::Known(_)) => Ok(Ok(held)),
+            presented @ (Presented::Session(..) | Presented::Login(_) | Presented::Known(_)) => {
+                Ok(Ok(presented))
+            }
         }
     }
 
@@ -66,46 +68,46 @@ impl Gateway {
         site: &Site,
         request: &RequestHeader,
         state: &RequestState,
-    ) -> Result<Result<Visitor, NotLetThrough>, LoginError> {
+    ) -> Result<Result<Visitor, Rejection>, LoginError> {
         let Some(caller) = caller(self, &request.headers, state) else {
             return Ok(Err(("unknown", refused())));
         };
         let app = site.app.name();
         let text = request.headers.get(TOKEN_HEADER).and_then(|value| value.to_str().ok());
         let Some(token) = text.and_then(|text| access_token::parse(text, &self.keys)) else {
-            return self.token_not_let(app, "unknown", &caller).await;
+            return self.reject_token(app, "unknown", &caller).await;
         };
         let Some(known) = self.machines.find_own(token.hashed(), state.started).await? else {
-            return self.token_not_let(app, "unknown", &caller).await;
+            return self.reject_token(app, "unknown", &caller).await;
         };
         let now = self.clock.now();
         let asked = TokenUse {
             method: &request.method,
             raw: request.raw_path(),
-            websocket: state.marks.websocket,
+            websocket: state.facts.websocket,
         };
         let machine = match known.admits(app, asked, site.origin.client, now) {
             Ok(machine) => machine,
-            Err(why) => return self.token_not_let(app, why.as_str(), &caller).await,
+            Err(why) => return self.reject_token(app, why.as_str(), &caller).await,
         };
         if known.should_record_use(now) {
             self.login.token_used(known.record(), machine.identity(), &caller).await?;
             let (machines, known) = (Arc::clone(&self.machines), Arc::clone(&known));
             tokio::spawn(async move {
                 if let Err(error) = machines.record_use(&known, now).await {
-                    tracing::warn!(%error, "the use of a token was not noted");
+                    tracing::warn!(%error, "failed to record the use of a token");
                 }
             });
         }
         Ok(Ok(Visitor::Machine(Arc::clone(machine))))
     }
 
-    async fn token_not_let(
+    async fn reject_token(
         &self,
         app: &str,
         why: &'static str,
         caller: &Caller,
-    ) -> Result<Result<Visitor, NotLetThrough>, LoginError> {
+    ) -> Result<Result<Visitor, Rejection>, LoginError> {
         let refused = match self.login.token_refused(app, why, caller).await? {
             None => refused(),
             Some(wait) => Refused::too_many(wait),

@@ -1,11 +1,11 @@
-//! What stays the same over the requests of one client for one host: the app, and the header values
-//! that tell it where they came from. Made once and kept with the connection.
+//! State that all requests of one client to one host share: the app and the forwarding headers.
+//! Built once and kept with the connection.
 
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode};
 
-use super::front::{Asked as AskedFor, KnownFront};
+use super::front::{KnownFront, RequestedAddress};
 use super::vet::{self, Malformed};
 use crate::gate::rule::RequestFacts;
 use crate::gate::values::side_by_side;
@@ -18,40 +18,40 @@ use crate::web::origin::WebOrigin;
 /// A host as one client sees it.
 #[derive(Debug)]
 pub(in crate::proxy) struct Site {
-    /// The app that answers there.
+    /// The app at this host.
     pub(in crate::proxy) app: Arc<App>,
-    /// Where the requests come from.
+    /// The client's address and scheme.
     pub(in crate::proxy) origin: Origin,
-    /// What a trusted proxy says of the front.
+    /// The forwarding headers of a trusted proxy.
     front: Option<KnownFront>,
-    /// The origin that the browser asked for, and the same as text.
+    /// The origin that the browser requested, parsed and as text.
     pub(in crate::proxy) page: WebOrigin,
     pub(in crate::proxy) page_text: String,
-    /// What links to our pages start with, without a slash at the end.
+    /// The base of links to our own pages, without a trailing slash.
     pub(in crate::proxy) links: String,
-    /// What is in hand for clients of that network.
+    /// The load counters of the client's network.
     pub(in crate::proxy) load: Arc<ClientLoad>,
-    /// The host as the client wrote it: ASCII, checked.
+    /// The host as the client wrote it: ASCII, validated.
     host: String,
-    /// The same in lower case and without its port.
+    /// The host in lower case, without its port.
     name: String,
-    /// The set of apps that this was found in.
+    /// The generation of the apps that this site was found in.
     generation: u64,
     pub(in crate::proxy) host_value: HeaderValue,
     pub(in crate::proxy) forwarded_for: HeaderValue,
     pub(in crate::proxy) forwarded: HeaderValue,
 }
 
-/// Why there is no site.
+/// The reason why a host has no site.
 pub(in crate::proxy) enum NoSite {
-    /// The host is no name.
+    /// The host is not a valid host name.
     Malformed(Malformed),
-    /// No app is served there.
+    /// No app is served at this host.
     Unknown,
 }
 
 impl Site {
-    /// The site under `host`, as a client wrote it.
+    /// Finds the site at `host`, as a client wrote it.
     pub(in crate::proxy) fn find(
         apps: &Apps,
         host: &str,
@@ -63,14 +63,14 @@ impl Site {
         let app = Arc::clone(apps.by_host(&name).ok_or(NoSite::Unknown)?);
         let is_of_app =
             |name: &str| apps.by_host(name).is_some_and(|other| Arc::ptr_eq(other, &app));
-        let asked = AskedFor { host, https: origin.https, front };
-        let (page, links) = asked.origins(apps.doors(), is_of_app);
+        let asked = RequestedAddress { host, https: origin.https, front };
+        let (page, links) = asked.origins(apps.entry_points(), is_of_app);
         let client = origin.client.to_string();
         let quoted = if client.contains(':') { format!("\"[{client}]\"") } else { client.clone() };
         let forwarded = format!("for={quoted};host=\"{host}\";proto={}", origin.scheme());
         let [host_value, forwarded_for, forwarded] = side_by_side([host, &client, &forwarded])
             .map_err(|_not_a_value| {
-                let sentence = "The Host header is not a name.";
+                let sentence = "The Host header is not a valid host name.";
                 NoSite::Malformed(Malformed { status: StatusCode::BAD_REQUEST, sentence })
             })?;
         Ok(Self {
@@ -90,7 +90,7 @@ impl Site {
         })
     }
 
-    /// A request for this site as rules see it.
+    /// Returns the rule input for a request to this site.
     pub(in crate::proxy) fn asked<'a>(
         &'a self,
         method: &'a Method,
@@ -105,8 +105,8 @@ impl Site {
         }
     }
 
-    /// Whether this is what `host` leads to in the apps of `generation` for a client of this origin,
-    /// by this front.
+    /// Returns true if `host` still leads to this site, for the same client origin, front and
+    /// generation of apps.
     pub(in crate::proxy) fn is(
         &self,
         generation: u64,
@@ -125,12 +125,12 @@ impl Site {
             && self.generation == generation
     }
 
-    /// The host in lower case and without its port.
+    /// Returns the host in lower case, without its port.
     pub(in crate::proxy) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The host as the client wrote it.
+    /// Returns the host as the client wrote it.
     pub(in crate::proxy) fn host(&self) -> &str {
         &self.host
     }

@@ -1,5 +1,4 @@
-//! A request's place among those in hand: taken before anything is waited for, given back when the
-//! request is over. Where there is none, the request is turned away.
+//! Takes a slot for a request before anything is awaited, and sheds the request if there is none.
 
 use std::sync::Arc;
 
@@ -10,20 +9,20 @@ use super::visitor::token;
 use super::way::Way;
 use crate::auth::browser::KnownBrowser;
 use crate::auth::token::{PendingToken, SessionToken};
-use crate::proxy::client::in_hand::InHand;
-use crate::proxy::client::load::{ClientLoad, Limit, Whose};
+use crate::proxy::client::load::{ClientClass, ClientLoad, Limit};
+use crate::proxy::client::slot::RequestSlot;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::request::RequestState;
 use crate::proxy::respond::refused::Refused;
 use crate::web::cookies;
 
-fn whose(state: &RequestState) -> Whose {
+fn class(state: &RequestState) -> ClientClass {
     let person = state.admission.as_ref().and_then(|admission| admission.person());
-    if person.is_some() { Whose::Known } else { Whose::Stranger }
+    if person.is_some() { ClientClass::Known } else { ClientClass::Stranger }
 }
 
 impl Gateway {
-    /// Gives the request a place for the way it goes; another way where there is none.
+    /// Takes a slot for the way that a request goes, and returns another way if there is none.
     pub(in crate::proxy) fn take_in(
         &self,
         request: &RequestHeader,
@@ -31,23 +30,29 @@ impl Gateway {
         way: Way,
     ) -> Way {
         let taken = match &way {
-            Way::Forward => at_app(state),
-            Way::Ask(question) if question.is_vouched_for() => here(state, Whose::Known),
+            Way::Forward => take_app_slot(state),
+            Way::Ask(question) if question.is_vouched_for() => {
+                take_own_slot(state, ClientClass::Known)
+            }
             Way::HangUp => Ok(()),
             Way::Own | Way::SignIn(_) | Way::Refuse(_) | Way::Ask(_) => {
-                here(state, Whose::Stranger).or_else(|full| {
-                    if self.is_vouched_for(request) { here(state, Whose::Known) } else { Err(full) }
+                take_own_slot(state, ClientClass::Stranger).or_else(|full| {
+                    if self.is_vouched_for(request) {
+                        take_own_slot(state, ClientClass::Known)
+                    } else {
+                        Err(full)
+                    }
                 })
             }
         };
         match taken {
             Ok(()) => way,
-            Err(limit) => turned_away(state, limit),
+            Err(limit) => shed(state, limit),
         }
     }
 
-    /// Whether the browser holds something that only who has proved a password gets. It opens
-    /// nothing; it only keeps strangers of the same network from taking its place.
+    /// Returns true if the browser holds a credential that needed a password. It grants nothing: it
+    /// only reserves slots for known clients next to strangers of the same network.
     fn is_vouched_for(&self, request: &RequestHeader) -> bool {
         let (headers, keys) = (&request.headers, &self.keys);
         let session = || cookies::session(headers, None).ok().flatten().map(|cookie| cookie.value);
@@ -58,53 +63,54 @@ impl Gateway {
     }
 }
 
-/// A place at the app for a request that was admitted.
-fn at_app(state: &mut RequestState) -> std::result::Result<(), Limit> {
-    let whose = whose(state);
-    // Given back first: who asked a store before has one here.
-    state.in_hand = None;
+/// Takes a slot at the app for an admitted request.
+fn take_app_slot(state: &mut RequestState) -> std::result::Result<(), Limit> {
+    let class = class(state);
+    // The slot of the store lookup is released first.
+    state.slot = None;
     let Some(site) = &state.site else { return Ok(()) };
-    site.load.take_at(&site.app.places, whose)?;
-    if whose == Whose::Known
+    site.load.take_app(&site.app.places, class)?;
+    if class == ClientClass::Known
         && let Some(connection) = &state.connection
     {
-        connection.usage.by_somebody_known();
+        connection.usage.mark_known();
     }
-    state.in_hand = Some(InHand::Forwarded(Arc::clone(site), whose));
+    state.slot = Some(RequestSlot::Forwarded(Arc::clone(site), class));
     Ok(())
 }
 
-fn here(state: &mut RequestState, whose: Whose) -> std::result::Result<(), Limit> {
+fn take_own_slot(state: &mut RequestState, class: ClientClass) -> std::result::Result<(), Limit> {
     let Some(load) = load(state) else { return Ok(()) };
-    load.take_here(whose)?;
+    load.take_here(class)?;
     let load = Arc::clone(load);
-    state.in_hand = Some(InHand::Here(load, whose));
+    state.slot = Some(RequestSlot::Here(load, class));
     Ok(())
 }
 
-/// That of the client; of the socket's peer where nothing is known of the client yet.
+/// Returns the load counters of the client, or of the socket's peer while the client is unknown.
 fn load(state: &RequestState) -> Option<&Arc<ClientLoad>> {
     let site = state.site.as_ref().map(|site| &site.load);
     site.or_else(|| Some(&state.connection.as_ref()?.load))
 }
 
 #[cold]
-fn turned_away(state: &mut RequestState, limit: Limit) -> Way {
+fn shed(state: &mut RequestState, limit: Limit) -> Way {
     state.admission = None;
-    let Some(load) = load(state).cloned() else { return Refused::too_much().into() };
+    let Some(load) = load(state).cloned() else { return Refused::overloaded().into() };
     if load.turn_away(limit) {
-        state.in_hand = Some(InHand::TurnedAway(load));
-        return Refused::too_much().into();
+        state.slot = Some(RequestSlot::TurnedAway(load));
+        return Refused::overloaded().into();
     }
     Way::HangUp
 }
 
-/// Ends the connection of a client that takes none of its answers.
+/// Closes the connection of a client that does not read its responses.
 pub(in crate::proxy) fn hang_up<T>(state: &RequestState) -> Result<T> {
     if let Some(connection) = &state.connection {
         connection.close();
     }
-    let mut error = Error::explain(ErrorType::ConnectionClosed, "the client takes no answers");
+    let mut error =
+        Error::explain(ErrorType::ConnectionClosed, "the client does not read its responses");
     error.esource = ErrorSource::Downstream;
     Err(error)
 }

@@ -1,5 +1,5 @@
-//! Is this request well-formed and unambiguous? Asked before anything else; what fails is refused
-//! and its connection closed, and the app never hears of it.
+//! Rejects malformed and ambiguous requests before anything else. Their connection is closed, and
+//! the app never sees them.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use memchr::memchr;
@@ -11,14 +11,14 @@ use crate::proxy::rewrite::workers;
 
 /// The header for access tokens. `Authorization` is the app's.
 pub(in crate::proxy) const TOKEN_HEADER: &str = "vestibule-token";
-/// Most bytes in a header block.
+/// Maximum size of a header block, in bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// Most header lines.
+/// Maximum number of header lines.
 const MAX_HEADER_LINES: usize = 100;
-/// Most tokens in `Connection`.
+/// Maximum number of tokens in `Connection`.
 const MAX_CONNECTION_TOKENS: usize = 10;
 
-/// Why a request is refused.
+/// The reason for rejecting a malformed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct Malformed {
     pub(in crate::proxy) status: StatusCode,
@@ -36,96 +36,98 @@ impl From<BadTarget> for Malformed {
                 Self { status: StatusCode::URI_TOO_LONG, sentence: "The address is too long." }
             }
             BadTarget::NotAPath => bad("The request target must be a path."),
-            BadTarget::Character => bad("The address holds a character that may not be there."),
-            BadTarget::Ambiguous => bad("The address can be read in more than one way."),
+            BadTarget::Character => bad("The address contains a forbidden character."),
+            BadTarget::Ambiguous => {
+                bad("The address is ambiguous: it can be read in more than one way.")
+            }
         }
     }
 }
 
-/// What the gate wants to know of a header block, gathered in one pass over it.
+/// Facts about a header block, gathered in one pass.
 #[derive(Debug, Default)]
-pub(in crate::proxy) struct Heads<'a> {
+pub(in crate::proxy) struct HeaderScan<'a> {
     host: Option<&'a HeaderValue>,
     length: Option<&'a HeaderValue>,
     encoding: Option<&'a HeaderValue>,
     connection_tokens: usize,
     bytes: usize,
-    /// The last `Cookie` line, and whether there were others.
+    /// The last `Cookie` line. `cookies` is true if there are several.
     cookie: Option<&'a HeaderValue>,
     cookies: bool,
-    pub(in crate::proxy) marks: Marks,
+    pub(in crate::proxy) facts: HeaderFacts,
 }
 
-/// What is to be known of a request later on, without another look at its headers.
+/// Facts about the request headers that later phases need.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each says one thing about the headers")]
-pub(in crate::proxy) struct Marks {
-    /// An upgrade to WebSocket is asked for.
+pub(in crate::proxy) struct HeaderFacts {
+    /// The request is a WebSocket upgrade.
     pub(in crate::proxy) websocket: bool,
-    /// There is a name that the app may not hear from a client.
+    /// A header is one that clients may not send to the app.
     pub(in crate::proxy) managed: bool,
-    /// The script of a service worker is asked for.
-    pub(in crate::proxy) worker: bool,
-    /// There are cookies.
+    /// The request is for a service worker script.
+    pub(in crate::proxy) service_worker: bool,
+    /// The request has cookies.
     pub(in crate::proxy) cookies: bool,
-    /// The session's is the only cookie.
-    pub(in crate::proxy) session_alone: bool,
-    /// The host was named by a `Host` header.
+    /// The session cookie is the only cookie.
+    pub(in crate::proxy) only_session_cookie: bool,
+    /// The host came in a `Host` header.
     pub(in crate::proxy) host: bool,
-    /// HTTP/1.1 frames a body, or the connection is to become another.
-    pub(in crate::proxy) more: bool,
-    /// There is a token of ours.
-    pub(in crate::proxy) token: bool,
-    /// There is a header that is about this connection only (RFC 9110 §7.6.1).
+    /// An HTTP/1.1 body or an upgrade follows the header block.
+    pub(in crate::proxy) has_body_or_upgrade: bool,
+    /// The request has a `Vestibule-Token` header.
+    pub(in crate::proxy) access_token: bool,
+    /// A header is hop-by-hop (RFC 9110 §7.6.1).
     pub(in crate::proxy) hop_by_hop: bool,
-    /// The client waits for leave to send its body (RFC 9110 §10.1.1).
-    pub(in crate::proxy) expects: bool,
+    /// The client expects `100 Continue` (RFC 9110 §10.1.1).
+    pub(in crate::proxy) expects_continue: bool,
 }
 
-/// Checks everything but the target, the host and the method. `bad_line`: the request line was not one
-/// before Pingora mended it.
+/// Validates everything except the target, the host and the method. `bad_line` is true if Pingora
+/// repaired the request line.
 pub(in crate::proxy) fn vet(
     session: &ServerSession,
     bad_line: bool,
-) -> Result<Heads<'_>, Malformed> {
+) -> Result<HeaderScan<'_>, Malformed> {
     if bad_line {
         return Err(bad("The request line is malformed."));
     }
     let request = session.req_header();
-    let heads = Heads::read(&request.headers)?;
+    let scan = HeaderScan::read(&request.headers)?;
     let raw = session
         .as_http1()
         .map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes);
-    // HTTP/2 has no raw block: the size is counted as in RFC 9113 §10.5.1.
-    sizes(request.headers.len(), raw.as_deref().map_or(heads.bytes, <[u8]>::len))?;
+    // HTTP/2 has no raw block: RFC 9113 §10.5.1 defines the size.
+    sizes(request.headers.len(), raw.as_deref().map_or(scan.bytes, <[u8]>::len))?;
     if let Some(raw) = &raw {
         line_ends(raw)?;
         no_fragment(raw)?;
-        // Pingora has left out the length beside it.
-        if heads.encoding.is_some() && names_length(raw) {
-            return Err(bad("The request body is framed in an ambiguous way."));
+        // Pingora has removed a `Content-Length` next to it.
+        if scan.encoding.is_some() && names_length(raw) {
+            return Err(bad("The framing of the request body is ambiguous."));
         }
     }
-    heads.framing(request.version)?;
-    Ok(heads)
+    scan.framing(request.version)?;
+    Ok(scan)
 }
 
-impl<'a> Heads<'a> {
+impl<'a> HeaderScan<'a> {
     fn read(headers: &'a HeaderMap) -> Result<Self, Malformed> {
-        let mut heads = Self::default();
+        let mut scan = Self::default();
         for (name, value) in headers {
-            heads.bytes += name.as_str().len() + value.len() + 32;
-            heads.take(name, value)?;
+            scan.bytes += name.as_str().len() + value.len() + 32;
+            scan.take(name, value)?;
         }
-        if heads.connection_tokens > MAX_CONNECTION_TOKENS {
-            return Err(bad("The Connection header nominates too much."));
+        if scan.connection_tokens > MAX_CONNECTION_TOKENS {
+            return Err(bad("The Connection header names too many headers."));
         }
-        Ok(heads)
+        Ok(scan)
     }
 
     fn take(&mut self, name: &HeaderName, value: &'a HeaderValue) -> Result<(), Malformed> {
         match *name {
-            // What nearly every request carries and nobody has to look at.
+            // Common headers without a check.
             header::ACCEPT
             | header::ACCEPT_ENCODING
             | header::ACCEPT_LANGUAGE
@@ -137,71 +139,71 @@ impl<'a> Heads<'a> {
             | header::REFERER
             | header::USER_AGENT => {}
             header::COOKIE => {
-                self.marks.cookies = true;
+                self.facts.cookies = true;
                 self.cookies |= self.cookie.replace(value).is_some();
             }
             header::HOST => {
                 if self.host.replace(value).is_some() {
                     return Err(bad("There is more than one Host header."));
                 }
-                self.marks.host = true;
+                self.facts.host = true;
             }
             header::CONTENT_LENGTH => {
-                self.marks.more = true;
+                self.facts.has_body_or_upgrade = true;
                 if self.length.replace(value).is_some() {
-                    return Err(bad("The Content-Length header is not one plain number."));
+                    return Err(bad("The Content-Length header is not a single decimal number."));
                 }
             }
             header::TE
             | header::TRAILER
             | header::PROXY_AUTHENTICATE
-            | header::PROXY_AUTHORIZATION => self.marks.hop_by_hop = true,
+            | header::PROXY_AUTHORIZATION => self.facts.hop_by_hop = true,
             header::TRANSFER_ENCODING => {
-                self.marks.hop_by_hop = true;
-                self.marks.more = true;
+                self.facts.hop_by_hop = true;
+                self.facts.has_body_or_upgrade = true;
                 if self.encoding.replace(value).is_some() {
-                    return Err(bad("The request body is framed in an ambiguous way."));
+                    return Err(bad("The framing of the request body is ambiguous."));
                 }
             }
             header::CONNECTION => {
-                self.marks.hop_by_hop = true;
+                self.facts.hop_by_hop = true;
                 self.connection_tokens += value.as_bytes().split(|b| *b == b',').count();
             }
             header::UPGRADE => {
-                self.marks.hop_by_hop = true;
-                self.marks.more = true;
-                self.marks.websocket |= value.as_bytes().eq_ignore_ascii_case(b"websocket");
+                self.facts.hop_by_hop = true;
+                self.facts.has_body_or_upgrade = true;
+                self.facts.websocket |= value.as_bytes().eq_ignore_ascii_case(b"websocket");
             }
             header::EXPECT => {
                 if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
-                    return Err(bad("The Expect header is not understood."));
+                    return Err(bad("The Expect header is not supported."));
                 }
-                self.marks.expects = true;
+                self.facts.expects_continue = true;
             }
             _ => {
-                self.marks.hop_by_hop |= is_about_connection(name.as_str());
+                self.facts.hop_by_hop |= is_about_connection(name.as_str());
                 self.managed(name.as_str())?;
-                self.marks.worker |= workers::asks(name, value);
+                self.facts.service_worker |= workers::asks(name, value);
             }
         }
         Ok(())
     }
 
-    /// A name that the app may not hear from a client; one such is that of our own tokens.
+    /// Records a header that clients may not send to the app, `Vestibule-Token` among them.
     fn managed(&mut self, name: &str) -> Result<(), Malformed> {
         if !hygiene::is_managed(name) {
             return Ok(());
         }
-        self.marks.managed = true;
+        self.facts.managed = true;
         let token = name == TOKEN_HEADER;
-        if token && self.marks.token {
+        if token && self.facts.access_token {
             return Err(bad("There is more than one Vestibule-Token header."));
         }
-        self.marks.token |= token;
+        self.facts.access_token |= token;
         Ok(())
     }
 
-    /// A body is framed in one way only.
+    /// Rejects ambiguous body framing.
     fn framing(&self, version: Version) -> Result<(), Malformed> {
         if let Some(value) = self.length {
             let digits = value.as_bytes();
@@ -210,33 +212,33 @@ impl<'a> Heads<'a> {
                 && digits.iter().all(u8::is_ascii_digit)
                 && (digits.len() == 1 || digits.first() != Some(&b'0'));
             if !plain {
-                return Err(bad("The Content-Length header is not one plain number."));
+                return Err(bad("The Content-Length header is not a single decimal number."));
             }
         }
         if let Some(value) = self.encoding {
             if !value.as_bytes().eq_ignore_ascii_case(b"chunked") || self.length.is_some() {
-                return Err(bad("The request body is framed in an ambiguous way."));
+                return Err(bad("The framing of the request body is ambiguous."));
             }
             if version != Version::HTTP_11 {
-                return Err(bad("Transfer-Encoding belongs to HTTP/1.1 only."));
+                return Err(bad("Transfer-Encoding is valid in HTTP/1.1 only."));
             }
         }
-        if self.marks.websocket {
-            // Its bytes would be the first of the tunnel for whoever reads past the header.
+        if self.facts.websocket {
+            // A reader past the header block would take the body for the first bytes of the tunnel.
             let length = self.length.is_some_and(|length| length.as_bytes() != b"0");
             if length || self.encoding.is_some() {
-                return Err(bad("A WebSocket handshake has no body."));
+                return Err(bad("A WebSocket handshake can't have a body."));
             }
         }
         Ok(())
     }
 
-    /// The only `Cookie` line.
+    /// Returns the `Cookie` line if there is only one.
     pub(in crate::proxy) fn only_cookie(&self) -> Option<&'a HeaderValue> {
         self.cookie.filter(|_| !self.cookies)
     }
 
-    /// The host a request is for as it came, where only one header names it. It is not checked.
+    /// Returns the unvalidated host if a single header names it.
     pub(in crate::proxy) fn only_host(&self, authority: Option<&'a str>) -> Option<&'a [u8]> {
         match (self.host, authority) {
             (Some(value), None) => Some(value.as_bytes()),
@@ -245,13 +247,15 @@ impl<'a> Heads<'a> {
         }
     }
 
-    /// The host a request is for, as the client wrote it: from `Host` and, in HTTP/2, from
-    /// `:authority`, which must agree. Whether it is a name is for [`host_name`] to say.
+    /// Returns the host as the client wrote it, from `Host` or, in HTTP/2, `:authority`. Both must
+    /// agree. [`host_name`] validates it.
     pub(in crate::proxy) fn host(&self, authority: Option<&'a str>) -> Result<&'a str, Malformed> {
         let host = match self.host {
-            Some(value) => {
-                Some(value.to_str().map_err(|_bytes| bad("The Host header is not a name."))?)
-            }
+            Some(value) => Some(
+                value
+                    .to_str()
+                    .map_err(|_bytes| bad("The Host header is not a valid host name."))?,
+            ),
             None => None,
         };
         let chosen = match (host, authority) {
@@ -266,7 +270,7 @@ impl<'a> Heads<'a> {
     }
 }
 
-/// Whether a name that HTTP itself does not define is about a connection only.
+/// Returns true if a header that HTTP itself does not define is hop-by-hop.
 fn is_about_connection(name: &str) -> bool {
     matches!(name, "keep-alive" | "proxy-connection" | "http2-settings")
 }
@@ -281,19 +285,19 @@ fn sizes(lines: usize, bytes: usize) -> Result<(), Malformed> {
     Ok(())
 }
 
-/// A line feed without its carriage return ends a line for some servers only.
+/// Rejects a line feed without a carriage return: servers disagree on whether it ends a line.
 fn line_ends(raw: &[u8]) -> Result<(), Malformed> {
     let first = raw.first() == Some(&b'\n');
     let pairs = raw.iter().zip(raw.get(1..).unwrap_or_default());
-    // Without a way out before the end, and in bytes, many are looked at at once.
+    // A fold over bytes, without an early exit, lets the compiler use SIMD.
     let bare = |before: u8, end: u8| u8::from(end == b'\n' && before != b'\r');
     if first || pairs.fold(0, |any, (before, end)| any | bare(*before, *end)) > 0 {
-        return Err(bad("A header line does not end as it should."));
+        return Err(bad("A header line has an invalid line ending."));
     }
     Ok(())
 }
 
-/// Returns true if a line of the header block as it came is a `Content-Length`.
+/// Returns true if the raw header block has a `Content-Length` line.
 fn names_length(raw: &[u8]) -> bool {
     raw.split(|byte| *byte == b'\n').skip(1).any(|line| {
         let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
@@ -301,7 +305,7 @@ fn names_length(raw: &[u8]) -> bool {
     })
 }
 
-/// A fragment never belongs on the wire; parsers disagree on what is before it.
+/// Rejects a fragment: it never belongs in a request, and parsers disagree on the target before it.
 fn no_fragment(raw: &[u8]) -> Result<(), Malformed> {
     if memchr(b'#', raw).is_none() {
         return Ok(());
@@ -309,16 +313,16 @@ fn no_fragment(raw: &[u8]) -> Result<(), Malformed> {
     let raw = raw.trim_ascii_start();
     let line = memchr(b'\n', raw).and_then(|end| raw.get(..end)).unwrap_or(raw);
     if memchr(b'#', line).is_some() {
-        return Err(bad("The address holds a character that may not be there."));
+        return Err(bad("The address contains a forbidden character."));
     }
     Ok(())
 }
 
-/// The name in `host`, without its port, in lower case.
+/// Returns the name in `host` in lower case, without its port.
 pub(in crate::proxy) fn host_name(host: &str) -> Result<String, Malformed> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
     if host.len() > 260 || !host.bytes().all(plain) {
-        return Err(bad("The Host header is not a name."));
+        return Err(bad("The Host header is not a valid host name."));
     }
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, Some(port)),
@@ -327,7 +331,7 @@ pub(in crate::proxy) fn host_name(host: &str) -> Result<String, Malformed> {
     let port_is_number = port.is_none_or(|p| p.parse::<u16>().is_ok());
     let has_empty_label = name.starts_with('.') || name.contains("..");
     if name.is_empty() || has_empty_label || !port_is_number {
-        return Err(bad("The Host header is not a name."));
+        return Err(bad("The Host header is not a valid host name."));
     }
     Ok(name.to_ascii_lowercase())
 }
@@ -344,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_body_is_framed_in_one_way_only() {
-        let check = |lines: &[_], version| Heads::read(&headers(lines))?.framing(version);
+        let check = |lines: &[_], version| HeaderScan::read(&headers(lines))?.framing(version);
         let check = |lines: &[_]| check(lines, Version::HTTP_11);
         assert!(check(&[("content-length", "5")]).is_ok());
         assert!(check(&[("content-length", "0")]).is_ok());
@@ -363,7 +367,7 @@ mod tests {
             assert!(check(bad).is_err(), "{bad:?}");
         }
         let chunked = headers(&[("transfer-encoding", "chunked")]);
-        assert!(Heads::read(&chunked).unwrap().framing(Version::HTTP_10).is_err());
+        assert!(HeaderScan::read(&chunked).unwrap().framing(Version::HTTP_10).is_err());
     }
 
     #[test]
@@ -393,12 +397,12 @@ mod tests {
             "upgrade",
         ] {
             let headers = headers(&[("accept", "*/*"), (name, "x")]);
-            assert!(Heads::read(&headers).unwrap().marks.hop_by_hop, "{name}");
+            assert!(HeaderScan::read(&headers).unwrap().facts.hop_by_hop, "{name}");
         }
         let chunked = headers(&[("transfer-encoding", "chunked")]);
-        assert!(Heads::read(&chunked).unwrap().marks.hop_by_hop);
+        assert!(HeaderScan::read(&chunked).unwrap().facts.hop_by_hop);
         let end_to_end = headers(&[("accept", "*/*"), ("cookie", "a=1"), ("x-connection", "te")]);
-        assert!(!Heads::read(&end_to_end).unwrap().marks.hop_by_hop);
+        assert!(!HeaderScan::read(&end_to_end).unwrap().facts.hop_by_hop);
     }
 
     #[test]
@@ -413,7 +417,7 @@ mod tests {
         assert!(host_name("x\";proto=http;a=\".gw.test").is_err());
         let refused = |lines: &[_], authority: Option<&'static str>| {
             let headers = headers(lines);
-            Heads::read(&headers)
+            HeaderScan::read(&headers)
                 .and_then(|h| h.host(authority).and_then(host_name).map(drop))
                 .is_err()
         };

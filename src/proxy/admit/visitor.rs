@@ -1,4 +1,4 @@
-//! Who asks: what is known of it at once, and what only a store can tell.
+//! Identifies the visitor of a request, from the session cache or from the stores.
 
 use std::time::Duration;
 
@@ -14,35 +14,35 @@ use crate::proxy::gateway::Gateway;
 use crate::proxy::request::RequestState;
 use crate::web::cookies::{self, DuplicateCookie, SessionCookie};
 
-/// What a visitor holds that only a store can tell the worth of.
-pub(in crate::proxy) enum Held {
+/// A presented credential that has not been verified yet.
+pub(in crate::proxy) enum Presented {
     Session(PlainToken<SessionToken>, Option<PlainToken<PendingToken>>),
     Login(PlainToken<PendingToken>),
-    /// A token of ours, in its header.
+    /// An access token in its header.
     Token,
-    /// Who it is, is known; what the app's credentials are worth is not.
+    /// The visitor is known; the app credentials next to it are not verified yet.
     Known(Visitor),
 }
 
 impl Gateway {
-    /// Who asks, or what a store has to be asked about.
+    /// Returns the visitor, or the credential that a store has to verify.
     pub(in crate::proxy) fn visitor(
         &self,
         site: &Site,
         request: &RequestHeader,
         only_cookie: Option<&HeaderValue>,
         state: &mut RequestState,
-    ) -> Result<Result<Visitor, Held>, DuplicateCookie> {
-        if state.marks.token {
-            return Ok(Err(Held::Token));
+    ) -> Result<Result<Visitor, Presented>, DuplicateCookie> {
+        if state.facts.access_token {
+            return Ok(Err(Presented::Token));
         }
-        if !state.marks.cookies {
+        if !state.facts.cookies {
             return Ok(Ok(Visitor::Anonymous));
         }
         let session = cookies::session(&request.headers, only_cookie)?;
-        state.marks.session_alone = session.is_some_and(|cookie| cookie.alone);
+        state.facts.only_session_cookie = session.is_some_and(|cookie| cookie.alone);
         let session = session.map(|SessionCookie { value, .. }| value);
-        // Most requests are of a session just seen.
+        // Most requests use a session that the cache knows.
         if let Some(text) = session
             && let Some(known) = self.sessions.find_seen(site.app.name(), text, state.started)
         {
@@ -54,24 +54,24 @@ impl Gateway {
             None
         };
         Ok(match (token(session, &self.keys), login) {
-            (Some(session), login) => Err(Held::Session(session, login)),
-            (None, Some(login)) => Err(Held::Login(login)),
+            (Some(session), login) => Err(Presented::Session(session, login)),
+            (None, Some(login)) => Err(Presented::Login(login)),
             (None, None) => Ok(Visitor::Anonymous),
         })
     }
 
-    /// Who it is that holds this.
+    /// Looks up the visitor that presents this credential.
     pub(in crate::proxy) async fn find(
         &self,
         app: &str,
-        held: Held,
+        presented: Presented,
         at: Duration,
     ) -> Stored<Visitor> {
-        let login = match held {
-            Held::Known(visitor) => return Ok(visitor),
-            Held::Token => return Ok(Visitor::Anonymous),
-            Held::Login(login) => Some(login),
-            Held::Session(session, login) => {
+        let login = match presented {
+            Presented::Known(visitor) => return Ok(visitor),
+            Presented::Token => return Ok(Visitor::Anonymous),
+            Presented::Login(login) => Some(login),
+            Presented::Session(session, login) => {
                 if let Some(known) = self.sessions.find(app, &session, at).await? {
                     return Ok(Visitor::Full(known));
                 }
@@ -89,7 +89,7 @@ impl Gateway {
     }
 }
 
-/// The token in a cookie, if it is one of ours.
+/// Parses the token in a cookie, or returns `None` if the gateway did not issue it.
 pub(in crate::proxy) fn token<K: token::Kind>(
     cookie: Option<&[u8]>,
     keys: &KeyRing,

@@ -1,49 +1,49 @@
-//! The ways a request can go.
+//! The ways that a request can go.
 
 use http::StatusCode;
 
 use super::vet::Malformed;
-use super::visitor::Held;
+use super::visitor::Presented;
 use crate::auth::app_sign_in::AppPolicy;
 use crate::gate::admission::Visitor;
 use crate::gate::dialect::Credentials;
 use crate::gate::policy::First;
 use crate::proxy::respond::refused::Refused;
 
-/// Where a request goes.
+/// The way that a request goes.
 pub(in crate::proxy) enum Way {
-    /// On to the app.
+    /// Forwarded to the app.
     Forward,
-    /// To our own pages.
+    /// Answered by our own pages.
     Own,
-    /// To the app's own sign-in, which is answered here.
+    /// Answered here, as the app's own sign-in.
     SignIn(AppPolicy),
-    /// Nowhere.
+    /// Rejected.
     Refuse(Box<Refused>),
-    /// Nowhere, and the connection ends: its client takes no answers.
+    /// Rejected by closing the connection: its client does not read its responses.
     HangUp,
-    /// That depends on whose session this is, and the store has to be asked.
+    /// Decided after a store call.
     Ask(Box<Question>),
 }
 
-/// What is still to be decided once the visitor is known.
+/// A decision that waits for the visitor.
 pub(in crate::proxy) struct Question {
-    pub(in crate::proxy) token: Held,
-    /// The path that rules look at.
+    pub(in crate::proxy) presented: Presented,
+    /// The path that rules match on.
     pub(in crate::proxy) path: Option<String>,
     pub(in crate::proxy) first: First,
     pub(in crate::proxy) rewritten: Option<String>,
-    /// The app's credentials in the request, where it has a description of them.
+    /// The app credentials in the request, if the app has a dialect.
     pub(in crate::proxy) found: Option<Credentials>,
 }
 
 impl Question {
-    /// Whether it is about a credential that we gave out, which the token key tells.
+    /// Returns true if the credential is one that the gateway issued, which the token key proves.
     pub(in crate::proxy) fn is_vouched_for(&self) -> bool {
-        match &self.token {
-            Held::Session(..) | Held::Login(_) => true,
-            Held::Token => false,
-            Held::Known(visitor) => !matches!(visitor, Visitor::Anonymous),
+        match &self.presented {
+            Presented::Session(..) | Presented::Login(_) => true,
+            Presented::Token => false,
+            Presented::Known(visitor) => !matches!(visitor, Visitor::Anonymous),
         }
     }
 }

@@ -1,42 +1,42 @@
-//! How much is done at once: the descriptors of the process, shared out between clients, apps and
-//! everything else that needs one.
+//! Limits from the descriptor limit of the process, divided between clients, apps and everything
+//! else.
 
 use super::load::Room;
 use crate::proxy::settings::{AppSettings, ProxySettings};
 
-/// Most client connections by default: beyond, memory is the limit and not descriptors.
+/// Default maximum of client connections. Beyond it memory is the limit, not descriptors.
 const CONNECTIONS: usize = 10_000;
-/// Most requests that one app is sent at once by default.
+/// Default maximum of concurrent requests to one app.
 const REQUESTS_PER_APP: usize = 4_000;
-/// Most of them by default without a session. An answer that its client does not take holds some 600
-/// KiB, of which most is Pingora's read-ahead from the app.
+/// Default maximum of concurrent requests to one app without a session. A response that its client
+/// does not read holds some 600 KiB, most of it Pingora's read-ahead from the app.
 const STRANGERS_PER_APP: usize = 500;
-/// Kept connections to apps that nothing goes through.
+/// Idle connections to apps in the pool.
 const IDLE_UPSTREAM: usize = 256;
 
-/// The shares.
+/// The limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct Capacity {
     /// Open client connections.
     pub(in crate::proxy) connections: usize,
-    /// Connections that are closing while others have taken their places.
+    /// Connections that are closing while their slots are in use again.
     pub(in crate::proxy) closing: usize,
     /// Idle connections to apps.
     pub(in crate::proxy) idle_upstream: usize,
-    /// Requests at all apps together: each may need a connection of its own.
+    /// Concurrent requests to all apps together: each may need a connection.
     pub(in crate::proxy) at_apps: usize,
 }
 
 impl Capacity {
-    /// Shares out `descriptors`, and says where the configuration asks for more.
+    /// Divides `descriptors`, and warns if the configuration exceeds them.
     pub(in crate::proxy) fn of(descriptors: usize, settings: &ProxySettings) -> Self {
         let capacity = Self::shared(descriptors, settings.network.max_connections);
         capacity.compare(&settings.apps);
         capacity
     }
 
-    /// `connections` is what the configuration asks for. An eighth stays for stores, files, the admin
-    /// listener and connections that are closing.
+    /// Divides `descriptors`, with the configured number of client `connections`. An eighth is left
+    /// for stores, files, the admin listener and closing connections.
     pub(in crate::proxy) fn shared(descriptors: usize, connections: Option<usize>) -> Self {
         let eighth = (descriptors / 8).max(32);
         let idle_upstream = IDLE_UPSTREAM.min(eighth);
@@ -48,7 +48,7 @@ impl Capacity {
                 wanted,
                 most,
                 descriptors,
-                "network.max_connections is more than the descriptor limit allows; raise LimitNOFILE"
+                "network.max_connections exceeds the descriptor limit; raise LimitNOFILE"
             );
         }
         let connections = wanted.min(most);
@@ -56,13 +56,13 @@ impl Capacity {
         Self { connections, closing, idle_upstream, at_apps: rest - connections }
     }
 
-    /// Requests that one of `apps` is sent at once where the configuration does not say.
+    /// Returns the default maximum of concurrent requests to one of `apps` apps.
     pub(in crate::proxy) fn per_app(self, apps: usize) -> Room {
         let most = (self.at_apps / apps.max(1)).clamp(8, REQUESTS_PER_APP);
         Room::of(most).with_strangers(STRANGERS_PER_APP)
     }
 
-    /// Says where the configuration asks apps for more at once than there are descriptors.
+    /// Warns if the configured request limits of the apps exceed the descriptors.
     pub(in crate::proxy) fn compare(self, apps: &[AppSettings]) {
         let asked: usize = apps.iter().filter_map(|app| app.max_requests).sum();
         if asked > self.at_apps {
@@ -70,7 +70,7 @@ impl Capacity {
             tracing::warn!(
                 asked,
                 most,
-                "apps.max_requests add up to more than the descriptor limit allows; raise LimitNOFILE"
+                "the sum of apps.max_requests exceeds the descriptor limit; raise LimitNOFILE"
             );
         }
     }

@@ -1,5 +1,5 @@
-//! One connection of a client, as Pingora reads and writes it, with what Pingora leaves out: a
-//! limit on the time a header block may take in all, and an end from outside.
+//! A client connection as Pingora reads and writes it, with a deadline for the whole header block
+//! and a way to close it from outside.
 
 mod handle;
 
@@ -24,30 +24,30 @@ use tokio::time::{Sleep, sleep};
 pub(in crate::proxy) use self::handle::Connection;
 use self::handle::{BETWEEN_REQUESTS, IN_HEADER, PAST_HEADER};
 use super::gather::Gathered;
-use super::linger::{Leaving, Left};
-use super::quiet::Quiet;
+use super::idle::IdleWatch;
+use super::linger::{Released, ReleasedSlot};
 use super::request_line::RequestLine;
 use crate::proxy::respond::unreadable;
 
-/// For a whole header block, from its first byte (or from the handshake) to its end.
+/// Deadline for a whole header block, from its first byte or from the handshake.
 const HEADER_TIME: Duration = Duration::from_secs(10);
-/// Pingora would keep an HTTP/1.1 connection without a request for ever.
+/// Maximum idle time of an HTTP/1.1 connection. Pingora has no limit for it.
 const KEEP_ALIVE: Duration = Duration::from_mins(1);
-/// A client that takes nothing of what is sent for this long is given up.
+/// Maximum time in which a client reads nothing of a response.
 const WRITE_IDLE: Duration = Duration::from_mins(1);
-/// Read at most while a header block is awaited: the largest block that is taken, and what may
-/// have been read ahead of it. Larger blocks up to here are answered with 431.
+/// Maximum bytes read while a header block is awaited: the largest accepted block, and bytes read
+/// ahead. Larger blocks up to this size get a 431.
 const MAX_HEADER_READ: usize = 128 * 1024;
-/// The preface of HTTP/2 and an empty SETTINGS frame (RFC 9113 §3.4).
+/// The HTTP/2 preface and an empty SETTINGS frame (RFC 9113 §3.4).
 const H2_OPENING: usize = 24 + 9;
 
 /// The byte stream of a connection.
 pub(in crate::proxy) struct ClientStream<S> {
-    /// Nothing is read ahead: whoever reads here has a buffer of its own. Gone only once dropped.
+    /// Reads are unbuffered: the reader has its own buffer. `None` only once dropped.
     io: Option<Gathered<S>>,
-    leaving: Leaving<S>,
+    released_slot: ReleasedSlot<S>,
     end: End,
-    /// Something was written.
+    /// Bytes were written.
     answered: bool,
     fd: i32,
     h2: bool,
@@ -56,51 +56,51 @@ pub(in crate::proxy) struct ClientStream<S> {
     socket: Arc<SocketDigest>,
     deadline: Option<Pin<Box<Sleep>>>,
     stalled: Option<Pin<Box<Sleep>>>,
-    quiet: Quiet,
+    idle: IdleWatch,
     registered: Option<Waker>,
     header_bytes: usize,
     line: RequestLine,
     flush: Flush,
 }
 
-/// How the reading of a connection ended.
+/// The way reading from a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// It did not.
+    /// Reading goes on.
     Open,
-    /// The client has ended its side, or cannot be reached.
+    /// The client has closed its side, or is unreachable.
     ByClient,
-    /// It was closed from outside while nothing was in hand.
+    /// The gateway shed the connection while it was idle.
     Shed,
 }
 
-/// What is to become of bytes that were written and lie in the buffer.
+/// The state of written bytes in the buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flush {
-    /// There are none.
+    /// The buffer is empty.
     Nothing,
-    /// Nobody asked yet for them to go out.
+    /// No flush was requested yet.
     Unasked,
-    /// They go out when the task is polled again.
+    /// The next poll of the task flushes them.
     Soon,
 }
 
 impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
-    /// Wraps `io`, whose socket is `fd`; `h2` when ALPN chose HTTP/2.
-    /// Where it is to be found when it was dropped comes with it.
+    /// Wraps `io`, whose socket is `fd`; `h2` if ALPN chose HTTP/2. Also returns the slot that
+    /// receives the stream on drop.
     pub(in crate::proxy) fn new(
         io: S,
         fd: i32,
         h2: bool,
         connection: Arc<Connection>,
-    ) -> io::Result<(Self, Leaving<S>)> {
-        // Pingora hands this digest to every request; it is the one place that holds own data.
+    ) -> io::Result<(Self, ReleasedSlot<S>)> {
+        // Pingora gives this digest to every request. It is the only place for our own data.
         let response = ResponseHeader::build(200, Some(0)).map_err(io::Error::other)?;
         let data = Box::new(Arc::clone(&connection));
-        let leaving = Leaving::default();
+        let released_slot = ReleasedSlot::default();
         let stream = Self {
             io: Some(Gathered::new(io)),
-            leaving: Arc::clone(&leaving),
+            released_slot: Arc::clone(&released_slot),
             end: End::Open,
             answered: false,
             fd,
@@ -110,18 +110,18 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
             socket: Arc::new(SocketDigest::from_raw_fd(fd)),
             deadline: None,
             stalled: None,
-            quiet: Quiet::default(),
+            idle: IdleWatch::default(),
             registered: None,
             header_bytes: 0,
             line: RequestLine::default(),
             flush: Flush::Nothing,
         };
-        Ok((stream, leaving))
+        Ok((stream, released_slot))
     }
 
-    /// Counts what was read while a header block is awaited, and reads its first line. More than can belong to one, and the
-    /// connection is over before Pingora has it all in memory. An HTTP/2 connection has said enough
-    /// with its preface and first settings: from there its own limits hold.
+    /// Counts the bytes of a header block, and parses the request line. A connection that exceeds
+    /// the limit ends before Pingora has all of it in memory. For HTTP/2 only the preface and the
+    /// first settings count: after that its own limits apply.
     fn count_header(&mut self, read: &[u8]) -> io::Result<()> {
         let at = self.connection.header.load(Ordering::Relaxed);
         match at {
@@ -141,16 +141,16 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
         Ok(())
     }
 
-    /// Makes a write that waits end when the connection is closed from outside, and when nothing
-    /// was taken for too long.
-    fn or_over<T>(
+    /// Fails a pending write when the connection is closed from outside, or when the client reads
+    /// nothing for too long.
+    fn or_closed<T>(
         &mut self,
         cx: &mut Context<'_>,
         poll: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if poll.is_ready() {
             self.stalled = None;
-            self.quiet.stir();
+            self.idle.touch();
             return poll;
         }
         self.connection.writer.register(cx.waker());
@@ -168,7 +168,7 @@ fn open<S>(io: &mut Option<Gathered<S>>) -> io::Result<&mut Gathered<S>> {
 }
 
 impl<S> Drop for ClientStream<S> {
-    /// Hands the connection back, so that it ends as an answer needs it to.
+    /// Hands the stream back for an orderly close.
     fn drop(&mut self) {
         let connection = &self.connection;
         match self.end {
@@ -176,16 +176,16 @@ impl<S> Drop for ClientStream<S> {
             End::Open if connection.is_closed() => return,
             End::Open | End::Shed => {}
         }
-        // Past the header and dropped: Pingora refused it without asking us.
+        // Dropped after the header block: Pingora rejected the request by itself.
         let in_request = connection.header.load(Ordering::Relaxed) != BETWEEN_REQUESTS;
         let unread = in_request || connection.unread.load(Ordering::Relaxed);
         if let Some(io) = self.io.take() {
-            *self.leaving.lock() = Some(Left { io, sending: self.answered && unread });
+            *self.released_slot.lock() = Some(Released { io, sending: self.answered && unread });
         }
     }
 }
 
-/// The connection behind a request's digest.
+/// Returns the connection in the digest of a request.
 pub(in crate::proxy) fn of_digest(digest: &ProxyDigest) -> Option<&Arc<Connection>> {
     digest.user_data.as_ref()?.downcast_ref()
 }
@@ -204,7 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.connection.is_shed() {
-            // To Pingora it looks as if the client had gone.
+            // Pingora sees a closed connection.
             this.end = End::Shed;
             return Poll::Ready(Ok(()));
         }
@@ -215,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
         let before = buf.filled().len();
         let read = Pin::new(open(&mut this.io)?).poll_read(cx, buf);
         if let Poll::Ready(result) = read {
-            this.quiet.stir();
+            this.idle.touch();
             let got = buf.filled().get(before..).unwrap_or_default();
             this.count_header(got)?;
             if got.is_empty() {
@@ -227,7 +227,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
             return Poll::Ready(result);
         }
         if this.flush == Flush::Unasked && !this.h2 {
-            // Pingora asks for it at the end of an answer only, however slowly that comes.
+            // Pingora flushes at the end of a response only, however slow it is.
             this.flush_now(cx)?;
         }
         this.register_reader(cx);
@@ -241,7 +241,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
 }
 
 impl<S> ClientStream<S> {
-    /// Makes a read that waits end when the connection is closed from outside.
+    /// Fails a pending read when the connection is closed from outside.
     fn register_reader(&mut self, cx: &Context<'_>) {
         let known = self.registered.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
         if !known {
@@ -250,7 +250,7 @@ impl<S> ClientStream<S> {
         }
     }
 
-    /// What becomes of a read that waits: the answer to nothing having come for too long.
+    /// Applies the deadlines to a pending read.
     fn check_time(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.connection.header.load(Ordering::Relaxed) {
             IN_HEADER => {
@@ -259,12 +259,14 @@ impl<S> ClientStream<S> {
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
                 }
             }
-            // To Pingora it looks as if the client had gone.
-            BETWEEN_REQUESTS if self.quiet.lasts(KEEP_ALIVE, cx) => return Poll::Ready(Ok(())),
-            // Who does not take what is sent keeps the app waiting, not the other way round.
+            // Pingora sees a closed connection.
+            BETWEEN_REQUESTS if self.idle.is_idle_for(KEEP_ALIVE, cx) => {
+                return Poll::Ready(Ok(()));
+            }
+            // A client that does not read its response delays the app, not the other way round.
             PAST_HEADER if self.stalled.is_none() => {
-                if let Some(limit) = self.connection.app_may_be_silent()
-                    && self.quiet.lasts(limit, cx)
+                if let Some(limit) = self.connection.silence_limit()
+                    && self.idle.is_idle_for(limit, cx)
                 {
                     self.connection.app_silent.store(true, Ordering::Relaxed);
                     return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -277,10 +279,10 @@ impl<S> ClientStream<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ClientStream<S> {
-    /// Sends what was put off. What the socket does not take now goes out when it does.
+    /// Flushes deferred bytes. Those that the socket does not accept now follow later.
     fn flush_now(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let flushed = Pin::new(open(&mut self.io)?).poll_flush(cx);
-        if let Poll::Ready(result) = self.or_over(cx, flushed) {
+        if let Poll::Ready(result) = self.or_closed(cx, flushed) {
             self.flush = Flush::Nothing;
             return result;
         }
@@ -289,7 +291,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientStream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> ClientStream<S> {
-    /// Pingora answers a request by itself when it cannot be read: those are not our words.
+    /// Replaces the response that Pingora writes to an unreadable request with ours.
     #[cold]
     fn refuse_unread(&mut self, cx: &mut Context<'_>, theirs: &[u8]) -> Poll<io::Result<usize>> {
         let ours = unreadable::answer(theirs);
@@ -317,12 +319,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
             self.answered = true;
         }
         let written = Pin::new(open(&mut self.io)?).poll_write(cx, buf);
-        self.or_over(cx, written)
+        self.or_closed(cx, written)
     }
 
-    /// HTTP/2 flushes after every frame of data. The bytes go out a little later instead: when the
-    /// streams that are ready now have written what they have, with one call for all of them. The
-    /// task of an HTTP/2 connection reads whenever it is polled, and that is when.
+    /// Defers a flush in HTTP/2, where every data frame requests one. The next poll flushes the
+    /// output of all streams that are ready with a single call. The task of an HTTP/2 connection
+    /// reads on every poll, so a read triggers it.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection.check_open()?;
         if self.h2 {
@@ -336,14 +338,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
         if flushed.is_ready() {
             self.flush = Flush::Nothing;
         }
-        self.or_over(cx, flushed)
+        self.or_closed(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection.check_open()?;
-        // What was put off goes out here, within the same time as any write.
+        // Deferred bytes are flushed here, within the same deadline as any write.
         let shut = Pin::new(open(&mut self.io)?).poll_shutdown(cx);
-        self.or_over(cx, shut)
+        self.or_closed(cx, shut)
     }
 }
 
@@ -351,7 +353,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Shutdown for ClientStream<S> {
     async fn shutdown(&mut self) {
         if let Err(error) = AsyncWriteExt::shutdown(self).await {
-            tracing::trace!(%error, "a connection did not shut down cleanly");
+            tracing::trace!(%error, "connection did not shut down cleanly");
         }
     }
 }

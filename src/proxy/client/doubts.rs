@@ -1,5 +1,5 @@
-//! Tells the operator that a trusted proxy says what cannot be believed: once a day for each kind, since
-//! it is so for every request.
+//! Warns about trusted proxies that send unusable headers: once a day for each kind, because every
+//! request repeats it.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,27 +8,27 @@ use std::time::Duration;
 use super::sender::Doubt;
 use crate::base::clock::millis;
 
-/// Between two warnings of one kind.
+/// Interval between two warnings of one kind.
 const AGAIN: Duration = Duration::from_hours(24);
 
-/// When each kind of doubt may be told again, in milliseconds of monotonic time.
+/// The next time that each kind may warn, in milliseconds of monotonic time.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct Doubts([AtomicU64; Doubt::COUNT]);
 
 impl Doubts {
-    /// Warns of `doubt` about what `proxy` said, unless that was done within a day.
-    pub(in crate::proxy) fn tell(&self, doubt: Doubt, proxy: IpAddr, at: Duration) {
+    /// Warns about `doubt` in the headers of `proxy`, at most once a day.
+    pub(in crate::proxy) fn warn(&self, doubt: Doubt, proxy: IpAddr, at: Duration) {
         if !self.is_due(doubt, at) {
             return;
         }
         let reason = doubt.as_str();
         let effect = match doubt {
             Doubt::NoAddress | Doubt::Address | Doubt::Addresses => {
-                "the address of the client is unknown: no rule or token for its network holds"
+                "the client address is unknown: rules and tokens for its network do not match"
             }
-            Doubt::Scheme => "the request counts as plain http",
+            Doubt::Scheme => "the scheme is treated as plain http",
         };
-        tracing::warn!(%proxy, reason, effect, "a trusted proxy is not understood");
+        tracing::warn!(%proxy, reason, effect, "trusted proxy sent an unusable forwarding header");
     }
 
     fn is_due(&self, doubt: Doubt, at: Duration) -> bool {

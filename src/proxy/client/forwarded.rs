@@ -1,16 +1,16 @@
-//! The words of forwarding headers: addresses, schemes, hosts and ports as proxies write them, in
-//! `X-Forwarded-…` and in `Forwarded` (RFC 7239). Whose words count is decided elsewhere.
+//! Parsers for forwarding headers: addresses, schemes, hosts and ports in `X-Forwarded-…` and
+//! `Forwarded` (RFC 7239). `sender` decides which proxies to trust.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::HeaderMap;
 
-/// A word of a proxy that cannot be read, or an entry that is empty.
+/// A forwarding header value that cannot be parsed, or an empty entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct Unreadable;
 
-/// An address: `192.0.2.7`, `192.0.2.7:4711`, `2001:db8::7`, `[2001:db8::7]`,
-/// `[2001:db8::7]:4711`. Nothing else: no `unknown`, no `_hidden`, no zone, no name.
+/// Parses an address: `192.0.2.7`, `192.0.2.7:4711`, `2001:db8::7`, `[2001:db8::7]` or
+/// `[2001:db8::7]:4711`. Rejects everything else: `unknown`, `_hidden`, zones and names.
 pub(in crate::proxy) fn node(text: &[u8]) -> Result<IpAddr, Unreadable> {
     let text = word(text)?;
     if let Some(rest) = text.strip_prefix('[') {
@@ -28,7 +28,7 @@ pub(in crate::proxy) fn node(text: &[u8]) -> Result<IpAddr, Unreadable> {
     address.parse::<Ipv4Addr>().map(IpAddr::V4).map_err(|_other| Unreadable)
 }
 
-/// The port of a node, which may be hidden (RFC 7239 §6.3).
+/// Validates the port of a node, which may be obfuscated (RFC 7239 §6.3).
 fn node_port(text: &str) -> Result<(), Unreadable> {
     let hidden = |rest: &str| {
         !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
@@ -37,7 +37,7 @@ fn node_port(text: &str) -> Result<(), Unreadable> {
     if readable { Ok(()) } else { Err(Unreadable) }
 }
 
-/// A port number.
+/// Parses a port number.
 pub(in crate::proxy) fn port(text: &[u8]) -> Result<u16, Unreadable> {
     let text = word(text)?;
     let digits = text.len() <= 5 && text.bytes().all(|b| b.is_ascii_digit());
@@ -47,7 +47,7 @@ pub(in crate::proxy) fn port(text: &[u8]) -> Result<u16, Unreadable> {
     }
 }
 
-/// Returns true if a scheme is one over TLS. A WebSocket handshake has the scheme of its transport.
+/// Returns true if a scheme uses TLS. A WebSocket handshake has the scheme of its transport.
 pub(in crate::proxy) fn is_secure(text: &[u8]) -> Result<bool, Unreadable> {
     let scheme = word(text)?;
     if ["https", "wss"].iter().any(|s| scheme.eq_ignore_ascii_case(s)) {
@@ -57,13 +57,14 @@ pub(in crate::proxy) fn is_secure(text: &[u8]) -> Result<bool, Unreadable> {
     if plain { Ok(false) } else { Err(Unreadable) }
 }
 
-/// An entry as text, without the whitespace around it.
+/// Returns an entry as text, without surrounding whitespace.
 pub(in crate::proxy) fn word(text: &[u8]) -> Result<&str, Unreadable> {
     let text = std::str::from_utf8(text).map_err(|_bytes| Unreadable)?.trim_matches([' ', '\t']);
     if text.is_empty() { Err(Unreadable) } else { Ok(text) }
 }
 
-/// The entries of a list header, over all its lines in order. An empty line is one empty entry.
+/// Returns the entries of a list header, over all its lines in order. An empty line is one empty
+/// entry.
 pub(in crate::proxy) fn entries<'a>(
     headers: &'a HeaderMap,
     name: &str,
@@ -72,7 +73,7 @@ pub(in crate::proxy) fn entries<'a>(
     lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
 }
 
-/// One hop in `Forwarded`: what is not said is not there.
+/// One hop in `Forwarded`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::proxy) struct Hop {
     pub(in crate::proxy) client: Option<String>,
@@ -80,7 +81,7 @@ pub(in crate::proxy) struct Hop {
     pub(in crate::proxy) host: Option<String>,
 }
 
-/// The hops in `Forwarded`, over all its lines in order.
+/// Parses the hops in `Forwarded`, over all its lines in order.
 pub(in crate::proxy) fn hops(headers: &HeaderMap) -> Result<Vec<Hop>, Unreadable> {
     let lines = headers.get_all(http::header::FORWARDED).iter();
     let hops: Vec<Vec<Hop>> =
@@ -101,7 +102,7 @@ fn of_line(line: &[u8]) -> Result<Vec<Hop>, Unreadable> {
             n if is_token(n) => None,
             _ => return Err(Unreadable),
         };
-        // Each is said once (RFC 7239 §4).
+        // Each parameter occurs once (RFC 7239 §4).
         if place.is_some_and(|place| place.replace(value).is_some()) {
             return Err(Unreadable);
         }
@@ -119,8 +120,9 @@ fn of_line(line: &[u8]) -> Result<Vec<Hop>, Unreadable> {
     }
 }
 
-/// A token or a quoted string, and what follows it. As proxies write it a bare value may hold the
-/// colon of a port and the brackets of an IPv6 address, which RFC 7239 wants quoted.
+/// Parses a token or a quoted string, and returns what follows it. A bare value may contain the
+/// colon of a port and the brackets of an IPv6 address: RFC 7239 requires quotes, but proxies omit
+/// them.
 fn value(text: &str) -> Result<(String, &str), Unreadable> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([',', ';', ' ', '\t']).unwrap_or(text.len());

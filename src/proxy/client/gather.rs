@@ -1,7 +1,6 @@
-//! Gathers what is written in small pieces, so that it goes out with one call. The memory is lent
-//! by the thread while something waits in it, which is as long as an answer is being written or its
-//! client does not take it: a connection that has nothing to send holds none, and a busy thread uses
-//! the same few buffers for all, which its cache knows.
+//! Gathers small writes, so that one call sends them. A connection borrows its buffer from the
+//! thread while bytes wait in it. Idle connections hold no memory, and a busy thread reuses a few
+//! buffers that stay in its cache.
 
 use std::cell::RefCell;
 use std::io;
@@ -10,22 +9,22 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes gathered at most: a whole record of TLS.
+/// Size of the buffer: a full TLS record.
 const ROOM: usize = 16 * 1024;
-/// Buffers that a thread keeps.
+/// Maximum number of spare buffers of a thread.
 const MOST_SPARE: usize = 8;
 
 thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A byte stream whose writes are gathered. Reads go straight through.
+/// A byte stream that gathers writes. Reads pass through.
 #[derive(Debug)]
 pub(in crate::proxy) struct Gathered<S> {
     io: S,
-    /// Without capacity while nothing waits.
+    /// Pending bytes. Without capacity while empty.
     waiting: Vec<u8>,
-    /// So many of the bytes that wait have gone out.
+    /// Number of pending bytes that are already written.
     gone: usize,
 }
 
@@ -34,7 +33,7 @@ impl<S> Gathered<S> {
         Self { io, waiting: Vec::new(), gone: 0 }
     }
 
-    /// The stream beneath.
+    /// Returns the inner stream.
     pub(in crate::proxy) fn get_mut(&mut self) -> &mut S {
         &mut self.io
     }
@@ -59,7 +58,7 @@ impl<S> Gathered<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Gathered<S> {
-    /// Sends what waits.
+    /// Writes the pending bytes.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.waiting.is_empty() {
             return Poll::Ready(Ok(()));

@@ -1,11 +1,11 @@
-//! Lingering: after an answer that came before the request's body was read, the rest of that body
-//! is read and discarded for a while. Closing at once would have the kernel answer what still
-//! arrives with a reset, and the client would throw the answer away unread (RFC 9112 §9.6);
-//! resetting an HTTP/2 stream has the same effect on some clients.
+//! Lingering close: after an early response, the rest of the request body is read and discarded for
+//! a while. After an immediate close the kernel would answer further bytes with a reset, and the
+//! client would drop the response unread (RFC 9112 §9.6). Resetting an HTTP/2 stream has the same
+//! effect on some clients.
 //!
-//! What is discarded is never parsed: it reaches neither an app nor the next request. The bounds
-//! are a total time, a pause, a number of bytes, and the number that linger at once, in all and
-//! from one client network. Past any of them the connection or stream ends at once.
+//! Discarded bytes are never parsed: they reach neither an app nor the next request. The limits are
+//! a total time, a pause, a number of bytes, and a number of lingering connections and streams, in
+//! total and per client network. Past any of them the connection or stream ends at once.
 
 use std::collections::HashMap;
 use std::io;
@@ -30,29 +30,29 @@ use super::gather::Gathered;
 use super::socket::ClientSocket;
 use crate::base::address::{ClientIp, ClientNetwork};
 
-/// Total time a connection or stream lingers.
+/// Maximum time that a connection or stream lingers.
 const TIME: Duration = Duration::from_secs(30);
-/// Longest pause between two reads.
+/// Maximum pause between two reads.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Most bytes discarded.
+/// Maximum number of discarded bytes.
 const MOST_BYTES: usize = 1024 * 1024 * 1024;
-/// Most connections and streams that linger at once.
+/// Maximum number of lingering connections and streams.
 const MOST: usize = 512;
-/// As [`MOST`], for the clients of one network.
+/// As [`MOST`], per client network.
 const MOST_OF_NETWORK: usize = 64;
-/// Bytes read at once.
+/// Size of one read.
 const ROOM: usize = 16 * 1024;
 
-/// Counts what lingers.
+/// Counts lingering connections and streams.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct Lingering {
     all: AtomicUsize,
     by_network: Mutex<HashMap<ClientNetwork, usize>>,
-    /// Many clients share the address of a trusted proxy: only the total bounds them.
+    /// Trusted proxies. Many clients share their address, so only the total limits them.
     trusted: Vec<IpNet>,
 }
 
-/// The right to linger, given back when dropped.
+/// Permission to linger, released on drop.
 #[derive(Debug)]
 pub(in crate::proxy) struct Place {
     of: Arc<Lingering>,
@@ -64,7 +64,7 @@ impl Lingering {
         Arc::new(Self { trusted, ..Self::default() })
     }
 
-    /// A place for a client, if there is one left.
+    /// Returns a place for a client, or `None` if there is none released.
     pub(in crate::proxy) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
         let free = |taken: usize| (taken < MOST).then_some(taken + 1);
         self.all.fetch_update(Ordering::AcqRel, Ordering::Acquire, free).ok()?;
@@ -99,9 +99,9 @@ impl Drop for Place {
     }
 }
 
-/// A stream over a TCP connection that can be read beneath TLS.
+/// A stream over TCP that can be read beneath TLS.
 pub(in crate::proxy) trait OverTcp {
-    /// The connection itself.
+    /// Returns the TCP stream.
     fn tcp(&mut self) -> &mut TcpStream;
 }
 
@@ -117,41 +117,44 @@ impl OverTcp for TlsStream<ClientSocket> {
     }
 }
 
-/// A connection that Pingora is done with.
+/// A connection that Pingora has dropped.
 #[derive(Debug)]
-pub(in crate::proxy) struct Left<S> {
+pub(in crate::proxy) struct Released<S> {
     pub(in crate::proxy) io: Gathered<S>,
-    /// The client may still be sending.
+    /// True if the client may still be sending.
     pub(in crate::proxy) sending: bool,
 }
 
-/// Waits until a gateway that stops has waited long enough for what lingers.
+/// Resolves when a stopping gateway has waited long enough for lingering connections.
 pub(in crate::proxy) async fn stopped(mut stopping: watch::Receiver<bool>) {
-    // Without a sender it has stopped long ago.
+    // A closed channel means that the gateway has stopped.
     if stopping.wait_for(|stopping| *stopping).await.is_ok() {
         sleep(PAUSE).await;
     }
 }
 
-/// Where a connection's stream is put when Pingora drops it.
-pub(in crate::proxy) type Leaving<S> = Arc<Mutex<Option<Left<S>>>>;
+/// The slot that receives the stream of a connection when Pingora drops it.
+pub(in crate::proxy) type ReleasedSlot<S> = Arc<Mutex<Option<Released<S>>>>;
 
-/// Ends a connection: what waits goes out, then `close_notify` and FIN; then what a client still
-/// sends is discarded, beneath TLS, until it closes its side.
-pub(in crate::proxy) async fn end<S>(mut left: Left<S>, peer: IpAddr, lingering: &Arc<Lingering>)
-where
+/// Closes a connection: flushes, sends `close_notify` and FIN, then discards further bytes beneath
+/// TLS until the client closes its side.
+pub(in crate::proxy) async fn end<S>(
+    mut released: Released<S>,
+    peer: IpAddr,
+    lingering: &Arc<Lingering>,
+) where
     S: OverTcp + AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     let until = Instant::now() + TIME;
-    match timeout(PAUSE, left.io.shutdown()).await {
+    match timeout(PAUSE, released.io.shutdown()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::trace!(%error, "a connection did not shut down cleanly");
+            tracing::trace!(%error, "connection did not shut down cleanly");
             return;
         }
         Err(_elapsed) => return,
     }
-    if !left.sending {
+    if !released.sending {
         return;
     }
     let Some(_place) = lingering.enter(peer) else {
@@ -161,7 +164,7 @@ where
     let mut spare = MOST_BYTES;
     let mut pause = pin!(sleep(PAUSE));
     while let Ok(Some(read)) =
-        timeout_at(until, discard(left.io.get_mut().tcp(), pause.as_mut())).await
+        timeout_at(until, discard(released.io.get_mut().tcp(), pause.as_mut())).await
         && let Some(rest) = spare.checked_sub(read)
     {
         spare = rest;
@@ -169,7 +172,8 @@ where
     }
 }
 
-/// Bytes discarded by one read; nothing when the client has ended, or paused for too long.
+/// Returns the number of bytes that one read discarded, or `None` if the client has closed its side
+/// or paused for too long.
 async fn discard(tcp: &mut TcpStream, mut pause: Pin<&mut Sleep>) -> Option<usize> {
     let read = std::future::poll_fn(|cx| {
         let mut room = [MaybeUninit::uninit(); ROOM];
@@ -185,8 +189,8 @@ async fn discard(tcp: &mut TcpStream, mut pause: Pin<&mut Sleep>) -> Option<usiz
     }
 }
 
-/// Discards the rest of the body of an HTTP/2 request that has been answered in full. Its client
-/// is given room to go on sending; the stream is reset, without an error, when this is over.
+/// Discards the rest of the body of an HTTP/2 request after the full response. The client may go on
+/// sending. The stream is then reset without an error.
 pub(in crate::proxy) async fn stream(
     session: &mut Session,
     place: Option<Place>,

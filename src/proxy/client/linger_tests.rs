@@ -22,7 +22,7 @@ async fn ending(sending: bool) -> (TcpStream, JoinHandle<()>) {
     let mut io = Gathered::new(server);
     io.write_all(b"the answer").await.unwrap();
     let lingering = Lingering::new(Vec::new());
-    let end = tokio::spawn(async move { end(Left { io, sending }, PEER, &lingering).await });
+    let end = tokio::spawn(async move { end(Released { io, sending }, PEER, &lingering).await });
     (client, end)
 }
 

@@ -1,4 +1,4 @@
-//! Sockets: bound, accepted from, handed to Pingora.
+//! Listening sockets: binds them, accepts connections, and hands them to Pingora.
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,13 +26,13 @@ use crate::base::clock::Clock;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::settings::{ListenerKind, ListenerSettings, NetworkSettings};
 
-/// For a TLS handshake.
+/// Deadline for a TLS handshake.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 const BACKLOG: i32 = 1024;
-/// After a failed accept (out of descriptors), before the next.
+/// Pause after a failed accept, for example without free descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What every accepted connection needs.
+/// The state that every accepted connection needs.
 #[derive(Clone)]
 pub(in crate::proxy) struct Acceptor {
     pub(in crate::proxy) proxy: Arc<HttpProxy<Gateway>>,
@@ -58,7 +58,7 @@ pub(in crate::proxy) fn bind(settings: ListenerSettings) -> io::Result<TcpListen
 }
 
 impl Acceptor {
-    /// Accepts until draining begins.
+    /// Accepts connections until draining begins.
     pub(in crate::proxy) async fn accept_all(
         self,
         listener: TcpListener,
@@ -77,13 +77,13 @@ impl Acceptor {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => {
                         self.admit(stream, peer, kind);
-                        // What was closed to make room goes before the next comes.
+                        // Shed connections close before the next one is accepted.
                         if self.open.is_closing() {
                             tokio::task::yield_now().await;
                         }
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "a connection could not be accepted");
+                        tracing::warn!(%error, "failed to accept a connection");
                         self.open.out_of_descriptors();
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
@@ -98,13 +98,13 @@ impl Acceptor {
         let load = self.loads.of(client);
         let connection = Arc::new(Connection::new(peer, kind, load, self.clock.monotonic()));
         let Some(entered) = self.open.enter(&connection, trusted) else {
-            tracing::debug!(%client, "too many connections");
+            tracing::debug!(%client, "connection refused: too many");
             return;
         };
         let this = self.clone();
         tokio::spawn(async move {
             if let Err(error) = this.serve(stream, connection).await {
-                tracing::debug!(%peer, %error, "a connection was not taken up");
+                tracing::debug!(%peer, %error, "connection failed before its first request");
             }
             drop(entered);
         });
@@ -130,7 +130,7 @@ impl Acceptor {
         }
     }
 
-    /// Serves the requests on a connection, and ends it.
+    /// Serves the requests of a connection, then closes it.
     async fn requests<S>(
         &self,
         io: S,
@@ -142,15 +142,15 @@ impl Acceptor {
         S: OverTcp + AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static,
     {
         let peer = connection.peer.ip();
-        let (stream, leaving) = ClientStream::new(io, fd, h2, Arc::clone(&connection))?;
+        let (stream, slot) = ClientStream::new(io, fd, h2, Arc::clone(&connection))?;
         let stream: Stream = Box::new(stream);
         ServerApp::process_new(&self.proxy, stream, &self.stopping).await;
-        let left = leaving.lock().take();
-        if let Some(left) = left {
+        let released = slot.lock().take();
+        if let Some(released) = released {
             tokio::select! {
-                // One that was closed to make room says so to its client before it goes.
+                // A shed connection sends close_notify before it closes.
                 biased;
-                () = linger::end(left, peer, &self.lingering) => {}
+                () = linger::end(released, peer, &self.lingering) => {}
                 () = connection.closed() => {}
                 () = linger::stopped(self.stopping.clone()) => {}
             }

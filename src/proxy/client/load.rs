@@ -1,6 +1,5 @@
-//! Requests in hand, counted: by the client's network, by app, and in all. Whoever has proved who
-//! they are is counted apart from strangers, so that strangers cannot take the places of people who
-//! are signed in.
+//! Counts of requests in progress, by client network, by app and in total. Known clients have their
+//! own share, so strangers cannot occupy the slots of signed-in users.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -12,22 +11,23 @@ use parking_lot::Mutex;
 
 use crate::base::address::{ClientIp, ClientNetwork};
 
-/// Requests that are answered here at once, over all clients: pages, sign-ins, refusals.
+/// Maximum of concurrent requests that the gateway answers, over all clients: pages, sign-ins,
+/// rejections.
 const ANSWERED: usize = 2_000;
-/// The same of those that are turned away for want of a place.
+/// Maximum of concurrent requests that are shed.
 const TURNED_AWAY: usize = 1_000;
 const SHARDS: usize = 16;
 
-/// Whose request it is.
+/// The class of the client of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proxy) enum Whose {
-    /// Somebody holds a credential that we gave out.
+pub(in crate::proxy) enum ClientClass {
+    /// The client holds a credential that the gateway issued.
     Known,
-    /// Nobody says who it is.
+    /// The client is anonymous.
     Stranger,
 }
 
-/// How many places there are.
+/// The number of slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct Room {
     pub(super) most: usize,
@@ -35,18 +35,18 @@ pub(in crate::proxy) struct Room {
 }
 
 impl Room {
-    /// Of so many, strangers get at most half.
+    /// Returns a room of `most` slots, at most half of them for strangers.
     pub(in crate::proxy) fn of(most: usize) -> Self {
         Self { most, strangers: most.div_ceil(2) }
     }
 
-    /// The same, with no more than `most` for strangers.
+    /// Returns the same room with at most `most` slots for strangers.
     pub(in crate::proxy) fn with_strangers(self, most: usize) -> Self {
         Self { strangers: self.strangers.min(most), ..self }
     }
 }
 
-/// A bounded number of places.
+/// A bounded number of slots. Strangers get at most half of them.
 #[derive(Debug)]
 pub(in crate::proxy) struct Places {
     most: AtomicUsize,
@@ -65,55 +65,55 @@ impl Places {
         }
     }
 
-    /// Changes how many there are.
+    /// Changes the number of slots.
     pub(in crate::proxy) fn set_room(&self, room: Room) {
         self.most.store(room.most, Ordering::Relaxed);
         self.most_strangers.store(room.strangers, Ordering::Relaxed);
     }
 
-    fn count(&self, whose: Whose) -> &AtomicUsize {
-        match whose {
-            Whose::Known => &self.known,
-            Whose::Stranger => &self.strangers,
+    fn count(&self, class: ClientClass) -> &AtomicUsize {
+        match class {
+            ClientClass::Known => &self.known,
+            ClientClass::Stranger => &self.strangers,
         }
     }
 
-    /// Takes a place. A network of strangers that holds `theirs` already gets no more than there are
-    /// free: however many it asks for, the next one finds some.
-    fn take(&self, whose: Whose, theirs: usize) -> bool {
+    /// Takes a slot. A network of strangers that holds `theirs` gets no more than the number of
+    /// free slots, so there is always one left for the next network.
+    fn take(&self, class: ClientClass, theirs: usize) -> bool {
         let most = self.most.load(Ordering::Relaxed);
-        let before = self.count(whose).fetch_add(1, Ordering::Relaxed);
-        let fits = match whose {
-            Whose::Known => before + self.strangers.load(Ordering::Relaxed) < most,
-            Whose::Stranger => {
+        let before = self.count(class).fetch_add(1, Ordering::Relaxed);
+        let fits = match class {
+            ClientClass::Known => before + self.strangers.load(Ordering::Relaxed) < most,
+            ClientClass::Stranger => {
                 let strangers = self.most_strangers.load(Ordering::Relaxed);
                 let free = strangers.saturating_sub(before);
                 theirs < free && before + self.known.load(Ordering::Relaxed) < most
             }
         };
         if !fits {
-            self.leave(whose);
+            self.leave(class);
         }
         fits
     }
 
-    fn leave(&self, whose: Whose) {
-        self.count(whose).fetch_sub(1, Ordering::Relaxed);
+    fn leave(&self, class: ClientClass) {
+        self.count(class).fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Which of the limits was reached.
+/// The limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Limit {
-    /// That of the client's network.
+    /// The limit of the client's network.
     Address,
-    /// That of the app.
+    /// The limit of the app.
     App,
-    /// That of what is answered here.
+    /// The limit of requests that the gateway answers.
     Gateway,
 }
 
-/// The loads of all networks of clients.
+/// The load of all client networks.
 #[derive(Debug)]
 pub(in crate::proxy) struct Loads {
     per_address: usize,
@@ -124,7 +124,7 @@ pub(in crate::proxy) struct Loads {
     counts: Counts,
 }
 
-/// Made once, so that counting costs no look-up.
+/// Counter handles, registered once, so counting needs no lookup.
 struct Counts([Counter; 3]);
 
 impl std::fmt::Debug for Counts {
@@ -133,7 +133,7 @@ impl std::fmt::Debug for Counts {
     }
 }
 
-/// What one network of clients has in hand.
+/// The load of one client network.
 #[derive(Debug)]
 pub(in crate::proxy) struct ClientLoad {
     network: ClientNetwork,
@@ -144,7 +144,8 @@ pub(in crate::proxy) struct ClientLoad {
 }
 
 impl Loads {
-    /// At most `per_address` requests of one network, of strangers half as many.
+    /// Creates the counts, with at most `per_address` requests of one network, and half of it for
+    /// strangers.
     pub(in crate::proxy) fn new(per_address: usize) -> Arc<Self> {
         let count = |limit: &'static str| counter!("vestibule_requests_turned_away_total", "limit" => limit);
         Arc::new(Self {
@@ -162,7 +163,7 @@ impl Loads {
         self.shards.get(at).unwrap_or(&self.shards[0])
     }
 
-    /// The load of a client's network.
+    /// Returns the load of a client's network.
     pub(in crate::proxy) fn of(self: &Arc<Self>, client: ClientIp) -> Arc<ClientLoad> {
         let network = client.network();
         let mut shard = self.shard(network).lock();
@@ -184,7 +185,7 @@ impl Loads {
 impl Drop for ClientLoad {
     fn drop(&mut self) {
         let mut shard = self.loads.shard(self.network).lock();
-        // Another may stand there by now.
+        // Another load may have replaced it.
         if shard.get(&self.network).is_some_and(|load| load.strong_count() == 0) {
             shard.remove(&self.network);
         }
@@ -192,64 +193,64 @@ impl Drop for ClientLoad {
 }
 
 impl ClientLoad {
-    /// The network that is counted.
+    /// Returns the counted network.
     pub(in crate::proxy) fn network(&self) -> ClientNetwork {
         self.network
     }
 
-    fn count(&self, whose: Whose) -> &AtomicUsize {
-        match whose {
-            Whose::Known => &self.known,
-            Whose::Stranger => &self.strangers,
+    fn count(&self, class: ClientClass) -> &AtomicUsize {
+        match class {
+            ClientClass::Known => &self.known,
+            ClientClass::Stranger => &self.strangers,
         }
     }
 
-    fn take(&self, places: &Places, whose: Whose, full: Limit) -> Result<(), Limit> {
-        let most = match whose {
-            Whose::Known => self.loads.per_address,
-            Whose::Stranger => self.loads.per_address.div_ceil(2),
+    fn take(&self, places: &Places, class: ClientClass, full: Limit) -> Result<(), Limit> {
+        let most = match class {
+            ClientClass::Known => self.loads.per_address,
+            ClientClass::Stranger => self.loads.per_address.div_ceil(2),
         };
-        let theirs = self.count(whose).fetch_add(1, Ordering::Relaxed);
+        let theirs = self.count(class).fetch_add(1, Ordering::Relaxed);
         let taken = if theirs >= most {
             Err(Limit::Address)
-        } else if places.take(whose, theirs) {
+        } else if places.take(class, theirs) {
             Ok(())
         } else {
             Err(full)
         };
         if taken.is_err() {
-            self.count(whose).fetch_sub(1, Ordering::Relaxed);
+            self.count(class).fetch_sub(1, Ordering::Relaxed);
         }
         taken
     }
 
-    fn leave(&self, places: &Places, whose: Whose) {
-        places.leave(whose);
-        self.count(whose).fetch_sub(1, Ordering::Relaxed);
+    fn leave(&self, places: &Places, class: ClientClass) {
+        places.leave(class);
+        self.count(class).fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Takes a place at an app.
-    pub(in crate::proxy) fn take_at(&self, app: &Places, whose: Whose) -> Result<(), Limit> {
-        self.take(app, whose, Limit::App)
+    /// Takes a slot at an app.
+    pub(in crate::proxy) fn take_app(&self, app: &Places, class: ClientClass) -> Result<(), Limit> {
+        self.take(app, class, Limit::App)
     }
 
-    /// Gives it back.
-    pub(in crate::proxy) fn leave_app(&self, app: &Places, whose: Whose) {
-        self.leave(app, whose);
+    /// Releases a slot at an app.
+    pub(in crate::proxy) fn leave_app(&self, app: &Places, class: ClientClass) {
+        self.leave(app, class);
     }
 
-    /// Takes a place among the requests that are answered here.
-    pub(in crate::proxy) fn take_here(&self, whose: Whose) -> Result<(), Limit> {
-        self.take(&self.loads.answered, whose, Limit::Gateway)
+    /// Takes a slot among the requests that the gateway answers.
+    pub(in crate::proxy) fn take_here(&self, class: ClientClass) -> Result<(), Limit> {
+        self.take(&self.loads.answered, class, Limit::Gateway)
     }
 
-    /// Gives it back.
-    pub(in crate::proxy) fn leave_here(&self, whose: Whose) {
-        self.leave(&self.loads.answered, whose);
+    /// Releases a slot among the requests that the gateway answers.
+    pub(in crate::proxy) fn leave_here(&self, class: ClientClass) {
+        self.leave(&self.loads.answered, class);
     }
 
-    /// Counts a request that is turned away. False where so many are that nobody can be taking the
-    /// answers: they are not worth writing then.
+    /// Counts a request that is shed. Returns false if so many are shed that the client cannot be
+    /// reading its responses.
     pub(in crate::proxy) fn turn_away(&self, limit: Limit) -> bool {
         let Counts([address, app, gateway]) = &self.loads.counts;
         match limit {
@@ -267,7 +268,7 @@ impl ClientLoad {
         fits
     }
 
-    /// The request that was turned away is over.
+    /// Records the end of a request that was shed.
     pub(in crate::proxy) fn turned_away_gone(&self) {
         self.turned_away.fetch_sub(1, Ordering::Relaxed);
         self.loads.turned_away.fetch_sub(1, Ordering::Relaxed);

@@ -21,19 +21,20 @@ fn strangers_of_one_network_never_take_the_last_place() {
     let loads = Loads::new(1_000);
     let places = Places::new(Room::of(100));
     let (greedy, next) = (loads.of(client("192.0.2.1")), loads.of(client("192.0.2.2")));
-    let took = (0..1_000).filter(|_| greedy.take_at(&places, Whose::Stranger).is_ok()).count();
+    let took =
+        (0..1_000).filter(|_| greedy.take_app(&places, ClientClass::Stranger).is_ok()).count();
     assert_eq!(took, 25);
-    let took = (0..1_000).filter(|_| next.take_at(&places, Whose::Stranger).is_ok()).count();
+    let took = (0..1_000).filter(|_| next.take_app(&places, ClientClass::Stranger).is_ok()).count();
     assert!((10..=13).contains(&took), "{took}");
     let others = (3..40).filter(|i| {
-        loads.of(client(&format!("192.0.2.{i}"))).take_at(&places, Whose::Stranger).is_ok()
+        loads.of(client(&format!("192.0.2.{i}"))).take_app(&places, ClientClass::Stranger).is_ok()
     });
     assert_eq!(others.count(), 12, "one each, up to half of all");
-    let known = (0..1_000).filter(|_| greedy.take_at(&places, Whose::Known).is_ok()).count();
+    let known = (0..1_000).filter(|_| greedy.take_app(&places, ClientClass::Known).is_ok()).count();
     assert_eq!(known, 50);
-    assert_eq!(greedy.take_at(&places, Whose::Known), Err(Limit::App));
-    greedy.leave_app(&places, Whose::Known);
-    assert_eq!(next.take_at(&places, Whose::Known), Ok(()));
+    assert_eq!(greedy.take_app(&places, ClientClass::Known), Err(Limit::App));
+    greedy.leave_app(&places, ClientClass::Known);
+    assert_eq!(next.take_app(&places, ClientClass::Known), Ok(()));
 }
 
 #[test]
@@ -42,7 +43,7 @@ fn strangers_may_be_given_less_than_half() {
     let places = Places::new(Room::of(100));
     let strangers = |hosts: std::ops::Range<u8>| {
         let of = |i| loads.of(client(&format!("192.0.2.{i}")));
-        hosts.filter(|i| of(*i).take_at(&places, Whose::Stranger).is_ok()).count()
+        hosts.filter(|i| of(*i).take_app(&places, ClientClass::Stranger).is_ok()).count()
     };
     places.set_room(Room::of(100).with_strangers(10));
     assert_eq!(strangers(0..100), 10);
@@ -54,13 +55,14 @@ fn strangers_may_be_given_less_than_half() {
 fn a_network_has_a_limit_of_its_own_and_strangers_half_of_it() {
     let loads = Loads::new(100);
     let (many, load) = (Places::new(Room::of(10_000)), loads.of(client("192.0.2.1")));
-    let strangers = (0..1_000).filter(|_| load.take_at(&many, Whose::Stranger).is_ok()).count();
-    let known = (0..1_000).filter(|_| load.take_at(&many, Whose::Known).is_ok()).count();
+    let strangers =
+        (0..1_000).filter(|_| load.take_app(&many, ClientClass::Stranger).is_ok()).count();
+    let known = (0..1_000).filter(|_| load.take_app(&many, ClientClass::Known).is_ok()).count();
     assert_eq!((strangers, known), (50, 100));
-    assert_eq!(load.take_here(Whose::Stranger), Err(Limit::Address));
-    load.leave_app(&many, Whose::Stranger);
-    assert_eq!(load.take_here(Whose::Stranger), Ok(()));
-    load.leave_here(Whose::Stranger);
+    assert_eq!(load.take_here(ClientClass::Stranger), Err(Limit::Address));
+    load.leave_app(&many, ClientClass::Stranger);
+    assert_eq!(load.take_here(ClientClass::Stranger), Ok(()));
+    load.leave_here(ClientClass::Stranger);
     let away = (0..1_000).filter(|_| load.turn_away(Limit::Address)).count();
     assert_eq!(away, 50);
     load.turned_away_gone();

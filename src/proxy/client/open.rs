@@ -1,5 +1,5 @@
-//! Open connections: counted in all and by address. Where there are too many, idle ones make room,
-//! those of the busiest address first, so that a newcomer gets in.
+//! Open connections, counted in total and by address. At the limit, idle connections of the busiest
+//! addresses are closed, so a newcomer gets in.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -14,15 +14,15 @@ use super::capacity::Capacity;
 use super::connection::Connection;
 use crate::base::address::ClientNetwork;
 
-/// Of all places, so many parts are made free at once: looking for idle connections costs a look at
+/// Fraction of all connections that is closed at once, because the search for idle ones visits
 /// each.
 const PARTS: usize = 64;
-/// After a search in vain, for so many milliseconds there is no other.
+/// Minimum time between a failed search and the next one, in milliseconds.
 const PAUSE: u64 = 50;
 
-/// The limits of what is open.
+/// The limits of open connections.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::proxy) struct Most {
+pub(in crate::proxy) struct Limits {
     all: usize,
     closing: usize,
     per_address: usize,
@@ -31,8 +31,8 @@ pub(in crate::proxy) struct Most {
 /// All open connections.
 #[derive(Debug)]
 pub(in crate::proxy) struct Open {
-    most: Most,
-    /// Also those that are closing.
+    limits: Limits,
+    /// Includes closing connections.
     all: AtomicUsize,
     crowd: Mutex<Crowd>,
     gone: Notify,
@@ -44,7 +44,7 @@ struct Crowd {
     by_address: HashMap<ClientNetwork, Group>,
     size: usize,
     next: u64,
-    /// When, in milliseconds.
+    /// Time of the last failed search, in milliseconds.
     searched_in_vain: Option<u64>,
 }
 
@@ -55,7 +55,7 @@ struct Group {
     trusted: bool,
 }
 
-/// Made once, so that counting costs no look-up.
+/// Metric handles, registered once, so counting needs no lookup.
 struct Counts {
     open: Gauge,
     shed: [Counter; 2],
@@ -69,20 +69,20 @@ impl std::fmt::Debug for Counts {
 }
 
 impl Group {
-    /// Numbers of idle connections in the order in which they go: strangers' first, then the one
-    /// that was not used for the longest.
+    /// Returns idle connections in the order in which they are shed: those of strangers first, then
+    /// the least recently used.
     fn idle(&self) -> VecDeque<u64> {
         let idle = self.members.iter().filter(|(_, one)| one.usage.is_idle());
         let mut idle: Vec<_> = idle
-            .map(|(number, one)| (!one.usage.is_strange(), one.usage.last(), *number))
+            .map(|(number, one)| (!one.usage.is_stranger(), one.usage.last(), *number))
             .collect();
         idle.sort_unstable();
         idle.into_iter().map(|(_, _, number)| number).collect()
     }
 
-    /// The oldest connection that nobody who is signed in has used.
-    fn strangers_oldest(&self) -> Option<u64> {
-        let strange = self.members.iter().filter(|(_, one)| one.usage.is_strange());
+    /// Returns the oldest connection that no signed-in user has used.
+    fn oldest_of_strangers(&self) -> Option<u64> {
+        let strange = self.members.iter().filter(|(_, one)| one.usage.is_stranger());
         strange.min_by_key(|(number, one)| (one.usage.last(), **number)).map(|(number, _)| *number)
     }
 }
@@ -102,7 +102,7 @@ impl Crowd {
         number
     }
 
-    /// Strikes a connection out.
+    /// Removes a connection.
     fn remove(&mut self, address: ClientNetwork, number: u64) -> Option<Arc<Connection>> {
         let group = self.by_address.get_mut(&address)?;
         let removed = group.members.remove(&number)?;
@@ -121,14 +121,14 @@ impl Crowd {
         })
     }
 
-    /// Ends the first idle connection of an address.
+    /// Sheds the first idle connection of an address.
     fn shed_of(&mut self, address: ClientNetwork) -> usize {
         let first = self.by_address.get(&address).and_then(|group| group.idle().pop_front());
         first.map_or(0, |number| self.shed(address, number))
     }
 
-    /// Ends up to `wanted` idle connections, always one of the address that has the most by then.
-    /// Those of trusted proxies are ended last.
+    /// Sheds up to `wanted` idle connections, each time of the address with the most connections.
+    /// Trusted proxies come last.
     fn shed_idle(&mut self, wanted: usize) -> usize {
         let groups = self.by_address.iter();
         let mut groups: BinaryHeap<_> = groups
@@ -150,15 +150,15 @@ impl Crowd {
         shed
     }
 
-    /// Ends a connection that is in use, but by nobody who is signed in, of the address that has the
-    /// most of all, if those are more than the newcomer's.
-    fn shed_strange(&mut self, newcomer: ClientNetwork) -> usize {
+    /// Sheds a connection in use by a stranger, of the address with the most connections, if that
+    /// is more than the newcomer's.
+    fn shed_stranger(&mut self, newcomer: ClientNetwork) -> usize {
         let theirs = self.count(newcomer) + 1;
         let groups = self.by_address.iter().filter(|(_, group)| !group.trusted);
         let found = groups
             .filter(|(_, group)| group.members.len() > theirs)
             .filter_map(|(address, group)| {
-                Some((group.members.len(), *address, group.strangers_oldest()?))
+                Some((group.members.len(), *address, group.oldest_of_strangers()?))
             })
             .max();
         found.map_or(0, |(_, address, number)| self.shed(address, number))
@@ -170,7 +170,7 @@ impl Crowd {
             return 0;
         }
         let shed = match self.shed_idle(wanted) {
-            0 => self.shed_strange(newcomer),
+            0 => self.shed_stranger(newcomer),
             shed => shed,
         };
         self.searched_in_vain = (shed == 0).then_some(now);
@@ -185,7 +185,7 @@ impl Open {
             [counter!(name, "limit" => "address"), counter!(name, "limit" => "all")]
         };
         Arc::new(Self {
-            most: Most { all, closing: capacity.closing, per_address },
+            limits: Limits { all, closing: capacity.closing, per_address },
             all: AtomicUsize::new(0),
             crowd: Mutex::default(),
             gone: Notify::new(),
@@ -197,7 +197,7 @@ impl Open {
         })
     }
 
-    /// Takes a connection up, or refuses it. Those of trusted proxies are not counted by address.
+    /// Registers a connection, or refuses it. Trusted proxies have no limit by address.
     pub(in crate::proxy) fn enter(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
@@ -207,7 +207,7 @@ impl Open {
         let ([shed_there, shed_anywhere], [too_many_there, too_many]) =
             (&self.counts.shed, &self.counts.refused);
         let mut crowd = self.crowd.lock();
-        if !trusted && crowd.count(address) >= self.most.per_address {
+        if !trusted && crowd.count(address) >= self.limits.per_address {
             let shed = crowd.shed_of(address);
             shed_there.increment(u64::try_from(shed).unwrap_or(0));
             if shed == 0 {
@@ -215,13 +215,13 @@ impl Open {
                 return None;
             }
         }
-        if crowd.size >= self.most.all {
+        if crowd.size >= self.limits.all {
             let shed =
-                crowd.make_room(address, (self.most.all / PARTS).max(1), connection.usage.last());
+                crowd.make_room(address, (self.limits.all / PARTS).max(1), connection.usage.last());
             shed_anywhere.increment(u64::try_from(shed).unwrap_or(0));
         }
         let closing = self.all.load(Ordering::Acquire).saturating_sub(crowd.size);
-        if crowd.size >= self.most.all || closing > self.most.closing {
+        if crowd.size >= self.limits.all || closing > self.limits.closing {
             too_many.increment(1);
             return None;
         }
@@ -231,19 +231,19 @@ impl Open {
         Some(Entered { open: Arc::clone(self), address, number })
     }
 
-    /// Whether connections that were closed to make room are still there.
+    /// Returns true while shed connections are still open.
     pub(in crate::proxy) fn is_closing(&self) -> bool {
         self.all.load(Ordering::Acquire) > self.crowd.lock().size
     }
 
-    /// Makes room where the system has none left.
+    /// Sheds connections when the process has no descriptors left.
     pub(in crate::proxy) fn out_of_descriptors(&self) {
-        let shed = self.crowd.lock().shed_idle((self.most.all / PARTS).max(1));
+        let shed = self.crowd.lock().shed_idle((self.limits.all / PARTS).max(1));
         let [_, shed_anywhere] = &self.counts.shed;
         shed_anywhere.increment(u64::try_from(shed).unwrap_or(0));
     }
 
-    /// Waits until nobody is connected.
+    /// Resolves when no connection is open.
     pub(in crate::proxy) async fn empty(&self) {
         loop {
             let gone = self.gone.notified();
@@ -255,7 +255,7 @@ impl Open {
     }
 }
 
-/// A connection's place, given back when it goes.
+/// The slot of an open connection, released on drop.
 pub(in crate::proxy) struct Entered {
     open: Arc<Open>,
     address: ClientNetwork,

@@ -78,7 +78,7 @@ fn people_who_are_signed_in_are_shed_last_and_never_at_work() {
     let mut door = Door::new(4, 100);
     let guests: Vec<Guest> = (0..4).map(|_| door.busy("192.0.2.2")).collect();
     for (connection, _) in &guests[..3] {
-        connection.usage.by_somebody_known();
+        connection.usage.mark_known();
     }
     guests[0].0.usage.leave();
     let first = door.comes("192.0.2.3", false);

@@ -2,7 +2,7 @@
 
 use crate::base::address::ClientIp;
 
-/// Where a request came from.
+/// The address of a client and the scheme of its browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::proxy) struct Origin {
     pub(in crate::proxy) client: ClientIp,
@@ -10,7 +10,7 @@ pub(in crate::proxy) struct Origin {
 }
 
 impl Origin {
-    /// The scheme the browser used.
+    /// Returns the scheme that the browser used.
     pub(in crate::proxy) fn scheme(self) -> &'static str {
         if self.https { "https" } else { "http" }
     }

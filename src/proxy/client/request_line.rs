@@ -1,23 +1,23 @@
-//! The request line as it came. Pingora mends one that no parser takes: it encodes spaces and control
-//! characters in the middle of it and reads the result, so that afterwards nobody can tell. RFC 9112
-//! §3 lets a server refuse it, since two servers mend it in two ways.
+//! Validates the raw request line. Pingora repairs an invalid one: it encodes spaces and control
+//! characters inside it and parses the result, so later phases cannot tell. RFC 9112 §3 lets a
+//! server reject it, because servers repair it in different ways.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Where in a header block its bytes are.
+/// The position in a header block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum At {
-    /// Before the line. Empty lines there are left out (RFC 9112 §2.2).
+    /// Before the request line. Empty lines are skipped (RFC 9112 §2.2).
     #[default]
     Before,
     Inside,
-    /// Behind a carriage return in the line.
+    /// After a carriage return in the request line.
     Return,
-    /// Behind the line, or nobody knows where.
+    /// After the request line, or at an unknown position.
     Over,
 }
 
-/// Reads the first line of a header block, over as many reads as it takes.
+/// Parses the request line of a header block, over any number of reads.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct RequestLine {
     at: At,
@@ -26,12 +26,12 @@ pub(in crate::proxy) struct RequestLine {
 }
 
 impl RequestLine {
-    /// One that is not looked at, since nobody knows where it begins.
+    /// Returns a parser that skips a line, for an unknown start.
     pub(in crate::proxy) fn unseen() -> Self {
         Self { at: At::Over, ..Self::default() }
     }
 
-    /// Reads on; once the line has ended, returns true if it is malformed.
+    /// Parses further bytes. At the end of the line, returns true if it is malformed.
     pub(in crate::proxy) fn read(&mut self, bytes: &[u8]) -> Option<bool> {
         for byte in bytes {
             self.at = match (self.at, byte) {
@@ -53,11 +53,11 @@ impl RequestLine {
     }
 }
 
-/// What is to be said of a connection's request lines.
+/// The verdict on the request lines of a connection.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct LineVerdict {
     bad: AtomicBool,
-    /// What is left of a body may come before the next line.
+    /// The rest of a body may precede the next line.
     body_left: AtomicBool,
 }
 
@@ -67,12 +67,12 @@ impl LineVerdict {
         self.bad.load(Ordering::Relaxed)
     }
 
-    /// The request is over; where its body was not read whole, its rest may come first.
+    /// Records the end of a request. The rest of an unread body may precede the next line.
     pub(in crate::proxy) fn request_done(&self, body_read: bool) {
         self.body_left.store(!body_read, Ordering::Relaxed);
     }
 
-    /// Reads `line` on; `begins`: these are the first bytes since the last request.
+    /// Parses further bytes with `line`. `begins` is true for the first bytes after a request.
     pub(in crate::proxy) fn read(&self, line: &mut RequestLine, begins: bool, bytes: &[u8]) {
         if begins && !bytes.is_empty() {
             self.bad.store(false, Ordering::Relaxed);

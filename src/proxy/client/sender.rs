@@ -1,12 +1,12 @@
-//! Who is at the other end, and by which address of ours: from the socket, and from what trusted
-//! proxies say.
+//! The client of a request: its address, and the public address it used, from the socket and from
+//! trusted proxies.
 //!
-//! What a trusted proxy says and nobody can read never stands for the proxy's own address, which is
-//! a trusted one: the address of the client is unknown then, and the scheme is plain http. One rule
-//! holds for all lists, over several lines in order: addresses are read from the right, over trusted
-//! hops only; of schemes, hosts and ports the leftmost one counts, which is the browser's (a client
-//! that forges it fools itself alone). `X-Forwarded-…` and `Forwarded` may both be there if they say
-//! the same.
+//! An unreadable header of a trusted proxy never falls back to the proxy's own address, which is
+//! trusted: the client address is then unknown, and the scheme is plain HTTP. One rule applies to
+//! all lists, over several lines in order. Addresses are read from the right, over trusted hops
+//! only. For schemes, hosts and ports the leftmost entry counts, which is the browser's; a client
+//! that forges it deceives only itself. `X-Forwarded-…` and `Forwarded` may both be present if they
+//! agree.
 
 use std::net::SocketAddr;
 
@@ -23,24 +23,24 @@ const PROTO: &str = "x-forwarded-proto";
 const HOST: &str = "x-forwarded-host";
 const PORT: &str = "x-forwarded-port";
 
-/// Why something that a trusted proxy says is not believed.
+/// The reason for ignoring a header of a trusted proxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::proxy) enum Doubt {
-    /// It names no address.
+    /// No header names an address.
     NoAddress,
-    /// Its address cannot be read.
+    /// The address is unreadable.
     Address,
     /// `X-Forwarded-For` and `Forwarded` name different addresses.
     Addresses,
-    /// Its scheme cannot be read, or is said in two ways.
+    /// The scheme is unreadable, or the headers disagree on it.
     Scheme,
 }
 
 impl Doubt {
-    /// All of them.
+    /// Number of variants.
     pub(in crate::proxy) const COUNT: usize = 4;
 
-    /// Its place among them.
+    /// Returns the index of the variant.
     pub(in crate::proxy) fn number(self) -> usize {
         match self {
             Self::NoAddress => 0,
@@ -50,7 +50,7 @@ impl Doubt {
         }
     }
 
-    /// For the log.
+    /// Returns the text for the log.
     pub(in crate::proxy) fn as_str(self) -> &'static str {
         match self {
             Self::NoAddress => "neither X-Forwarded-For nor Forwarded names an address",
@@ -63,28 +63,28 @@ impl Doubt {
     }
 }
 
-/// Who sent a request and what the browser asked for, as far as it can be believed.
+/// The client of a request and the address it used, as far as it is trustworthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct Sender<'h> {
     pub(in crate::proxy) client: ClientIp,
-    /// The browser spoke https.
+    /// True if the browser used HTTPS.
     pub(in crate::proxy) https: bool,
-    /// The front, where a trusted proxy sent the request.
+    /// The forwarding headers, if a trusted proxy sent the request.
     pub(in crate::proxy) front: Option<Front<'h>>,
     pub(in crate::proxy) doubt: Option<Doubt>,
 }
 
-/// What a trusted proxy says of the address that the browser asked for.
+/// The address that the browser used, according to a trusted proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::proxy) struct Front<'h> {
-    /// It names the scheme.
+    /// True if a header names the scheme.
     pub(in crate::proxy) scheme: bool,
-    /// The host, with its port where that was written.
+    /// The host, with its port if written.
     pub(in crate::proxy) host: Option<std::borrow::Cow<'h, str>>,
     pub(in crate::proxy) port: Option<u16>,
 }
 
-/// Reads what is known of the sender of a request.
+/// Returns the client of a request.
 pub(in crate::proxy) fn sender<'h>(
     peer: SocketAddr,
     kind: ListenerKind,
@@ -118,7 +118,7 @@ pub(in crate::proxy) fn sender<'h>(
 
 type Hops = Result<Vec<Hop>, Unreadable>;
 
-/// Two ways to say one thing: both may be there, if they agree.
+/// Combines two headers for the same value: both may be present if they agree.
 fn agreed<T: PartialEq>(
     one: Option<Result<T, Unreadable>>,
     other: Option<Result<T, Unreadable>>,
@@ -135,7 +135,7 @@ fn address(headers: &HeaderMap, hops: Option<&Hops>, trusted: &[IpNet]) -> Resul
     let listed = walk(forwarded::entries(headers, FOR).rev().map(node), trusted);
     let forwarded = hops.and_then(|hops| match hops {
         Err(unreadable) => Some(Err(*unreadable)),
-        // Without any it only tells of other things.
+        // Without any `for`, `Forwarded` only describes other things.
         Ok(hops) if hops.iter().all(|hop| hop.client.is_none()) => None,
         Ok(hops) => {
             let client = |hop: &Hop| node(hop.client.as_deref().unwrap_or_default().as_bytes());
@@ -151,7 +151,7 @@ fn address(headers: &HeaderMap, hops: Option<&Hops>, trusted: &[IpNet]) -> Resul
     }
 }
 
-/// The last hop that is not trusted, or the first of all where all are; nothing where there is none.
+/// Returns the last untrusted hop, or the first hop if all are trusted. `None` for an empty list.
 fn walk(
     from_right: impl Iterator<Item = Result<ClientIp, Unreadable>>,
     trusted: &[IpNet],
@@ -166,7 +166,7 @@ fn walk(
     last
 }
 
-/// Whether the browser spoke https; nothing where nobody says.
+/// Returns true if the browser used HTTPS, or `None` if no header names the scheme.
 fn scheme(headers: &HeaderMap, hops: Option<&Hops>) -> Option<Result<bool, Unreadable>> {
     let listed = leftmost(headers, PROTO, forwarded::is_secure);
     let forwarded = hops.and_then(|hops| match hops {
@@ -179,7 +179,7 @@ fn scheme(headers: &HeaderMap, hops: Option<&Hops>) -> Option<Result<bool, Unrea
     agreed(listed, forwarded)
 }
 
-/// The host that the browser asked for. What cannot be read says nothing: `Host` counts then.
+/// Returns the host that the browser used. Falls back to `Host` on an unreadable header.
 fn host<'h>(headers: &'h HeaderMap, hops: Option<&Hops>) -> Option<std::borrow::Cow<'h, str>> {
     let listed = leftmost(headers, HOST, forwarded::word);
     let forwarded =
@@ -192,7 +192,7 @@ fn host<'h>(headers: &'h HeaderMap, hops: Option<&Hops>) -> Option<std::borrow::
     }
 }
 
-/// The leftmost entry of a list of which every entry can be read.
+/// Returns the leftmost entry of a list in which every entry is readable.
 fn leftmost<'h, T>(
     headers: &'h HeaderMap,
     name: &str,

@@ -1,4 +1,4 @@
-//! What is believed of whom.
+//! Tests of the trust in forwarding headers.
 
 use http::HeaderValue;
 

@@ -1,5 +1,5 @@
-//! The client's socket beneath TLS: a single buffer goes out by `send`, which the kernel does with
-//! less ado than a vectored write of one part. That is what nearly every answer is.
+//! The client's socket beneath TLS. A single buffer is written with `send`, which is cheaper in the
+//! kernel than a vectored write of one part. Nearly every response is one buffer.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Certificates: chosen by SNI, read again when their files change.
+//! Certificates, selected by SNI and reloaded when their files change.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,7 +21,7 @@ use x509_parser::parse_x509_certificate;
 use crate::base::clock::Timestamp;
 use crate::proxy::settings::CertificateFiles;
 
-/// How often the files are looked at.
+/// Interval between two checks of the files.
 const WATCH: Duration = Duration::from_secs(5);
 
 /// A certificate that cannot be used.
@@ -32,7 +32,7 @@ pub struct BadCertificate {
     reason: String,
 }
 
-/// Which files, and as what they were seen.
+/// The files, with their times of modification and sizes.
 type Stamps = (Arc<Vec<CertificateFiles>>, Vec<Option<(SystemTime, u64)>>);
 type ByName = HashMap<String, Arc<CertifiedKey>>;
 
@@ -42,7 +42,7 @@ struct Loaded {
     first: Option<Arc<CertifiedKey>>,
 }
 
-/// The certificates in force.
+/// The certificates in use.
 pub(in crate::proxy) struct Certificates {
     files: ArcSwap<Vec<CertificateFiles>>,
     loaded: ArcSwap<Loaded>,
@@ -68,7 +68,7 @@ fn read(files: &CertificateFiles) -> Result<CertifiedKey, BadCertificate> {
     Ok(certified)
 }
 
-/// The DNS names and addresses a certificate is for, in lower case.
+/// Returns the DNS names of a certificate, in lower case.
 fn names(certified: &CertifiedKey) -> Vec<String> {
     let Some(leaf) = certified.cert.first() else { return Vec::new() };
     let Ok((_, parsed)) = parse_x509_certificate(leaf) else { return Vec::new() };
@@ -95,8 +95,8 @@ fn load(files: &[CertificateFiles]) -> Result<Loaded, BadCertificate> {
     Ok(loaded)
 }
 
-/// Which certificates are expired at `now` or not valid yet, a sentence each. Those that cannot be
-/// read are told of elsewhere.
+/// Returns a sentence for each certificate that is expired at `now` or not valid yet. Skips
+/// unreadable files, which other checks report.
 pub fn out_of_date(files: &[CertificateFiles], now: Timestamp) -> Vec<String> {
     let chains = files.iter().filter_map(|files| {
         let chain = CertificateDer::pem_file_iter(&files.cert).ok()?;
@@ -123,20 +123,20 @@ fn dates(certificate: &CertificateDer<'_>, now: Timestamp) -> Option<String> {
         moment(parsed.validity().not_after.timestamp()),
     );
     if now > until {
-        return Some(format!("is expired since {}: browsers refuse it", until.rfc3339()));
+        return Some(format!("expired at {}: browsers reject it", until.rfc3339()));
     }
-    (now < from).then(|| format!("is not valid before {}: browsers refuse it", from.rfc3339()))
+    (now < from).then(|| format!("is not valid before {}: browsers reject it", from.rfc3339()))
 }
 
 impl Certificates {
-    /// Reads all files.
+    /// Loads all files.
     pub(in crate::proxy) fn load(files: &[CertificateFiles]) -> Result<Arc<Self>, BadCertificate> {
         let loaded = ArcSwap::from_pointee(load(files)?);
         Ok(Arc::new(Self { files: ArcSwap::from_pointee(files.to_vec()), loaded }))
     }
 
-    /// Reads other files in their place, which the value returned puts in force. When one of them
-    /// cannot be used, nothing changes.
+    /// Loads other files, and returns the function that puts them in use. On failure nothing
+    /// changes.
     pub(in crate::proxy) fn replacement(
         self: &Arc<Self>,
         files: &[CertificateFiles],
@@ -144,14 +144,14 @@ impl Certificates {
         let (loaded, files) = (Arc::new(load(files)?), Arc::new(files.to_vec()));
         let this = Arc::clone(self);
         Ok(move || {
-            // Should the watch put the former ones back at this very moment, it finds other files
-            // at its next look and reads these.
+            // If the watcher restores the former certificates at this moment, its next check finds
+            // other files and loads them.
             this.files.store(files);
             this.loaded.store(loaded);
         })
     }
 
-    /// A TLS configuration that asks for these certificates at each handshake.
+    /// Returns a TLS configuration that selects a certificate at each handshake.
     pub(in crate::proxy) fn server_config(
         self: &Arc<Self>,
     ) -> Result<Arc<ServerConfig>, rustls::Error> {
@@ -176,8 +176,8 @@ impl Certificates {
         (files, stamps)
     }
 
-    /// Looks at the files for ever and takes up what changed. A pair that does not load leaves the
-    /// old one in force.
+    /// Reloads the files whenever they change. A pair that does not load leaves the former one in
+    /// use.
     pub(in crate::proxy) async fn watch(self: Arc<Self>) {
         let mut seen = self.stamps();
         let mut ticks = tokio::time::interval(WATCH);
@@ -190,11 +190,11 @@ impl Certificates {
             match load(&now.0) {
                 Ok(loaded) => {
                     self.loaded.store(Arc::new(loaded));
-                    tracing::info!("the certificates were read again");
+                    tracing::info!("certificates reloaded");
                     seen = now;
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the changed certificates are not taken up");
+                    tracing::error!(%error, "failed to reload changed certificates; the former ones stay in use");
                     seen = now;
                 }
             }

@@ -1,4 +1,4 @@
-//! The use that is made of a connection: which one can go when there are too many.
+//! The use of a connection, which decides which one is shed at the limit.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,49 +9,49 @@ use crate::base::clock::millis;
 #[derive(Debug)]
 pub(in crate::proxy) struct Usage {
     requests: AtomicUsize,
-    /// When the last request began, in milliseconds.
+    /// Time of the start of the last request, in milliseconds.
     last: AtomicU64,
-    /// Somebody who is signed in has used it.
+    /// A signed-in user has used the connection.
     known: AtomicBool,
 }
 
 impl Usage {
-    /// Of a connection that was accepted at `now`.
+    /// Creates the record of a connection accepted at `now`.
     pub(in crate::proxy) fn new(now: Duration) -> Self {
         let last = AtomicU64::new(millis(now));
         Self { requests: AtomicUsize::new(0), last, known: AtomicBool::new(false) }
     }
 
-    /// A request begins.
+    /// Records the start of a request.
     pub(in crate::proxy) fn enter(&self, now: Duration) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.last.store(millis(now), Ordering::Relaxed);
     }
 
-    /// A request is over.
+    /// Records the end of a request.
     pub(in crate::proxy) fn leave(&self) {
         self.requests.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// True if no request is in hand: none came yet, or all are over.
+    /// Returns true if no request is in progress.
     pub(in crate::proxy) fn is_idle(&self) -> bool {
         self.requests.load(Ordering::Relaxed) == 0
     }
 
-    /// When the last request began or, before the first, the connection was accepted.
+    /// Returns the start of the last request or, before the first, the time of the accept.
     pub(in crate::proxy) fn last(&self) -> u64 {
         self.last.load(Ordering::Relaxed)
     }
 
-    /// Notes that somebody who is signed in uses it.
-    pub(in crate::proxy) fn by_somebody_known(&self) {
+    /// Records that a signed-in user uses the connection.
+    pub(in crate::proxy) fn mark_known(&self) {
         if !self.known.load(Ordering::Relaxed) {
             self.known.store(true, Ordering::Relaxed);
         }
     }
 
-    /// True if nobody who is signed in has used it.
-    pub(in crate::proxy) fn is_strange(&self) -> bool {
+    /// Returns true if no signed-in user has used the connection.
+    pub(in crate::proxy) fn is_stranger(&self) -> bool {
         !self.known.load(Ordering::Relaxed)
     }
 }

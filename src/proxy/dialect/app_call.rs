@@ -1,6 +1,5 @@
-//! The two calls that we make to an app ourselves: its sign-in and its sign-out, at the paths that
-//! its description names. Nothing that a client asks for goes this way; what a client wants forwarded
-//! needs an admission.
+//! Calls from the gateway to an app: sign-in and sign-out, at the paths of its dialect. Client
+//! requests never use this path: a forwarded request needs an admission.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,35 +27,35 @@ use crate::proxy::settings::{
 use crate::proxy::upstream::client_tls::client_config;
 use crate::proxy::upstream::pool::BadUpstream;
 
-/// The longest that an app may take to answer to a sign-in.
+/// Maximum time of an app for a sign-in.
 const ANSWER_TIME: Duration = Duration::from_secs(30);
-/// Sign-ins that one app is asked about at once: each has a connection of its own.
+/// Maximum of concurrent sign-ins at one app. Each has its own connection.
 const MOST_AT_ONCE: usize = 80;
-/// Those of strangers: the others are kept for callers who have signed in here before.
+/// Maximum for strangers. The rest is reserved for callers who have signed in here before.
 const STRANGERS_AT_ONCE: usize = 64;
-/// Strangers that may wait for their turn.
+/// Maximum queue length for strangers.
 const MOST_WAITING: usize = 256;
-/// The longest that one more waits for its turn.
+/// Maximum wait in the queue.
 const TURN_TIME: Duration = Duration::from_secs(2);
-/// For a sign-out that nobody waits for.
+/// Maximum time of a sign-out, which runs in the background.
 const SIGN_OUT_TIME: Duration = Duration::from_secs(5);
 
-/// The apps that can be called, by name.
+/// The callable apps, by name.
 #[derive(Debug)]
 pub struct AppCalls(ArcSwap<HashMap<String, Arc<Callable>>>);
 
-/// An app with a description of its sign-in.
+/// An app with a dialect.
 struct Callable {
     name: String,
     dialect: Arc<Dialect>,
     policy: Option<AppPolicy>,
     upstream: UpstreamSettings,
-    /// The host that it is asked for by where no client says so.
+    /// The host for calls without a client.
     host: String,
     own_name: Option<OwnName>,
     tls: Option<TlsConnector>,
     next: AtomicUsize,
-    /// It stays the same from one configuration to the next.
+    /// Kept across reloads.
     turns: Arc<Turns>,
 }
 
@@ -67,12 +66,12 @@ impl std::fmt::Debug for Callable {
 }
 
 impl AppCalls {
-    /// Makes them ready.
+    /// Prepares the calls.
     pub fn new(apps: &[AppSettings]) -> Result<Self, BadUpstream> {
         Ok(Self(ArcSwap::from_pointee(callables(apps, &HashMap::new())?)))
     }
 
-    /// From the next call on, these.
+    /// Replaces the apps. Calls in progress are unaffected.
     pub(in crate::proxy) fn replace(&self, apps: &[AppSettings]) -> Result<(), BadUpstream> {
         let next = callables(apps, &self.0.load())?;
         self.0.store(Arc::new(next));
@@ -83,15 +82,15 @@ impl AppCalls {
         self.0.load().get(app).cloned()
     }
 
-    /// Signs out at the app with a token of its own, off the path; no answer is waited for.
+    /// Signs out at the app with its own token, in the background.
     pub(in crate::proxy) fn sign_out(&self, app: &str, token: Vec<u8>) {
         let Some(app) = self.get(app).filter(|app| app.dialect.sign_out.is_some()) else { return };
         tokio::spawn(async move {
             let done = tokio::time::timeout(SIGN_OUT_TIME, app.sign_out(&token)).await;
             if let Ok(Err(reason)) = done {
-                tracing::warn!(app = app.name, reason, "the app was not told of a sign-out");
+                tracing::warn!(app = app.name, reason, "app sign-out failed");
             } else if done.is_err() {
-                tracing::warn!(app = app.name, "the app took too long over a sign-out");
+                tracing::warn!(app = app.name, "app sign-out timed out");
             }
         });
     }
@@ -142,13 +141,13 @@ fn connector(upstream: &UpstreamSettings) -> Result<TlsConnector, String> {
 }
 
 impl Callable {
-    /// A turn to ask the app; nothing where too many have theirs.
+    /// Returns a turn to call the app, or `None` if the queue is full.
     async fn turn(&self, asker: Asker) -> Option<Turn> {
         let turn = tokio::time::timeout(TURN_TIME, self.turns.take(asker)).await;
         turn.ok()?.ok()
     }
 
-    /// A request of ours, by the host that the client used.
+    /// Builds a request with the host that the client used.
     fn post(&self, path: &str, host: &str) -> http::request::Builder {
         let heard = self.own_name.as_ref().map_or(host.as_bytes(), |n| n.host().as_bytes());
         Request::post(path)
@@ -204,7 +203,7 @@ impl Callable {
         };
         let patience = self.upstream.read_timeout.min(ANSWER_TIME);
         let answer = tokio::time::timeout(patience, exchange).await;
-        let mut answer = answer.map_err(|_elapsed| "it took too long".to_owned())??;
+        let mut answer = answer.map_err(|_elapsed| "no answer in time".to_owned())??;
         if let Some(own) = &self.own_name {
             for (_, line) in answer.headers.iter_mut().filter(|(name, _)| name == "set-cookie") {
                 *line = own.without_domain(line).unwrap_or_else(|| std::mem::take(line));
@@ -213,11 +212,11 @@ impl Callable {
         Ok(answer)
     }
 
-    /// A connection to the next address that takes one.
+    /// Connects to the next reachable address.
     async fn connect(&self) -> Result<Connected, String> {
         let addresses = &self.upstream.addresses;
         let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut last = "it has no address".to_owned();
+        let mut last = "no address is configured".to_owned();
         for i in 0..addresses.len() {
             let Some(address) = addresses.get(first.wrapping_add(i) % addresses.len()) else {
                 break;
@@ -226,7 +225,7 @@ impl Callable {
             match tokio::time::timeout(self.upstream.connect_timeout, connecting).await {
                 Ok(Ok(connected)) => return Ok(connected),
                 Ok(Err(reason)) => last = reason,
-                Err(_elapsed) => "connecting took too long".clone_into(&mut last),
+                Err(_elapsed) => "no connection in time".clone_into(&mut last),
             }
         }
         Err(last)
@@ -291,7 +290,7 @@ impl AppSignIn for AppCalls {
     ) -> Result<AppAnswer, NoAnswer> {
         let silent = |reason: String| NoAnswer::Silent { app: app.to_owned(), reason };
         let Some(callable) = self.get(app) else {
-            return Err(silent("it is not configured any more".to_owned()));
+            return Err(silent("the app is no longer configured".to_owned()));
         };
         let turn = callable.turn(asker).await.ok_or(NoAnswer::Busy)?;
         let answer = callable.sign_in(typed, caller).await.map_err(silent)?;
@@ -303,7 +302,7 @@ impl AppSignIn for AppCalls {
             Verdict::Wrong => Ok(AppAnswer::Refused(answer)),
             Verdict::Undecided => Ok(AppAnswer::Undecided(answer)),
             Verdict::NoSubject => {
-                Err(silent("it took the sign-in without saying whose it is".to_owned()))
+                Err(silent("accepted the sign-in without naming the user".to_owned()))
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What the description of an app's sign-in has to say of a request.
+//! Sign-ins, sign-outs and credentials in a request, according to the app's dialect.
 
 use http::{Method, StatusCode};
 use pingora_http::RequestHeader;
@@ -8,16 +8,16 @@ use crate::gate::admission::Visitor;
 use crate::gate::dialect::{Credentials, SignInWay};
 use crate::gate::policy::First;
 use crate::gate::rule::RequestFacts;
-use crate::proxy::admit::credentials::{Weighed, unavailable};
+use crate::proxy::admit::credentials::{CredentialVerdict, unavailable};
 use crate::proxy::admit::site::Site;
 use crate::proxy::admit::way::{Way, refuse};
 use crate::proxy::app::App;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::request::RequestState;
 use crate::proxy::respond::refused::Refused;
-use crate::proxy::rewrite::left_out::LeftOut;
+use crate::proxy::rewrite::omitted::Omitted;
 
-/// What an app's description has to say of a request: its credentials, or another way.
+/// Returns the app credentials in a request, or the way of a sign-in.
 pub(in crate::proxy) fn in_dialect(
     app: &App,
     request: &RequestHeader,
@@ -44,25 +44,21 @@ pub(in crate::proxy) fn in_dialect(
     Ok(Some(dialect.credentials(&request.headers, query.as_deref())))
 }
 
-/// On a public path the app is told of nobody: its own credentials are left out as well, for they
-/// would count there without a session of ours.
-pub(in crate::proxy) fn leave_out(
+/// Omits the app credentials of a request to a public path, which carries no identity: there they
+/// would work without a session.
+pub(in crate::proxy) fn omit_credentials(
     state: &mut RequestState,
     found: Option<&Credentials>,
 ) -> Option<Way> {
     let found = found.filter(|found| !found.all.is_empty())?;
-    state.left_out = LeftOut { cookie: true, authorization: true };
+    state.omitted = Omitted { cookie: true, authorization: true };
     found.in_query.then(|| {
-        refuse(
-            StatusCode::UNAUTHORIZED,
-            "credential_refused",
-            "No token may stand in this address.",
-        )
+        refuse(StatusCode::UNAUTHORIZED, "credential_refused", "This URL may not contain a token.")
     })
 }
 
 impl Gateway {
-    /// Whether it is known who asks, and that the app's credentials are those of the same session.
+    /// Returns true if the app credentials are known to belong to the visitor's session.
     pub(in crate::proxy) fn is_settled(
         &self,
         app: &App,
@@ -74,8 +70,8 @@ impl Gateway {
         self.all_seen(app.name(), found, known)
     }
 
-    /// Who asks, once the app's credentials beside our own were weighed.
-    pub(in crate::proxy) async fn with_credentials_weighed(
+    /// Returns the visitor after verification of the app credentials.
+    pub(in crate::proxy) async fn with_credentials_verified(
         &self,
         site: &Site,
         request: &RequestHeader,
@@ -86,14 +82,14 @@ impl Gateway {
         let Some(found) = found.filter(|found| !found.all.is_empty()) else {
             return Ok(Ok(visitor));
         };
-        let weighed = self.weigh(site, request, state, visitor, found).await;
-        Ok(match weighed.map_err(unavailable)? {
-            Weighed::Visitor(visitor) => Ok(visitor),
-            Weighed::WithoutCookie(visitor) => {
-                state.left_out.cookie = true;
+        let verdict = self.verify_credentials(site, request, state, visitor, found).await;
+        Ok(match verdict.map_err(unavailable)? {
+            CredentialVerdict::Visitor(visitor) => Ok(visitor),
+            CredentialVerdict::WithoutCookie(visitor) => {
+                state.omitted.cookie = true;
                 Ok(visitor)
             }
-            Weighed::Refused(why, refused) => {
+            CredentialVerdict::Refused(why, refused) => {
                 state.token_refused = Some(why);
                 Err(refused)
             }

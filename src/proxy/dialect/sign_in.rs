@@ -1,5 +1,5 @@
-//! An app's own sign-in, as its pages, scripts and toolkits send it: the app checks the password,
-//! its answer is held, and goes out once our second factor is proved in the app's own words.
+//! An app's own sign-in, as its pages, scripts and toolkits send it. The app checks the password.
+//! Its response is kept and sent once the second factor is proved, in the app's own format.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,26 +32,26 @@ use crate::web::cookies;
 use crate::web::origin::Source;
 use crate::web::refusal::{Refusal, RefusalSummary};
 
-/// Time for a client's second request, with the code.
+/// Deadline for a client's second request, with the code.
 const SECOND_REQUEST_WITHIN: Duration = Duration::from_mins(2);
 
-/// What is answered.
-enum Said {
-    /// What the app said.
+/// The response to a sign-in.
+enum Reply {
+    /// The app's response.
     App(Relayed),
-    /// What the app said, with our session.
-    In(Relayed, Box<SignedIn>),
-    /// A sentence of ours, as JSON.
-    Ours(StatusCode, &'static str, String, Option<Duration>),
-    /// That a code is wanted, in the app's own words; the login that waits for it.
+    /// The app's response, with a session.
+    SignedIn(Relayed, Box<SignedIn>),
+    /// A response of the gateway, as JSON.
+    Gateway(StatusCode, &'static str, String, Option<Duration>),
+    /// The request for a code, in the app's own format, and the login that waits for it.
     CodeWanted(PlainToken<PendingToken>),
 }
 
-fn ours(status: StatusCode, code: &'static str, sentence: impl Into<String>) -> Said {
-    Said::Ours(status, code, sentence.into(), None)
+fn rejection(status: StatusCode, code: &'static str, sentence: impl Into<String>) -> Reply {
+    Reply::Gateway(status, code, sentence.into(), None)
 }
 
-/// One sign-in on its way.
+/// A sign-in in progress.
 struct Attempt<'a> {
     gateway: &'a Gateway,
     site: &'a Site,
@@ -59,7 +59,7 @@ struct Attempt<'a> {
 }
 
 impl Gateway {
-    /// Answers a sign-in of an app that checks passwords itself.
+    /// Answers a sign-in at an app that checks passwords itself.
     pub(in crate::proxy) async fn sign_in_by_app(
         &self,
         session: &mut Session,
@@ -72,8 +72,8 @@ impl Gateway {
         let headers = session.req_header().headers.clone();
         let caller = caller(self, &headers, state).ok_or_else(forward::no_admission)?;
         let attempt = Attempt { gateway: self, site: &site, caller };
-        let said = if from_elsewhere(&headers, &site) && !site.app.answers.lets_read(&headers) {
-            ours(
+        let reply = if from_elsewhere(&headers, &site) && !site.app.answers.lets_read(&headers) {
+            rejection(
                 StatusCode::FORBIDDEN,
                 "forbidden",
                 "This was sent from another site, so nothing was done.",
@@ -82,11 +82,15 @@ impl Gateway {
             match bridge::read_form(session, MOST_BYTES, READ_TIME).await? {
                 Form::TooLarge => {
                     session.set_keepalive(None);
-                    ours(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "No sign-in is that long.")
+                    rejection(
+                        StatusCode::PAYLOAD_TOO_LARGE,
+                        "too_large",
+                        "The sign-in request is too large.",
+                    )
                 }
                 Form::TooSlow => {
                     session.set_keepalive(None);
-                    ours(
+                    rejection(
                         StatusCode::REQUEST_TIMEOUT,
                         "too_slow",
                         "The sign-in took too long to arrive.",
@@ -96,41 +100,43 @@ impl Gateway {
                     let body = zeroize::Zeroizing::new(body);
                     let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
                     match dialect.sign_in.read(kind, &body) {
-                        Err(why) => ours(StatusCode::BAD_REQUEST, "bad_request", why.to_string()),
+                        Err(why) => {
+                            rejection(StatusCode::BAD_REQUEST, "bad_request", why.to_string())
+                        }
                         Ok(form) => match attempt.run(policy, form, &headers).await {
-                            Ok(said) => said,
+                            Ok(reply) => reply,
                             Err(error) => return failed(self, session, state, &error).await,
                         },
                     }
                 }
             }
         };
-        if let Said::In(..) = said {
+        if let Reply::SignedIn(..) = reply {
             attempt.end_former(&headers).await;
         }
-        self.answer_sign_in(session, state, (&site, &dialect, &headers), said).await
+        self.answer_sign_in(session, state, (&site, &dialect, &headers), reply).await
     }
 
-    /// Writes the answer. A login that it leaves waiting ends by itself.
+    /// Writes the response. A login that it leaves pending expires by itself.
     async fn answer_sign_in(
         &self,
         session: &mut Session,
         state: &mut RequestState,
         (site, dialect, headers): (&Site, &Dialect, &HeaderMap),
-        said: Said,
+        reply: Reply,
     ) -> Result<()> {
-        state.refusal = match &said {
-            Said::In(..) => None,
-            Said::Ours(_, code, ..) => Some(code),
-            Said::App(_) => Some("sign_in_refused"),
-            Said::CodeWanted(_) => Some("code_wanted"),
+        state.refusal = match &reply {
+            Reply::SignedIn(..) => None,
+            Reply::Gateway(_, code, ..) => Some(code),
+            Reply::App(_) => Some("sign_in_refused"),
+            Reply::CodeWanted(_) => Some("code_wanted"),
         };
-        if let Said::CodeWanted(token) = &said {
+        if let Reply::CodeWanted(token) = &reply {
             self.end_unless_finished(*token.hashed());
         }
-        let signed_in = matches!(said, Said::In(..));
+        let signed_in = matches!(reply, Reply::SignedIn(..));
         let within = self.second_request_within();
-        let mut response = response(said, within, site, dialect, state, session)?;
+        let mut response = response(reply, within, site, dialect, state, session)?;
         if signed_in && cookies::pending(headers).is_ok_and(|login| login.is_some()) {
             response
                 .headers_mut()
@@ -146,18 +152,19 @@ impl Gateway {
 }
 
 impl Gateway {
-    /// How long a client has for its second request, with the code.
+    /// Returns the deadline for the client's second request, with the code.
     fn second_request_within(&self) -> Duration {
         SECOND_REQUEST_WITHIN.min(self.login.limits().pending / 2)
     }
 
-    /// Ends a login that its client does not finish in time, so that no session stays at the app.
+    /// Ends a login that its client does not complete in time, so that no session is left at the
+    /// app.
     fn end_unless_finished(&self, login: HashedToken<PendingToken>) {
         let (service, within) = (Arc::clone(&self.login), self.second_request_within());
         tokio::spawn(async move {
             tokio::time::sleep(within).await;
             if let Err(error) = service.abandon_hashed(&login).await {
-                tracing::warn!(%error, "an unfinished sign-in by the app was not ended");
+                tracing::warn!(%error, "failed to end an unfinished app sign-in");
             }
         });
     }
@@ -171,9 +178,9 @@ async fn failed(
 ) -> Result<()> {
     let id = state.id;
     if matches!(error, LoginError::Busy) {
-        tracing::warn!(%id, %error, "a sign-in by the app was put off");
+        tracing::warn!(%id, %error, "app sign-in rejected: too many in progress");
     } else {
-        tracing::error!(%id, %error, "a sign-in by the app could not be carried out");
+        tracing::error!(%id, %error, "app sign-in failed");
     }
     let refused = if let LoginError::AppSilent(_) = error {
         Refused::app_silent()
@@ -183,9 +190,9 @@ async fn failed(
     refused.answer(gateway, session, state).await
 }
 
-/// A browser says that another site sends this: somebody would be signed in as somebody else.
+/// Returns true if another site sent the request (login CSRF).
 fn from_elsewhere(headers: &HeaderMap, site: &Site) -> bool {
-    // An address that was typed in: no page sends it.
+    // A typed address: no page sends the request.
     let typed = headers.get("sec-fetch-site").is_some_and(|site| site == "none");
     if typed && !headers.contains_key(ORIGIN) {
         return headers.get_all("sec-fetch-site").iter().count() > 1;
@@ -204,7 +211,7 @@ impl Attempt<'_> {
         policy: AppPolicy,
         form: SignInForm,
         headers: &HeaderMap,
-    ) -> std::result::Result<Said, LoginError> {
+    ) -> std::result::Result<Reply, LoginError> {
         let SignInForm { mut typed, code } = form;
         if let (Some(token), Some(code)) = (self.waiting(headers), &code)
             && let Some(GoneOn { enrol, answer }) =
@@ -212,7 +219,7 @@ impl Attempt<'_> {
         {
             return self.go_on(token, (enrol, false), Some(code), answer).await;
         }
-        // Whether the code is ours or the app's shows in what the app asks for.
+        // The app's request for a code shows whose code it is.
         typed.code.clone_from(&code);
         let (caller, return_to) = (self.caller.clone(), "/".to_owned());
         let attempt = AppAttempt { typed, caller, return_to, by_client: true };
@@ -220,22 +227,22 @@ impl Attempt<'_> {
         let answer = login.first_factor_by_app(self.app(), policy, attempt).await?;
         Ok(match answer {
             ByApp::CodeWanted(answer) | ByApp::Refused(answer) | ByApp::Undecided(answer) => {
-                Said::App(answer)
+                Reply::App(answer)
             }
-            ByApp::SignedIn(done, answer) => Said::In(answer, done),
-            ByApp::Stranger => ours(
+            ByApp::SignedIn(done, answer) => Reply::SignedIn(answer, done),
+            ByApp::Stranger => rejection(
                 StatusCode::FORBIDDEN,
                 "no_account",
-                "Your name and password are right, but you have no account at the gateway yet. \
-                 Ask your administrator for one.",
+                "Your user name and password are correct, but you don't have an account at the \
+                 gateway yet. Ask your administrator for one.",
             ),
-            ByApp::Disabled => ours(
+            ByApp::Disabled => rejection(
                 StatusCode::FORBIDDEN,
                 "account_disabled",
-                "Your name and password are right, but your account at the gateway is disabled. \
-                 Ask your administrator about it.",
+                "Your user name and password are correct, but your account at the gateway is \
+                 disabled. Ask your administrator about it.",
             ),
-            ByApp::Wait(wait) => Said::Ours(
+            ByApp::Wait(wait) => Reply::Gateway(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_tries",
                 "Too many tries.".to_owned(),
@@ -247,42 +254,43 @@ impl Attempt<'_> {
         })
     }
 
-    /// The pending login of the client's first request, by its cookie.
+    /// Returns the pending login of the client's first request, from its cookie.
     fn waiting(&self, headers: &HeaderMap) -> Option<PlainToken<PendingToken>> {
         let cookie = cookies::pending(headers).ok().flatten()?;
         PlainToken::parse(std::str::from_utf8(cookie).ok()?, &self.gateway.keys)
     }
 
-    /// Asks for the code, or checks the one that came along. A login that waits for its code is kept
-    /// for a while; any other is over.
+    /// Requests a code, or checks the one in the request. A login that waits for its code is kept
+    /// for a while; any other one ends.
     async fn go_on(
         &self,
         token: PlainToken<PendingToken>,
         (enrol, code_spent): (bool, bool),
         code: Option<&Secret>,
         answer: Relayed,
-    ) -> std::result::Result<Said, LoginError> {
-        let said = match self.refusal(&token, enrol, code_spent).await? {
-            Some(said) => said,
+    ) -> std::result::Result<Reply, LoginError> {
+        let reply = match self.refusal(&token, enrol, code_spent).await? {
+            Some(reply) => reply,
             None => match code {
-                None => return Ok(Said::CodeWanted(token)),
+                None => return Ok(Reply::CodeWanted(token)),
                 Some(code) => self.prove(&token, code, answer).await?,
             },
         };
-        if !matches!(said, Said::In(..)) {
+        if !matches!(reply, Reply::SignedIn(..)) {
             self.gateway.login.abandon(&token).await?;
         }
-        Ok(said)
+        Ok(reply)
     }
 
-    /// Why no code is looked at, nor asked for.
+    /// Returns the response if no code is accepted now.
     async fn refusal(
         &self,
         token: &PlainToken<PendingToken>,
         enrol: bool,
         code_spent: bool,
-    ) -> std::result::Result<Option<Said>, LoginError> {
-        let refuse = |code, sentence: String| Some(ours(StatusCode::FORBIDDEN, code, sentence));
+    ) -> std::result::Result<Option<Reply>, LoginError> {
+        let refuse =
+            |code, sentence: String| Some(rejection(StatusCode::FORBIDDEN, code, sentence));
         let title = &self.site.app.pages.title;
         let login = format!("{}/_auth/login", self.site.links);
         if enrol {
@@ -295,8 +303,8 @@ impl Attempt<'_> {
             return Ok(refuse(
                 "two_second_factors",
                 format!(
-                    "{title} asked for a code of its own, which does not count in place of yours here, \
-                     and only one code can be sent. Sign in with a browser at {login}"
+                    "{title} asked for its own code. It doesn't replace your code here, and a sign-in \
+                     can carry only one. Sign in with a browser at {login}"
                 ),
             ));
         }
@@ -318,13 +326,13 @@ impl Attempt<'_> {
         })
     }
 
-    /// Checks the code by the same use cases as our own pages do.
+    /// Checks the code with the same use cases as our own pages.
     async fn prove(
         &self,
         token: &PlainToken<PendingToken>,
         code: &Secret,
         answer: Relayed,
-    ) -> std::result::Result<Said, LoginError> {
+    ) -> std::result::Result<Reply, LoginError> {
         let (app, login) = (self.app(), &self.gateway.login);
         let outcome = match TypedCode::parse(code.reveal()) {
             TypedCode::App(code) => login.totp(app, token, &code, &self.caller).await?,
@@ -336,27 +344,27 @@ impl Attempt<'_> {
             }
         };
         Ok(match outcome {
-            SecondFactor::SignedIn(done) => Said::In(answer, Box::new(done)),
-            SecondFactor::Wrong { clock: Some(_), .. } => ours(
+            SecondFactor::SignedIn(done) => Reply::SignedIn(answer, Box::new(done)),
+            SecondFactor::Wrong { clock: Some(_), .. } => rejection(
                 StatusCode::UNAUTHORIZED,
                 "wrong_code",
-                "This code is not right now: the clock of your phone is off. Set its time to \
-                 automatic and try the next code.",
+                "That code didn't work: the clock of your phone is off. Set its time to automatic \
+                 and try the next code.",
             ),
             SecondFactor::Wrong { .. }
             | SecondFactor::StartAgain
-            | SecondFactor::NewPasswordOwed => ours(
+            | SecondFactor::NewPasswordOwed => rejection(
                 StatusCode::UNAUTHORIZED,
                 "wrong_code",
-                "The one-time code is not right, or was used before.",
+                "That code didn't work. Each code works once; wait for the next one.",
             ),
-            SecondFactor::Suspended => ours(
+            SecondFactor::Suspended => rejection(
                 StatusCode::FORBIDDEN,
                 "suspended",
                 "Your authenticator is suspended after too many wrong codes. Ask your \
                  administrator, or use a recovery code.",
             ),
-            SecondFactor::Wait(wait) => Said::Ours(
+            SecondFactor::Wait(wait) => Reply::Gateway(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_tries",
                 "Too many wrong codes.".to_owned(),
@@ -365,7 +373,7 @@ impl Attempt<'_> {
         })
     }
 
-    /// Ends the session that came with the sign-in: it is replaced, never merged.
+    /// Ends the session in the request: a new one replaces it.
     async fn end_former(&self, headers: &HeaderMap) {
         let cookie = cookies::session(headers, None).ok().flatten();
         let text = cookie.and_then(|cookie| std::str::from_utf8(cookie.value).ok());
@@ -373,7 +381,7 @@ impl Attempt<'_> {
         let Some(former) = former else { return };
         let ended = self.gateway.login.sign_out(&former, &self.caller, Ended::Replaced).await;
         if let Err(error) = ended {
-            tracing::warn!(%error, "a session that was replaced by another could not be ended");
+            tracing::warn!(%error, "failed to end a replaced session");
         }
     }
 }
@@ -381,7 +389,7 @@ impl Attempt<'_> {
 const HOP_BY_HOP: [&str; 6] =
     ["connection", "content-length", "keep-alive", "transfer-encoding", "trailer", "upgrade"];
 
-/// What the app said, as the client gets it.
+/// Converts the app's response for the client.
 fn relayed(
     mut answer: Relayed,
     dialect: &Dialect,
@@ -419,19 +427,20 @@ fn relayed(
 }
 
 fn response(
-    said: Said,
+    reply: Reply,
     within: Duration,
     site: &Site,
     dialect: &Dialect,
     state: &RequestState,
     session: &Session,
 ) -> Result<Response<Bytes>> {
-    match said {
-        Said::App(answer) => relayed(answer, dialect, state, session),
-        Said::In(answer, done) => {
+    match reply {
+        Reply::App(answer) => relayed(answer, dialect, state, session),
+        Reply::SignedIn(answer, done) => {
             let mut response = relayed(answer, dialect, state, session)?;
             let set = cookies::set(cookies::SESSION, done.token.reveal());
-            let set = or_internal(set.ok_or(std::fmt::Error), "a token is no header value")?;
+            let set =
+                or_internal(set.ok_or(std::fmt::Error), "the token is not a valid header value")?;
             response.headers_mut().append(SET_COOKIE, set);
             let known = done.browser.as_ref();
             let known = known.and_then(|b| cookies::set_for(cookies::DEVICE, &b.text, b.lives));
@@ -440,13 +449,13 @@ fn response(
             }
             Ok(response)
         }
-        Said::Ours(status, code, sentence, retry_after) => {
+        Reply::Gateway(status, code, sentence, retry_after) => {
             let reference = state.id.reference();
             let refusal =
                 Refusal { retry_after, ..Refusal::new(status, code, sentence, reference) };
             Ok(refusal.answer_in(false, None, &site.app.answers.errors))
         }
-        Said::CodeWanted(login) => {
+        Reply::CodeWanted(login) => {
             let wanted = &dialect.code_wanted;
             let mut response = Response::new(Bytes::from(wanted.body.clone()));
             *response.status_mut() =

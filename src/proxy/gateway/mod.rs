@@ -1,5 +1,5 @@
-//! The gateway: everything that requests share. Its behaviour is in the rooms of the proxy, and
-//! Pingora's phases are in `proxy_http`.
+//! The data that all requests share. Its methods are in the folders next to this one; `proxy_http`
+//! implements Pingora's phases.
 
 pub(super) mod phase;
 mod proxy_http;

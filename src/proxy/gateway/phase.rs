@@ -1,6 +1,6 @@
-//! Pingora's phases without what `async_trait` makes of them: it boxes a state machine, with all
-//! that it captures, for every phase of every request, whether there is something to wait for or
-//! not. A future that holds nothing needs no memory.
+//! Phase functions without the cost of `async_trait`, which boxes a state machine with everything
+//! it captures for each phase of each request, even if nothing is awaited. A future without state
+//! needs no allocation.
 
 use std::future::{Future, poll_fn, ready};
 use std::pin::Pin;
@@ -8,11 +8,11 @@ use std::task::Poll;
 
 use pingora_error::{Error, Result};
 
-/// What a phase returns to Pingora.
+/// The return type of a phase.
 pub(in crate::proxy) type Phase<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
 
-/// Writes a phase as the function that `async_trait` would have made of it; its body returns the
-/// future. Each reference among the arguments has a lifetime of its own.
+/// Writes a phase with the signature that `async_trait` generates; its body returns the future.
+/// Each reference among the arguments has its own lifetime.
 macro_rules! phase {
     (
         fn $name:ident<$own:lifetime $(, $of:lifetime)*>(
@@ -31,12 +31,12 @@ macro_rules! phase {
 }
 pub(in crate::proxy) use phase;
 
-/// Nothing to wait for, and nothing to say.
+/// Returns a ready future without a result.
 pub(in crate::proxy) fn over<'f>() -> Phase<'f, ()> {
     Box::pin(poll_fn(|_| Poll::Ready(())))
 }
 
-/// Nothing to wait for.
+/// Returns a ready future.
 pub(in crate::proxy) fn passed<'f>(result: Result<()>) -> Phase<'f, Result<()>> {
     match result {
         Ok(()) => Box::pin(poll_fn(|_| Poll::Ready(Ok(())))),
@@ -44,12 +44,12 @@ pub(in crate::proxy) fn passed<'f>(result: Result<()>) -> Phase<'f, Result<()>> 
     }
 }
 
-/// The request goes on to the app.
+/// Returns a ready future that continues to the app.
 pub(in crate::proxy) fn go_on<'f>() -> Phase<'f, Result<bool>> {
     Box::pin(poll_fn(|_| Poll::Ready(Ok(true))))
 }
 
-/// The request has not been answered here.
+/// Returns a ready future for a request that is not answered yet.
 pub(in crate::proxy) fn unanswered<'f>() -> Phase<'f, Result<bool>> {
     Box::pin(poll_fn(|_| Poll::Ready(Ok(false))))
 }

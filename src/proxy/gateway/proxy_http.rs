@@ -1,4 +1,4 @@
-//! Pingora's phases, each in a few lines: what is decided is decided elsewhere.
+//! Pingora's phases, a few lines each. The decisions are made elsewhere.
 
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -29,11 +29,11 @@ use crate::proxy::upstream::again;
 use crate::proxy::upstream::handshake::{GatedConnect, ReadGate};
 use crate::proxy::upstream::tunnel_watch;
 
-/// Between two writes of a response over HTTP/2.
+/// Maximum time between two writes of an HTTP/2 response.
 const WRITE_IDLE: Duration = Duration::from_mins(1);
 
 impl Gateway {
-    /// Bytes of a body passed: the session of the request is in use.
+    /// Records the use of the session when bytes of a body pass.
     fn bytes_passed(&self, body: Option<&Bytes>, state: &mut RequestState) {
         if body.is_none_or(Bytes::is_empty) {
             return;
@@ -64,7 +64,7 @@ impl ProxyHttp for Gateway {
     }
 
     fn init_downstream_modules(&self, _modules: &mut pingora_core::modules::http::HttpModules) {
-        // No compression: bodies go through as they are.
+        // No compression: bodies pass unchanged.
     }
 
     phase! {
@@ -77,10 +77,10 @@ impl ProxyHttp for Gateway {
                 connection.usage.enter(state.started);
             }
             match session.req_header().version {
-                // The connection notices a client that takes nothing.
+                // The connection detects a client that reads nothing.
                 Version::HTTP_11 => {}
                 Version::HTTP_2 => session.set_write_timeout(Some(WRITE_IDLE)),
-                // An older client takes an interim answer for the answer.
+                // An older client takes an interim response for the final one.
                 _ => session.set_ignore_info_resp(true),
             }
             if self.draining.load(Ordering::Relaxed) {
@@ -120,20 +120,20 @@ impl ProxyHttp for Gateway {
             error.esource = ErrorSource::Upstream;
             error
         })?;
-        if !state.marks.hop_by_hop {
-            // Pingora would look for each of them again.
+        if !state.facts.hop_by_hop {
+            // Pingora would search for each of them again.
             peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
         }
-        let tunnel = app.websocket && state.marks.websocket;
+        let tunnel = app.websocket && state.facts.websocket;
         let http2 = session.req_header().version == Version::HTTP_2;
         match &state.connection {
-            // The header goes into the socket's buffer at once, and then all wait for the app.
-            Some(connection) if !http2 && !state.marks.more && !tunnel => {
-                connection.watch_app(app.upstream.patience());
+            // The header block fits the socket's buffer, and then only the app is awaited.
+            Some(connection) if !http2 && !state.facts.has_body_or_upgrade && !tunnel => {
+                connection.watch_app(app.upstream.read_timeout());
             }
             _ => {
                 state.sending.has_body = !session.is_body_empty();
-                let mut silence = app.upstream.patience();
+                let mut silence = app.upstream.read_timeout();
                 let admission = state.admission.as_ref();
                 if state.sending.has_body {
                     silence = silence.min(self.body_idle.silence(admission));
@@ -141,17 +141,17 @@ impl ProxyHttp for Gateway {
                 if state.sending.has_body || tunnel {
                     session.set_read_timeout(Some(self.body_idle.of(admission)));
                 }
-                app.upstream.time(&mut peer, !http2, state.sending.has_body, silence);
+                app.upstream.set_timeouts(&mut peer, !http2, state.sending.has_body, silence);
             }
         }
         if tunnel || state.sending.afresh {
-            // A connection of its own: no other request shares this key.
+            // A unique key: the connection is not shared with other requests.
             peer.group_key ^= state.id.number();
         }
         if tunnel {
             let gate = Arc::new(ReadGate::default());
             peer.options.custom_l4 = Some(Arc::new(GatedConnect(Arc::clone(&gate))));
-            // Over HTTP/2 Pingora knows no tunnels.
+            // Pingora has no tunnels over HTTP/2.
             peer.options.alpn = ALPN::H1;
             state.handshake = Some(gate);
         }
@@ -179,7 +179,7 @@ impl ProxyHttp for Gateway {
         state: &mut Self::CTX,
         reused: bool,
     ) -> Box<Error> {
-        again::or_not(error, peer, session, state, reused)
+        again::set_retry(error, peer, session, state, reused)
     }
 
     phase! {
@@ -210,10 +210,10 @@ impl ProxyHttp for Gateway {
                 gate.hold();
             }
             let done = forward::request(upstream, state);
-            if done.is_err() || !state.marks.expects {
+            if done.is_err() || !state.facts.expects_continue {
                 return passed(done);
             }
-            Box::pin(bridge::let_send(session))
+            Box::pin(bridge::send_continue(session))
         }
     }
 
@@ -304,7 +304,7 @@ impl ProxyHttp for Gateway {
     }
 
     fn suppress_error_log(&self, _session: &Session, _state: &Self::CTX, _e: &Error) -> bool {
-        // One line of our own is written in `logging`.
+        // `logging` writes a line of its own.
         true
     }
 
@@ -333,7 +333,7 @@ impl ProxyHttp for Gateway {
             if (state.sending.has_body || state.admission.is_none())
                 && !session.as_downstream_mut().is_body_done()
             {
-                // An answer that broke off is over at once.
+                // A truncated response ends at once.
                 let whole = error.is_none() || state.refusal.is_some();
                 return self.answered_early(session, state, whole);
             }
@@ -343,7 +343,8 @@ impl ProxyHttp for Gateway {
 }
 
 impl Gateway {
-    /// The client has sent all: from now on the app is waited for, unless it has answered already.
+    /// Starts the watch over the app after the end of the request body, unless the app has
+    /// responded already.
     fn body_over(&self, session: &Session, state: &RequestState) {
         let answered = session.response_written().is_some_and(|a| !a.status.is_informational());
         if answered && let Some(socket) = &state.upstream_socket {
@@ -352,12 +353,12 @@ impl Gateway {
         if session.req_header().version != Version::HTTP_2
             && let (Some(connection), Some(site)) = (&state.connection, &state.site)
         {
-            connection.watch_app(site.app.upstream.patience());
+            connection.watch_app(site.app.upstream.read_timeout());
         }
     }
 
-    /// The request was answered before its body was read: it is not cut off while the client may
-    /// still be sending.
+    /// Keeps a connection or stream open after an early response, while the client may still be
+    /// sending.
     fn answered_early<'f>(
         &'f self,
         session: &'f mut Session,

@@ -1,5 +1,5 @@
-//! What shape our own answers to an app's clients have: for people or for scripts, and for scripts
-//! of which other origins.
+//! The format of gateway responses to an app's clients: pages or JSON, and the origins whose
+//! scripts may read them.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -14,33 +14,32 @@ use crate::gate::target::CanonicalTarget;
 use crate::web::headers::harden;
 use crate::web::refusal::ErrorShape;
 
-/// What is done with preflight requests (Fetch Standard §4.8) that nobody is signed in for: browsers
-/// send them without cookies.
+/// The handling of preflight requests (Fetch Standard §4.8), which browsers send without cookies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Preflight {
-    /// Those of the configured origins are answered here.
+    /// Answered here, for the configured origins.
     #[default]
     Answer,
-    /// They are forwarded to the app, which is told of nobody.
+    /// Forwarded to the app, without an identity.
     Pass,
 }
 
-/// How the clients of an app are answered.
+/// The format of responses to the clients of an app.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnswerSettings {
-    /// Where only scripts ask.
+    /// Paths that only scripts request.
     pub api_paths: Vec<PathGlob>,
-    /// The origins whose scripts may read our answers, as browsers write them.
+    /// Origins whose scripts may read gateway responses, as browsers write them.
     pub cors_origins: Vec<String>,
-    /// What is done with preflights.
+    /// The handling of preflight requests.
     pub preflight: Preflight,
-    /// The fields of our JSON.
+    /// The field names of JSON errors.
     pub errors: ErrorShape,
 }
 
 impl AnswerSettings {
-    /// Whether a raw target is one that only scripts ask for. It goes by the canonical path; what
-    /// has none by what it starts with, since nothing but the shape of an answer depends on it.
+    /// Returns true if only scripts request this raw target. Matches the canonical path. A target
+    /// without one is matched by prefix, because only the format of a response depends on it.
     pub fn is_api(&self, raw: &[u8]) -> bool {
         if self.api_paths.is_empty() {
             return false;
@@ -52,14 +51,14 @@ impl AnswerSettings {
         self.api_paths.iter().any(starts)
     }
 
-    /// The origin that asks, where its scripts may read our answers.
+    /// Returns the origin of a request if its scripts may read gateway responses.
     fn allowed<'a>(&self, headers: &'a HeaderMap) -> Option<&'a HeaderValue> {
         let mut origins = headers.get_all(ORIGIN).iter();
         let origin = origins.next().filter(|_| origins.next().is_none())?;
         self.cors_origins.iter().any(|o| o.as_bytes() == origin.as_bytes()).then_some(origin)
     }
 
-    /// Whether a request asks what its like may do from another origin.
+    /// Returns true if the request is a CORS preflight.
     pub(in crate::proxy) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
         let body = headers.contains_key(TRANSFER_ENCODING)
             || headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
@@ -69,14 +68,14 @@ impl AnswerSettings {
             && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
     }
 
-    /// Whether it is one that the app is to answer.
+    /// Returns true if the request is a preflight that the app answers.
     pub(in crate::proxy) fn passes(&self, method: &Method, headers: &HeaderMap) -> bool {
         self.preflight == Preflight::Pass
             && Self::is_preflight(method, headers)
             && (self.cors_origins.is_empty() || self.allowed(headers).is_some())
     }
 
-    /// The answer to a preflight of one of the configured origins.
+    /// Returns the response to a preflight of a configured origin.
     pub(in crate::proxy) fn preflight(
         &self,
         method: &Method,
@@ -103,12 +102,12 @@ impl AnswerSettings {
         Some(response)
     }
 
-    /// Whether it comes from an origin whose scripts may read our answers.
+    /// Returns true if the request comes from an origin whose scripts may read gateway responses.
     pub(in crate::proxy) fn lets_read(&self, headers: &HeaderMap) -> bool {
         self.allowed(headers).is_some()
     }
 
-    /// Lets the scripts of the origin that asks read an answer of ours, if it is a configured one.
+    /// Adds the CORS headers for a configured origin.
     pub(in crate::proxy) fn let_read(&self, answer: &mut HeaderMap, asked: &HeaderMap) {
         if self.cors_origins.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! From Pingora to our own pages and back.
+//! The bridge from Pingora to our own pages.
 
 use std::time::Duration;
 
@@ -16,36 +16,36 @@ use crate::proxy::upstream::pool::or_internal;
 use crate::web::RequestContext;
 use crate::web::refusal::{Place, Refusal, RefusalSummary, wants_page};
 
-/// Most bytes in a form of ours.
+/// Maximum size of a form, in bytes.
 const MAX_FORM: usize = 8 * 1024;
-/// For a whole form body.
+/// Deadline for a whole form.
 const FORM_TIME: Duration = Duration::from_secs(30);
-/// An unread body up to this size is read before an early answer: some clients lose the answer
-/// otherwise.
+/// Maximum size of a request body that is read before an early response. Some clients lose the
+/// response otherwise.
 const MAX_DRAIN: usize = 64 * 1024;
-/// For such a body.
+/// Deadline for reading such a body.
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// Whether the client waits for leave to send its body (RFC 9110 §10.1.1).
+/// Returns true if the client expects `100 Continue` (RFC 9110 §10.1.1).
 fn expects_continue(session: &Session) -> bool {
     session.req_header().headers.contains_key(header::EXPECT)
 }
 
-/// Tells a client that waits for leave to send its body to go on.
-pub(in crate::proxy) async fn let_send(session: &mut Session) -> Result<()> {
-    // One of HTTP/1.0 asks for nothing by it, and an interim answer is not what it can read.
+/// Sends `100 Continue` to a client that expects it.
+pub(in crate::proxy) async fn send_continue(session: &mut Session) -> Result<()> {
+    // An HTTP/1.0 client does not expect it and cannot read an interim response.
     if session.req_header().version != Version::HTTP_11 || session.is_body_empty() {
         return Ok(());
     }
     let client = session.as_downstream_mut();
-    // Pingora would take the interim answer for the last one, and close after it.
+    // Pingora would take the interim response for the final one, and close after it.
     client.set_close_on_response_before_downstream_finish(false);
     let told = client.write_continue_response().await;
     client.set_close_on_response_before_downstream_finish(true);
     told
 }
 
-/// A body of bounded length.
+/// A request body of bounded length.
 pub(in crate::proxy) enum Form {
     Read(Vec<u8>),
     TooLarge,
@@ -62,7 +62,7 @@ pub(in crate::proxy) async fn read_form(
         return Ok(Form::Read(Vec::new()));
     }
     if expects_continue(session) {
-        let_send(session).await?;
+        send_continue(session).await?;
     }
     let reading = async {
         let mut body = Vec::new();
@@ -114,7 +114,7 @@ const TOO_SLOW: (StatusCode, &str, &str) = (
     "The form did not arrive in time, so nothing was done. Please send it again.",
 );
 
-/// Answers a form of ours that was not read to its end.
+/// Responds to a form that was not read to its end.
 async fn not_read(
     session: &mut Session,
     context: &RequestContext,
@@ -130,7 +130,7 @@ async fn not_read(
     write(session, response).await.map(|status| (status, summary))
 }
 
-/// Writes a whole answer of ours. A body that was not read and is not small ends the connection.
+/// Writes a whole response. A large unread request body ends the connection.
 pub(in crate::proxy) async fn write(
     session: &mut Session,
     response: Response<Bytes>,
@@ -159,7 +159,8 @@ pub(in crate::proxy) async fn write(
     Ok(status)
 }
 
-/// Reads a small unread body away. False when it is not small, slow, or waits for leave.
+/// Discards a small unread body. Returns false if it is large or slow, or if the client expects
+/// `100 Continue`.
 async fn drain(session: &mut Session) -> bool {
     if expects_continue(session) {
         return false;

@@ -16,7 +16,7 @@ use crate::proxy::rewrite::slim;
 use crate::web::{self, RequestContext};
 
 impl Gateway {
-    /// Answers by a page of ours. Who signs out on one is signed out of the app as well.
+    /// Answers a request with our own pages. A sign-out there also signs out at the app.
     pub(in crate::proxy) async fn answer_own(
         &self,
         session: &mut Session,
@@ -33,7 +33,8 @@ impl Gateway {
         };
         let request = session.req_header();
         let ends = request.method == Method::POST && request.uri.path() == "/_auth/logout";
-        let tokens = if ends { self.of_session(site, request).await } else { Vec::new() };
+        let tokens =
+            if ends { self.app_tokens_of_session(site, request).await } else { Vec::new() };
         slim::down(session);
         let (status, summary) = bridge::serve(session, &self.pages, context).await?;
         let request = session.req_header();

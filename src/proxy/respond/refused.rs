@@ -1,4 +1,4 @@
-//! Refusals: what is said to whom, as a page, as JSON or as a redirect.
+//! Rejections, as a page, as JSON or as a redirect.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::web::back::Back;
 use crate::web::cookies;
 use crate::web::refusal::{NOT_CHECKED, Place, Refusal, RefusalSummary, wants_page};
 
-/// Scripts come back as soon as this.
+/// Maximum `Retry-After` for scripts.
 const SOON: Duration = Duration::from_secs(1);
 
-/// A refusal, before it is written down for whoever asked.
+/// A rejection, before its format is chosen.
 pub(in crate::proxy) struct Refused {
     status: StatusCode,
     code: &'static str,
@@ -46,43 +46,43 @@ impl Refused {
         Self { status, code, sentence, retry_after: None, close: false }
     }
 
-    /// A store did not answer.
+    /// Returns the rejection for a store failure.
     pub(in crate::proxy) fn unavailable() -> Self {
         let sentence = "Signing in isn't possible right now. This is not your fault.";
         let retry_after = Some(Duration::from_secs(5));
         Self { retry_after, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", sentence) }
     }
 
-    /// The app was not heard.
+    /// Returns the rejection for an app that does not respond.
     pub(in crate::proxy) fn app_silent() -> Self {
-        let sentence = "The application cannot be reached at this moment.";
+        let sentence = "The application can't be reached right now.";
         let retry_after = Some(Duration::from_secs(5));
         let new = Self::new(StatusCode::BAD_GATEWAY, "upstream_unavailable", sentence);
         Self { retry_after, ..new }
     }
 
-    /// A method that the app is never sent.
+    /// Returns the rejection of a method.
     pub(in crate::proxy) fn method(method: &Method) -> Self {
         let sentence = "This method is not allowed here.";
         let new = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", sentence);
-        // What follows CONNECT may be anything.
+        // Arbitrary bytes may follow CONNECT.
         Self { close: *method == Method::CONNECT, ..new }
     }
 
-    /// There is no place for one more request.
-    pub(in crate::proxy) fn too_much() -> Self {
-        let sentence = "Too much is going on at once. Try again in a few seconds.";
+    /// Returns the rejection for an overload.
+    pub(in crate::proxy) fn overloaded() -> Self {
+        let sentence = "The gateway is overloaded. Try again in a few seconds.";
         let new = Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", sentence);
         Self { retry_after: Some(Duration::from_secs(2)), ..new }
     }
 
-    /// Too many tries.
+    /// Returns the rejection for too many failed attempts.
     pub(in crate::proxy) fn too_many(wait: Duration) -> Self {
         let new = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", "Too many tries.");
         Self { retry_after: Some(wait), ..new }
     }
 
-    /// Answers by it.
+    /// Writes the rejection.
     pub(in crate::proxy) async fn answer(
         &self,
         gateway: &Gateway,
@@ -96,7 +96,7 @@ impl Refused {
             code: self.code,
             sentence: self.sentence.into(),
         };
-        // Nobody asks why of a way to https, nor of leave to ask from another origin.
+        // Redirects to HTTPS and preflight responses are not recorded.
         if !matches!(summary.status, StatusCode::PERMANENT_REDIRECT | StatusCode::NO_CONTENT) {
             gateway.note_refusal(session.req_header(), state, &summary);
         }
@@ -116,8 +116,9 @@ impl Refused {
         if self.code == "https_required" && readable && !api {
             return redirect(StatusCode::PERMANENT_REDIRECT, &https_url(state, &target));
         }
-        // Who sends a token of ours is a program, whatever it accepts.
-        let page = !api && !state.marks.token && wants_page(&request.method, &request.headers);
+        // The client of an access token is a program, whatever it accepts.
+        let page =
+            !api && !state.facts.access_token && wants_page(&request.method, &request.headers);
         let own_page = match self.code {
             "login_required" => Some("/_auth/login"),
             "step_up_required" => Some("/_auth/step-up"),
@@ -136,7 +137,7 @@ impl Refused {
         let site = state.site.as_deref();
         let links = site.map_or("", |site| &site.links);
         let url = |code| own_page.filter(|_| self.code == code).map(|p| format!("{links}{p}"));
-        // An app that is away is asked again soon; a limit stays as long as it is.
+        // Clients retry an unreachable app soon. An attempt limit keeps its full time.
         let soon = api && self.status != StatusCode::TOO_MANY_REQUESTS;
         let mut refusal = Refusal {
             retry_after: self.retry_after.map(|wait| if soon { wait.min(SOON) } else { wait }),
@@ -161,12 +162,12 @@ impl Refused {
     }
 }
 
-/// Whether the browser believes to be signed in.
+/// Returns true if the browser has a session cookie.
 fn holds_session(request: &RequestHeader) -> bool {
     matches!(cookies::session(&request.headers, None), Ok(Some(_)))
 }
 
-/// `fail_to_proxy`: the status answered, 0 when there is nobody left to answer.
+/// Implements `fail_to_proxy`: returns the status of the response, or 0 if the client is gone.
 pub(in crate::proxy) async fn answer_failure(
     gateway: &Gateway,
     session: &mut Session,
@@ -199,17 +200,17 @@ pub(in crate::proxy) async fn answer_failure(
         (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => (
             StatusCode::GATEWAY_TIMEOUT,
             "upstream_timeout",
-            "The application did not answer in time.",
+            "The application did not respond in time.",
             None,
         ),
         (_, ErrorSource::Upstream) => (
             StatusCode::BAD_GATEWAY,
             "upstream_unavailable",
-            "The application cannot be reached at this moment.",
+            "The application can't be reached right now.",
             Some(Duration::from_secs(5)),
         ),
         (_, ErrorSource::Downstream) => {
-            (StatusCode::BAD_REQUEST, "bad_request", "The request was broken off.", None)
+            (StatusCode::BAD_REQUEST, "bad_request", "The request was cut off.", None)
         }
     };
     let refused = Refused { status, code, sentence, retry_after: retry, close: true };
@@ -230,7 +231,7 @@ fn redirect(status: StatusCode, to: &str) -> Response<Bytes> {
     response
 }
 
-/// The same address by https: the host was checked to be one of ours.
+/// Returns the HTTPS URL of the request. The host was validated against the configured ones.
 fn https_url(state: &RequestState, target: &str) -> String {
     let links = state.site.as_ref().map_or("", |site| &site.links);
     let place = links.split_once("://").map_or("", |(_, place)| place);
@@ -238,7 +239,7 @@ fn https_url(state: &RequestState, target: &str) -> String {
     format!("https://{place}{path}")
 }
 
-/// A page of ours, with the way back.
+/// Returns the URL of one of our own pages, with the target to return to.
 fn and_back(page: &str, target: &str) -> String {
     Back::of_target(target).on(page)
 }

@@ -1,5 +1,5 @@
-//! The page that answers a form which did not reach the app: it says that nothing was sent, and leads
-//! back to where the form was.
+//! The page for a form that did not reach the app. It says that nothing was sent, and links back to
+//! the page of the form.
 
 use http::header::REFERER;
 use pingora_http::RequestHeader;
@@ -11,8 +11,8 @@ use crate::web::refusal::{Refusal, RefusalLink};
 const RESEND: &str = "To send the same form again, sign in in a new tab, come back to this one and \
                       reload it.";
 
-/// Words the refusal of a form, sent by a browser to the origin `here`, for the person who sent it.
-/// `https` makes the address of the same host by https.
+/// Adapts the rejection of a form that a browser sent to the origin `here`. `https` builds the
+/// HTTPS URL of the same host.
 pub(in crate::proxy) fn explain(
     refusal: &mut Refusal,
     request: &RequestHeader,
@@ -45,7 +45,7 @@ pub(in crate::proxy) fn explain(
     }
 }
 
-/// The page that the form was on, where it is one of this origin; else the start page.
+/// Returns the page of the form if it belongs to this origin, else the start page.
 fn page_of_form(request: &RequestHeader, here: Option<&WebOrigin>) -> Back {
     let mut referers = request.headers.get_all(REFERER).iter();
     let only = referers.next().filter(|_| referers.next().is_none());

@@ -1,11 +1,11 @@
-//! The answer to an HTTP/1.1 request that cannot be parsed. Pingora gives it by itself, before any
-//! of its phases; only its status is kept.
+//! The response to an HTTP/1.1 request that cannot be parsed. Pingora writes its own before any
+//! phase. Only its status and date are kept.
 
 use http::StatusCode;
 
-const BODY: &str = r#"{"error":"The request cannot be read as HTTP.","code":"bad_request"}"#;
+const BODY: &str = r#"{"error":"The request is not valid HTTP.","code":"bad_request"}"#;
 
-/// The answer that goes out in place of `theirs`, the header block that Pingora wrote.
+/// Returns the response that replaces `theirs`, the header block that Pingora wrote.
 pub(in crate::proxy) fn answer(theirs: &[u8]) -> Vec<u8> {
     let status = status_of(theirs).unwrap_or(StatusCode::BAD_REQUEST);
     let date = line(theirs, b"date:").unwrap_or_default();
@@ -29,7 +29,7 @@ fn status_of(theirs: &[u8]) -> Option<StatusCode> {
     StatusCode::from_bytes(theirs.strip_prefix(b"HTTP/1.1 ")?.get(..3)?).ok()
 }
 
-/// The header line with this name, which is in lower case and ends with a colon.
+/// Returns the header line with this name, which is in lower case and ends with a colon.
 fn line<'a>(block: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let named =
         |line: &&[u8]| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));

@@ -1,4 +1,4 @@
-//! What is kept of a refusal, for `vestibule why`.
+//! The record of a rejection, for `vestibule why`.
 
 use http::HeaderName;
 use http::header::{
@@ -17,7 +17,7 @@ use crate::proxy::request::RequestState;
 use crate::web::cookies;
 use crate::web::refusal::RefusalSummary;
 
-/// Headers whose values say how a request was meant, and open nothing.
+/// Headers that are recorded with their values, which contain no secrets.
 const VALUES: [HeaderName; 7] = [
     HOST,
     ORIGIN,
@@ -27,7 +27,7 @@ const VALUES: [HeaderName; 7] = [
     HeaderName::from_static("sec-fetch-dest"),
     HeaderName::from_static("sec-fetch-user"),
 ];
-/// Headers of which it is kept that they were there, and no more.
+/// Headers that are recorded by name only.
 const NAMES: [HeaderName; 14] = [
     COOKIE,
     AUTHORIZATION,
@@ -46,7 +46,7 @@ const NAMES: [HeaderName; 14] = [
 ];
 
 impl Gateway {
-    /// Has what there is to say of a refusal kept, without waiting for it.
+    /// Records a rejection in the background.
     pub(in crate::proxy) fn note_refusal(
         &self,
         request: &RequestHeader,
@@ -86,7 +86,7 @@ fn bounded(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take_while(fits).collect()
 }
 
-/// Without its query, and without what some servers put behind a semicolon.
+/// Returns the path without its query and without path parameters.
 fn path(request: &RequestHeader) -> Option<String> {
     let raw = request.raw_path();
     if let Ok(target) = CanonicalTarget::canonical(raw) {

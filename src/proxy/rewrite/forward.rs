@@ -1,4 +1,4 @@
-//! What the app is sent, and what it may send back.
+//! The request that the app receives, and the response that the client receives.
 
 use std::mem::ManuallyDrop;
 
@@ -21,21 +21,21 @@ const REMOTE_NAME: HeaderName = HeaderName::from_static("remote-name");
 const REMOTE_EMAIL: HeaderName = HeaderName::from_static("remote-email");
 const REMOTE_GROUPS: HeaderName = HeaderName::from_static("remote-groups");
 const CLEAR_SITE_DATA: HeaderName = HeaderName::from_static("clear-site-data");
-/// Headers that are set here, without those that tell of the person.
+/// Number of headers that are always set, without the identity headers.
 const OURS: usize = 6;
 
 const A_YEAR: &str = "max-age=31536000";
 const A_YEAR_SECONDS: u64 = 31_536_000;
 
-/// A bug, not a client's fault: answered by 500 before any connection is made.
+/// Returns the error for a bug in the gateway: a 500, before any connection to the app.
 #[cold]
 pub(in crate::proxy) fn no_admission() -> Box<Error> {
-    tracing::error!("a request without an admission reached the forwarding phase: this is a bug");
+    tracing::error!("bug: request without an admission in the forwarding phase");
     Error::explain(ErrorType::HTTPStatus(500), "no admission")
 }
 
-/// Makes the client's request the one the app gets: nothing of ours in it that the client sent,
-/// and everything of ours once.
+/// Turns the client's request into the app's: removes everything reserved for the gateway, then
+/// sets the gateway's headers once.
 pub(in crate::proxy) fn request(upstream: &mut RequestHeader, state: &RequestState) -> Result<()> {
     let admission = state.admission.as_ref().ok_or_else(no_admission)?;
     let site = state.site.as_ref().ok_or_else(no_admission)?;
@@ -43,28 +43,28 @@ pub(in crate::proxy) fn request(upstream: &mut RequestHeader, state: &RequestSta
         upstream.set_raw_path(target.as_bytes())?;
     }
     with_headers(upstream, |headers| {
-        if state.marks.managed {
+        if state.facts.managed {
             hygiene::clean(headers);
         }
-        if state.marks.expects {
-            // We are who lets the client send.
+        if state.facts.expects_continue {
+            // The gateway sends the `100 Continue`.
             headers.remove(header::EXPECT);
         }
         for name in &site.app.strip_headers {
             headers.remove(name);
         }
-        if state.marks.session_alone {
+        if state.facts.only_session_cookie {
             headers.remove(header::COOKIE);
-        } else if state.marks.cookies {
-            own_cookies_out(headers);
+        } else if state.facts.cookies {
+            remove_own_cookies(headers);
         }
         if let Some(dialect) = &site.app.dialect {
-            state.left_out.take_out(dialect, headers);
+            state.omitted.strip(dialect, headers);
         }
-        headers.reserve(OURS + admission.headers().map_or(0, how_many));
+        headers.reserve(OURS + admission.headers().map_or(0, identity_count));
         if let Some(own) = &site.app.own_name {
             own.request(headers, &site.page);
-        } else if !state.marks.host {
+        } else if !state.facts.host {
             headers.insert(header::HOST, site.host_value.clone());
         }
         let proto = HeaderValue::from_static(site.origin.scheme());
@@ -80,16 +80,16 @@ pub(in crate::proxy) fn request(upstream: &mut RequestHeader, state: &RequestSta
     Ok(())
 }
 
-/// Gives up the spelling of the header names, which Pingora keeps in a second map beside the first
-/// and copies with it: from here on they are in lower case, as they always are in HTTP/2.
+/// Drops the original spelling of header names, which Pingora keeps and copies in a second map.
+/// Names are in lower case from here on, as always in HTTP/2.
 pub(in crate::proxy) fn drop_spelling(request: &mut RequestHeader) {
     if request.has_case() {
         with_headers(request, |_| {});
     }
 }
 
-/// Lets `change` work on the header map itself: Pingora's own methods parse and copy a name at
-/// every call. The spelling of names is given up.
+/// Runs `change` on the header map itself, because Pingora's methods parse and copy a name on every
+/// call. Drops the spelling of names.
 fn with_headers(request: &mut RequestHeader, change: impl FnOnce(&mut HeaderMap)) {
     let ends = request.send_end_stream();
     let empty = RequestHeader::from(http::Request::new(()).into_parts().0);
@@ -101,14 +101,14 @@ fn with_headers(request: &mut RequestHeader, change: impl FnOnce(&mut HeaderMap)
     }
 }
 
-/// Puts a header back where an empty one was left, which owns no memory: to look for what there is to
-/// free in it would take longer than all else here.
+/// Puts a header in the place of an empty one, which owns no memory. Dropping the empty one would
+/// cost more than everything else here.
 fn put<T>(place: &mut T, header: T) {
     let _empty = ManuallyDrop::new(std::mem::replace(place, header));
 }
 
-/// How many headers [`identity`] sets.
-fn how_many(person: &IdentityHeaders) -> usize {
+/// Returns the number of headers that [`identity`] sets.
+fn identity_count(person: &IdentityHeaders) -> usize {
     2 + usize::from(person.email.is_some()) + usize::from(person.groups.is_some())
 }
 
@@ -123,8 +123,8 @@ fn identity(headers: &mut HeaderMap, person: &IdentityHeaders) {
     }
 }
 
-/// Takes our cookies out of all `Cookie` lines and joins what is left.
-fn own_cookies_out(headers: &mut HeaderMap) {
+/// Removes gateway cookies from all `Cookie` lines and joins the rest.
+fn remove_own_cookies(headers: &mut HeaderMap) {
     match cookies::strip_own_cookies(headers) {
         Stripped::Untouched => {}
         Stripped::Nothing => {
@@ -136,34 +136,34 @@ fn own_cookies_out(headers: &mut HeaderMap) {
     }
 }
 
-/// What the answer to a client depends on.
+/// Properties of the client that its response depends on.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::proxy) struct Client {
-    /// The HTTP it speaks.
+    /// The HTTP version.
     pub(in crate::proxy) version: Version,
-    /// Its browser used https.
+    /// True if its browser used HTTPS.
     pub(in crate::proxy) https: bool,
-    /// The app's service workers may cover our pages.
+    /// True if the app's service workers may cover our own pages.
     pub(in crate::proxy) workers: bool,
 }
 
-/// What there is to do about an answer, told by its header names in one pass.
+/// Facts about the response headers, gathered in one pass.
 #[derive(Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each says one thing about the headers")]
-struct Found {
+struct ResponseFacts {
     cookies: bool,
     site_data: bool,
     transport_security: bool,
     connection: bool,
     worker: bool,
-    /// There is one that acts on the whole host ([`acts_on_host`]).
+    /// A header acts on the whole host ([`acts_on_host`]).
     on_host: bool,
 }
 
-/// Headers of an app that tell a browser something about every page of the host, ours among them:
-/// other ways to it, which would lead around the gateway (`Alt-Svc`), where to send reports that
-/// hold addresses of our pages (`NEL`, `Report-To`, `Expect-CT`), and which keys it must have
-/// (`Public-Key-Pins`). `Reporting-Endpoints` is about one page and stays.
+/// Headers of an app that affect every page of the host, including our own: alternative routes
+/// around the gateway (`Alt-Svc`), endpoints for reports that contain URLs of our own pages (`NEL`,
+/// `Report-To`, `Expect-CT`), and key pins (`Public-Key-Pins`). `Reporting-Endpoints` affects one
+/// page and stays.
 const ACT_ON_HOST: [HeaderName; 6] = [
     header::ALT_SVC,
     HeaderName::from_static("nel"),
@@ -180,9 +180,9 @@ fn acts_on_host(name: &str) -> bool {
     )
 }
 
-impl Found {
+impl ResponseFacts {
     fn read(headers: &HeaderMap) -> Self {
-        let mut found = Self::default();
+        let mut facts = Self::default();
         for name in headers.keys() {
             match *name {
                 header::CONTENT_LENGTH
@@ -192,34 +192,34 @@ impl Found {
                 | header::ETAG
                 | header::SERVER
                 | header::VARY => {}
-                header::SET_COOKIE => found.cookies = true,
-                header::CONNECTION => found.connection = true,
-                header::ALT_SVC => found.on_host = true,
-                header::STRICT_TRANSPORT_SECURITY => found.transport_security = true,
+                header::SET_COOKIE => facts.cookies = true,
+                header::CONNECTION => facts.connection = true,
+                header::ALT_SVC => facts.on_host = true,
+                header::STRICT_TRANSPORT_SECURITY => facts.transport_security = true,
                 _ => {
-                    found.site_data |= *name == CLEAR_SITE_DATA;
-                    found.worker |= *name == workers::ALLOWED;
-                    found.on_host |= acts_on_host(name.as_str());
+                    facts.site_data |= *name == CLEAR_SITE_DATA;
+                    facts.worker |= *name == workers::ALLOWED;
+                    facts.on_host |= acts_on_host(name.as_str());
                 }
             }
         }
-        found
+        facts
     }
 }
 
-/// The app can neither set nor clear our cookies, by name or wholesale.
+/// Turns the app's response into the client's. The app can neither set nor clear gateway cookies.
 pub(in crate::proxy) fn response(from_app: &mut ResponseHeader, client: Client) -> Result<()> {
-    let found = Found::read(&from_app.headers);
-    if found.cookies {
-        app_cookies_only(from_app)?;
+    let facts = ResponseFacts::read(&from_app.headers);
+    if facts.cookies {
+        remove_own_set_cookies(from_app)?;
     }
-    if found.site_data {
+    if facts.site_data {
         clear_site_data(from_app)?;
     }
-    if found.worker && !client.workers {
+    if facts.worker && !client.workers {
         from_app.remove_header(&workers::ALLOWED);
     }
-    if found.on_host {
+    if facts.on_host {
         for name in &ACT_ON_HOST {
             from_app.remove_header(name);
         }
@@ -229,12 +229,12 @@ pub(in crate::proxy) fn response(from_app: &mut ResponseHeader, client: Client) 
         from_app.remove_header(&header::TRANSFER_ENCODING);
     }
     let switching = from_app.status == StatusCode::SWITCHING_PROTOCOLS;
-    let strong = found.transport_security && is_strong(&from_app.headers);
+    let strong = facts.transport_security && is_strong(&from_app.headers);
     let secure = client.https && !switching && !strong;
     if client.version == Version::HTTP_2 {
-        // It has no spelling of names, and no such header: Pingora would carry both along.
+        // HTTP/2 has neither spelling nor `Connection`, but Pingora would carry both along.
         with_answer_headers(from_app, |headers| {
-            if found.connection {
+            if facts.connection {
                 headers.remove(header::CONNECTION);
             }
             if secure {
@@ -248,8 +248,8 @@ pub(in crate::proxy) fn response(from_app: &mut ResponseHeader, client: Client) 
     Ok(())
 }
 
-/// Returns true if the app's own `Strict-Transport-Security` (RFC 6797 §6.1) asks for no less than
-/// ours: an app with `max-age=0` would let plain http back to our sign-in page.
+/// Returns true if the app's own `Strict-Transport-Security` (RFC 6797 §6.1) is at least as strict
+/// as ours. An app with `max-age=0` would allow plain HTTP to our sign-in page.
 fn is_strong(headers: &HeaderMap) -> bool {
     let mut lines = headers.get_all(header::STRICT_TRANSPORT_SECURITY).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else { return false };
@@ -263,7 +263,7 @@ fn is_strong(headers: &HeaderMap) -> bool {
     a_year && ages.next().is_none()
 }
 
-/// As [`with_headers`], for an answer.
+/// As [`with_headers`], for a response.
 fn with_answer_headers(answer: &mut ResponseHeader, change: impl FnOnce(&mut HeaderMap)) {
     let empty = ResponseHeader::from(http::Response::new(()).into_parts().0);
     let mut parts = http::response::Parts::from(std::mem::replace(answer, empty));
@@ -271,7 +271,7 @@ fn with_answer_headers(answer: &mut ResponseHeader, change: impl FnOnce(&mut Hea
     put(answer, ResponseHeader::from(parts));
 }
 
-fn app_cookies_only(from_app: &mut ResponseHeader) -> Result<()> {
+fn remove_own_set_cookies(from_app: &mut ResponseHeader) -> Result<()> {
     let ours = |v: &HeaderValue| cookies::sets_own_cookie(v.as_bytes());
     let set = from_app.headers.get_all(header::SET_COOKIE);
     if !set.iter().any(ours) {
@@ -285,7 +285,7 @@ fn app_cookies_only(from_app: &mut ResponseHeader) -> Result<()> {
     Ok(())
 }
 
-/// What an app may clear: everything that is known but `"cookies"`.
+/// The `Clear-Site-Data` directives that an app may use: all known ones except `"cookies"`.
 const CLEARED: [&str; 6] = [
     "\"cache\"",
     "\"storage\"",
@@ -295,7 +295,7 @@ const CLEARED: [&str; 6] = [
     "\"prerenderCache\"",
 ];
 
-/// `Clear-Site-Data: "cookies"` from the app would sign people out of the gateway too.
+/// Filters `Clear-Site-Data`. `"cookies"` from the app would sign users out of the gateway.
 fn clear_site_data(from_app: &mut ResponseHeader) -> Result<()> {
     let kept = kept_site_data(&from_app.headers);
     from_app.remove_header(&CLEAR_SITE_DATA);
@@ -313,7 +313,7 @@ fn kept_site_data(headers: &HeaderMap) -> String {
         .flat_map(|v| v.split(','))
         .map(|d| d.trim().to_owned())
         .flat_map(|d| match d.as_str() {
-            // All, without the cookies.
+            // Everything except cookies.
             "\"*\"" => vec!["\"cache\"".to_owned(), "\"storage\"".to_owned()],
             other if CLEARED.contains(&other) => vec![d],
             _ => Vec::new(),

@@ -1,15 +1,15 @@
-//! Which request headers never reach the app from a client.
+//! Removes request headers that the app must not receive from a client.
 //!
-//! Frameworks fold `-`, `_` and `.` into one, so a name that only resembles one of ours is as bad
-//! as ours: names with `_`, `.` or other odd characters are dropped whole, and of the rest
-//! everything that gateways and frameworks would trust: addresses of clients, identities, and what
-//! overrides the address, the method or the scheme of a request.
+//! Frameworks fold `-`, `_` and `.` into one character, so a name that resembles a reserved one is
+//! as dangerous as the name itself. Names with `_`, `.` or other unusual characters are dropped. Of
+//! the rest, headers that gateways and frameworks trust are dropped: client addresses, identities,
+//! and overrides of the URL, the method or the scheme.
 
 use http::{HeaderMap, HeaderName, header};
 
 use super::untrusted_names::{HARMLESS, Managed, like};
 
-/// Returns true if a client may not say this to the app.
+/// Returns true if clients may not send this header to the app.
 pub(in crate::proxy) fn is_managed(name: &str) -> bool {
     let mut previous = b'a';
     for byte in name.bytes() {
@@ -28,7 +28,7 @@ pub(in crate::proxy) fn is_managed(name: &str) -> bool {
         || (families.iter().any(|family| name.starts_with(family)) && !HARMLESS.contains(&name))
 }
 
-/// Without these a request is another one, or none.
+/// Headers that a request depends on.
 const NEEDED: [HeaderName; 10] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -42,19 +42,19 @@ const NEEDED: [HeaderName; 10] = [
     header::UPGRADE,
 ];
 
-/// The name of a header that is never taken from clients, as an operator writes it. Frameworks fold
-/// `_` and `.` into `-`, and clients get no other spelling past [`clean`]. Or why it is none.
+/// Parses the name of a header to strip, as the operator writes it. Frameworks fold `_` and `.`
+/// into `-`, and [`clean`] drops every other spelling. Returns the reason if the name is unusable.
 pub fn stripped(written: &str) -> Result<HeaderName, &'static str> {
     let name = written.to_ascii_lowercase().replace(['_', '.'], "-");
     let name = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_not_a_token| "is not the name of a header: write it like \"X-My-Proxy-User\"")?;
+        .map_err(|_not_a_token| "is not a header name: write it like \"X-My-Proxy-User\"")?;
     if NEEDED.contains(&name) {
-        return Err("cannot be left out of a request");
+        return Err("cannot be removed from a request");
     }
     Ok(name)
 }
 
-/// Takes out of `headers` what a client may not say.
+/// Removes the headers that clients may not send to the app.
 pub(in crate::proxy) fn clean(headers: &mut HeaderMap) {
     let managed: Vec<HeaderName> =
         headers.keys().filter(|name| is_managed(name.as_str())).cloned().collect();

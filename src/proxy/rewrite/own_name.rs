@@ -1,6 +1,5 @@
-//! An app that is addressed by its own name and not by the one that the browser asked for: what is
-//! said of the one name in a request is said to the app of the other, and in its answers the other
-//! way round.
+//! Apps with their own host name: requests carry it in place of the public one, and responses the
+//! public one in place of it.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, CONTENT_LOCATION, Entry, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -12,20 +11,20 @@ use pingora_http::ResponseHeader;
 use crate::proxy::settings::UpstreamName;
 use crate::web::origin::WebOrigin;
 
-/// What ends the authority of a URL, for browsers.
+/// Bytes that end the authority of a URL in browsers.
 const AFTER_AUTHORITY: [u8; 4] = *b"/?#\\";
 
-/// The name that an app has for itself.
+/// The host name of an app.
 #[derive(Debug)]
 pub(in crate::proxy) struct OwnName {
     settings: UpstreamName,
     host: HeaderValue,
-    /// Scheme and host, as it would stand in `Origin`.
+    /// Scheme and host, as in `Origin`.
     origin: String,
 }
 
 impl OwnName {
-    /// The name as it is configured; nothing where it is no header value.
+    /// Creates the name from the settings, or `None` if it is not a valid header value.
     pub(in crate::proxy) fn new(settings: &UpstreamName) -> Option<Self> {
         let host = settings.to_string();
         Some(Self {
@@ -35,13 +34,13 @@ impl OwnName {
         })
     }
 
-    /// What `Host` is.
+    /// Returns the value of `Host`.
     pub(in crate::proxy) fn host(&self) -> &HeaderValue {
         &self.host
     }
 
-    /// Makes a request one for this name. Who says to be a page of it without having come here is
-    /// somebody else, and is not taken for one by the app.
+    /// Rewrites a request from the public origin `page` to this name. A client that claims to be a
+    /// page of this name is foreign, so its `Origin` becomes `null`.
     pub(in crate::proxy) fn request(&self, headers: &mut HeaderMap, page: &WebOrigin) {
         headers.insert(HOST, self.host.clone());
         each(headers, ORIGIN, |origin| {
@@ -60,8 +59,8 @@ impl OwnName {
         each(headers, REFERER, |referer| joined(&self.origin, page.after(referer)?));
     }
 
-    /// Makes an answer one of the name that the browser knows. What it says of the transport it says
-    /// of the other.
+    /// Rewrites a response from this name to the public origin `page`. `Strict-Transport-Security`
+    /// is about the app's own transport and is removed.
     pub(in crate::proxy) fn answer(&self, answer: &mut ResponseHeader, page: &str) -> Result<()> {
         let ours = |rest: &[u8]| joined(page, rest);
         answer.remove_header(&STRICT_TRANSPORT_SECURITY);
@@ -81,8 +80,8 @@ impl OwnName {
         })
     }
 
-    /// A `Set-Cookie` line without a domain that this name is in: a browser that knows the app by
-    /// another would not take the cookie. Nothing where there is no such domain.
+    /// Removes a `Domain` that contains this name from a `Set-Cookie` line, because a browser at
+    /// another host rejects the cookie. `None` if there is none.
     pub(in crate::proxy) fn without_domain(&self, line: &[u8]) -> Option<Vec<u8>> {
         let names_it = |part: &&[u8]| {
             let mut sides = part.splitn(2, |byte| *byte == b'=');
@@ -99,7 +98,7 @@ impl OwnName {
         Some(kept.collect::<Vec<_>>().join(&b";"[..]))
     }
 
-    /// Whether a cookie of `domain` is one for this name (RFC 6265 §5.1.3).
+    /// Returns true if `domain` matches this name (RFC 6265 §5.1.3).
     fn is_within(&self, domain: &[u8]) -> bool {
         let domain = domain.strip_prefix(b".").unwrap_or(domain);
         let name = self.settings.name.as_bytes();
@@ -108,8 +107,8 @@ impl OwnName {
         !domain.is_empty() && ends && (start == 0 || name.get(start - 1) == Some(&b'.'))
     }
 
-    /// What follows this app's own origin in an absolute or scheme-relative URL. By either scheme:
-    /// an app behind something that ends TLS may not know its own.
+    /// Returns the rest of an absolute or scheme-relative URL of this app. Both schemes match,
+    /// because an app behind a TLS terminator may not know its own.
     fn after_own<'a>(&self, url: &'a [u8]) -> Option<&'a [u8]> {
         let with = |scheme: &[u8]| {
             let (start, rest) = url.split_at_checked(scheme.len())?;
@@ -129,7 +128,7 @@ impl OwnName {
         if authority.eq_ignore_ascii_case(self.host.as_bytes()) {
             return true;
         }
-        // The default port may be written out.
+        // The default port may be explicit.
         let written: &[u8] = if tls { b":443" } else { b":80" };
         self.settings.port.is_none()
             && authority
@@ -142,7 +141,7 @@ fn scheme(tls: bool) -> &'static str {
     if tls { "https" } else { "http" }
 }
 
-/// Where the URL in a `Refresh` begins.
+/// Returns the start of the URL in a `Refresh` header.
 fn url_of(refresh: &[u8]) -> Option<usize> {
     let wait = refresh.iter().position(|byte| matches!(byte, b';' | b','))? + 1;
     let skip = |from: usize, skipped: &[u8]| {
@@ -163,7 +162,7 @@ fn joined(origin: &str, rest: &[u8]) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&[origin.as_bytes(), rest].concat()).ok()
 }
 
-/// Puts another in place of each value of `name` that `change` has one for.
+/// Replaces each value of `name` for which `change` returns another one.
 fn each(headers: &mut HeaderMap, name: HeaderName, change: impl Fn(&[u8]) -> Option<HeaderValue>) {
     if let Entry::Occupied(mut values) = headers.entry(name) {
         for value in values.iter_mut() {
@@ -174,7 +173,7 @@ fn each(headers: &mut HeaderMap, name: HeaderName, change: impl Fn(&[u8]) -> Opt
     }
 }
 
-/// The same for an answer, whose other names keep their spelling.
+/// As [`each`], for a response: its header names keep their spelling.
 fn each_answered(
     answer: &mut ResponseHeader,
     name: &HeaderName,

@@ -1,4 +1,4 @@
-//! Lets go of headers before a body is waited for: a header block has up to 16 KiB, and as many wait
+//! Releases headers before a body is awaited. A header block takes up to 16 KiB, and as many wait
 //! as there are streams.
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use pingora_proxy::Session;
 use crate::proxy::admit::vet::TOKEN_HEADER;
 use crate::web::cookies;
 
-/// What our own pages and an app's sign-in look at.
+/// Headers that our own pages and an app's sign-in use.
 const KEPT: [HeaderName; 21] = [
     ACCEPT,
     ACCEPT_LANGUAGE,
@@ -36,13 +36,13 @@ const KEPT: [HeaderName; 21] = [
     HeaderName::from_static("x-moz"),
     HeaderName::from_static(TOKEN_HEADER),
 ];
-/// Bytes of a value that are kept. One that is cut is like no value that means anything.
+/// Maximum size of a kept value. A truncated one matches nothing.
 const MOST_BYTES: usize = 512;
-/// Values of one name: two are as wrong as a hundred.
+/// Maximum number of values of one name. Two are as invalid as a hundred.
 const MOST_VALUES: usize = 2;
 
-/// Leaves of the headers of a request with a body what its answer depends on. Over HTTP/1.1 there is
-/// nothing to gain: Pingora keeps the block for as long as the request lasts.
+/// Reduces the headers of a request with a body to those that the response depends on. HTTP/1.1
+/// gains nothing: Pingora keeps the block until the request ends.
 pub(in crate::proxy) fn down(session: &mut Session) {
     if session.req_header().version != Version::HTTP_2 || session.is_body_empty() {
         return;
@@ -55,12 +55,12 @@ pub(in crate::proxy) fn down(session: &mut Session) {
     }
     for (name, value) in &left {
         if let Err(error) = request.append_header(name.clone(), value.clone()) {
-            tracing::debug!(%error, "a header does not fit any more");
+            tracing::debug!(%error, "failed to keep a request header");
         }
     }
 }
 
-/// Nothing of it shares memory with what is let go.
+/// Copies the kept headers. The copy shares no memory with the original.
 fn slim(headers: &HeaderMap) -> HeaderMap {
     let mut slim = HeaderMap::new();
     for name in KEPT {

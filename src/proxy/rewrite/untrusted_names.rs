@@ -1,8 +1,8 @@
-//! The names of headers that a client may not say to an app, from a survey of those that trust them:
-//! addresses of clients, identities, and what overrides the address, the method or the scheme of a
-//! request. Whole families go by their prefix.
+//! Names of headers that clients may not send to an app, from a survey of software that trusts them:
+//! client addresses, identities, and overrides of the URL, the method or the scheme. A prefix drops
+//! a whole family.
 
-// The list is made from what these read or set, whole families by their prefix:
+// The list covers headers that the following software reads or sets:
 //
 // * gateways for sign-in: Authelia, authentik, oauth2-proxy, Pomerium, Vouch, Keycloak Gatekeeper
 //   (Louketo), Caddy Security, Cloudflare Access, Tailscale, Teleport, Google IAP, Azure App Service
@@ -18,21 +18,21 @@
 //   OpenSearch, CouchDB, OpenStack, NiFi, Artifactory, Graylog, Posit (RStudio), Shiny Server, Home
 //   Assistant, Exchange.
 //
-// Credentials of the app's own (`Authorization`, `X-Auth-Token`, `X-Api-Key`, `X-CSRF-Token`, …) and
-// what its own clients must send to name whom they mean (`X-Trino-User`, `X-Scope-OrgID`,
-// `X-Grafana-Org-Id`) pass: `apps.strip_headers` is for those.
+// Credentials of the app itself (`Authorization`, `X-Auth-Token`, `X-Api-Key`, `X-CSRF-Token`, …) and
+// headers with which its own clients name a user (`X-Trino-User`, `X-Scope-OrgID`,
+// `X-Grafana-Org-Id`) pass. `apps.strip_headers` removes those.
 
-/// What goes: families are every name that starts so, and single names.
+/// Names to drop: families by their prefix, and single names.
 pub(in crate::proxy) struct Managed {
     pub(in crate::proxy) families: &'static [&'static str],
     pub(in crate::proxy) names: &'static [&'static str],
 }
 
-/// Names of such families that every client may say.
+/// Members of these families that clients may send.
 pub(in crate::proxy) const HARMLESS: [&str; 1] = ["x-user-agent"];
 
-/// The names that share their first letter, or the first one after `x-`. Most that clients send
-/// share it with few.
+/// Returns the names that share their first letter with `name`, or the first one after `x-`. Common
+/// request headers share it with few.
 pub(in crate::proxy) fn like(name: &str) -> Managed {
     let (families, names) = match *name.as_bytes() {
         [b'x', b'-', letter, ..] => under_x(letter),

@@ -1,20 +1,20 @@
-//! Service workers of the app. One whose scope covers our pages would see what is typed into them,
-//! and answer in our place; so none gets such a scope, unless the configuration says otherwise.
+//! Service workers of the app. A scope that covers our own pages would let a worker read their
+//! input and answer in their place, so none is allowed unless the configuration says otherwise.
 //!
-//! The widest scope a worker may have is the directory of its script, or what the response with the
-//! script says in `Service-Worker-Allowed`.
+//! The widest scope of a worker is the directory of its script, or the value of
+//! `Service-Worker-Allowed` in the response with the script.
 
 use http::{HeaderName, HeaderValue};
 
-/// What a response with the script of a worker says of its scope.
+/// The response header that widens the scope of a worker.
 pub(in crate::proxy) const ALLOWED: HeaderName = HeaderName::from_static("service-worker-allowed");
 
-/// Whether a request with this header asks for the script of a worker.
+/// Returns true if this header marks a request for a service worker script.
 pub(in crate::proxy) fn asks(name: &HeaderName, value: &HeaderValue) -> bool {
     name == "service-worker" || (name == "sec-fetch-dest" && value == "serviceworker")
 }
 
-/// Whether a worker whose script is at `path` may get a scope that covers our pages.
+/// Returns true if a worker with its script at `path` could cover our own pages.
 pub(in crate::proxy) fn covers_our_pages(path: &str) -> bool {
     path.rfind('/').is_none_or(|at| at == 0)
 }

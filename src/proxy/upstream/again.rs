@@ -1,4 +1,4 @@
-//! Second tries: a request that met a closing connection is sent again, once, on a fresh one.
+//! Retries: a request that hits a closing connection is sent again, once, on a fresh one.
 
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, RetryType};
@@ -7,12 +7,13 @@ use pingora_proxy::Session;
 use super::spent::SPENT;
 use crate::proxy::request::RequestState;
 
-/// Decides about a request that failed at the app, by a connection that was `reused` or not.
+/// Decides whether to retry a request that failed at the app, on a connection that was `reused` or
+/// not.
 ///
-/// It is tried again only where the app answered no byte and the body is still at hand; and where
-/// the method is idempotent, the app allows it, or the header block did not go out whole, so that
-/// the app cannot have acted on it.
-pub(in crate::proxy) fn or_not(
+/// A retry needs an app that sent no byte of a response, and a body that is still buffered. In
+/// addition, the method is idempotent, or the app allows it, or the header block was not fully
+/// sent, so the app cannot have acted on it.
+pub(in crate::proxy) fn set_retry(
     mut error: Box<Error>,
     peer: &HttpPeer,
     session: &mut Session,
@@ -20,7 +21,7 @@ pub(in crate::proxy) fn or_not(
     reused: bool,
 ) -> Box<Error> {
     if *error.etype() == SPENT {
-        // Nothing was sent, and no connection that was kept is looked at again.
+        // Nothing was sent. The retry uses a fresh connection.
         state.sending.afresh = true;
         error.set_retry(true);
         return error;
@@ -30,7 +31,7 @@ pub(in crate::proxy) fn or_not(
     let allowed = unsent
         || session.req_header().method.is_idempotent()
         || state.site.as_ref().is_some_and(|site| site.app.upstream.retries_unanswered());
-    // HTTP/2 says itself when a request was not taken up.
+    // HTTP/2 itself signals that a request was not processed.
     let at_hand = reused || matches!(error.retry, RetryType::Decided(true));
     let again = unanswered
         && allowed
@@ -43,8 +44,8 @@ pub(in crate::proxy) fn or_not(
     error.more_context(format!("Peer: {peer}"))
 }
 
-/// Whether the app ended the connection without a byte of an answer. Pingora says so in words for
-/// HTTP/1.1, and by its advice for HTTP/2.
+/// Returns true if the app closed the connection without a byte of a response. Pingora reports it
+/// as text for HTTP/1.1, and by its retry advice for HTTP/2.
 fn is_unanswered(error: &Error) -> bool {
     let said = error.context.as_ref().map_or("", |context| context.as_str());
     match said.split_once("bytes already read: ") {

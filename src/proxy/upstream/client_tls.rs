@@ -1,5 +1,4 @@
-//! TLS of the connections to an app that are made beside Pingora's, under the same conditions:
-//! whom to believe and what to show.
+//! TLS for connections to an app outside Pingora, with the same trust and client certificate.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         .map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Reads the certificates and the key; what is wrong with them in a sentence.
+/// Loads the certificates and the key. Returns the reason as text on failure.
 pub(in crate::proxy) fn client_config(upstream: &UpstreamSettings) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     match &upstream.ca {

@@ -1,9 +1,9 @@
-//! Keeps a WebSocket handshake in order.
+//! Orders a WebSocket handshake.
 //!
-//! Pingora 0.9.1 takes the end of the handshake request's empty body for the end of the tunnel
-//! when it reads the app's `101` first (cloudflare/pingora#946). So a handshake gets a connection of its
-//! own to the app, whose reads are held back from the moment the request is about to be written
-//! until its body has been handed over and taken up.
+//! Pingora 0.9.1 takes the end of the handshake request's empty body for the end of the tunnel if
+//! it reads the app's `101` first (cloudflare/pingora#946). So a handshake gets its own connection
+//! to the app. Its reads are blocked from just before the request is written until its body has
+//! been handed over and processed.
 
 use std::fmt;
 use std::io;
@@ -24,10 +24,10 @@ use tokio::net::TcpStream;
 
 const OPEN: u8 = 0;
 const HELD: u8 = 1;
-/// The body has been handed over; the next poll lets Pingora take it up, the one after reads.
+/// The body has been handed over. The next poll lets Pingora process it; the one after reads.
 const HANDED_OVER: u8 = 2;
 
-/// Holds back what the app says.
+/// Blocks reads from the app.
 #[derive(Default)]
 pub(in crate::proxy) struct ReadGate {
     state: AtomicU8,
@@ -41,12 +41,12 @@ impl fmt::Debug for ReadGate {
 }
 
 impl ReadGate {
-    /// The request is about to be written.
+    /// Blocks reads, before the request is written.
     pub(in crate::proxy) fn hold(&self) {
         self.state.store(HELD, Ordering::Release);
     }
 
-    /// The request's body has been handed over.
+    /// Records that the request's body has been handed over.
     pub(in crate::proxy) fn hand_over(&self) {
         let held =
             self.state.compare_exchange(HELD, HANDED_OVER, Ordering::AcqRel, Ordering::Acquire);
@@ -55,7 +55,7 @@ impl ReadGate {
         }
     }
 
-    /// Whether a read must wait; the reader is woken when it need not any more.
+    /// Returns true if a read must wait. The reader is woken when reads continue.
     fn holds(&self, cx: &Context<'_>) -> bool {
         if self.state.load(Ordering::Acquire) == OPEN {
             return false;
@@ -64,14 +64,14 @@ impl ReadGate {
         let let_in =
             self.state.compare_exchange(HANDED_OVER, OPEN, Ordering::AcqRel, Ordering::Acquire);
         if let_in.is_ok() {
-            // This poll still waits: the body is taken up first, then the read goes on.
+            // This poll still waits: the body is processed first, then the read continues.
             cx.waker().wake_by_ref();
         }
         true
     }
 }
 
-/// Connects as Pingora does, and puts the gate before the connection's reads.
+/// Connects like Pingora, with the gate in front of the connection's reads.
 #[derive(Debug)]
 pub(in crate::proxy) struct GatedConnect(pub(in crate::proxy) Arc<ReadGate>);
 

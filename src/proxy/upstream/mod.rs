@@ -1,4 +1,4 @@
-//! Connections to the apps: addresses, TLS, second tries and tunnels.
+//! Connections to the apps: addresses, TLS, retries and tunnels.
 
 pub(in crate::proxy) mod again;
 pub(in crate::proxy) mod client_tls;

@@ -1,4 +1,4 @@
-//! The app's addresses: resolved again and again, watched, and chosen in turn.
+//! The addresses of an app: resolves, checks and selects them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -23,16 +23,16 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::proxy::settings::{AppSettings, UpstreamAddress, UpstreamSettings};
 
-/// How often each address is tried.
+/// Interval between two health checks of an address.
 const HEALTH_EVERY: Duration = Duration::from_secs(5);
-/// Every how many health rounds names are resolved again.
+/// Number of health checks between two name resolutions.
 const RESOLVE_EVERY: u32 = 6;
-/// How a connection to the app that nothing comes through is found dead while it is in use.
+/// Keepalive that detects a dead connection to the app while it is in use.
 const KEEP_ALIVE: TcpKeepalive = TcpKeepalive {
     idle: Duration::from_secs(30),
     interval: Duration::from_secs(10),
     count: 3,
-    // The system's own: how long a write may wait is for `read_timeout` to say.
+    // The system's default: `read_timeout` limits writes.
     user_timeout: Duration::ZERO,
 };
 
@@ -67,7 +67,7 @@ impl ServiceDiscovery for Names {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(host = %address.host, %error, "an upstream name does not resolve");
+                    tracing::warn!(host = %address.host, %error, "upstream name does not resolve");
                 }
             }
         }
@@ -78,16 +78,16 @@ impl ServiceDiscovery for Names {
     }
 }
 
-/// The app behind, as a set of addresses to choose from.
+/// The addresses of an app, with the settings for connecting to it.
 pub(in crate::proxy) struct Upstream {
     balancer: LoadBalancer<RoundRobin>,
-    /// The address, while there is only one: there is nothing to choose then.
+    /// The address, if there is only one: selection is skipped.
     only: ArcSwapOption<Backend>,
     settings: UpstreamSettings,
     websocket: bool,
     ca: Option<Arc<[WrappedX509]>>,
     client: Option<Arc<CertKey>>,
-    /// Keeps the connection pools of two apps apart: Pingora's pool does not look at the CA.
+    /// Separates the connection pools of two apps: Pingora's pool ignores the CA.
     group: u64,
 }
 
@@ -114,7 +114,7 @@ fn read_ca(path: &std::path::Path) -> Result<Arc<[WrappedX509]>, String> {
         })
         .collect::<Result<_, String>>()?;
     if parsed.is_empty() {
-        return Err(format!("{} holds no certificate", path.display()));
+        return Err(format!("{} contains no certificate", path.display()));
     }
     Ok(parsed.into())
 }
@@ -126,7 +126,7 @@ fn parse_certificate(der: &Vec<u8>) -> x509_parser::certificate::X509Certificate
 }
 
 impl Upstream {
-    /// Reads the certificates; names are resolved by [`Self::update`].
+    /// Loads the certificates; [`Self::update`] resolves the names.
     pub(in crate::proxy) fn new(app: &AppSettings) -> Result<Self, BadUpstream> {
         let bad = |reason| BadUpstream { app: app.name.clone(), reason };
         let settings = app.upstream.clone();
@@ -162,14 +162,14 @@ impl Upstream {
     /// Resolves the names.
     pub(in crate::proxy) async fn update(&self) {
         if let Err(error) = self.balancer.update().await {
-            tracing::warn!(%error, "the upstreams were not resolved");
+            tracing::warn!(%error, "failed to resolve upstreams");
         }
         let known = self.balancer.backends().get_backend();
         let only = known.first().filter(|_| known.len() == 1);
         self.only.store(only.cloned().map(Arc::new));
     }
 
-    /// Watches the addresses for ever.
+    /// Checks the addresses forever.
     pub(in crate::proxy) async fn watch(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(HEALTH_EVERY);
         let mut round = 0_u32;
@@ -179,28 +179,28 @@ impl Upstream {
                 self.update().await;
             }
             round = round.wrapping_add(1);
-            // With one address there is nothing to choose: it is not bothered.
+            // A single address needs no check: there is nothing to select.
             if self.balancer.backends().get_backend().len() > 1 {
                 self.balancer.backends().run_health_check(true).await;
             }
         }
     }
 
-    /// How long the app may be silent.
-    pub(in crate::proxy) fn patience(&self) -> Duration {
+    /// Returns the maximum silence of the app.
+    pub(in crate::proxy) fn read_timeout(&self) -> Duration {
         self.settings.read_timeout
     }
 
-    /// Whether a request may be sent again that the app did not answer, whatever its method.
+    /// Returns true if any unanswered request may be retried, whatever its method.
     pub(in crate::proxy) fn retries_unanswered(&self) -> bool {
         self.settings.retry_unanswered
     }
 
-    /// Has Pingora watch the time of every read and write. A client that `watches` over the app
-    /// itself does so once its body has been sent; until then the app has nothing to say. Over
-    /// HTTP/2 Pingora would count from the first byte of a body to the answer, however steadily the
-    /// body flows. Otherwise nothing may come from client and app for longer than `silence`.
-    pub(in crate::proxy) fn time(
+    /// Sets the read and write timeouts. A client connection that `watches` over the app takes over
+    /// once its body has been sent; the app has nothing to say before that. Over HTTP/2 Pingora
+    /// would count from the first byte of a body to the response, however steadily the body flows.
+    /// Otherwise client and app together may be silent for `silence`.
+    pub(in crate::proxy) fn set_timeouts(
         &self,
         peer: &mut HttpPeer,
         watches: bool,
@@ -212,7 +212,7 @@ impl Upstream {
         peer.options.write_timeout = Some(self.settings.read_timeout);
     }
 
-    /// The next healthy address that is not among `failed`.
+    /// Returns the next healthy address that is not in `failed`.
     pub(in crate::proxy) fn choose(&self, failed: &[PeerAddr]) -> Option<Box<HttpPeer>> {
         if let Some(only) = &*self.only.load() {
             return if failed.contains(&only.addr) { None } else { self.peer(only) };
@@ -226,7 +226,7 @@ impl Upstream {
     fn peer(&self, backend: &Backend) -> Option<Box<HttpPeer>> {
         let address = backend.ext.get::<Arc<UpstreamAddress>>()?;
         let socket = *backend.addr.as_inet()?;
-        // With TLS, an empty SNI would switch certificate checks off: the host is never empty.
+        // With TLS, an empty SNI would disable certificate checks: the host is never empty.
         let sni =
             if address.tls { self.settings.certified(address).to_owned() } else { String::new() };
         let mut peer = HttpPeer::new(socket, address.tls, sni);
@@ -236,7 +236,7 @@ impl Upstream {
         peer.options.connection_timeout = Some(self.settings.connect_timeout);
         peer.options.total_connection_timeout = Some(self.settings.connect_timeout);
         peer.options.idle_timeout = Some(self.settings.idle);
-        // The kernel finds out when the other end of a kept connection is gone.
+        // The kernel detects a dead peer of a kept connection.
         peer.options.tcp_keepalive = Some(KEEP_ALIVE);
         peer.options.http_upstream_request_policy.h1_upgrade =
             if self.websocket { H1UpgradePolicy::WebSocketOnly } else { H1UpgradePolicy::Deny };
@@ -247,7 +247,7 @@ impl Upstream {
     }
 }
 
-/// Makes an I/O result a Pingora result.
+/// Converts an error into an internal error of Pingora.
 pub(in crate::proxy) fn or_internal<T, E: std::error::Error + Send + Sync + 'static>(
     result: Result<T, E>,
     context: &'static str,

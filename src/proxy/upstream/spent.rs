@@ -1,5 +1,5 @@
-//! Connections to apps that carry no further request: their app answered before it had the whole
-//! request, so what it makes of the rest is unknown. Pingora would reuse them.
+//! Spent connections: the app responded before it had the whole request, so its handling of the
+//! rest is unknown. Pingora would reuse them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -8,10 +8,10 @@ use parking_lot::Mutex;
 use pingora_core::protocols::{Digest, SocketDigest};
 use pingora_error::{Error, ErrorType};
 
-/// The error of a request that was given such a connection, before anything was sent.
+/// The error of a request that got a spent connection, before anything was sent.
 pub(in crate::proxy) const SPENT: ErrorType = ErrorType::Custom("SpentConnection");
 
-/// The spent connections that are still open, known by their digest.
+/// The spent connections that are still open, identified by their digest.
 #[derive(Debug, Default)]
 pub(in crate::proxy) struct Spent {
     any: AtomicBool,
@@ -19,7 +19,7 @@ pub(in crate::proxy) struct Spent {
 }
 
 impl Spent {
-    /// Notes that a connection is spent.
+    /// Marks a connection as spent.
     #[cold]
     pub(in crate::proxy) fn add(&self, socket: &Arc<SocketDigest>) {
         let mut sockets = self.sockets.lock();
@@ -28,10 +28,10 @@ impl Spent {
         self.any.store(true, Ordering::Release);
     }
 
-    /// Refuses a connection that is spent.
+    /// Fails for a spent connection.
     pub(in crate::proxy) fn check(&self, digest: Option<&Digest>) -> Result<(), Box<Error>> {
         if self.any.load(Ordering::Acquire) && self.holds(digest) {
-            return Error::e_explain(SPENT, "its app answered before the last body ended");
+            return Error::e_explain(SPENT, "the app responded before the last body ended");
         }
         Ok(())
     }

@@ -1,6 +1,5 @@
-//! Whether the app behind can be reached, tried once for `check --online`: a connection to each
-//! address, and TLS where it is spoken, under the conditions that requests are forwarded under. No
-//! request is made.
+//! Connection test for `check --online`: connects to each address once, with TLS if configured,
+//! under the same conditions as forwarded requests. It sends no request.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use super::client_tls::client_config;
 use crate::base::clock::Timestamp;
 use crate::proxy::settings::{AppSettings, UpstreamAddress, UpstreamSettings};
 
-/// Tries each address; what does not work, a sentence each.
+/// Tests each address. Returns a sentence for each failure.
 pub async fn try_connect(app: &AppSettings) -> Vec<String> {
     let mut problems = Vec::new();
     for address in &app.upstream.addresses {
@@ -22,7 +21,7 @@ pub async fn try_connect(app: &AppSettings) -> Vec<String> {
         let problem = match tokio::time::timeout(app.upstream.connect_timeout, tried).await {
             Ok(Ok(())) => continue,
             Ok(Err(problem)) => problem,
-            Err(_elapsed) => "it does not answer".to_owned(),
+            Err(_elapsed) => "no answer in time".to_owned(),
         };
         let UpstreamAddress { host, port, .. } = address;
         problems.push(format!("app {}: upstream {host}:{port}: {problem}", app.name));
@@ -38,7 +37,7 @@ async fn try_one(upstream: &UpstreamSettings, address: &UpstreamAddress) -> Resu
     }
     let name = upstream.certified(address);
     let server = ServerName::try_from(name.to_owned())
-        .map_err(|_invalid| format!("no certificate can be for the name {name}"))?;
+        .map_err(|_invalid| format!("{name} is not a valid certificate name"))?;
     let handshake = TlsConnector::from(Arc::new(config(upstream)?)).connect(server, stream);
     let stream = handshake.await.map_err(|error| in_words(&error, upstream, name))?;
     if upstream.http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
@@ -56,7 +55,7 @@ fn config(upstream: &UpstreamSettings) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-/// Why there is no TLS, and what to do about it.
+/// Describes a TLS failure and its remedy.
 fn in_words(error: &io::Error, upstream: &UpstreamSettings, name: &str) -> String {
     let said = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match said {
@@ -84,20 +83,20 @@ fn in_words(error: &io::Error, upstream: &UpstreamSettings, name: &str) -> Strin
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is open; the rest speaks for itself")]
 fn of_certificate(why: &CertificateError, upstream: &UpstreamSettings, name: &str) -> String {
     match why {
-        // A bad signature: an authority of that name, but not that one.
+        // A bad signature means another authority of the same name.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => match &upstream.ca {
             Some(ca) => {
-                format!("its certificate is not from the authority in {}", ca.display())
+                format!("its certificate is not from the CA in {}", ca.display())
             }
-            None => "its certificate is from an authority that this machine does not know: set \
+            None => "its certificate is from a CA that this machine does not trust: set \
                      upstream_ca"
                 .to_owned(),
         },
         CertificateError::NotValidForName => wrong_name(name, &[]),
         CertificateError::NotValidForNameContext { presented, .. } => wrong_name(name, presented),
-        CertificateError::Expired => "its certificate is expired".to_owned(),
+        CertificateError::Expired => "its certificate has expired".to_owned(),
         CertificateError::ExpiredContext { not_after, .. } => {
-            format!("its certificate is expired since {}", moment(*not_after))
+            format!("its certificate expired at {}", moment(*not_after))
         }
         CertificateError::NotValidYet => "its certificate is not valid yet".to_owned(),
         CertificateError::NotValidYetContext { not_before, .. } => {
@@ -107,7 +106,7 @@ fn of_certificate(why: &CertificateError, upstream: &UpstreamSettings, name: &st
     }
 }
 
-/// `presented` as rustls has them: `DnsName("app.test")`.
+/// Describes a name mismatch. rustls writes `presented` as `DnsName("app.test")`.
 fn wrong_name(name: &str, presented: &[String]) -> String {
     let bare = |name: &String| {
         let inner = name.split_once('(').map_or(name.as_str(), |(_kind, rest)| rest);

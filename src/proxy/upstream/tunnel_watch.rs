@@ -1,4 +1,4 @@
-//! Tunnels (WebSocket): they end with the session they were opened in.
+//! Ends WebSocket tunnels with their session.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,16 +13,16 @@ use crate::proxy::app::CurrentApps;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::request::RequestState;
 
-/// How often a tunnel's session is looked at.
+/// Interval between two checks of a tunnel's session.
 const TUNNEL_WATCH: Duration = Duration::from_secs(2);
 
-/// Whether the app that is served there now still lets a long-lived token through.
+/// Returns true if the app still accepts a long-lived token.
 fn stands(apps: &CurrentApps, site: &Site, known: &KnownMachine, now: Timestamp) -> bool {
     let apps = apps.load();
     apps.by_host(site.name()).is_some_and(|app| known.stands(&app.tokens, now))
 }
 
-/// Ends a tunnel within seconds of what it was opened by.
+/// Ends a tunnel within seconds after the session or token that opened it.
 pub(in crate::proxy) fn watch(gateway: &Gateway, state: &mut RequestState) {
     let visitor = state.admission.as_ref().map_or(Visitor::Anonymous, |a| a.visitor().clone());
     let (Some(connection), Some(site)) = (state.connection.clone(), state.site.clone()) else {
@@ -53,7 +53,7 @@ pub(in crate::proxy) fn watch(gateway: &Gateway, state: &mut RequestState) {
                 Visitor::Anonymous => return,
             };
             if !lives.unwrap_or(false) {
-                tracing::info!(%id, "a tunnel ends with its session");
+                tracing::info!(%id, "tunnel closed: its session has ended");
                 connection.close();
                 return;
             }

@@ -1,4 +1,4 @@
-//! What is known of a connection beside its bytes, and the handle by which it is closed from outside.
+//! The shared state of a connection, and the handle that closes it from outside.
 
 use std::fmt;
 use std::io;
@@ -21,27 +21,26 @@ use crate::proxy::app::Apps;
 use crate::proxy::client::origin::Origin;
 use crate::proxy::settings::ListenerKind;
 
-/// What is known of a connection, shared with the requests on it.
+/// The state of a connection, shared with its requests.
 pub(in crate::proxy) struct Connection {
-    /// The address of the peer's socket.
+    /// The address of the socket's peer.
     pub(in crate::proxy) peer: SocketAddr,
-    /// The kind of listener it came in by.
+    /// The kind of its listener.
     pub(in crate::proxy) kind: ListenerKind,
     pub(super) header: AtomicU8,
     pub(super) closed: AtomicBool,
     pub(super) reader: AtomicWaker,
     pub(super) writer: AtomicWaker,
-    /// What the host of the last request leads to: most connections know one host only.
+    /// The site of the last request. Most connections use one host only.
     site: ArcSwapOption<Site>,
-    /// How long the app may be silent, in milliseconds, while this connection watches over that;
-    /// 0 while it does not.
+    /// Maximum silence of the app in milliseconds, while this connection enforces it, else 0.
     silence_allowed: AtomicU64,
     pub(super) app_silent: AtomicBool,
-    /// An answer was given while the client may still be sending its request.
+    /// A response was sent while the client may still be sending its request.
     pub(super) unread: AtomicBool,
-    /// What is to be said of the request line.
+    /// The verdict on the request line.
     pub(in crate::proxy) line: LineVerdict,
-    /// What its peer's network has in hand.
+    /// The load counters of the peer's network.
     pub(in crate::proxy) load: Arc<ClientLoad>,
     pub(in crate::proxy) usage: Usage,
 }
@@ -57,7 +56,7 @@ pub(super) const IN_HEADER: u8 = 1;
 pub(super) const PAST_HEADER: u8 = 2;
 
 impl Connection {
-    /// Accepted at `now`.
+    /// Creates the state of a connection accepted at `now`.
     pub(in crate::proxy) fn new(
         peer: SocketAddr,
         kind: ListenerKind,
@@ -81,7 +80,7 @@ impl Connection {
         }
     }
 
-    /// Resolves when the connection is ended from outside while nothing else reads from it.
+    /// Resolves when the connection is closed from outside while nothing else reads from it.
     pub(in crate::proxy) async fn closed(&self) {
         std::future::poll_fn(|cx| {
             self.reader.register(cx.waker());
@@ -90,8 +89,8 @@ impl Connection {
         .await;
     }
 
-    /// What `host` led to in the last request, if that was from the same `origin` and the apps are
-    /// still those of this `generation`.
+    /// Returns the site of the last request if `host`, `origin`, `front` and `generation` are the
+    /// same.
     pub(in crate::proxy) fn last_site(
         &self,
         generation: u64,
@@ -103,7 +102,7 @@ impl Connection {
         site.as_ref().filter(|site| site.is(generation, host, origin, front)).cloned()
     }
 
-    /// What `host` leads to for a client of `origin`.
+    /// Finds the site at `host` for a client of `origin`, and keeps it.
     pub(in crate::proxy) fn find_site(
         &self,
         apps: &Apps,
@@ -117,52 +116,53 @@ impl Connection {
         Ok(site)
     }
 
-    /// The header block has been read whole.
+    /// Records that the header block is complete.
     pub(in crate::proxy) fn header_done(&self) {
         self.header.store(PAST_HEADER, Ordering::Relaxed);
     }
 
-    /// The request is over; the next byte begins another, unless its body was not read whole.
+    /// Records the end of a request. The next byte begins another one, unless the body was not read
+    /// to its end.
     pub(in crate::proxy) fn request_done(&self, body_read: bool) {
         self.line.request_done(body_read);
         self.header.store(BETWEEN_REQUESTS, Ordering::Relaxed);
         self.silence_allowed.store(0, Ordering::Relaxed);
     }
 
-    /// From now until the request is over, the app may be silent for `limit`: the connection waits
-    /// for it anyhow, and can tell without a timer for each request.
+    /// Limits the silence of the app to `limit` until the request ends. The connection waits for
+    /// the app anyway, so no request needs a timer.
     pub(in crate::proxy) fn watch_app(&self, limit: Duration) {
         self.silence_allowed.store(millis(limit), Ordering::Relaxed);
     }
 
-    pub(super) fn app_may_be_silent(&self) -> Option<Duration> {
+    pub(super) fn silence_limit(&self) -> Option<Duration> {
         let millis = self.silence_allowed.load(Ordering::Relaxed);
         (millis > 0).then(|| Duration::from_millis(millis))
     }
 
-    /// Whether the app was silent for longer than it may be.
+    /// Returns true if the app exceeded the limit of its silence.
     pub(in crate::proxy) fn app_was_silent(&self) -> bool {
         self.app_silent.load(Ordering::Relaxed)
     }
 
-    /// Notes that the connection ends with an answer to a request that was not read to its end.
+    /// Records that the connection ends with a response to a request that was not read to its end.
     pub(in crate::proxy) fn left_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);
     }
 
-    /// Ends the connection from outside.
+    /// Closes the connection from outside.
     pub(in crate::proxy) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.reader.wake();
         self.writer.wake();
     }
 
-    /// Whether it was ended from outside while no request was in hand.
+    /// Returns true if it was closed from outside while idle.
     pub(super) fn is_shed(&self) -> bool {
         self.is_closed() && self.usage.is_idle()
     }
 
-    /// Whether it was ended from outside.
+    /// Returns true if it was closed from outside.
     pub(in crate::proxy) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }

@@ -1,5 +1,5 @@
-//! Notices that a connection has been quiet for too long, at the price of an addition a read: the
-//! timer is not moved when something happens, only looked at when it is due.
+//! Detects idle connections. Activity only bumps a counter; the timer is never reset, so a read
+//! costs one addition.
 
 use std::pin::Pin;
 use std::task::Context;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
-/// How long a connection has been quiet, to within a look.
+/// Idle time of a connection, accurate to one check interval.
 #[derive(Debug, Default)]
-pub(in crate::proxy) struct Quiet {
+pub(in crate::proxy) struct IdleWatch {
     timer: Option<Pin<Box<Sleep>>>,
     every: Duration,
     happened: u64,
@@ -17,18 +17,18 @@ pub(in crate::proxy) struct Quiet {
     lasted: Duration,
 }
 
-impl Quiet {
-    /// Something was read or written.
-    pub(in crate::proxy) fn stir(&mut self) {
+impl IdleWatch {
+    /// Records a read or a write.
+    pub(in crate::proxy) fn touch(&mut self) {
         self.happened = self.happened.wrapping_add(1);
     }
 
-    /// Asked while the connection waits, always by the same task: whether nothing happened for
-    /// `limit`, or for up to half as much longer.
-    pub(in crate::proxy) fn lasts(&mut self, limit: Duration, cx: &mut Context<'_>) -> bool {
+    /// Returns true if the connection was idle for `limit`, or up to half as much longer. The same
+    /// task calls this whenever the connection waits.
+    pub(in crate::proxy) fn is_idle_for(&mut self, limit: Duration, cx: &mut Context<'_>) -> bool {
         let over = match &self.timer {
             None => true,
-            // It was polled by this task, and wakes it.
+            // This task polled the timer, so it gets the wake-up.
             Some(timer) => timer.is_elapsed(),
         };
         if !over && self.every <= limit / 2 {
@@ -42,7 +42,7 @@ impl Quiet {
         self.happened_then = self.happened;
         self.every = limit / 2;
         let timer = self.timer.insert(Box::pin(sleep(self.every)));
-        // Polled once, so that it wakes the task when it is due.
+        // The first poll registers the task for the wake-up.
         timer.as_mut().poll(cx).is_ready() || self.lasted >= limit
     }
 }
@@ -54,13 +54,14 @@ mod tests {
 
     use super::*;
 
-    async fn wait(quiet: &mut Quiet, limit: Duration) {
-        poll_fn(|cx| if quiet.lasts(limit, cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+    async fn wait(quiet: &mut IdleWatch, limit: Duration) {
+        poll_fn(|cx| if quiet.is_idle_for(limit, cx) { Poll::Ready(()) } else { Poll::Pending })
+            .await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_quiet_connection_is_noticed_soon_after_the_limit() {
-        let mut quiet = Quiet::default();
+        let mut quiet = IdleWatch::default();
         let start = tokio::time::Instant::now();
         wait(&mut quiet, Duration::from_mins(1)).await;
         let took = start.elapsed().as_secs();
@@ -69,13 +70,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_happens_begins_the_wait_anew() {
-        let mut quiet = Quiet::default();
+        let mut quiet = IdleWatch::default();
         let limit = Duration::from_mins(1);
         let start = tokio::time::Instant::now();
         for _ in 0..10 {
             let waited = tokio::time::timeout(Duration::from_secs(50), wait(&mut quiet, limit));
             assert!(waited.await.is_err(), "given up after {:?}", start.elapsed());
-            quiet.stir();
+            quiet.touch();
         }
         wait(&mut quiet, limit).await;
         let took = start.elapsed().as_secs();
@@ -84,13 +85,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_shorter_limit_holds_at_once() {
-        let mut quiet = Quiet::default();
+        let mut quiet = IdleWatch::default();
         let long = tokio::time::timeout(
             Duration::from_millis(10),
             wait(&mut quiet, Duration::from_mins(1)),
         );
         assert!(long.await.is_err());
-        quiet.stir();
+        quiet.touch();
         let start = tokio::time::Instant::now();
         wait(&mut quiet, Duration::from_secs(2)).await;
         assert!(start.elapsed() <= Duration::from_secs(4), "{:?}", start.elapsed());

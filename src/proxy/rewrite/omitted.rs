@@ -1,18 +1,18 @@
-//! Credentials of an app that a request leaves behind.
+//! App credentials that are omitted from a forwarded request.
 
 use http::header::{AUTHORIZATION, HeaderMap};
 
 use crate::gate::dialect::Dialect;
 
-/// What is left out of a request on its way to the app.
+/// The app credentials that are omitted from a forwarded request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::proxy) struct LeftOut {
+pub(in crate::proxy) struct Omitted {
     pub(in crate::proxy) cookie: bool,
     pub(in crate::proxy) authorization: bool,
 }
 
-impl LeftOut {
-    pub(in crate::proxy) fn take_out(self, dialect: &Dialect, headers: &mut HeaderMap) {
+impl Omitted {
+    pub(in crate::proxy) fn strip(self, dialect: &Dialect, headers: &mut HeaderMap) {
         if self.cookie {
             dialect.strip_cookies(headers);
         }
