@@ -15,6 +15,7 @@ fn main() -> ExitCode {
         output: &mut stdout(),
         errors: &mut stderr(),
         colour: stderr().is_terminal(),
+        interactive: stdin().is_terminal(),
     };
     cli::run(std::env::args_os(), streams)
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use self::base::Base;
 pub use self::demo::{DemoOptions, ListenOn, NotAHostAndPort, demo};
 pub use self::error::AppError;
-pub use self::online::{Online, check_online};
+pub use self::online::{Online, Tried, check_online};
 pub use self::outlets::Outlets;
 use self::outlets::Process;
 pub use self::sample::serve as serve_sample;

@@ -109,6 +109,9 @@ pub(super) struct CheckArgs {
     /// Also try Redis, SQL, certificates and upstreams
     #[arg(long)]
     pub(super) online: bool,
+    /// Print only the results of --online, as JSON
+    #[arg(long, requires = "online")]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -255,6 +258,9 @@ pub(super) enum UserCommand {
     Remove {
         /// Login name
         name: String,
+        /// Remove the user without asking. Only a terminal is asked
+        #[arg(long)]
+        yes: bool,
     },
     /// Set a user's password and end their sessions
     SetPassword {
@@ -367,7 +373,13 @@ pub(super) enum SessionCommand {
         user: Option<String>,
     },
     /// End one session, a user's, or all
-    End(EndArgs),
+    End {
+        #[command(flatten)]
+        which: EndArgs,
+        /// End all sessions without asking. Only a terminal is asked
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Args)]

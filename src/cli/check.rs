@@ -3,11 +3,13 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::args::CheckArgs;
 use super::failure::Failure;
 use super::table::visible;
-use super::{Streams, input};
-use crate::app;
+use super::{Streams, input, meta};
+use crate::app::{self, Online, Tried};
 use crate::auth::ticket::FirstEnrolment;
 use crate::config::settings::{Database, LinesTarget, LogFormat, SessionStore, Settings};
 use crate::gate::glob::PathGlob;
@@ -23,22 +25,51 @@ pub(super) fn check(arguments: &CheckArgs, streams: &mut Streams<'_>) -> Result<
     for weakening in &settings.weakenings {
         writeln!(streams.errors, "weakening: {weakening}")?;
     }
-    print(&settings, streams.output)?;
+    if !arguments.json {
+        print(&settings, streams.output)?;
+    }
     if !arguments.online {
         return Ok(());
     }
     let online = input::runtime(1)?.block_on(Box::pin(app::check_online(&settings)));
-    writeln!(streams.output)?;
-    for note in &online.notes {
-        writeln!(streams.output, "online: {}", visible(note))?;
+    if arguments.json {
+        meta::json(&online_json(&online), streams.output)?;
+    } else {
+        print_online(&online, streams)?;
     }
-    if online.problems.is_empty() {
-        return Ok(writeln!(streams.output, "online: everything answers")?);
-    }
-    for problem in online.problems.iter().map(|problem| visible(problem)) {
-        writeln!(streams.errors, "online: {problem}")?;
+    if online.works() {
+        return Ok(());
     }
     Err(Failure::failed("the online check found problems", None))
+}
+
+fn print_online(online: &Online, streams: &mut Streams<'_>) -> io::Result<()> {
+    writeln!(streams.output)?;
+    for tried in &online.0 {
+        let name = visible(&tried.name);
+        for note in &tried.notes {
+            writeln!(streams.output, "online: {name}: {}", visible(note))?;
+        }
+        for problem in &tried.problems {
+            writeln!(streams.errors, "online: {}", visible(problem))?;
+        }
+        if tried.problems.is_empty() {
+            writeln!(streams.output, "online: {name}: ok")?;
+        }
+    }
+    if online.works() {
+        writeln!(streams.output, "online: everything answers")?;
+    }
+    Ok(())
+}
+
+fn online_json(online: &Online) -> Value {
+    let one = |tried: &Tried| {
+        let ok = tried.problems.is_empty();
+        json!({ "name": tried.name, "ok": ok, "notes": tried.notes, "problems": tried.problems })
+    };
+    let checks: Vec<Value> = online.0.iter().map(one).collect();
+    json!({ "ok": online.works(), "checks": checks })
 }
 
 fn print(settings: &Settings, out: &mut dyn Write) -> io::Result<()> {

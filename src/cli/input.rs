@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::Streams;
 use super::args::{NoDefault, StateArgs};
 use super::failure::Failure;
 use crate::app;
@@ -18,6 +19,8 @@ use crate::config::settings::Settings;
 
 /// Maximum length of a password on standard input, in bytes. The password policy allows fewer.
 const PASSWORD_MAX: u64 = 4096;
+/// Most bytes of an answer to a question.
+const ANSWER_MAX: u64 = 64;
 
 /// Loads the settings, or returns every error in them.
 pub(super) fn settings(file: &Path) -> Result<Settings, Failure> {
@@ -101,6 +104,26 @@ pub(super) fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, Failure
         .map_err(|e| Failure::failed(format_args!("failed to start threads: {e}"), None))
 }
 
+/// Asks whether to go on with `question`, which cannot be undone. `yes` answers for the user, and
+/// without a terminal nobody is asked.
+pub(super) fn confirm(question: &str, yes: bool, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    if yes || !streams.interactive {
+        return Ok(());
+    }
+    write!(streams.errors, "{question} [y/N] ")?;
+    streams.errors.flush()?;
+    let mut answer = String::new();
+    streams
+        .input
+        .take(ANSWER_MAX)
+        .read_line(&mut answer)
+        .map_err(|e| Failure::failed(format_args!("the answer cannot be read: {e}"), None))?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::failed("nothing was changed", None)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +143,32 @@ mod tests {
         assert!(password(&mut "\n".as_bytes()).is_err());
         assert!(password(&mut b"\xff\xfe\n".as_slice()).is_err());
         assert!(password(&mut "x".repeat(5000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_terminal_is_asked_before_what_cannot_be_undone() {
+        for (typed, yes, interactive, goes_on) in [
+            ("y\n", false, true, true),
+            ("Yes\n", false, true, true),
+            ("n\n", false, true, false),
+            ("\n", false, true, false),
+            ("", false, true, false),
+            ("", true, true, true),
+            ("", false, false, true),
+        ] {
+            let (mut output, mut errors) = (Vec::new(), Vec::new());
+            let mut streams = Streams {
+                input: &mut typed.as_bytes(),
+                output: &mut output,
+                errors: &mut errors,
+                colour: false,
+                interactive,
+            };
+            let confirmed = confirm("Remove the user alice?", yes, &mut streams);
+            assert_eq!(confirmed.is_ok(), goes_on, "{typed:?} {yes} {interactive}");
+            let asked = if interactive && !yes { "Remove the user alice? [y/N] " } else { "" };
+            assert_eq!(String::from_utf8(errors).unwrap(), asked);
+            assert!(output.is_empty());
+        }
     }
 }

@@ -16,7 +16,12 @@ use crate::base::browser;
 pub(super) fn run(arguments: &SessionArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     match &arguments.command {
         SessionCommand::List { user } => list(&arguments.state, user.as_deref(), streams.output),
-        SessionCommand::End(which) => end(&arguments.state, which, streams.output),
+        SessionCommand::End { which, yes } => {
+            if which.all {
+                input::confirm("End all sessions of all users?", *yes, streams)?;
+            }
+            end(&arguments.state, which, streams.output)
+        }
     }
 }
 

@@ -32,8 +32,9 @@ pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), 
             input::with_admin(state, async |admin| Ok(admin.enable(&name).await?))?;
             print_done(state, &name, Action::Enabled, None, streams.output)
         }
-        UserCommand::Remove { name } => {
+        UserCommand::Remove { name, yes } => {
             let name = LoginName::parse(&name)?;
+            input::confirm(&format!("Remove the user {name}?"), yes, streams)?;
             let (apps, ended) = input::with_admin(state, async |admin| {
                 Ok((admin.apps_of(&name).await?, admin.remove(&name).await?))
             })?;

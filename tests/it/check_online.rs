@@ -15,6 +15,9 @@ use crate::support::program::{Run, Site, run};
 use crate::support::servers::{PostgresServer, RedisServer};
 use crate::support::upstream::Recorder;
 
+/// The result for embedded stores and one app, with nothing more to say.
+const NO_NOTES: &str = "\n\nonline: accounts: ok\nonline: sessions: ok\nonline: certificates: ok\n\
+                        online: app main: ok\nonline: everything answers";
 const LISTENER: &str = "[[listeners]]\naddress = \"127.0.0.1:0\"\nkind = \"http\"\n";
 
 fn app(upstream: &str, more: &str) -> String {
@@ -63,7 +66,7 @@ async fn a_check_before_the_first_start_makes_no_file() {
     ]);
     assert_eq!(done.code, 0, "{}", done.stderr);
     for store in ["the account database", "the session store"] {
-        let note = format!("online: {store} does not exist yet: the first start creates it");
+        let note = format!(": {store} does not exist yet: the first start creates it");
         assert!(done.stdout.contains(&note), "{}", done.stdout);
     }
     assert!(done.stdout.contains("online: everything answers"), "{}", done.stdout);
@@ -77,14 +80,14 @@ async fn a_check_of_embedded_stores_that_are_there_changes_no_file() {
     let config = gateway.config.to_str().unwrap();
     let dir = gateway.config.parent().unwrap().join("data");
     let checked = done(&["check", "--online", "--config", config], "");
-    assert!(checked.contains("\n\nonline: everything answers"), "no notes: {checked}");
+    assert!(checked.contains(NO_NOTES), "{checked}");
 
     gateway.signal("TERM");
     gateway.ended().await;
     let before = listing(&dir);
     assert!(before.contains("accounts.db"), "{before}");
     let checked = done(&["check", "--online", "--config", config], "");
-    assert!(checked.contains("\n\nonline: everything answers"), "no notes: {checked}");
+    assert!(checked.contains(NO_NOTES), "{checked}");
     assert_eq!(listing(&dir), before);
 }
 
@@ -230,6 +233,16 @@ async fn what_a_store_refuses_is_told_with_the_line_to_write() {
     let checked = check(&site, &toml);
     assert_eq!(checked.code, 0, "{}", checked.stderr);
     assert!(checked.stdout.contains("ACL SETUSER app +info"), "{}", checked.stdout);
+
+    let file = site.path().join("vestibule.toml");
+    let told = run(&["check", "--online", "--json", "--config", file.to_str().unwrap()]);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    let names: Vec<_> =
+        told["checks"].as_array().unwrap().iter().map(|c| c["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        (told["ok"].as_bool(), names),
+        (Some(true), vec!["accounts", "sessions", "app main"])
+    );
 
     redis.command::<()>(&["ACL", "SETUSER", "app", "-zadd", "-evalsha"]).await;
     let mut connection = PgConnection::connect(&url).await.unwrap();
