@@ -139,10 +139,10 @@ fn rules(criterion: &mut Criterion, policy: &Policy) {
     let clock = SystemClock::new();
     let mut group = criterion.benchmark_group("policy");
     group.bench_function("the first rule", |b| {
-        b.iter(|| ruling(policy, black_box("/public/a/b.css"), VisitorFacts::Nobody, &clock));
+        b.iter(|| ruling(policy, black_box("/public/a/b.css"), VisitorFacts::Anonymous, &clock));
     });
     group.bench_function("no rule of four", |b| {
-        b.iter(|| ruling(policy, black_box("/projects/42/cells"), VisitorFacts::Nobody, &clock));
+        b.iter(|| ruling(policy, black_box("/projects/42/cells"), VisitorFacts::Anonymous, &clock));
     });
     group.finish();
 }

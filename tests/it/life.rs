@@ -30,7 +30,10 @@ impl Walk {
     pub(super) async fn tab_to(&self, attribute: &str, value: &str) {
         for _ in 0..80 {
             let at = self.screen.client.active_element().await.unwrap();
-            if at.attr(attribute).await.unwrap().as_deref() == Some(value) {
+            let found = at.attr(attribute).await.unwrap().unwrap_or_default();
+            // A link may carry the way back in its query.
+            let path = found.split('?').next().unwrap_or_default();
+            if found == value || (attribute == "href" && path == value) {
                 return;
             }
             self.keys([TAB]).await;
