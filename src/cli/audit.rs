@@ -39,7 +39,7 @@ fn list(state: &StateArgs, which: &AuditListArgs, output: &mut dyn Write) -> Res
     };
     let rows = input::with_trail(state, async |trail| Ok(trail.find(&query).await?))?;
     if state.json {
-        return meta::json(&rows.iter().map(row_json).collect(), output);
+        return meta::json(&rows.iter().map(Record::json).collect(), output);
     }
     let mut table = Table::new([
         "ROW",
@@ -69,16 +69,6 @@ fn list(state: &StateArgs, which: &AuditListArgs, output: &mut dyn Write) -> Res
         ]);
     }
     Ok(table.write(output)?)
-}
-
-/// A row with its reference in both forms: the request id, and the short one that people see.
-fn row_json(row: &Record) -> Value {
-    let mut json = row.json();
-    if let Value::Object(fields) = &mut json {
-        let reference = row.content.reference.as_deref().map(short);
-        fields.insert("short_reference".to_owned(), reference.into());
-    }
-    json
 }
 
 /// Returns the reference of a request id: its short form.
