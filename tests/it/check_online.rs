@@ -148,7 +148,7 @@ async fn an_upstream_is_tried_with_tls_and_what_fails_is_told() {
     for (certificates, more, said) in [
         (&good, of_good.as_str(), None),
         (&good, &by_name, None),
-        (&good, "", Some("from an authority that this machine does not know: set upstream_ca")),
+        (&good, "", Some("from a CA that this machine does not trust: set upstream_ca")),
         (&good, &ca(&other), Some("is not from the CA in")),
         (&good, &by_wrong, Some("is not for wrong.test but for 127.0.0.1, app.test")),
         (&other, &ca(&other), Some("is not for 127.0.0.1 but for other.test: set upstream_host")),
