@@ -56,8 +56,10 @@ async fn strangers_wait_alike_for_known_and_unknown_names() {
         let last = last.unwrap();
         let seconds: u64 = last.get("retry-after").unwrap().parse().unwrap();
         assert!((20..=40).contains(&seconds), "{seconds}");
-        assert!(last.text().contains(&format!("wait {seconds} seconds")), "{}", last.text());
-        let page = bare(&last, name).replace(&format!("{seconds} seconds"), "SECONDS");
+        assert!(last.text().contains(&format!("Wait {seconds} seconds")), "{}", last.text());
+        let page = bare(&last, name)
+            .replace(&format!("{seconds} seconds"), "SECONDS")
+            .replace(&format!("data-wait=\"{seconds}\""), "data-wait=SECONDS");
         let mut fields: Vec<String> = last.fields.iter().map(|f| format!("{:?}", f.0)).collect();
         fields.sort();
         pages.push((statuses, page, fields));
