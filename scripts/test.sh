@@ -2,7 +2,7 @@
 # Runs the tests. Installs missing tools with apt-get first.
 #
 #   scripts/test.sh              all tests
-#   scripts/test.sh fast         all tests that need no Chromium, R or npm: under three minutes once built
+#   scripts/test.sh fast         all tests that need no Chromium, R or npm
 #   scripts/test.sh ARGS...      cargo test ARGS..., such as part of a test's name
 set -euo pipefail
 cd "$(dirname "$0")/.."
