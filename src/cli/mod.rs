@@ -38,7 +38,7 @@ pub struct Streams<'a> {
     pub errors: &'a mut dyn Write,
     /// True if usage errors may be coloured: standard error is a terminal.
     pub colour: bool,
-    /// Somebody can be asked: standard input is a terminal.
+    /// True if questions can be asked: standard input is a terminal.
     pub interactive: bool,
 }
 

@@ -34,7 +34,7 @@ async fn told_of(lab: &Lab, sign_outs: usize) {
     within(PATIENCE, "the app to be told", told).await;
 }
 
-/// How often the app was asked to sign somebody in.
+/// Number of sign-ins that the app received.
 async fn sign_ins(lab: &Lab) -> usize {
     let seen = lab.app.requests().await;
     seen.iter().filter(|r| r["target"] == "/api/v1/signin").count()

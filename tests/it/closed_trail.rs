@@ -133,7 +133,7 @@ fn act(trail: &Trail, act: &str, name: &str) -> Vec<String> {
     words.into_iter().map(str::to_owned).collect()
 }
 
-/// What has to be there before an act, so that it has something to do.
+/// Sets up what the act needs.
 async fn before(trail: &mut Trail, act: &str, name: &str) {
     match act {
         "`user lift-suspension`" => {

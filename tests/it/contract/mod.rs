@@ -1,4 +1,4 @@
-//! What every store must do, shown on each of them: accounts and factors on SQLite, on PostgreSQL
+//! The contract of each port, tested on every store: accounts and factors on SQLite, on PostgreSQL
 //! and behind `PgBouncer`, sessions, logins in progress and counters on SQLite and Redis. Always through two stores opened
 //! apart, as two processes or two nodes would.
 

@@ -1,4 +1,4 @@
-//! A server that refuses is told of by what it said, and by what to do about it.
+//! The error for a refusal by a store names its cause and the next step.
 
 use std::time::Duration;
 
