@@ -15,8 +15,9 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 # Dependencies are built in a layer of their own, so a change to the source does not rebuild them. The
-# manifest names the benches, so empty files replace them here.
+# manifest names the benches, so empty files replace them here; fuzz is a member of the workspace.
 COPY Cargo.toml Cargo.lock ./
+COPY fuzz fuzz
 RUN mkdir -p src benches/tools/load \
     && echo 'fn main() {}' >src/main.rs \
     && touch src/lib.rs \
