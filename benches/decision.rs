@@ -8,24 +8,25 @@ use std::time::Duration;
 use async_trait::async_trait;
 use criterion::Criterion;
 use http::Method;
-use vestibule::auth::account::{
-    Account, AccountStatus, Identity, IdentityChange, LoginName, NewAccount,
-};
+use vestibule::auth::account::{AccountStatus, Identity, LoginName};
 use vestibule::auth::keys::{KEY_LEN, Key, KeyMaterial, KeyRing};
-use vestibule::auth::password::PasswordRecord;
-use vestibule::auth::ports::{Accounts, Added, LinkEnded, Sessions, StoreError, Stored};
-use vestibule::auth::session::{Device, Offer, Offers, Session, SessionLimits};
+use vestibule::auth::ports::{
+    AccountStatuses, SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview,
+    SessionStarts, StoreError, StoreHealth, Stored,
+};
+use vestibule::auth::session::{Device, Offer, Offers, Session, SessionLimits, SessionMark};
 use vestibule::auth::stage::Factor;
 use vestibule::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
 use vestibule::base::address::ClientIp;
 use vestibule::base::clock::{Clock as _, SystemClock, Timestamp};
 use vestibule::base::id::{AccountId, SessionId};
 use vestibule::base::random::OsRandom;
-use vestibule::gate::admission::{Visitor, decide};
+use vestibule::gate::admission::{Visitor, admit};
+use vestibule::gate::evaluate::{AppRules, Facts, Route, Verdict};
 use vestibule::gate::glob::PathGlob;
-use vestibule::gate::policy::{NoTrace, Policy, Ruling, VisitorFacts};
+use vestibule::gate::policy::{NoTrace, Policy, Target, VisitorFacts};
 use vestibule::gate::rule::{Access, RequestFacts, Rule};
-use vestibule::gate::sessions::CachedSessions;
+use vestibule::gate::sessions::{CachedSessions, Use};
 use vestibule::gate::target::CanonicalTarget;
 use zeroize::Zeroizing;
 
@@ -51,8 +52,12 @@ fn main() -> Result<(), Failure> {
 fn keys() -> Result<KeyRing, Failure> {
     let key = |n: u8| Key { id: format!("k{n}"), bytes: Zeroizing::new([n; KEY_LEN]) };
     // Two token keys, as in the days after a rotation.
-    let material =
-        KeyMaterial { token: vec![key(1), key(2)], data: vec![key(3)], pepper: vec![key(4)] };
+    let material = KeyMaterial {
+        token: vec![key(1), key(2)],
+        data: vec![key(3)],
+        pepper: vec![key(4)],
+        assertion: vec![],
+    };
     Ok(KeyRing::new(&material)?)
 }
 
@@ -122,28 +127,44 @@ fn twenty_rules() -> Result<Policy, Failure> {
     Ok(Policy::new(rules))
 }
 
-fn ruling(policy: &Policy, path: &str, who: VisitorFacts<'_>, clock: &SystemClock) -> Ruling {
-    let client = ClientIp::new(std::net::Ipv4Addr::new(192, 0, 2, 7).into());
-    let asked = RequestFacts {
-        method: &Method::GET,
-        path: Some(path),
-        host: "gw.test",
-        client,
-        preflight: false,
+/// The decision as the proxy takes it: public paths before the visitor matters.
+fn verdict(
+    policy: &Policy,
+    target: &Target<'_>,
+    who: VisitorFacts<'_>,
+    clock: &SystemClock,
+) -> Option<Verdict> {
+    let app = AppRules {
+        policy,
+        extra_methods: &[],
+        service_workers: false,
+        dialect: None,
+        first_factor: None,
+        related_origins_at: None,
     };
-    let first = policy.first(&asked, &mut NoTrace);
-    policy.public(first).unwrap_or_else(|| policy.ruling(first, &asked, who, clock, &mut NoTrace))
+    let facts = Facts::of(RequestFacts {
+        method: &Method::GET,
+        path: target.path(),
+        host: "gw.test",
+        client: ClientIp::new(std::net::Ipv4Addr::new(192, 0, 2, 7).into()),
+        preflight: false,
+    });
+    let Route::App(first) = app.route(target, &facts, &mut NoTrace) else { return None };
+    let public = app.public(first, &facts);
+    Some(public.unwrap_or_else(|| app.verdict(first, &facts, who, clock, &mut NoTrace)))
 }
 
 fn rules(criterion: &mut Criterion, policy: &Policy) {
     let clock = SystemClock::new();
     let mut group = criterion.benchmark_group("policy");
-    group.bench_function("the first rule", |b| {
-        b.iter(|| ruling(policy, black_box("/public/a/b.css"), VisitorFacts::Anonymous, &clock));
-    });
-    group.bench_function("no rule of four", |b| {
-        b.iter(|| ruling(policy, black_box("/projects/42/cells"), VisitorFacts::Anonymous, &clock));
-    });
+    for (name, raw) in
+        [("the first rule", b"/public/a/b.css".as_slice()), ("no rule of four", b"/projects/42")]
+    {
+        let Ok(target) = policy.target(raw) else { continue };
+        group.bench_function(name, |b| {
+            b.iter(|| verdict(policy, black_box(&target), VisitorFacts::Anonymous, &clock));
+        });
+    }
     group.finish();
 }
 
@@ -162,16 +183,17 @@ fn sessions(
         SessionLimits::default(),
     )?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    if runtime.block_on(known.find(APP, token, clock.monotonic()))?.is_none() {
+    if runtime.block_on(known.find(APP, token, (clock.monotonic(), Use::Counts)))?.is_none() {
         return Err("the session is not found: this would measure a refusal".into());
     }
     let mut group = criterion.benchmark_group("session");
     let text = token.reveal().as_bytes();
     // Once in a second the store is asked: a step of the bench's own pace.
-    let find = async || match known.find_seen(APP, black_box(text), clock.monotonic()) {
-        Some(known) => Some(known),
-        None => known.find(APP, token, clock.monotonic()).await.ok()?,
-    };
+    let find =
+        async || match known.find_seen(APP, black_box(text), (clock.monotonic(), Use::Counts)) {
+            Some(known) => Some(known),
+            None => known.find(APP, token, (clock.monotonic(), Use::Counts)).await.ok()?,
+        };
     group.bench_function("a hit in the cache", |b| b.to_async(&runtime).iter(find));
     let twenty = twenty_rules()?;
     for (name, policy) in
@@ -181,8 +203,10 @@ fn sessions(
             b.to_async(&runtime).iter(async || {
                 let target = policy.target(black_box(PLAIN)).ok()?;
                 let visitor = find().await.map_or(Visitor::Anonymous, Visitor::Full);
-                let ruling = ruling(policy, target.path()?, visitor.who(), &clock);
-                Some(decide(ruling.outcome, visitor))
+                match verdict(policy, &target, visitor.who(), &clock)? {
+                    Verdict::Forward(_, grant) => admit(grant, visitor).ok(),
+                    Verdict::Deny(..) => None,
+                }
             });
         });
     }
@@ -202,7 +226,9 @@ fn session(now: Timestamp) -> Result<Session, Failure> {
             groups: vec!["staff".to_owned(), "readers".to_owned()],
         },
         app: APP.to_owned(),
-        method: Factor::Totp,
+        method: Factor::TOTP,
+        key: None,
+        alone: false,
         started_at: now,
         renewed_since: None,
         second_factor_at: now,
@@ -217,6 +243,9 @@ fn session(now: Timestamp) -> Result<Session, Failure> {
         offers: Offers::default(),
         notices: Vec::new(),
         identity_changes: 0,
+        tree: None,
+        branch: None,
+        apps: Vec::new(),
     })
 }
 
@@ -231,13 +260,20 @@ fn never<T>() -> Stored<T> {
 }
 
 #[async_trait]
-impl Sessions for Memory {
+impl SessionLookup for Memory {
     async fn load(&self, _: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
         Ok(Some(self.session.clone()))
+    }
+    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<Option<Session>>> {
+        Ok(ids.iter().map(|_| Some(self.session.clone())).collect())
     }
     async fn touch(&self, _: &HashedToken<SessionToken>, _: Timestamp, _: Duration) -> Stored<()> {
         Ok(())
     }
+}
+
+#[async_trait]
+impl SessionStarts for Memory {
     async fn promote(
         &self,
         _: &HashedToken<PendingToken>,
@@ -257,6 +293,10 @@ impl Sessions for Memory {
     ) -> Stored<bool> {
         never()
     }
+}
+
+#[async_trait]
+impl SessionOffers for Memory {
     async fn offer(
         &self,
         _: &HashedToken<SessionToken>,
@@ -268,19 +308,34 @@ impl Sessions for Memory {
     async fn withdraw(&self, _: &HashedToken<SessionToken>, _: Offer) -> Stored<bool> {
         never()
     }
-    async fn end_others(&self, _: AccountId, _: &HashedToken<SessionToken>) -> Stored<u64> {
-        never()
-    }
-    async fn identity_changed(&self, _: AccountId) -> Stored<()> {
-        never()
-    }
     async fn recovery_codes_done(&self, _: &HashedToken<SessionToken>) -> Stored<()> {
         never()
     }
+}
+
+#[async_trait]
+impl SessionEnds for Memory {
     async fn end(&self, _: &HashedToken<SessionToken>) -> Stored<bool> {
         never()
     }
-    async fn end_by_id(&self, _: SessionId) -> Stored<bool> {
+    async fn end_others(&self, _: AccountId, _: &HashedToken<SessionToken>) -> Stored<u64> {
+        never()
+    }
+}
+
+#[async_trait]
+impl SessionOverview for Memory {
+    async fn list(&self, _: Option<AccountId>, _: Timestamp) -> Stored<Vec<Session>> {
+        never()
+    }
+    async fn end_by_id(&self, _: SessionId, _: Option<AccountId>) -> Stored<bool> {
+        never()
+    }
+}
+
+#[async_trait]
+impl SessionManagement for Memory {
+    async fn identity_changed(&self, _: AccountId) -> Stored<()> {
         never()
     }
     async fn end_account(&self, _: AccountId) -> Stored<u64> {
@@ -289,77 +344,23 @@ impl Sessions for Memory {
     async fn end_all(&self) -> Stored<u64> {
         never()
     }
-    async fn list(&self, _: Option<AccountId>, _: Timestamp) -> Stored<Vec<Session>> {
-        never()
-    }
+}
+
+#[async_trait]
+impl StoreHealth for Memory {
     async fn ping(&self) -> Stored<()> {
         Ok(())
     }
 }
 
 #[async_trait]
-impl Accounts for Memory {
-    async fn status(&self, _: AccountId) -> Stored<Option<AccountStatus>> {
+impl AccountStatuses for Memory {
+    async fn status(&self, _: AccountId, _: &SessionMark) -> Stored<Option<AccountStatus>> {
         Ok(Some(AccountStatus {
             identity: Arc::new(self.session.identity.clone()),
             disabled: false,
             sessions_valid_from: Timestamp::EPOCH,
+            session_ended: false,
         }))
-    }
-    async fn change_identity(
-        &self,
-        _: AccountId,
-        _: &IdentityChange,
-    ) -> Stored<Option<(Identity, Identity)>> {
-        never()
-    }
-    async fn add(&self, _: &NewAccount) -> Stored<Added> {
-        never()
-    }
-    async fn by_name(&self, _: &LoginName) -> Stored<Option<Account>> {
-        never()
-    }
-    async fn by_id(&self, _: AccountId) -> Stored<Option<Account>> {
-        never()
-    }
-    async fn list(&self) -> Stored<Vec<Account>> {
-        never()
-    }
-    async fn set_password(
-        &self,
-        _: AccountId,
-        _: &PasswordRecord,
-        _: Option<Timestamp>,
-    ) -> Stored<bool> {
-        never()
-    }
-    async fn change_password(
-        &self,
-        _: AccountId,
-        _: &PasswordRecord,
-        _: Timestamp,
-        _: Timestamp,
-    ) -> Stored<Option<LinkEnded>> {
-        never()
-    }
-    async fn rehash_password(
-        &self,
-        _: AccountId,
-        _: &PasswordRecord,
-        _: &PasswordRecord,
-    ) -> Stored<()> {
-        never()
-    }
-    async fn set_disabled(&self, _: AccountId, _: bool, _: Timestamp) -> Stored<bool> {
-        never()
-    }
-    async fn forget_devices(&self, _: AccountId, _: Timestamp) -> Stored<bool> {
-        never()
-    }
-    async fn remove(&self, _: AccountId) -> Stored<bool> {
-        never()
-    }
-    async fn ping(&self) -> Stored<()> {
-        Ok(())
     }
 }

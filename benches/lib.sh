@@ -110,17 +110,18 @@ address_of() {
         "$work/gateway.log"
 }
 
-# sign_in CONFIG N: adds N accounts and signs each in; `cookies` names the file with their Cookie headers.
+# sign_in CONFIG N [HOST]: adds N accounts and signs each in at HOST; `cookies` names the file with their
+# Cookie headers.
 sign_in() {
-    local number names=()
+    local number at="${3:-$host}" names=()
     for ((number = 1; number <= $2; number++)); do
-        names+=("bench-$number")
+        names+=("$at-$number")
         printf %s "$password" |
-            "$vestibule" user add "bench-$number" --password-stdin --config "$1" >/dev/null
+            "$vestibule" user add "$at-$number" --password-stdin --config "$1" >/dev/null
     done
-    cookies="$work/cookies"
+    cookies="$work/cookies-$at"
     printf %s "$password" |
-        "$load" sign-in --gateway "$gateway_http" --host "$host" "${names[@]}" >"$cookies"
+        "$load" sign-in --gateway "$gateway_http" --host "$at" "${names[@]}" >"$cookies"
 }
 
 # common_config: prints the start of every configuration.

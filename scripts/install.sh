@@ -2,6 +2,7 @@
 #
 #   need COMMAND PACKAGE     notes PACKAGE if COMMAND is missing
 #   install_needed           installs the noted packages
+#   need_crate NAME VERSION  installs a Rust program in target/tools
 needed_packages=()
 
 need() {
@@ -32,4 +33,15 @@ install_needed() {
     local apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get)
     "${apt[@]}" update -q
     "${apt[@]}" install -y -q --no-install-recommends "${needed_packages[@]}"
+}
+
+# need_crate NAME VERSION [ARGS...]: installs a Rust program in target/tools unless it is there, and adds
+# target/tools/bin to PATH.
+need_crate() {
+    local name=$1 version=$2
+    shift 2
+    PATH="$PWD/target/tools/bin:$PATH"
+    export PATH
+    command -v "$name" >/dev/null 2>&1 ||
+        cargo install --locked --quiet --version "$version" --root target/tools "$@" "$name"
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Measures the shape of the source tree: doc comments by opening word, circles of files, files per
-folder, file sizes.
+folder, file sizes, types by number of methods, and what pages are made of.
 
     scripts/shape.py [DIR]          a report on DIR (default: src)
     scripts/shape.py --check [DIR]  fails when a limit of docs/testing.md is exceeded
@@ -142,6 +142,32 @@ def openings(root):
     return words
 
 
+def services(root):
+    """Types of `auth` by number of inherent methods, with the number of parts that these use: fields, and
+    stores of a bundle called `deps`."""
+    methods, fields, stores = Counter(), {}, defaultdict(set)
+    for file in (root / "auth").rglob("*.rs"):
+        text = code(file.read_text())
+        for name, body in re.findall(r"^impl (\w+) \{\n(.*?)^\}", text, re.M | re.S):
+            methods[name] += len(re.findall(r"^    (?:pub(?:\([^)]*\))? )?(?:async )?fn ", body, re.M))
+            stores[name].update(re.findall(r"self\s*\.deps\s*\.(\w+)\b(?!\()", body))
+        for name, body in re.findall(r"^(?:pub(?:\([^)]*\))? )?struct (\w+) \{\n(.*?)^\}", text, re.M | re.S):
+            fields[name] = re.findall(r"^    (?:pub(?:\([^)]*\))? )?(\w+):", body, re.M)
+    found = []
+    for name, count in methods.most_common():
+        parts = len(stores[name]) + len([f for f in fields.get(name, ()) if f != "deps"])
+        if "deps" in fields.get(name, ()) or "journal" in fields.get(name, ()):
+            found.append((name, count, parts))
+    return found
+
+
+def pages(root):
+    """Lines of the pages, and of the tests beside them."""
+    files = [(f, len(f.read_text().splitlines())) for f in (root / "web").rglob("*.rs")]
+    tests = sum(n for f, n in files if re.search(r"(^|_)(tests?|testing)(_|\.|$)", f.name) or "testing" in f.parts)
+    return sum(n for _, n in files) - tests, tests
+
+
 def main():
     arguments = [a for a in sys.argv[1:] if a != "--check"]
     root = Path(arguments[0] if arguments else Path(__file__).parent.parent / "src")
@@ -159,6 +185,9 @@ def main():
     print("files per folder: " + ", ".join(f"{name} {count}" for name, count in folders.most_common(8)))
     sizes = sorted((len(f.read_text().splitlines()) for f in root.rglob("*.rs")), reverse=True)
     print(f"files: {len(sizes)}; lines: {sum(sizes)}; median {sizes[len(sizes) // 2]}; largest {sizes[0]}")
+    largest = [found for found in services(root) if found[0] != "Parts"][:4]
+    print("services by methods: " + ", ".join(f"{name} {methods} over {parts} parts" for name, methods, parts in largest))
+    print("lines of web: {} of pages, {} of tests beside them".format(*pages(root)))
     if "--check" in sys.argv:
         wrong = [c for c in found if len(c) > MOST_IN_CIRCLE]
         if wrong or poor / max(total, 1) >= MOST_OPENERS:

@@ -12,7 +12,21 @@ need redis-server redis-server
 need psql postgresql
 need pgbouncer pgbouncer
 need oathtool oathtool
+ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 || needed_packages+=(libfaketime)
 need aiosmtpd python3-aiosmtpd
+/usr/bin/python3 -c 'import jwt, cryptography' >/dev/null 2>&1 ||
+    needed_packages+=(python3 python3-jwt python3-cryptography)
+/usr/bin/python3 -c 'import fido2' >/dev/null 2>&1 || needed_packages+=(python3-fido2)
+need node nodejs
+need nginx nginx
+need haproxy haproxy
+need caddy caddy
+[ -e /usr/lib/nginx/modules/ngx_http_js_module.so ] || needed_packages+=(libnginx-mod-http-js)
+# The verifier in Java runs where there is a JDK.
+if command -v javac >/dev/null 2>&1 && [ ! -e /usr/share/java/jackson-databind.jar ]; then
+    needed_packages+=(libjackson2-databind-java)
+fi
+[ -e /usr/share/nodejs/jose ] || needed_packages+=(node-jose)
 /usr/bin/python3 -c 'import requests, requests_toolbelt' >/dev/null 2>&1 ||
     needed_packages+=(python3 python3-requests python3-requests-toolbelt)
 if [ "${1:-}" != fast ]; then
@@ -27,7 +41,10 @@ if ! command -v initdb >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/initdb 
     needed_packages+=(postgresql)
 fi
 install_needed
+scripts/proxies.sh
 
+# Most tests wait for a server or a time-out, not for a core.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((2 * $(nproc)))}"
 # The tests open many connections at once.
 ulimit -n 8192 2>/dev/null || true
 

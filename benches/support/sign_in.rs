@@ -33,7 +33,8 @@ pub(crate) async fn sign_in(
     let code = present_code(&page)?;
     browser.submit(&page, "/_auth/enroll", &[("code", &code)]).await?;
     let page = browser.get("/_auth/recovery-codes").await?;
-    browser.submit(&page, "/_auth/recovery-codes", &[("confirm", "yes")]).await?;
+    let code = recovery_code(&page)?;
+    browser.submit(&page, "/_auth/recovery-codes", &[("confirm", &code)]).await?;
     let token = browser.jar.get(SESSION).ok_or("the sign-in ended without a session cookie")?;
     Ok(format!("{SESSION}={token}"))
 }
@@ -106,6 +107,14 @@ fn expect(answer: Answer, status: StatusCode, target: &str) -> Result<Answer, Fa
     let location = answer.headers.get(header::LOCATION).and_then(|to| to.to_str().ok());
     let led = location.map(|to| format!(", leading to {to}")).unwrap_or_default();
     Err(format!("{target} answered {} in place of {status}{led}", answer.status).into())
+}
+
+/// The first recovery code in the page, which the form takes as the confirmation.
+fn recovery_code(page: &Answer) -> Result<String, Failure> {
+    let text = String::from_utf8_lossy(&page.body);
+    let (_, rest) = text.split_once("<li><code>").ok_or("no recovery code in the page")?;
+    let (code, _) = rest.split_once('<').ok_or("no recovery code in the page")?;
+    Ok(code.to_owned())
 }
 
 /// The code that an authenticator app with the secret on this page shows now.

@@ -55,7 +55,12 @@ enum Way {
 
 fn keys() -> Result<KeyRing, Failure> {
     let key = |n: u8| Key { id: format!("k{n}"), bytes: Zeroizing::new([n; KEY_LEN]) };
-    let material = KeyMaterial { token: vec![key(1)], data: vec![key(2)], pepper: vec![key(3)] };
+    let material = KeyMaterial {
+        token: vec![key(1)],
+        data: vec![key(2)],
+        pepper: vec![key(3)],
+        assertion: vec![],
+    };
     Ok(KeyRing::new(&material)?)
 }
 

@@ -102,9 +102,10 @@ def enrol():
     if status != 303:
         sys.exit(f"enrolment: {status} {text[:300]}")
     page, csrf = owner.form(where)
-    owner.ask("POST", where, {"confirm": "yes", "csrf": csrf})
+    shown = codes_on(page)
+    owner.ask("POST", where, {"confirm": shown[0], "csrf": csrf})
     owner.leave()
-    return owner, codes_on(page)
+    return owner, shown
 
 
 def sign_in(owner, codes):
@@ -118,7 +119,7 @@ def sign_in(owner, codes):
     if len(codes) < 2:
         page, csrf = owner.form("/_auth/account/recovery-codes")
         codes[:] = codes_on(page)
-        owner.ask("POST", "/_auth/account/recovery-codes", {"code": codes[0], "csrf": csrf})
+        owner.ask("POST", "/_auth/account/recovery-codes", {"confirm": codes[0], "csrf": csrf})
     owner.leave()
     return took
 

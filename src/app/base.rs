@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::error::AppError;
 use super::stores::ACCOUNTS_FILE;
+use crate::auth::database_clock::DatabaseClock;
 use crate::auth::keys::{KeyMaterial, KeyRing};
 use crate::auth::password::PasswordPool;
 use crate::base::clock::{Clock, SystemClock};
@@ -17,6 +18,8 @@ use crate::config::settings::Settings;
 pub(super) struct Base {
     pub(super) keys: Arc<KeyRing>,
     pub(super) clock: Arc<dyn Clock>,
+    /// The same clock. It follows a database on a server once that is open.
+    pub(super) database_clock: Arc<DatabaseClock>,
     pub(super) random: Arc<dyn Random>,
     pub(super) passwords: Arc<PasswordPool>,
 }
@@ -31,10 +34,12 @@ impl Base {
         let keys = Arc::new(KeyRing::new(&read_keys(settings)?)?);
         let random: Arc<dyn Random> = Arc::new(OsRandom::new());
         let passwords =
-            PasswordPool::new(settings.passwords, Arc::clone(&keys), Arc::clone(&random))
-                .refusing(service_names(settings));
+            PasswordPool::new(settings.passwords, Arc::clone(&keys), Arc::clone(&random));
+        passwords.set_rules(settings.passwords, service_names(settings));
         let passwords = Arc::new(passwords);
-        Ok(Self { keys, clock: Arc::new(SystemClock::new()), random, passwords })
+        let database_clock = Arc::new(DatabaseClock::new(Arc::new(SystemClock::new())));
+        let clock: Arc<dyn Clock> = Arc::<DatabaseClock>::clone(&database_clock);
+        Ok(Self { keys, clock, database_clock, random, passwords })
     }
 }
 
@@ -61,7 +66,7 @@ fn read_keys(settings: &Settings) -> Result<KeyMaterial, AppError> {
 
 /// Returns the words that a password may not contain: those on the sign-in page, which anyone can
 /// read.
-fn service_names(settings: &Settings) -> Vec<String> {
+pub(super) fn service_names(settings: &Settings) -> Vec<String> {
     let titles = settings.proxy.apps.iter().map(|app| app.title.clone());
     titles.chain(settings.issuer.clone()).chain(["Vestibule".to_owned()]).collect()
 }

@@ -19,7 +19,7 @@ use super::base::{Base, make_private_dir};
 use super::error::AppError;
 use super::open_admin;
 use super::serve::Gateway;
-use crate::auth::account::LoginName;
+use crate::auth::account::NewName;
 use crate::auth::admin::{AdminError, NewUser};
 use crate::base::random::{OsRandom, bytes};
 use crate::base::secret::Secret;
@@ -80,7 +80,7 @@ async fn run(
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
         AppError::Other(lines.join("\n"))
     })?;
-    crate::telemetry::logs::init(settings.log);
+    let _log = crate::telemetry::logs::init(settings.log);
     let mut offered = None;
     let gateway = Gateway::bind(settings.clone(), |stores| {
         offered = print_codes.then(|| codes::watch_offers(stores));
@@ -94,10 +94,11 @@ async fn run(
     said.map_err(AppError::io("failed to write to standard output"))?;
     tokio::spawn(super::sample::serve(sample));
     let Some(offered) = offered else { return gateway.run().await };
-    let stores = super::stores::Stores::open(&settings).await?;
-    let keys = Arc::clone(&Base::open(&settings)?.keys);
-    let (accounts, factors) = (stores.accounts, stores.factors);
-    let printer = CodePrinter { user: USER, keys, accounts, factors, offered };
+    let base = Base::open(&settings)?;
+    let stores = super::stores::Stores::open(&settings, &base).await?;
+    let keys = Arc::clone(&base.keys);
+    let (accounts, authenticators) = (stores.accounts, stores.authenticators);
+    let printer = CodePrinter { user: USER, keys, accounts, authenticators, offered };
     tokio::select! {
         done = gateway.run() => done,
         failed = printer.run(out) => Err(failed),
@@ -193,7 +194,7 @@ async fn add_user(
 ) -> Result<Option<Secret>, AppError> {
     let raw: [u8; 10] = bytes(&OsRandom::new()).map_err(|e| AppError::Other(e.to_string()))?;
     let password = Secret::new(BASE32_NOPAD.encode(&raw).to_lowercase());
-    let name = LoginName::parse(USER).map_err(|e| AppError::Other(e.to_string()))?;
+    let name = NewName::parse(USER).map_err(|e| AppError::Other(e.to_string()))?;
     let user = NewUser {
         name,
         email: Some("alice@example.com".to_owned()),
@@ -201,7 +202,7 @@ async fn add_user(
         groups: vec!["scientists".to_owned()],
         password: Some(password.clone()),
     };
-    match open_admin(settings).await?.0.add(user).await {
+    match open_admin(settings).await?.0.accounts.add(user).await {
         Ok(_) => Ok(Some(password)),
         Err(AdminError::NameTaken(_)) => Ok(None),
         Err(error) => Err(AppError::Other(error.to_string())),

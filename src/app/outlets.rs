@@ -10,7 +10,7 @@ use super::here;
 use super::stores::Stores;
 use crate::auth::audit::{Observer, Trail};
 use crate::config::settings::Settings;
-use crate::notice::Notices;
+use crate::notice::{Delivery, Notices};
 use crate::telemetry::lines::{JsonLines, LinesTarget};
 
 /// Interval between removals of old rows.
@@ -36,7 +36,7 @@ pub(super) enum Process {
 pub struct Outlets {
     pub(super) trail: Arc<Trail>,
     lines: Option<Arc<JsonLines>>,
-    notices: Option<Arc<Notices>>,
+    notices: Arc<Notices>,
     process: Process,
 }
 
@@ -60,12 +60,10 @@ impl Outlets {
         if let Some(lines) = &lines {
             observers.push(Arc::<JsonLines>::clone(lines));
         }
-        let start = |mail| Notices::start(mail, Arc::clone(&stores.audit));
-        let notices = settings.mail.as_ref().map(start).transpose().map_err(AppError::Other)?;
-        let notices = notices.map(Arc::new);
-        if let Some(notices) = &notices {
-            observers.push(Arc::<Notices>::clone(notices));
-        }
+        let delivery = settings.mail.as_ref().map(Delivery::new).transpose();
+        let delivery = delivery.map_err(AppError::Other)?;
+        let notices = Arc::new(Notices::start(delivery, Arc::clone(&stores.audit)));
+        observers.push(Arc::<Notices>::clone(&notices));
         let trail = Trail::new(
             Arc::clone(&stores.audit),
             Arc::clone(&base.keys),
@@ -82,15 +80,13 @@ impl Outlets {
             // The runtime is about to end, so a failure cannot be handled.
             drop(tokio::task::spawn_blocking(move || lines.flush(FLUSH_TIMEOUT)).await);
         }
-        match &self.notices {
-            None => 0,
-            Some(notices) => {
-                let command = self.process == Process::Command;
-                notices
-                    .close(if command { COMMAND_MAIL_TIMEOUT } else { GATEWAY_MAIL_TIMEOUT })
-                    .await
-            }
-        }
+        let command = self.process == Process::Command;
+        self.notices.close(if command { COMMAND_MAIL_TIMEOUT } else { GATEWAY_MAIL_TIMEOUT }).await
+    }
+
+    /// Returns the outlet of mail, which a reload changes.
+    pub(super) fn notices(&self) -> Arc<Notices> {
+        Arc::clone(&self.notices)
     }
 }
 

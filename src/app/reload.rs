@@ -1,112 +1,267 @@
-//! Reload on SIGHUP. Applies the settings that can change without a restart and logs the sections
+//! Reload on SIGHUP. Applies the settings that can change without a restart and logs the changed keys
 //! that cannot, so that operators do not believe them to be in effect.
 
+use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use arc_swap::ArcSwap;
+use tokio::signal::unix::Signal;
 
-use super::error::AppError;
+use super::base::service_names;
+use super::systemd::ServiceManager;
 use super::warnings::log_warnings;
 use crate::auth::app_sign_in::ReservedNames;
-use crate::base::secret::Secret;
+use crate::auth::keys::{DerivedKeys, KeyRing};
+use crate::auth::nodes::Roster;
+use crate::auth::password::{PasswordPool, PasswordSettings};
+use crate::auth::session::SessionLimits;
+use crate::auth::throttle::Budgets;
+use crate::base::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::config::settings::{Database, MailSettings, SessionStore, Settings};
+use crate::config::keys;
+use crate::config::settings::{AuditSettings, Database, SessionStore, Settings};
+use crate::gate::sessions::CachedSessions;
+use crate::notice::{Delivery, Notices};
 use crate::proxy::ReloadHandle;
-use crate::proxy::settings::ProxySettings;
+use crate::proxy::settings::{NetworkSettings, ProxySettings};
+use crate::telemetry::logs::{self, LogSettings};
 
-/// Reloads apps and certificates on SIGHUP. If the new configuration has errors, logs them and
-/// keeps the old one. `running` holds the settings that the process was started with.
-pub(super) fn reload_on_hangup(
-    running: Settings,
-    handle: ReloadHandle,
-    reserved: Arc<ReservedNames>,
-) -> Result<impl Future<Output = ()>, AppError> {
-    let mut hangup =
-        signal(SignalKind::hangup()).map_err(AppError::io("failed to listen for signals"))?;
-    Ok(async move {
-        while hangup.recv().await.is_some() {
-            match Config::load(&running.source) {
-                Ok(settings) => apply(&running, &settings, &handle, &reserved).await,
-                Err(errors) => {
-                    for error in errors {
-                        tracing::error!(%error, "reload failed, keeping the old configuration");
-                    }
-                }
-            }
-        }
-    })
+/// The parts of a gateway that a reload changes.
+pub(super) struct Reloaded {
+    pub(super) proxy: ReloadHandle,
+    pub(super) reserved: Arc<ReservedNames>,
+    pub(super) keys: Arc<KeyRing>,
+    pub(super) sessions: Arc<CachedSessions>,
+    pub(super) roster: Arc<Roster>,
+    pub(super) passwords: Arc<PasswordPool>,
+    pub(super) budgets: Arc<ArcSwap<Budgets>>,
+    pub(super) notices: Arc<Notices>,
+    pub(super) manager: ServiceManager,
 }
 
+/// Reloads keys, apps and certificates on SIGHUP. If the new configuration or the key file has
+/// errors, logs them and keeps the old ones. `running` holds the settings that the process was
+/// started with.
+pub(super) async fn reload_on_hangup(running: Settings, parts: Reloaded, mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        parts.manager.reloading();
+        let (source, keys_file) = (running.source.clone(), running.keys_file.clone());
+        // A disk may be slow, or hang.
+        let read = tokio::task::spawn_blocking(move || read(&source, &keys_file));
+        let done = match read.await {
+            Ok(Some(new)) => apply(&running, new, &parts).await,
+            Ok(None) => false,
+            Err(error) => {
+                refuse(&error);
+                false
+            }
+        };
+        record_reload(done);
+        parts.manager.reloaded(done);
+    }
+}
+
+/// A new configuration, with what its files hold.
+struct New {
+    settings: Settings,
+    keys: DerivedKeys,
+    delivery: Option<Delivery>,
+}
+
+/// Reads the configuration, the key file and the CA of the mail server. Logs errors.
+fn read(source: &Path, keys_file: &Path) -> Option<New> {
+    let settings = Config::load(source).map_err(|errors| {
+        for error in errors {
+            refuse(&error);
+        }
+    });
+    let material = keys::load(keys_file).map_err(|error| refuse(&error));
+    let (settings, material) = settings.ok().zip(material.ok())?;
+    let keys = KeyRing::derive(&material).map_err(|error| refuse(&error));
+    let delivery = settings.mail.as_ref().map(Delivery::new).transpose();
+    let delivery = delivery.map_err(|error| refuse(&error));
+    Some(New { settings, keys: keys.ok()?, delivery: delivery.ok()? })
+}
+
+fn refuse(error: &impl fmt::Display) {
+    tracing::error!(%error, "reload failed, keeping the old configuration");
+}
+
+/// Records the result of a start or a reload as metrics.
+pub(super) fn record_reload(done: bool) {
+    metrics::gauge!("vestibule_config_last_reload_successful").set(if done { 1.0 } else { 0.0 });
+    if done {
+        let now = u32::try_from(SystemClock::new().now().as_secs()).unwrap_or(u32::MAX);
+        metrics::gauge!("vestibule_config_last_reload_success_timestamp_seconds").set(now);
+    }
+}
+
+/// Applies new settings. Returns false if the old ones stay.
 async fn apply(
     running: &Settings,
-    settings: &Settings,
-    handle: &ReloadHandle,
-    reserved: &ReservedNames,
-) {
-    reserved.add(&settings.people_meant());
-    if let Err(error) = handle.replace(&settings.proxy, settings.issuer.as_deref()).await {
-        tracing::error!(%error, "reload failed, keeping the old configuration");
-        return;
+    New { settings, keys, delivery }: New,
+    parts: &Reloaded,
+) -> bool {
+    parts.reserved.add(&settings.people_meant());
+    let replacement = parts.proxy.replacement(&settings.proxy, settings.issuer.as_deref()).await;
+    let replace_apps = match replacement {
+        Ok(replace_apps) => replace_apps,
+        Err(error) => {
+            refuse(&error);
+            return false;
+        }
+    };
+    parts.budgets.store(Arc::new(settings.budgets));
+    parts.passwords.set_rules(settings.passwords, service_names(&settings));
+    parts.notices.deliver_by(delivery);
+    // At no moment does an app want an assertion that no key signs.
+    if parts.keys.signs_less_with(&keys) {
+        replace_apps();
+        parts.keys.replace(keys);
+    } else {
+        parts.keys.replace(keys);
+        replace_apps();
     }
-    log_warnings(settings);
-    for section in needing_restart(running, settings) {
-        tracing::warn!(section, "changed settings need a restart");
+    parts.sessions.keys_replaced();
+    log_warnings(&settings);
+    logs::set_level(settings.log.level);
+    let keys = needing_restart(running, &settings);
+    if !keys.is_empty() {
+        tracing::warn!(keys = keys.join(", "), "changed settings need a restart");
     }
+    parts.roster.reloaded(in_effect(running, settings).hash());
+    parts.roster.report().await;
     tracing::info!("configuration reloaded");
+    true
 }
 
-/// Returns the changed sections that need a restart. Settings that only commands read are in effect
+/// Returns the settings in effect after a reload of `new`: those that need a restart are still the
+/// running ones.
+fn in_effect(running: &Settings, new: Settings) -> Settings {
+    let proxy = ProxySettings {
+        listeners: running.proxy.listeners.clone(),
+        network: NetworkSettings {
+            trusted_proxies: running.proxy.network.trusted_proxies.clone(),
+            proxy_protocol: running.proxy.network.proxy_protocol,
+            ..new.proxy.network
+        },
+        workers: running.proxy.workers,
+        drain_notice: running.proxy.drain_notice,
+        drain: running.proxy.drain,
+        ..new.proxy
+    };
+    Settings {
+        proxy,
+        source: new.source,
+        public_url: new.public_url,
+        ticket_lifetime: new.ticket_lifetime,
+        issuer: new.issuer,
+        passwords: PasswordSettings {
+            threads: running.passwords.threads,
+            queue: running.passwords.queue,
+            ..new.passwords
+        },
+        budgets: new.budgets,
+        mail: new.mail,
+        log: LogSettings { level: new.log.level, ..running.log },
+        warnings: new.warnings,
+        weakenings: new.weakenings,
+        ..running.clone()
+    }
+}
+
+/// Returns the changed keys that need a restart. Settings that only commands read are in effect
 /// already.
 fn needing_restart(running: &Settings, new: &Settings) -> Vec<&'static str> {
     let Settings {
         source: _,
         data_dir: _,
         public_url: _,
-        proxy:
-            ProxySettings { listeners, certificates: _, network, public: _, apps: _, workers, drain },
+        proxy,
         admin,
         keys_file,
         keys_may_be_made: _,
-        sessions,
+        sessions: SessionLimits { idle, absolute, pending },
         session_store,
         database,
+        pool,
         enrolment,
         ticket_lifetime: _,
         issuer: _,
-        passwords,
-        budgets,
-        audit,
-        mail,
+        webauthn,
+        passwords: PasswordSettings { cost: _, min_length: _, threads, queue },
+        budgets: _,
+        audit: AuditSettings { retention, lines, node },
+        mail: _,
         log,
+        effective: _,
         warnings: _,
         weakenings: _,
     } = running;
-    let proxy = &new.proxy;
-    let sections = [
-        ("server", (*workers, *drain) == (proxy.workers, proxy.drain)),
-        ("listeners", *listeners == proxy.listeners),
-        ("network", *network == proxy.network),
+    let keys = [
         ("admin", *admin == new.admin),
         ("keys.file", *keys_file == new.keys_file),
-        ("sessions", *sessions == new.sessions),
+        ("sessions.idle", *idle == new.sessions.idle),
+        ("sessions.absolute", *absolute == new.sessions.absolute),
+        ("sessions.pending", *pending == new.sessions.pending),
         ("sessions.store", same_store(session_store, &new.session_store)),
         ("accounts.database", same_database(database, &new.database)),
+        ("accounts.pool", *pool == new.pool),
         ("second_factor.enrolment", *enrolment == new.enrolment),
-        ("passwords", *passwords == new.passwords),
-        ("throttle", *budgets == new.budgets),
-        ("audit", *audit == new.audit),
-        ("mail", same_mail(mail.as_ref(), new.mail.as_ref())),
-        ("log", *log == new.log),
+        ("second_factor.webauthn", *webauthn == new.webauthn),
+        ("passwords.hashing_threads", *threads == new.passwords.threads),
+        ("passwords.queue", *queue == new.passwords.queue),
+        ("audit.retention", *retention == new.audit.retention),
+        ("audit.file", *lines == new.audit.lines),
+        ("audit.node", *node == new.audit.node),
+        ("log.format", log.format == new.log.format),
     ];
-    sections.into_iter().filter(|(_, same)| !same).map(|(section, _)| section).collect()
+    of_proxy(proxy, &new.proxy).into_iter().chain(changed(keys)).collect()
+}
+
+/// Returns those of the listeners, the network and the server.
+fn of_proxy(running: &ProxySettings, new: &ProxySettings) -> Vec<&'static str> {
+    let ProxySettings {
+        listeners,
+        certificates: _,
+        network:
+            NetworkSettings {
+                trusted_proxies,
+                proxy_protocol,
+                max_connections: _,
+                connections_per_address: _,
+                requests_per_address: _,
+                body_idle: _,
+            },
+        public: _,
+        portal: _,
+        apps: _,
+        workers,
+        drain_notice,
+        drain,
+    } = running;
+    let keys = [
+        ("server.workers", *workers == new.workers),
+        ("server.drain_notice", *drain_notice == new.drain_notice),
+        ("server.drain", *drain == new.drain),
+        ("listeners", *listeners == new.listeners),
+        ("network.trusted_proxies", *trusted_proxies == new.network.trusted_proxies),
+        ("network.proxy_protocol", *proxy_protocol == new.network.proxy_protocol),
+    ];
+    changed(keys).collect()
+}
+
+fn changed<const N: usize>(keys: [(&'static str, bool); N]) -> impl Iterator<Item = &'static str> {
+    keys.into_iter().filter(|(_, same)| !same).map(|(key, _)| key)
 }
 
 fn same_store(one: &SessionStore, other: &SessionStore) -> bool {
     match (one, other) {
         (SessionStore::Embedded(one), SessionStore::Embedded(other)) => one == other,
         (
-            SessionStore::Redis { url: one, ca, key_prefix: prefix },
-            SessionStore::Redis { url: other, ca: other_ca, key_prefix: other_prefix },
+            SessionStore::Redis { servers: one, ca, key_prefix: prefix },
+            SessionStore::Redis { servers: other, ca: other_ca, key_prefix: other_prefix },
         ) => one.is_same(other) && ca == other_ca && prefix == other_prefix,
         (SessionStore::Embedded(_), SessionStore::Redis { .. })
         | (SessionStore::Redis { .. }, SessionStore::Embedded(_)) => false,
@@ -120,22 +275,4 @@ fn same_database(one: &Database, other: &Database) -> bool {
         (Database::Embedded(_), Database::Postgres(_))
         | (Database::Postgres(_), Database::Embedded(_)) => false,
     }
-}
-
-fn same_mail(one: Option<&MailSettings>, other: Option<&MailSettings>) -> bool {
-    let (Some(one), Some(other)) = (one, other) else { return one.is_none() && other.is_none() };
-    let MailSettings { host, port, tls, ca, login, from, service, site, time_zone } = one;
-    let same_login = match (login, &other.login) {
-        (None, None) => true,
-        (Some(one), Some(other)) => same_login(one, other),
-        (None, Some(_)) | (Some(_), None) => false,
-    };
-    same_login
-        && (host, port, tls, ca) == (&other.host, &other.port, &other.tls, &other.ca)
-        && (from, service, site) == (&other.from, &other.service, &other.site)
-        && *time_zone == other.time_zone
-}
-
-fn same_login(one: &(String, Secret), other: &(String, Secret)) -> bool {
-    one.0 == other.0 && one.1.is_same(&other.1)
 }

@@ -3,20 +3,27 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::base::Base;
 use super::error::AppError;
 use super::outlets::{Outlets, Process, prune_for_ever};
-use super::reload::reload_on_hangup;
+use super::reload::{Reloaded, record_reload, reload_on_hangup};
+use super::signals::Signals;
 use super::stores::Stores;
+use super::systemd::{ServiceManager, Sockets};
 use super::warnings::log_warnings;
-use super::{dumps, here, limits};
+use super::{dumps, here, limits, peers};
 use crate::auth::app_sign_in::{AppSignIn, ReservedNames};
 use crate::auth::audit::Trail;
-use crate::auth::login::{LoginDeps, LoginService};
-use crate::auth::ports::Sessions;
+use crate::auth::keys::KeyRing;
+use crate::auth::login::{LoginDeps, Services};
+use crate::auth::nodes::Roster;
+use crate::auth::password::PasswordPool;
+use crate::auth::ports::{Accounts, Sessions};
+use crate::auth::throttle::Budgets;
 use crate::config::settings::Settings;
 use crate::gate::app_tokens::BoundTokens;
 use crate::gate::keeper::RefusalKeeper;
@@ -25,11 +32,14 @@ use crate::gate::machine::Machines;
 use crate::gate::sessions::CachedSessions;
 use crate::proxy::settings::ListenerKind;
 use crate::proxy::{AppCalls, Proxy, ProxyDeps, ProxyError};
-use crate::telemetry::admin::{Health, install_metrics};
+use crate::telemetry::admin::Health;
+use crate::telemetry::metrics::{PrometheusHandle, install_metrics};
 use crate::telemetry::{admin, logs};
 
 /// Serves until SIGTERM or SIGINT, then drains. SIGHUP reloads the configuration.
 pub async fn serve(settings: Settings) -> Result<(), AppError> {
+    // Held until the end, so that the last lines are written.
+    let _log = logs::init(settings.log);
     Box::pin(Gateway::bind(settings, |_stores| ())).await?.run().await
 }
 
@@ -39,6 +49,12 @@ pub(super) struct Gateway {
     outlets: Outlets,
     settings: Settings,
     reserved: Arc<ReservedNames>,
+    keys: Arc<KeyRing>,
+    sessions: Arc<CachedSessions>,
+    roster: Arc<Roster>,
+    passwords: Arc<PasswordPool>,
+    budgets: Arc<ArcSwap<Budgets>>,
+    hangups: Signal,
 }
 
 impl Gateway {
@@ -49,7 +65,10 @@ impl Gateway {
         adapt: impl FnOnce(&mut Stores),
     ) -> Result<Self, AppError> {
         begin(&settings);
-        bind(settings, adapt).await
+        // From here on, SIGHUP does not end the process.
+        let hangups =
+            signal(SignalKind::hangup()).map_err(AppError::io("failed to listen for signals"))?;
+        bind(settings, hangups, adapt).await
     }
 
     /// Returns the port of the first listener.
@@ -59,11 +78,35 @@ impl Gateway {
 
     /// Serves until a shutdown signal.
     pub(super) async fn run(self) -> Result<(), AppError> {
-        let Self { proxy, outlets, settings, reserved } = self;
-        tokio::spawn(reload_on_hangup(settings, proxy.reload_handle(), reserved)?);
-        let shutdown = shutdown_signal()?;
+        let Self { proxy, outlets, settings, hangups, .. } = self;
+        let manager = ServiceManager::find();
+        let parts = Reloaded {
+            proxy: proxy.reload_handle(),
+            reserved: self.reserved,
+            keys: self.keys,
+            sessions: self.sessions,
+            roster: Arc::clone(&self.roster),
+            passwords: self.passwords,
+            budgets: self.budgets,
+            notices: outlets.notices(),
+            manager: manager.clone(),
+        };
+        tokio::spawn(reload_on_hangup(settings, parts, hangups));
+        let signals = Signals::listen()?;
+        let (first, told) = (signals.clone(), manager.clone());
+        let shutdown = async move {
+            first.at_least(1).await;
+            told.stopping();
+        };
+        tokio::spawn(manager.clone().answer_watchdog());
+        record_reload(true);
+        manager.ready();
         tracing::info!("ready");
-        proxy.run(shutdown).await;
+        proxy.run(shutdown, signals.clone().at_least(2)).await;
+        if signals.has(2) {
+            return Ok(());
+        }
+        self.roster.leave().await;
         let unsent = outlets.close().await;
         if unsent > 0 {
             tracing::error!(unsent, "some notices were not sent");
@@ -73,24 +116,32 @@ impl Gateway {
     }
 }
 
-async fn bind(settings: Settings, adapt: impl FnOnce(&mut Stores)) -> Result<Gateway, AppError> {
+async fn bind(
+    settings: Settings,
+    hangups: Signal,
+    adapt: impl FnOnce(&mut Stores),
+) -> Result<Gateway, AppError> {
     let descriptors = limits::raise_descriptors();
     let metrics =
         install_metrics().map_err(|e| AppError::Other(format!("failed to set up metrics: {e}")))?;
     let base = Base::open(&settings)?;
-    let mut stores = Stores::open(&settings).await?;
+    let mut stores = Stores::open_or_wait(&settings, &base).await?;
+    peers::check_keys(&settings, &base, &stores).await?;
     adapt(&mut stores);
     let outlets = Outlets::open(&settings, &base, &stores, Process::Gateway)?;
     tokio::spawn(prune_for_ever(Arc::clone(&outlets.trail), settings.audit.retention));
     let sessions = Arc::new(cached_sessions(&settings, &base, &stores)?);
-    let known = Arc::<CachedSessions>::clone(&sessions);
-    let calls = AppCalls::new(&settings.proxy.apps).map_err(ProxyError::from)?;
-    let calls = Arc::new(calls);
-    let apps = Arc::<AppCalls>::clone(&calls);
+    let known: Arc<dyn Sessions> = Arc::<CachedSessions>::clone(&sessions);
+    let cached = Arc::clone(&sessions);
+    let calls = Arc::new(AppCalls::new(&settings.proxy.apps).map_err(ProxyError::from)?);
+    let apps: Arc<dyn AppSignIn> = Arc::<AppCalls>::clone(&calls);
     let trail = Arc::clone(&outlets.trail);
     let reserved = Arc::new(ReservedNames::of(&settings.people_meant()));
-    let service =
-        login_service(&settings, &base, &stores, (known, apps, Arc::clone(&reserved)), trail);
+    let given = (known, apps, Arc::clone(&reserved));
+    let budgets = Arc::new(ArcSwap::from_pointee(settings.budgets));
+    let service = login_service(&settings, &base, &stores, given, (trail, Arc::clone(&budgets)));
+    let keys = Arc::clone(&base.keys);
+    let roster = join_nodes(&settings, &base, &stores).await?;
     let deps = ProxyDeps {
         pages: crate::web::router(Arc::clone(&service)),
         login: service,
@@ -99,32 +150,78 @@ async fn bind(settings: Settings, adapt: impl FnOnce(&mut Stores)) -> Result<Gat
         calls,
         sessions,
         logins: Arc::new(cached_logins(&base, &stores)),
-        refusals: RefusalKeeper::start(stores.refusals),
+        refusals: RefusalKeeper::start(Arc::clone(&stores.refusals)),
         keys: base.keys,
         clock: base.clock,
         random: base.random,
         issuer: settings.issuer.clone(),
         descriptors,
     };
-    let proxy = Proxy::bind(settings.proxy.clone(), deps).await?;
+    let mut sockets = Sockets::handed_over();
+    let proxy =
+        Proxy::bind(settings.proxy.clone(), deps, &mut |address| sockets.take(address)).await?;
+    log_listeners(&proxy);
+    if let Some(address) = settings.admin {
+        let health = health(stores, &proxy, Arc::clone(&roster), metrics);
+        serve_admin(address, sockets.take(address), health).await?;
+    }
+    sockets.finish();
+    let (sessions, passwords) = (cached, base.passwords);
+    Ok(Gateway {
+        proxy,
+        outlets,
+        settings,
+        reserved,
+        keys,
+        sessions,
+        roster,
+        passwords,
+        budgets,
+        hangups,
+    })
+}
+
+/// Reports this node to the others, now and at an interval.
+async fn join_nodes(
+    settings: &Settings,
+    base: &Base,
+    stores: &Stores,
+) -> Result<Arc<Roster>, AppError> {
+    let roster = peers::roster(settings, base, stores)?;
+    roster.report().await;
+    let clock = Arc::clone(&base.database_clock);
+    tokio::spawn(peers::report_for_ever(Arc::clone(&roster), clock));
+    Ok(roster)
+}
+
+fn health(stores: Stores, proxy: &Proxy, roster: Arc<Roster>, metrics: PrometheusHandle) -> Health {
+    Health {
+        accounts: stores.accounts,
+        sessions: stores.sessions,
+        leaving: proxy.leaving(),
+        roster,
+        metrics,
+        proxy_metrics: Arc::new(proxy.metrics()),
+    }
+}
+
+fn log_listeners(proxy: &Proxy) {
     for (address, kind) in proxy.addresses() {
         tracing::info!(kind = kind_name(kind), %address, "listening");
     }
-    if let Some(address) = settings.admin {
-        let health = Health {
-            accounts: stores.accounts,
-            sessions: stores.sessions,
-            draining: proxy.draining(),
-            metrics,
-        };
-        serve_admin(address, health).await?;
-    }
-    Ok(Gateway { proxy, outlets, settings, reserved })
 }
 
-async fn serve_admin(address: SocketAddr, health: Health) -> Result<(), AppError> {
+async fn serve_admin(
+    address: SocketAddr,
+    handed_over: Option<std::net::TcpListener>,
+    health: Health,
+) -> Result<(), AppError> {
+    let listener = match handed_over {
+        Some(socket) => socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)),
+        None => TcpListener::bind(address).await,
+    };
     let what = format!("failed to listen on {address} for the admin endpoints");
-    let listener = TcpListener::bind(address).await.map_err(AppError::io(what))?;
+    let listener = listener.map_err(AppError::io(what))?;
     if let Ok(address) = listener.local_addr() {
         tracing::info!(kind = "admin", %address, "listening");
     }
@@ -132,9 +229,8 @@ async fn serve_admin(address: SocketAddr, health: Health) -> Result<(), AppError
     Ok(())
 }
 
-/// Sets up logging and disables core dumps, before any secret is read.
+/// Disables core dumps, before any secret is read.
 fn begin(settings: &Settings) {
-    logs::init(settings.log);
     dumps::forbid();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -152,7 +248,7 @@ fn cached_sessions(
 ) -> Result<CachedSessions, AppError> {
     let cached = CachedSessions::new(
         Arc::clone(&stores.sessions),
-        Arc::clone(&stores.accounts),
+        Arc::<dyn Accounts>::clone(&stores.accounts),
         Arc::clone(&base.clock),
         &*base.random,
         settings.sessions,
@@ -161,12 +257,13 @@ fn cached_sessions(
 }
 
 fn cached_logins(base: &Base, stores: &Stores) -> CachedLogins {
-    let (pending, accounts) = (Arc::clone(&stores.pending), Arc::clone(&stores.accounts));
-    CachedLogins::new(pending, accounts, Arc::clone(&base.clock))
+    let accounts = Arc::<dyn Accounts>::clone(&stores.accounts);
+    CachedLogins::new(Arc::clone(&stores.pending), accounts, Arc::clone(&base.clock))
 }
 
 fn machines(stores: &Stores) -> Machines {
-    Machines::new(Arc::clone(&stores.accounts), Arc::clone(&stores.access_tokens))
+    let accounts = Arc::<dyn Accounts>::clone(&stores.accounts);
+    Machines::new(accounts, Arc::clone(&stores.access_tokens))
 }
 
 fn bound_tokens(base: &Base, stores: &Stores) -> Result<BoundTokens, AppError> {
@@ -180,11 +277,12 @@ fn login_service(
     base: &Base,
     stores: &Stores,
     (sessions, apps, reserved): (Arc<dyn Sessions>, Arc<dyn AppSignIn>, Arc<ReservedNames>),
-    trail: Arc<Trail>,
-) -> Arc<LoginService> {
-    Arc::new(LoginService::new(LoginDeps {
+    (trail, budgets): (Arc<Trail>, Arc<ArcSwap<Budgets>>),
+) -> Arc<Services> {
+    Arc::new(Services::new(LoginDeps {
         accounts: Arc::clone(&stores.accounts),
-        factors: Arc::clone(&stores.factors),
+        authenticators: Arc::clone(&stores.authenticators),
+        recovery: Arc::clone(&stores.recovery),
         tickets: Arc::clone(&stores.tickets),
         resets: Arc::clone(&stores.resets),
         guesses: Arc::clone(&stores.guesses),
@@ -201,10 +299,17 @@ fn login_service(
         passwords: Arc::clone(&base.passwords),
         keys: Arc::clone(&base.keys),
         clock: Arc::clone(&base.clock),
+        database_clock: Arc::clone(&base.database_clock),
+        nodes: Arc::clone(&stores.nodes),
         random: Arc::clone(&base.random),
         enrolment: settings.enrolment,
         limits: settings.sessions,
-        budgets: settings.budgets,
+        budgets,
+        hand_overs: Arc::clone(&stores.hand_overs),
+        challenges: Arc::clone(&stores.challenges),
+        parked: Arc::clone(&stores.parked),
+        used_challenges: Arc::clone(&stores.used_challenges),
+        key_settings: settings.webauthn.clone(),
     }))
 }
 
@@ -214,18 +319,4 @@ fn kind_name(kind: ListenerKind) -> &'static str {
         ListenerKind::Http => "http",
         ListenerKind::Redirect => "redirect",
     }
-}
-
-/// Returns a future that resolves on the first SIGTERM or SIGINT.
-fn shutdown_signal() -> Result<impl Future<Output = ()>, AppError> {
-    let listen = |kind| signal(kind).map_err(AppError::io("failed to listen for signals"));
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("draining: accepting no new connections, finishing requests in flight");
-    })
 }

@@ -10,6 +10,7 @@ use unicode_normalization::char::is_combining_mark;
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
+use super::characters::{is_formless, is_invisible};
 use super::password_record::PasswordRecord;
 
 /// Maximum length of a login name, in characters.
@@ -21,13 +22,19 @@ const NAME_MAX: usize = 128;
 #[serde(transparent)]
 pub struct LoginName(String);
 
-/// The text is not a login name.
+/// The reason why a text is not a login name.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "not a login name: 1 to 128 characters without spaces, control characters, commas, \
-     semicolons, colons or quotes"
-)]
-pub struct NotAName;
+pub enum NotAName {
+    /// It is empty, too long or has a forbidden character.
+    #[error(
+        "not a login name: 1 to 128 characters without spaces, control characters, commas, \
+         semicolons, colons or quotes"
+    )]
+    Form,
+    /// It has a character without a form. Only new names are rejected for this.
+    #[error("not a name for a new account: U+{:04X} in it has no visible form: leave it out", u32::from(*.0))]
+    Formless(char),
+}
 
 impl LoginName {
     /// Parses a typed name. Surrounding white space is removed.
@@ -36,7 +43,7 @@ impl LoginName {
         let forbidden =
             |c: char| c.is_whitespace() || c.is_control() || matches!(c, ',' | ';' | '"' | ':');
         if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(forbidden) {
-            return Err(NotAName);
+            return Err(NotAName::Form);
         }
         Ok(Self(name))
     }
@@ -51,6 +58,38 @@ impl fmt::Display for LoginName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A login name that a new account may have. Each of its characters can be seen, so that no two
+/// names look the same because of a character that does not show. Older accounts may have others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewName(LoginName);
+
+impl NewName {
+    /// Parses a name as [`LoginName::parse`] does.
+    pub fn parse(typed: &str) -> Result<Self, NotAName> {
+        // As typed first, because the error names the character.
+        formless(typed.trim())?;
+        Self::of(LoginName::parse(typed)?)
+    }
+
+    /// Accepts a login name for a new account.
+    pub fn of(name: LoginName) -> Result<Self, NotAName> {
+        formless(name.as_str())?;
+        Ok(Self(name))
+    }
+
+    /// Returns the login name.
+    pub fn into_login(self) -> LoginName {
+        self.0
+    }
+}
+
+/// Fails with the first character that has no form, other than the space and the control
+/// characters that no login name may have.
+fn formless(text: &str) -> Result<(), NotAName> {
+    let found = text.chars().find(|c| is_formless(*c) && *c != ' ' && !c.is_ascii_control());
+    found.map_or(Ok(()), |c| Err(NotAName::Formless(c)))
 }
 
 /// A name as typed at a sign-in. It may not be a valid login name.
@@ -92,13 +131,7 @@ pub fn folded(typed: &str) -> String {
 }
 
 fn is_ignorable(c: char) -> bool {
-    let format = matches!(
-        c,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}'
-    );
-    format || c.is_whitespace() || c.is_control() || is_combining_mark(c)
+    is_invisible(c) || c.is_whitespace() || c.is_control() || is_combining_mark(c)
 }
 
 /// The identity of a user, as sent to apps.
@@ -221,18 +254,20 @@ pub struct NewAccount {
 /// The state of an account that the gate needs to accept a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountStatus {
-    /// Current identity.
+    /// Identity that the account database holds now.
     pub identity: Arc<Identity>,
     /// True if the account is disabled: it has no sessions.
     pub disabled: bool,
     /// Sessions that started before this time are invalid.
     pub sessions_valid_from: Timestamp,
+    /// True if an end of the session in question is recorded.
+    pub session_ended: bool,
 }
 
 impl AccountStatus {
-    /// Returns true if a session that started at `started` is still valid.
+    /// Returns true if the session in question, which started at `started`, is still valid.
     pub fn honours(&self, started: Timestamp) -> bool {
-        !self.disabled && started >= self.sessions_valid_from
+        !self.disabled && !self.session_ended && started >= self.sessions_valid_from
     }
 }
 
@@ -272,6 +307,37 @@ mod tests {
             let name = LoginName::parse(typed).unwrap();
             assert_eq!(super::folded(name.as_str()), folded(typed), "{typed}");
         }
+    }
+
+    #[test]
+    fn a_new_name_has_no_character_that_cannot_be_seen() {
+        for (typed, point) in [
+            ("ali\u{200b}ce", "U+200B"),
+            ("alice\u{feff}", "U+FEFF"),
+            ("\u{202e}alice", "U+202E"),
+            ("al\u{ad}ice", "U+00AD"),
+            ("alice\u{fe0f}", "U+FE0F"),
+            ("\u{ffa0}alice", "U+FFA0"),
+            ("alice\u{e0061}", "U+E0061"),
+            ("al\u{a0}ice", "U+00A0"),
+        ] {
+            let why = NewName::parse(typed).unwrap_err().to_string();
+            assert!(why.contains(point), "{typed:?}: {why}");
+            // At a sign-in the name is another one, not alice.
+            if let Ok(name) = LoginName::parse(typed) {
+                assert_ne!(name, LoginName::parse("alice").unwrap(), "{typed:?}");
+                assert!(NewName::of(name).is_err(), "{typed:?}");
+            }
+            assert_eq!(folded(typed), "alice", "attempts count together: {typed:?}");
+        }
+        let private = NewName::parse("alice\u{e000}").unwrap_err().to_string();
+        assert!(private.contains("U+E000"), "{private}");
+        for typed in [" Alice ", "ａｌｉｃｅ", "a.b+c@d-e_f'g", "Żółć", "محمد", "李雷", "😀"]
+        {
+            let new = NewName::parse(typed).unwrap();
+            assert_eq!(new.into_login(), LoginName::parse(typed).unwrap());
+        }
+        assert!(matches!(NewName::parse("a b"), Err(NotAName::Form)));
     }
 
     #[test]

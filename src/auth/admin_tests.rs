@@ -1,23 +1,33 @@
 //! The administration over stores in memory.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use super::super::account::{AccountStatus, IdentityChange};
-use super::super::audit::{Checkpoint, Head, NewRecord, Record, chain};
+use super::super::account::{Account, Identity, IdentityChange, LoginName, NewAccount, NewName};
+use super::super::app_sign_in::Subject;
+use super::super::audit::{Checkpoint, Head, NewRecord, Record, Trail, chain};
+use super::super::authenticator::{
+    Authenticator, AuthenticatorKind, AuthenticatorUse, NewAuthenticator,
+};
 use super::super::keys::KeyRing;
 use super::super::keys::testing::material;
-use super::super::password::{Cost, PasswordRecord, PasswordSettings};
-use super::super::ports::{Audit, AuditQuery, LinkEnded, Pruned, Stored};
-use super::super::recovery::{NewRecoverySet, RecoveryHash};
-use super::super::session::{Offer, Offers};
-use super::super::ticket::NewTicket;
-use super::super::token::{HashedToken, PendingToken, SessionToken, TicketToken};
-use super::super::totp::{NewTotpFactor, TimeStep};
-use super::*;
-use crate::base::clock::{ManualClock, Timestamp};
-use crate::base::id::FactorId;
-use crate::base::random::OsRandom;
+use super::super::password::{Cost, PasswordPool, PasswordRecord, PasswordSettings};
+use super::super::ports::{
+    AccountList, AccountLookup, AccountManagement, Added, Audit, AuditQuery, AuthenticatorAdded,
+    AuthenticatorRemoved, Authenticators, LinkEnded, Pruned, RecoveryCodes, RemovedBy,
+    SessionManagement, SessionOverview, StoreHealth, Stored, Tickets,
+};
+use super::super::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
+use super::super::session::Session;
+use super::super::ticket::{FirstEnrolment, NewTicket, Ticket, TicketPrinter};
+use super::super::token::{HashedToken, TicketToken};
+use super::{Admin, AdminDeps, AdminError, NewUser};
+use crate::base::clock::{Clock, ManualClock, Timestamp};
+use crate::base::id::{AccountId, FactorId, SessionId};
+use crate::base::random::{OsRandom, Random};
+use crate::base::secret::Secret;
 
 /// Accounts in a list, the number of sessions, and the order of calls.
 #[derive(Default)]
@@ -38,7 +48,28 @@ impl Memory {
 }
 
 #[async_trait]
-impl Accounts for Memory {
+impl AccountLookup for Memory {
+    async fn by_name(&self, name: &LoginName) -> Stored<Option<Account>> {
+        Ok(self.accounts.lock().iter().find(|a| a.identity.name == *name).cloned())
+    }
+    async fn by_id(&self, id: AccountId) -> Stored<Option<Account>> {
+        Ok(self.accounts.lock().iter().find(|a| a.id() == id).cloned())
+    }
+    async fn of_login(&self, id: AccountId, started_at: Timestamp) -> Stored<Option<Account>> {
+        let account = self.by_id(id).await?;
+        Ok(account.filter(|a| !a.disabled && started_at >= a.sessions_valid_from))
+    }
+}
+
+#[async_trait]
+impl AccountList for Memory {
+    async fn list(&self) -> Stored<Vec<Account>> {
+        Ok(self.accounts.lock().clone())
+    }
+}
+
+#[async_trait]
+impl AccountManagement for Memory {
     async fn add(&self, new: &NewAccount) -> Stored<Added> {
         let mut accounts = self.accounts.lock();
         if accounts.iter().any(|a| a.identity.name == new.identity.name) {
@@ -56,18 +87,6 @@ impl Accounts for Memory {
         });
         Ok(Added::Yes)
     }
-    async fn by_name(&self, name: &LoginName) -> Stored<Option<Account>> {
-        Ok(self.accounts.lock().iter().find(|a| a.identity.name == *name).cloned())
-    }
-    async fn by_id(&self, id: AccountId) -> Stored<Option<Account>> {
-        Ok(self.accounts.lock().iter().find(|a| a.id() == id).cloned())
-    }
-    async fn status(&self, _: AccountId) -> Stored<Option<AccountStatus>> {
-        down()
-    }
-    async fn list(&self) -> Stored<Vec<Account>> {
-        Ok(self.accounts.lock().clone())
-    }
     async fn set_password(
         &self,
         id: AccountId,
@@ -78,23 +97,6 @@ impl Accounts for Memory {
             a.password = Some(password.clone());
             a.sessions_valid_from = from.unwrap_or(a.sessions_valid_from);
         }))
-    }
-    async fn change_password(
-        &self,
-        _: AccountId,
-        _: &PasswordRecord,
-        _: Timestamp,
-        _: Timestamp,
-    ) -> Stored<Option<LinkEnded>> {
-        down()
-    }
-    async fn rehash_password(
-        &self,
-        _: AccountId,
-        _: &PasswordRecord,
-        _: &PasswordRecord,
-    ) -> Stored<()> {
-        down()
     }
     async fn set_disabled(&self, id: AccountId, disabled: bool, _: Timestamp) -> Stored<bool> {
         Ok(self.change(id, "set_disabled", |a| a.disabled = disabled))
@@ -120,46 +122,76 @@ impl Accounts for Memory {
         self.accounts.lock().retain(|a| a.id() != id);
         Ok(existed)
     }
+}
+
+#[async_trait]
+impl StoreHealth for Memory {
     async fn ping(&self) -> Stored<()> {
         Ok(())
     }
 }
 
-#[path = "admin_tests_guesses.rs"]
+#[path = "admin_guesses_tests.rs"]
 mod guesses;
-#[path = "admin_tests_tokens.rs"]
+#[path = "admin_tokens_tests.rs"]
 mod tokens;
 use guesses::down;
 
 #[async_trait]
-impl Factors for Memory {
-    async fn totp(&self, _: AccountId) -> Stored<Option<TotpFactor>> {
-        Ok(None)
+impl Authenticators for Memory {
+    async fn authenticators(&self, _: AccountId) -> Stored<Vec<Authenticator>> {
+        Ok(Vec::new())
     }
-    async fn enrol_first(&self, _: &NewTotpFactor) -> Stored<bool> {
+    async fn enrol_first(&self, _: &NewAuthenticator) -> Stored<bool> {
         down()
     }
-    async fn replace_totp(
+    async fn replace_authenticator(
         &self,
-        _: &NewTotpFactor,
+        _: &NewAuthenticator,
         _: &NewRecoverySet,
         _: Timestamp,
     ) -> Stored<Option<LinkEnded>> {
         down()
     }
+    async fn authenticator_by(&self, _: &str) -> Stored<Option<Authenticator>> {
+        down()
+    }
+    async fn add_authenticator(
+        &self,
+        _: &NewAuthenticator,
+        _: u32,
+        _: Timestamp,
+    ) -> Stored<AuthenticatorAdded> {
+        down()
+    }
+    async fn rename_authenticator(
+        &self,
+        _: AccountId,
+        _: (AuthenticatorKind, FactorId),
+        _: &str,
+    ) -> Stored<bool> {
+        down()
+    }
+    async fn remove_authenticator(
+        &self,
+        _: AccountId,
+        _: (AuthenticatorKind, FactorId),
+        _: Option<RemovedBy<'_>>,
+        _: Timestamp,
+    ) -> Stored<AuthenticatorRemoved> {
+        down()
+    }
+    async fn use_authenticator(&self, _: &AuthenticatorUse) -> Stored<bool> {
+        down()
+    }
+}
+
+#[async_trait]
+impl RecoveryCodes for Memory {
     async fn confirm_recovery_by(
         &self,
         _: AccountId,
         _: &RecoveryHash,
-        _: Timestamp,
-    ) -> Stored<bool> {
-        down()
-    }
-    async fn consume_step(
-        &self,
-        _: AccountId,
-        _: FactorId,
-        _: TimeStep,
         _: Timestamp,
     ) -> Stored<bool> {
         down()
@@ -221,7 +253,7 @@ impl Tickets for Memory {
     async fn redeem_enrolment(
         &self,
         _: &HashedToken<TicketToken>,
-        _: &NewTotpFactor,
+        _: &NewAuthenticator,
     ) -> Stored<bool> {
         down()
     }
@@ -232,63 +264,20 @@ impl Tickets for Memory {
 }
 
 #[async_trait]
-impl Sessions for Memory {
-    async fn renew(
-        &self,
-        _: &HashedToken<SessionToken>,
-        _: &HashedToken<SessionToken>,
-        _: &Session,
-        _: Option<&Offers>,
-        _: std::time::Duration,
-    ) -> Stored<bool> {
-        down()
+impl SessionOverview for Memory {
+    async fn list(&self, _: Option<AccountId>, _: Timestamp) -> Stored<Vec<Session>> {
+        Ok(Vec::new())
     }
-    async fn offer(
-        &self,
-        _: &HashedToken<SessionToken>,
-        _: Offer,
-        _: &str,
-    ) -> Stored<Option<String>> {
-        down()
+    async fn end_by_id(&self, _: SessionId, _: Option<AccountId>) -> Stored<bool> {
+        Ok(false)
     }
-    async fn withdraw(&self, _: &HashedToken<SessionToken>, _: Offer) -> Stored<bool> {
-        down()
-    }
-    async fn end_others(&self, _: AccountId, _: &HashedToken<SessionToken>) -> Stored<u64> {
-        down()
-    }
-    async fn promote(
-        &self,
-        _: &HashedToken<PendingToken>,
-        _: &HashedToken<SessionToken>,
-        _: &Session,
-        _: std::time::Duration,
-    ) -> Stored<bool> {
-        down()
-    }
-    async fn load(&self, _: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
-        down()
-    }
-    async fn touch(
-        &self,
-        _: &HashedToken<SessionToken>,
-        _: Timestamp,
-        _: std::time::Duration,
-    ) -> Stored<()> {
-        down()
-    }
+}
+
+#[async_trait]
+impl SessionManagement for Memory {
     async fn identity_changed(&self, _: AccountId) -> Stored<()> {
         self.done.lock().push("identity_changed");
         if self.sessions_down { down() } else { Ok(()) }
-    }
-    async fn recovery_codes_done(&self, _: &HashedToken<SessionToken>) -> Stored<()> {
-        down()
-    }
-    async fn end(&self, _: &HashedToken<SessionToken>) -> Stored<bool> {
-        down()
-    }
-    async fn end_by_id(&self, _: SessionId) -> Stored<bool> {
-        Ok(false)
     }
     async fn end_account(&self, _: AccountId) -> Stored<u64> {
         self.done.lock().push("end_account");
@@ -296,12 +285,6 @@ impl Sessions for Memory {
     }
     async fn end_all(&self) -> Stored<u64> {
         Ok(3)
-    }
-    async fn list(&self, _: Option<AccountId>, _: Timestamp) -> Stored<Vec<Session>> {
-        Ok(Vec::new())
-    }
-    async fn ping(&self) -> Stored<()> {
-        Ok(())
     }
 }
 
@@ -330,7 +313,7 @@ impl Audit for Memory {
 
 const NOW: u64 = 1_767_225_600_000;
 
-fn admin(sessions_down: bool) -> (Arc<Memory>, AccountAdmin) {
+fn admin(sessions_down: bool) -> (Arc<Memory>, Admin) {
     let memory = Arc::new(Memory { sessions_down, ..Memory::default() });
     let keys = Arc::new(KeyRing::new(&material()).unwrap());
     let cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
@@ -351,13 +334,18 @@ fn admin(sessions_down: bool) -> (Arc<Memory>, AccountAdmin) {
         app_urls: [("kept".to_owned(), "https://kept.test".to_owned())].into(),
         lifetime: crate::auth::ticket::LIFETIME,
     };
-    let admin = AccountAdmin::new(AdminDeps {
+    let admin = Admin::new(AdminDeps {
         accounts: Arc::<Memory>::clone(&memory),
+        health: Arc::<Memory>::clone(&memory),
+        list: Arc::<Memory>::clone(&memory),
+        management: Arc::<Memory>::clone(&memory),
         app_accounts: Arc::<Memory>::clone(&memory),
-        factors: Arc::<Memory>::clone(&memory),
+        authenticators: Arc::<Memory>::clone(&memory),
+        recovery: Arc::<Memory>::clone(&memory),
         guesses: Arc::<Memory>::clone(&memory),
         tickets: Arc::<Memory>::clone(&memory),
         access_tokens: Arc::<Memory>::clone(&memory),
+        overview: Arc::<Memory>::clone(&memory),
         sessions: Arc::<Memory>::clone(&memory),
         passwords: Arc::new(pool),
         printer,
@@ -376,7 +364,7 @@ fn name() -> LoginName {
 
 fn alice() -> NewUser {
     NewUser {
-        name: name(),
+        name: NewName::of(name()).unwrap(),
         display_name: None,
         email: Some("alice@example.com".to_owned()),
         groups: vec!["staff".to_owned()],
@@ -387,9 +375,9 @@ fn alice() -> NewUser {
 #[tokio::test]
 async fn a_name_is_given_once() {
     let (_, admin) = admin(false);
-    assert_eq!(admin.add(alice()).await.unwrap().identity.display_name, "alice");
-    assert!(matches!(admin.add(alice()).await, Err(AdminError::NameTaken(_))));
-    assert_eq!(admin.list().await.unwrap().len(), 1);
+    assert_eq!(admin.accounts.add(alice()).await.unwrap().identity.display_name, "alice");
+    assert!(matches!(admin.accounts.add(alice()).await, Err(AdminError::NameTaken(_))));
+    assert_eq!(admin.directory.list().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -403,7 +391,7 @@ async fn what_cannot_stand_in_an_identity_header_is_refused() {
         NewUser { groups: vec!["a,admins".to_owned()], ..alice() },
         NewUser { groups: vec![String::new()], ..alice() },
     ] {
-        assert!(matches!(admin.add(user).await, Err(AdminError::BadField { .. })));
+        assert!(matches!(admin.accounts.add(user).await, Err(AdminError::BadField { .. })));
     }
 }
 
@@ -411,21 +399,21 @@ async fn what_cannot_stand_in_an_identity_header_is_refused() {
 async fn a_short_password_is_refused_before_anything_is_stored() {
     let (memory, admin) = admin(false);
     let short = NewUser { password: Some(Secret::new("short".to_owned())), ..alice() };
-    assert!(matches!(admin.add(short).await, Err(AdminError::Password(_))));
+    assert!(matches!(admin.accounts.add(short).await, Err(AdminError::Password(_))));
     assert!(memory.accounts.lock().is_empty());
 }
 
 #[tokio::test]
 async fn the_account_is_changed_before_its_sessions_are_ended() {
     let (memory, admin) = admin(false);
-    admin.add(alice()).await.unwrap();
-    assert_eq!(admin.disable(&name()).await.unwrap(), 2);
+    admin.accounts.add(alice()).await.unwrap();
+    assert_eq!(admin.accounts.disable(&name()).await.unwrap(), 2);
     let password = Secret::new("battery staple".to_owned());
-    assert_eq!(admin.set_password(&name(), &password).await.unwrap(), 2);
-    let account = admin.show(&name()).await.unwrap().account;
+    assert_eq!(admin.accounts.set_password(&name(), &password).await.unwrap(), 2);
+    let account = admin.directory.show(&name()).await.unwrap().account;
     assert_eq!(account.sessions_valid_from, Timestamp::from_millis(NOW));
     assert!(account.disabled);
-    assert_eq!(admin.remove(&name()).await.unwrap(), 2);
+    assert_eq!(admin.accounts.remove(&name()).await.unwrap(), 2);
     assert_eq!(
         *memory.done.lock(),
         ["set_disabled", "end_account", "set_password", "end_account", "remove", "end_account"]
@@ -435,8 +423,8 @@ async fn the_account_is_changed_before_its_sessions_are_ended() {
 #[tokio::test]
 async fn a_disabled_account_stays_so_when_the_session_store_is_down() {
     let (memory, admin) = admin(true);
-    admin.add(alice()).await.unwrap();
-    let error = admin.disable(&name()).await.unwrap_err();
+    admin.accounts.add(alice()).await.unwrap();
+    let error = admin.accounts.disable(&name()).await.unwrap_err();
     assert!(matches!(error, AdminError::SessionsLeft { .. }), "{error}");
     assert!(memory.accounts.lock().first().unwrap().disabled);
     assert_eq!(memory.rows.lock().last().unwrap().event, "account_disabled");
@@ -445,14 +433,14 @@ async fn a_disabled_account_stays_so_when_the_session_store_is_down() {
 #[tokio::test]
 async fn what_an_operator_does_is_written_down_with_the_operators_name() {
     let (memory, admin) = admin(false);
-    let account = admin.add(alice()).await.unwrap().identity.account;
-    admin.disable(&name()).await.unwrap();
-    admin.enable(&name()).await.unwrap();
-    admin.set_password(&name(), &Secret::new("battery staple".to_owned())).await.unwrap();
-    assert!(admin.lift_suspension(&name()).await.unwrap());
-    admin.end_sessions_of(&name()).await.unwrap();
-    admin.remove(&name()).await.unwrap();
-    admin.end_all_sessions().await.unwrap();
+    let account = admin.accounts.add(alice()).await.unwrap().identity.account;
+    admin.accounts.disable(&name()).await.unwrap();
+    admin.accounts.enable(&name()).await.unwrap();
+    admin.accounts.set_password(&name(), &Secret::new("battery staple".to_owned())).await.unwrap();
+    assert!(admin.recovery.lift_suspension(&name()).await.unwrap());
+    admin.sessions.end_of(&name()).await.unwrap();
+    admin.accounts.remove(&name()).await.unwrap();
+    admin.sessions.end_all().await.unwrap();
     let rows = memory.rows.lock();
     let events: Vec<_> = rows.iter().map(|row| row.event.as_str()).collect();
     assert_eq!(
@@ -481,10 +469,10 @@ async fn what_an_operator_does_is_written_down_with_the_operators_name() {
 #[tokio::test]
 async fn who_and_what_is_not_there_is_said_to_be_so() {
     let (_, admin) = admin(false);
-    assert!(matches!(admin.enable(&name()).await, Err(AdminError::NoSuchUser(_))));
-    assert!(matches!(admin.end_sessions_of(&name()).await, Err(AdminError::NoSuchUser(_))));
+    assert!(matches!(admin.accounts.enable(&name()).await, Err(AdminError::NoSuchUser(_))));
+    assert!(matches!(admin.sessions.end_of(&name()).await, Err(AdminError::NoSuchUser(_))));
     let id = SessionId::random(&OsRandom::new()).unwrap();
-    assert!(matches!(admin.end_session(id).await, Err(AdminError::NoSuchSession(_))));
+    assert!(matches!(admin.sessions.end(id).await, Err(AdminError::NoSuchSession(_))));
 }
 
 #[path = "admin_tickets_tests.rs"]

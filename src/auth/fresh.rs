@@ -27,8 +27,7 @@ pub struct FreshFactors<'a> {
 }
 
 fn is_fresh(proved: Timestamp, now: Timestamp) -> bool {
-    // A time in the future, after the clock was set back, is not a proof.
-    proved <= now && now.since(proved) <= FRESH
+    proved.is_within(FRESH, now)
 }
 
 impl<'a> FreshSecondFactor<'a> {

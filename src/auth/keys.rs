@@ -1,36 +1,35 @@
-//! The key ring: token keys, data-encryption keys and peppers. Key storage is elsewhere.
+//! The key ring: token keys, data-encryption keys, peppers and assertion keys. Key storage is
+//! elsewhere.
 //!
-//! Each ring holds its keys newest first. The first key writes and all keys read, so keys rotate
-//! while the gateway runs.
+//! The first key of a ring writes and all its keys read, so keys rotate while the gateway runs.
+
+mod key;
+mod mark;
+mod seal;
+mod signing;
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use arc_swap::ArcSwap;
 use data_encoding::BASE64URL_NOPAD;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 use zeroize::Zeroizing;
 
-use crate::base::random::{Random, RandomError, bytes};
+pub use self::key::{KEY_LEN, Key, SealError};
+pub(super) use self::mark::ASSERTION;
+pub use self::mark::KeyMark;
+use self::seal::SealKeys;
+use self::signing::Signers;
+pub use self::signing::{AssertionKey, SigningAlgorithm, generate_es256, is_es256};
+use crate::base::random::Random;
 
-/// Length of every key, in bytes.
-pub const KEY_LEN: usize = 32;
+/// A tag of a challenge of the sign-in page.
+pub(super) type ChallengeTag = [u8; 32];
 
-/// A key and its id.
-#[derive(Clone)]
-pub struct Key {
-    /// Id of the key: short, unique in its ring, and stored beside the key's output.
-    pub id: String,
-    /// Bytes of the key.
-    pub bytes: Zeroizing<[u8; KEY_LEN]>,
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({}, ***)", self.id)
-    }
-}
-
-/// The content of the key file. Each ring is newest first and never empty.
+/// The content of the key file. No ring but that of the assertions is empty, and the first key of
+/// each writes.
 #[derive(Clone, Debug)]
 pub struct KeyMaterial {
     /// Keys for session, login and CSRF tokens.
@@ -39,25 +38,15 @@ pub struct KeyMaterial {
     pub data: Vec<Key>,
     /// Peppers, mixed into every password hash.
     pub pepper: Vec<Key>,
+    /// Keys that sign assertions. The first that does not wait signs.
+    pub assertion: Vec<AssertionKey>,
 }
 
-/// Sealed data cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum SealError {
-    /// The key that sealed the data is not in the key file.
-    #[error(
-        "the data key {0} is missing from the key file: restore its entry from the former key file"
-    )]
-    UnknownKey(String),
-    /// The data was changed or belongs to another account.
-    #[error("a stored secret cannot be opened: it was changed or belongs to another account")]
-    Broken,
-    /// A ring of the key file is empty.
-    #[error("the key file holds no {0} key")]
-    EmptyRing(&'static str),
-    /// No random bytes for a nonce.
-    #[error(transparent)]
-    Random(#[from] RandomError),
+impl KeyMaterial {
+    /// Returns true if a key signs assertions with this algorithm.
+    pub fn signs(&self, algorithm: SigningAlgorithm) -> bool {
+        signing::signs(&self.assertion, algorithm)
+    }
 }
 
 /// The result of a check of an audit log signature.
@@ -80,15 +69,35 @@ pub(super) struct TokenKey {
     pub(super) tag: hmac::Key,
 }
 
-/// The derived keys.
+/// The derived keys. Everything that uses keys shares one ring, whose content can be replaced.
 pub struct KeyRing {
+    keys: ArcSwap<Keys>,
+    /// Number of replacements, readable without a guard on the keys.
+    generation: AtomicU64,
+}
+
+/// The derived keys of one key file.
+pub(super) struct Keys {
     pub(super) tokens: Vec<TokenKey>,
     csrf: Vec<hmac::Key>,
     names: hmac::Key,
     trail: Vec<(String, hmac::Key)>,
     browsers: Vec<hmac::Key>,
-    data: Vec<(String, LessSafeKey)>,
+    challenges: Vec<hmac::Key>,
+    data: SealKeys,
+    parked: SealKeys,
     peppers: Vec<Key>,
+    signers: Signers,
+    marks: Vec<KeyMark>,
+}
+
+/// Derived keys that are not in use yet.
+pub struct DerivedKeys(Keys);
+
+impl fmt::Debug for DerivedKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DerivedKeys(***)")
+    }
 }
 
 impl fmt::Debug for KeyRing {
@@ -99,27 +108,24 @@ impl fmt::Debug for KeyRing {
 
 /// Derives a key for one purpose. No key serves two purposes (NIST SP 800-57 §5.2).
 fn derive(key: &Key, purpose: &[u8]) -> hmac::Key {
-    let master = hmac::Key::new(hmac::HMAC_SHA256, key.bytes.as_slice());
-    let derived = hmac::sign(&master, purpose);
-    hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
+    hmac::Key::new(hmac::HMAC_SHA256, &derive_bytes(key, purpose))
 }
 
-impl KeyRing {
-    /// Derives the keys. Returns an error if a ring is empty.
-    pub fn new(material: &KeyMaterial) -> Result<Self, SealError> {
+fn derive_bytes(key: &Key, purpose: &[u8]) -> [u8; KEY_LEN] {
+    let master = hmac::Key::new(hmac::HMAC_SHA256, key.bytes.as_slice());
+    let mut derived = [0; KEY_LEN];
+    let tag = hmac::sign(&master, purpose);
+    derived.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+    derived
+}
+
+impl Keys {
+    fn derive(material: &KeyMaterial) -> Result<Self, SealError> {
         let first = material.token.first().ok_or(SealError::EmptyRing("token"))?;
         if material.pepper.is_empty() {
             return Err(SealError::EmptyRing("pepper"));
         }
-        let data = material
-            .data
-            .iter()
-            .map(|k| {
-                UnboundKey::new(&AES_256_GCM, k.bytes.as_slice())
-                    .map(|u| (k.id.clone(), LessSafeKey::new(u)))
-                    .map_err(|ring::error::Unspecified| SealError::Broken)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let data = seal::keys(&material.data, |key| *key.bytes)?;
         if data.is_empty() {
             return Err(SealError::EmptyRing("data"));
         }
@@ -138,12 +144,68 @@ impl KeyRing {
                 .map(|k| (k.id.clone(), derive(k, b"audit trail")))
                 .collect(),
             browsers: material.token.iter().map(|k| derive(k, b"known browsers")).collect(),
+            challenges: material.token.iter().map(|k| derive(k, b"sign-in challenges")).collect(),
+            parked: seal::keys(&material.data, |key| derive_bytes(key, b"parked requests"))?,
             data,
             peppers: material.pepper.clone(),
+            signers: Signers::new(&material.assertion)?,
+            marks: mark::of(material),
         })
     }
+}
 
-    /// Encrypts `plain` with the newest data key, bound to `context` (an account and a factor).
+impl KeyRing {
+    /// Derives the keys. Returns an error if a ring is empty.
+    pub fn new(material: &KeyMaterial) -> Result<Self, SealError> {
+        let keys = ArcSwap::from_pointee(Keys::derive(material)?);
+        Ok(Self { keys, generation: AtomicU64::new(0) })
+    }
+
+    /// Derives keys that can replace those of this ring. Returns an error if a ring is empty.
+    pub fn derive(material: &KeyMaterial) -> Result<DerivedKeys, SealError> {
+        Keys::derive(material).map(DerivedKeys)
+    }
+
+    /// Returns true if these keys do not sign with an algorithm that the present ones sign with.
+    pub fn signs_less_with(&self, keys: &DerivedKeys) -> bool {
+        let (now, next) = (self.now(), &keys.0.signers);
+        SigningAlgorithm::ALL.into_iter().any(|one| now.signers.signs(one) && !next.signs(one))
+    }
+
+    /// Replaces all keys at once.
+    pub fn replace(&self, keys: DerivedKeys) {
+        self.keys.store(Arc::new(keys.0));
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    /// Returns a number that changes when the keys are replaced. A reader that gets the new number
+    /// gets the new keys afterwards.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Returns these claims, as JSON, as a signed JSON Web Token. Returns `None` if no key signs with
+    /// this algorithm.
+    pub fn sign_assertion(&self, algorithm: SigningAlgorithm, claims: &str) -> Option<String> {
+        self.now().signers.sign(algorithm, claims)
+    }
+
+    /// Returns the public halves of all assertion keys as a JSON Web Key Set.
+    pub fn key_set(&self) -> String {
+        self.now().signers.set().to_owned()
+    }
+
+    /// Returns the keys in effect now.
+    pub(super) fn now(&self) -> arc_swap::Guard<Arc<Keys>> {
+        self.keys.load()
+    }
+
+    /// Returns the marks of all keys.
+    pub fn marks(&self) -> Vec<KeyMark> {
+        self.now().marks.clone()
+    }
+
+    /// Encrypts `plain` with the first data key, bound to `context` (an account and a factor).
     /// Only the same context opens it.
     pub fn seal(
         &self,
@@ -151,58 +213,46 @@ impl KeyRing {
         context: &[u8],
         plain: &[u8],
     ) -> Result<String, SealError> {
-        let (id, key) = self.data.first().ok_or(SealError::EmptyRing("data"))?;
-        let nonce: [u8; NONCE_LEN] = bytes(random)?;
-        let mut sealed = plain.to_vec();
-        key.seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(context),
-            &mut sealed,
-        )
-        .map_err(|ring::error::Unspecified| SealError::Broken)?;
-        let mut out = nonce.to_vec();
-        out.append(&mut sealed);
-        Ok(format!("v1.{id}.{}", BASE64URL_NOPAD.encode(&out)))
+        seal::seal(&self.now().data, random, context, plain)
     }
 
     /// Decrypts the output of [`Self::seal`] in the same `context`.
     pub fn open(&self, context: &[u8], sealed: &str) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let mut parts = sealed.splitn(3, '.');
-        let (Some("v1"), Some(id), Some(body)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(SealError::Broken);
-        };
-        let (_, key) = self
-            .data
-            .iter()
-            .find(|(known, _)| known == id)
-            .ok_or_else(|| SealError::UnknownKey(id.to_owned()))?;
-        let raw =
-            BASE64URL_NOPAD.decode(body.as_bytes()).map_err(|_not_base64| SealError::Broken)?;
-        let (nonce, cipher) = raw.split_at_checked(NONCE_LEN).ok_or(SealError::Broken)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce)
-            .map_err(|ring::error::Unspecified| SealError::Broken)?;
-        let mut buffer = Zeroizing::new(cipher.to_vec());
-        let len = key
-            .open_in_place(nonce, Aad::from(context), &mut buffer)
-            .map_err(|ring::error::Unspecified| SealError::Broken)?
-            .len();
-        buffer.truncate(len);
-        Ok(buffer)
+        seal::open(&self.now().data, context, sealed)
     }
 
-    /// Returns the newest pepper.
-    pub(super) fn pepper(&self) -> Option<&Key> {
-        self.peppers.first()
+    /// Encrypts a request that waits for its sender, under a key of its own.
+    pub(super) fn seal_parked(
+        &self,
+        random: &dyn Random,
+        context: &[u8],
+        plain: &[u8],
+    ) -> Result<String, SealError> {
+        seal::seal(&self.now().parked, random, context, plain)
+    }
+
+    /// Decrypts the output of [`Self::seal_parked`] in the same `context`.
+    pub(super) fn open_parked(
+        &self,
+        context: &[u8],
+        sealed: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        seal::open(&self.now().parked, context, sealed)
+    }
+
+    /// Returns the pepper of new hashes.
+    pub(super) fn pepper(&self) -> Option<Key> {
+        self.now().peppers.first().cloned()
     }
 
     /// Returns the pepper with this id, as stored beside a password hash.
-    pub(super) fn pepper_by_id(&self, id: &str) -> Option<&Key> {
-        self.peppers.iter().find(|p| p.id == id)
+    pub(super) fn pepper_by_id(&self, id: &str) -> Option<Key> {
+        self.now().peppers.iter().find(|p| p.id == id).cloned()
     }
 
     /// Makes the tag of a known browser's cookie with the key at this index of the ring.
     pub(super) fn browser_tag(&self, key: usize, parts: &[&[u8]]) -> Option<hmac::Tag> {
-        let mut context = hmac::Context::with_key(self.browsers.get(key)?);
+        let mut context = hmac::Context::with_key(self.now().browsers.get(key)?);
         for part in parts {
             context.update(part);
         }
@@ -211,27 +261,40 @@ impl KeyRing {
 
     /// Returns the index in the ring of the key that made this tag.
     pub(super) fn browser_key(&self, text: &[u8], tag: &[u8]) -> Option<usize> {
-        self.browsers.iter().position(|key| hmac::verify(key, text, tag).is_ok())
+        self.now().browsers.iter().position(|key| hmac::verify(key, text, tag).is_ok())
     }
 
     /// Returns a CSRF token bound to `state`: the browser's login or session token, or its random
     /// cookie.
     pub fn csrf_token(&self, state: &str) -> String {
-        self.csrf
-            .first()
-            .map(|key| BASE64URL_NOPAD.encode(hmac::sign(key, state.as_bytes()).as_ref()))
+        let keys = self.now();
+        let key = keys.csrf.first();
+        key.map(|key| BASE64URL_NOPAD.encode(hmac::sign(key, state.as_bytes()).as_ref()))
             .unwrap_or_default()
     }
 
     /// Returns true if `token` was made for `state`. Compares in constant time.
     pub fn csrf_matches(&self, state: &str, token: &str) -> bool {
         let Ok(mac) = BASE64URL_NOPAD.decode(token.as_bytes()) else { return false };
-        self.csrf.iter().any(|key| hmac::verify(key, state.as_bytes(), &mac).is_ok())
+        self.now().csrf.iter().any(|key| hmac::verify(key, state.as_bytes(), &mac).is_ok())
+    }
+
+    /// Makes the tag of a challenge of the sign-in page.
+    pub(super) fn challenge_tag(&self, text: &[u8]) -> ChallengeTag {
+        let keys = self.now();
+        let tag = keys.challenges.first().map(|key| hmac::sign(key, text));
+        tag.and_then(|tag| tag.as_ref().try_into().ok()).unwrap_or_default()
+    }
+
+    /// Returns true if a key of the ring made this tag. Compares in constant time.
+    pub(super) fn is_challenge_tag(&self, text: &[u8], tag: &[u8]) -> bool {
+        self.now().challenges.iter().any(|key| hmac::verify(key, text, tag).is_ok())
     }
 
     /// Signs a part of the audit log. `part` separates the kinds of part.
     pub(super) fn sign_trail(&self, part: &str, text: &str) -> String {
-        let signature = self.trail.first().map(|(id, key)| {
+        let keys = self.now();
+        let signature = keys.trail.first().map(|(id, key)| {
             let mac = hmac::sign(key, format!("{part}\n{text}").as_bytes());
             format!("{id}.{}", BASE64URL_NOPAD.encode(mac.as_ref()))
         });
@@ -242,7 +305,8 @@ impl KeyRing {
     /// time.
     pub(super) fn check_trail(&self, part: &str, text: &str, signature: &str) -> SignatureCheck {
         let Some((id, mac)) = signature.split_once('.') else { return SignatureCheck::Wrong };
-        let Some((_, key)) = self.trail.iter().find(|(known, _)| known == id) else {
+        let keys = self.now();
+        let Some((_, key)) = keys.trail.iter().find(|(known, _)| known == id) else {
             return SignatureCheck::UnknownKey(id.to_owned());
         };
         let Ok(mac) = BASE64URL_NOPAD.decode(mac.as_bytes()) else { return SignatureCheck::Wrong };
@@ -255,7 +319,7 @@ impl KeyRing {
     /// Returns the digest of a typed name for counters. Equal names have equal digests, and a
     /// database dump does not reveal the name.
     pub(super) fn name_digest(&self, name: &str) -> String {
-        let digest = hmac::sign(&self.names, name.as_bytes());
+        let digest = hmac::sign(&self.now().names, name.as_bytes());
         data_encoding::HEXLOWER.encode(digest.as_ref().get(..16).unwrap_or_default())
     }
 }
@@ -266,7 +330,13 @@ pub(crate) mod testing {
 
     pub(crate) fn material() -> KeyMaterial {
         let key = |n: u8| Key { id: format!("k{n}"), bytes: Zeroizing::new([n; KEY_LEN]) };
-        KeyMaterial { token: vec![key(1)], data: vec![key(2)], pepper: vec![key(3)] }
+        let assertion = AssertionKey { key: key(4), es256: generate_es256(), waits: false };
+        KeyMaterial {
+            token: vec![key(1)],
+            data: vec![key(2)],
+            pepper: vec![key(3)],
+            assertion: vec![assertion],
+        }
     }
 }
 

@@ -35,6 +35,12 @@ pub enum Notice {
     },
     /// The authenticator is suspended and must be enrolled again.
     AuthenticatorSuspended,
+    /// The password or the authenticator app was set anew, and these keys still sign in. One of them may
+    /// be an intruder's.
+    KeysRemain {
+        /// Names of the keys.
+        names: Vec<String>,
+    },
     /// A recovery code replaced the authenticator at this sign-in; the user may need to enrol a new
     /// phone.
     SignedInWithRecoveryCode,

@@ -7,7 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use argon2::{Algorithm, Argon2, Block, Params, Version};
+use arc_swap::ArcSwap;
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, PasswordHash, Version};
 use data_encoding::BASE64_NOPAD;
 use parking_lot::Mutex;
 use subtle::ConstantTimeEq;
@@ -100,8 +101,7 @@ pub enum PasswordVerdict {
 
 /// The bounded pool.
 pub struct PasswordPool {
-    settings: PasswordSettings,
-    policy: Arc<PasswordPolicy>,
+    rules: ArcSwap<Rules>,
     keys: Arc<KeyRing>,
     random: Arc<dyn Random>,
     turns: Arc<Turns>,
@@ -110,7 +110,21 @@ pub struct PasswordPool {
 
 impl fmt::Debug for PasswordPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PasswordPool").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("PasswordPool").field("rules", &self.rules.load()).finish_non_exhaustive()
+    }
+}
+
+/// The rules for new passwords and hashes.
+#[derive(Clone, Debug)]
+struct Rules {
+    cost: Cost,
+    policy: Arc<PasswordPolicy>,
+}
+
+impl Rules {
+    fn new(settings: PasswordSettings, service_names: impl IntoIterator<Item = String>) -> Self {
+        let policy = Arc::new(PasswordPolicy::new(settings.min_length, service_names));
+        Self { cost: settings.cost, policy }
     }
 }
 
@@ -120,14 +134,17 @@ struct Parsed {
     tag: Vec<u8>,
 }
 
+/// Parses a hash in the PHC string format. Returns `None` unless it is of argon2id, version 19.
 fn parse_phc(phc: &str) -> Option<Parsed> {
-    let mut parts = phc.strip_prefix("$argon2id$v=19$")?.split('$');
-    let mut numbers = parts.next()?.split(',');
-    let mut number = |name: &str| numbers.next()?.strip_prefix(name)?.parse::<u32>().ok();
-    let cost = Cost { memory_kib: number("m=")?, passes: number("t=")?, lanes: number("p=")? };
-    let mut bytes = || BASE64_NOPAD.decode(parts.next()?.as_bytes()).ok();
-    let (salt, tag) = (bytes()?, bytes()?);
-    parts.next().is_none().then_some(Parsed { cost, salt, tag })
+    let hash = PasswordHash::new(phc).ok()?;
+    let is_argon2id = hash.algorithm == ARGON2ID_IDENT;
+    let params = Params::try_from(&hash).ok()?;
+    let cost =
+        Cost { memory_kib: params.m_cost(), passes: params.t_cost(), lanes: params.p_cost() };
+    let (salt, tag) = (hash.salt?, hash.hash?);
+    let (salt, tag): (&[u8], &[u8]) = (salt.as_ref(), tag.as_ref());
+    let is_ours = is_argon2id && hash.version == Some(Version::V0x13.into());
+    is_ours.then(|| Parsed { cost, salt: salt.to_vec(), tag: tag.to_vec() })
 }
 
 fn compute(
@@ -167,8 +184,7 @@ impl PasswordPool {
     /// Creates a pool. Allocates nothing before the first hash.
     pub fn new(settings: PasswordSettings, keys: Arc<KeyRing>, random: Arc<dyn Random>) -> Self {
         Self {
-            settings,
-            policy: Arc::new(PasswordPolicy::new(settings.min_length, [])),
+            rules: ArcSwap::from_pointee(Rules::new(settings, [])),
             keys,
             random,
             turns: Turns::new(TurnLimits {
@@ -180,11 +196,14 @@ impl PasswordPool {
         }
     }
 
-    /// Makes the pool reject new passwords that contain one of these names.
-    #[must_use]
-    pub fn refusing(mut self, service_names: impl IntoIterator<Item = String>) -> Self {
-        self.policy = Arc::new(PasswordPolicy::new(self.settings.min_length, service_names));
-        self
+    /// Applies other rules to new passwords and hashes from now on, and rejects passwords that contain
+    /// one of these names. The size of the pool stays.
+    pub fn set_rules(
+        &self,
+        settings: PasswordSettings,
+        service_names: impl IntoIterator<Item = String>,
+    ) {
+        self.rules.store(Arc::new(Rules::new(settings, service_names)));
     }
 
     /// Returns true if the pool would reject a stranger's hash at the moment, before anything is
@@ -194,8 +213,13 @@ impl PasswordPool {
     }
 
     /// Returns the policy for new passwords.
-    pub fn policy(&self) -> &PasswordPolicy {
-        &self.policy
+    pub fn policy(&self) -> Arc<PasswordPolicy> {
+        Arc::clone(&self.rules.load().policy)
+    }
+
+    /// Returns the cost of a new hash.
+    fn cost(&self) -> Cost {
+        self.rules.load().cost
     }
 
     /// Checks a new password of this user against the policy. Takes a turn, because the check is
@@ -205,7 +229,7 @@ impl PasswordPool {
         password: &Secret,
         whose: &Identity,
     ) -> Result<(), NewPasswordError> {
-        let (policy, whose) = (Arc::clone(&self.policy), whose.clone());
+        let (policy, whose) = (self.policy(), whose.clone());
         let input = normalised(password);
         let check = move |_memory: &mut _| Ok(policy.check(&input, &whose));
         let verdict = self.run(Asker::Known, check).await?;
@@ -223,10 +247,13 @@ impl PasswordPool {
     }
 
     /// Hashes a password without a policy check.
-    pub(super) async fn hash(&self, password: &Secret) -> Result<PasswordRecord, HashError> {
+    pub(in crate::auth) async fn hash(
+        &self,
+        password: &Secret,
+    ) -> Result<PasswordRecord, HashError> {
         let salt: [u8; SALT_LEN] = bytes(&*self.random)?;
-        let cost = self.settings.cost;
-        let pepper = self.keys.pepper().cloned().ok_or(HashError::Broken("no pepper"))?;
+        let cost = self.cost();
+        let pepper = self.keys.pepper().ok_or(HashError::Broken("no pepper"))?;
         let pepper_id = pepper.id.clone();
         let input = normalised(password);
         let work = move |m: &mut _| compute(m, cost, &pepper, input.as_bytes(), &salt);
@@ -252,12 +279,12 @@ impl PasswordPool {
         let pepper = stored.map(|r| self.pepper_of(&r.pepper_id)).transpose()?;
         let parsed = stored.zip(pepper).and_then(|(r, pepper)| Some((parse_phc(&r.phc)?, pepper)));
         let real = parsed.is_some();
+        let current_cost = self.cost();
         let (Parsed { cost, salt, tag }, pepper) = parsed.unwrap_or_else(|| {
-            let decoy =
-                Parsed { cost: self.settings.cost, salt: vec![0; SALT_LEN], tag: vec![0; TAG_LEN] };
-            (decoy, current.clone())
+            let (salt, tag) = (vec![0; SALT_LEN], vec![0; TAG_LEN]);
+            (Parsed { cost: current_cost, salt, tag }, current.clone())
         });
-        let outdated = cost != self.settings.cost || pepper.id != current.id;
+        let outdated = cost != current_cost || pepper.id != current.id;
         let input = normalised(password);
         let too_long = input.chars().count() > MAX_LENGTH;
         let work = move |m: &mut _| compute(m, cost, &pepper, input.as_bytes(), &salt);
@@ -273,7 +300,7 @@ impl PasswordPool {
     /// Returns the pepper with this id. A missing pepper is an operator's error and must not look
     /// like a wrong password.
     fn pepper_of(&self, id: &str) -> Result<Key, HashError> {
-        self.keys.pepper_by_id(id).cloned().ok_or_else(|| {
+        self.keys.pepper_by_id(id).ok_or_else(|| {
             tracing::error!(
                 pepper = id,
                 "a stored hash needs a pepper that is not in the key file: check that the key file \
@@ -284,12 +311,12 @@ impl PasswordPool {
     }
 
     /// Hashes recovery codes under one salt: `(salt, pepper id, hashes)`.
-    pub(super) async fn hash_recovery_set(
+    pub async fn hash_recovery_set(
         &self,
         codes: &[RecoveryCode],
     ) -> Result<(String, String, Vec<RecoveryHash>), HashError> {
         let salt: [u8; SALT_LEN] = bytes(&*self.random)?;
-        let pepper = self.keys.pepper().cloned().ok_or(HashError::Broken("no pepper"))?;
+        let pepper = self.keys.pepper().ok_or(HashError::Broken("no pepper"))?;
         let pepper_id = pepper.id.clone();
         let codes = codes.to_vec();
         let hashes = self
@@ -318,10 +345,7 @@ impl PasswordPool {
         let real = known.is_some();
         let (salt, pepper) = match known {
             Some(known) => known,
-            None => (
-                vec![0; SALT_LEN],
-                self.keys.pepper().cloned().ok_or(HashError::Broken("no pepper"))?,
-            ),
+            None => (vec![0; SALT_LEN], self.keys.pepper().ok_or(HashError::Broken("no pepper"))?),
         };
         let code = code.clone();
         let hash = self.run(asker, move |m| recovery_hash(m, &pepper, &code, &salt)).await?;
@@ -361,123 +385,5 @@ fn recovery_hash(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::auth::keys::KeyMaterial;
-    use crate::auth::keys::testing::material;
-    use crate::base::random::OsRandom;
-
-    fn pool(cost: Cost, queue: usize, material: &KeyMaterial) -> PasswordPool {
-        let settings = PasswordSettings { cost, min_length: 8, threads: 1, queue };
-        let keys = Arc::new(KeyRing::new(material).unwrap());
-        PasswordPool::new(settings, keys, Arc::new(OsRandom::new()))
-    }
-
-    fn secret(text: &str) -> Secret {
-        Secret::new(text.to_owned())
-    }
-
-    #[tokio::test]
-    async fn the_right_password_is_right_and_every_other_is_wrong() {
-        let pool = pool(Cost::FLOOR, 4, &material());
-        let record = pool.hash(&secret("correct horse")).await.unwrap();
-        assert!(record.phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        let verify = |p: &'static str| {
-            let (pool, record) = (&pool, &record);
-            async move { pool.verify(&secret(p), Some(record), Asker::Known).await.unwrap() }
-        };
-        assert_eq!(verify("correct horse").await, PasswordVerdict::Right { outdated: false });
-        assert_eq!(verify("correct horse ").await, PasswordVerdict::Wrong);
-        assert_eq!(verify("").await, PasswordVerdict::Wrong);
-    }
-
-    #[tokio::test]
-    async fn nothing_matches_where_no_password_is_stored() {
-        let pool = pool(Cost::FLOOR, 4, &material());
-        assert_eq!(
-            pool.verify(&secret("x"), None, Asker::Known).await.unwrap(),
-            PasswordVerdict::Wrong
-        );
-    }
-
-    #[tokio::test]
-    async fn a_hash_without_its_pepper_is_worth_nothing() {
-        let record =
-            pool(Cost::FLOOR, 4, &material()).hash(&secret("correct horse")).await.unwrap();
-        let mut other = material();
-        other.pepper[0].bytes = Zeroizing::new([7; 32]);
-        let verdict = pool(Cost::FLOOR, 4, &other)
-            .verify(&secret("correct horse"), Some(&record), Asker::Known)
-            .await;
-        assert_eq!(verdict.unwrap(), PasswordVerdict::Wrong);
-    }
-
-    #[tokio::test]
-    async fn a_pepper_that_is_not_there_is_no_wrong_password() {
-        let mut record =
-            pool(Cost::FLOOR, 4, &material()).hash(&secret("correct horse")).await.unwrap();
-        "another".clone_into(&mut record.pepper_id);
-        let verdict = pool(Cost::FLOOR, 4, &material())
-            .verify(&secret("correct horse"), Some(&record), Asker::Known)
-            .await;
-        assert!(matches!(verdict, Err(HashError::Broken(_))), "{verdict:?}");
-    }
-
-    #[tokio::test]
-    async fn a_hash_of_other_cost_is_still_right_but_outdated() {
-        let record =
-            pool(Cost::FLOOR, 4, &material()).hash(&secret("correct horse")).await.unwrap();
-        let dearer = pool(Cost { passes: 3, ..Cost::FLOOR }, 4, &material());
-        let verdict =
-            dearer.verify(&secret("correct horse"), Some(&record), Asker::Known).await.unwrap();
-        assert_eq!(verdict, PasswordVerdict::Right { outdated: true });
-    }
-
-    #[tokio::test]
-    async fn composed_and_decomposed_letters_are_one_password() {
-        let pool = pool(Cost::FLOOR, 4, &material());
-        let record = pool.hash(&secret("caf\u{e9} au lait")).await.unwrap();
-        let verdict =
-            pool.verify(&secret("cafe\u{301} au lait"), Some(&record), Asker::Known).await.unwrap();
-        assert_eq!(verdict, PasswordVerdict::Right { outdated: false });
-    }
-
-    #[tokio::test]
-    async fn beyond_the_queue_everybody_is_told_at_once() {
-        let pool = Arc::new(pool(Cost::FLOOR, 1, &material()));
-        let mut tasks = tokio::task::JoinSet::new();
-        for _ in 0..8 {
-            let pool = Arc::clone(&pool);
-            tasks.spawn(
-                async move { pool.verify(&secret("x"), None, Asker::Stranger).await.is_ok() },
-            );
-        }
-        let done = tasks.join_all().await;
-        assert!(done.contains(&true), "those within the bounds are served");
-        assert!(done.contains(&false), "those beyond are refused");
-    }
-
-    #[tokio::test]
-    async fn a_new_password_is_hashed_only_if_it_is_taken() {
-        let pool = pool(Cost::FLOOR, 1, &material()).refusing(["Cell Engine".to_owned()]);
-        let whose = Identity {
-            account: crate::base::id::AccountId::random(&OsRandom::new()).unwrap(),
-            name: crate::auth::account::LoginName::parse("alice").unwrap(),
-            display_name: "alice".to_owned(),
-            email: None,
-            groups: Vec::new(),
-        };
-        let refused = async |p| pool.hash_new(&secret(p), &whose).await.unwrap_err().to_string();
-        assert!(refused("password1").await.contains("easy to guess"));
-        assert!(refused("quilt-cellengine").await.contains("this service"));
-        assert!(refused("short").await.contains("at least 8"));
-        assert!(pool.hash_new(&secret("cafe\u{301} quilt tree"), &whose).await.is_ok());
-    }
-
-    #[test]
-    fn only_our_own_hashes_are_read() {
-        for bad in ["", "$argon2i$v=19$m=1,t=1,p=1$AA$AA", "$argon2id$v=19$m=1$AA$AA", "$2b$10$x"] {
-            assert!(parse_phc(bad).is_none(), "{bad}");
-        }
-    }
-}
+#[path = "password_tests.rs"]
+mod tests;

@@ -1,39 +1,66 @@
 //! The storage that the domain needs. Every operation is atomic and returns its result. No adapter
 //! needs to read, compare and write in separate steps.
 //!
-//! Durable ports (`Accounts`, `Factors`, `Guesses`, `Tickets`, `PasswordResets`, `Audit`,
-//! `AccessTokens`) are stored in SQL. Short-lived ports (`PendingLogins`, `Sessions`, `Attempts`,
-//! `SeenNetworks`, `Refusals`) are stored in Redis, or in the embedded store on one machine. Losing
-//! the short-lived store signs users out. It never removes a factor and never makes a used code
-//! valid.
+//! Durable ports (`Accounts`, `Authenticators`, `RecoveryCodes`, `Guesses`, `Tickets`,
+//! `PasswordResets`, `Audit`, `AccessTokens`, `EndedSessions`, `UsedChallenges`) are stored in SQL.
+//! Short-lived ports (`PendingLogins`, `Sessions`, `ParkedRequests`, `Attempts`, `SeenNetworks`, `Refusals`,
+//! `Challenges`, `HandOvers`) are stored in Redis, or in the embedded store on one machine. Losing the short-lived
+//! store signs users out. It never removes a factor, and never makes a used code, a used challenge or an ended session valid.
+//!
+//! `Accounts` and `Sessions` are sums of smaller ports. A use case takes only those that it calls, so
+//! the gate cannot change an account, and a test store implements what is under test.
 
 mod access_tokens;
+mod accounts;
 mod audit;
+mod authenticators;
+mod challenges;
+mod ended;
 mod guesses;
+mod hand_overs;
 mod networks;
+mod nodes;
+mod parked;
+mod recovery;
+mod sessions;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::account::{Account, AccountStatus, Identity, IdentityChange, LoginName, NewAccount};
+use super::account::{Account, NewAccount};
 use super::app_sign_in::{Linked, Subject};
+use super::authenticator::NewAuthenticator;
 use super::password::PasswordRecord;
-use super::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
 use super::refusals::RefusalRecord;
 use super::reset::PasswordReset;
-use super::session::{Offer, Offers, PendingLogin, ProvisionalTotp, Session};
+use super::session::{PendingLogin, ProvisionalSecret};
 use super::throttle::{AttemptKey, Budget, Pace, Verdict};
 use super::ticket::{NewTicket, Ticket};
 use super::token::{AppToken, HashedToken, PendingToken, SessionToken, TicketToken};
-use super::totp::{NewTotpFactor, TimeStep, TotpFactor};
 use crate::base::clock::Timestamp;
-use crate::base::id::{AccountId, FactorId, SessionId};
+use crate::base::id::AccountId;
 
 pub use self::access_tokens::AccessTokens;
+pub use self::accounts::{
+    AccountList, AccountLookup, AccountManagement, AccountStatuses, Accounts, Added, OwnPasswords,
+};
 pub use self::audit::{Audit, AuditQuery, Pruned};
+pub use self::authenticators::{
+    AuthenticatorAdded, AuthenticatorRemoved, Authenticators, RemovedBy,
+};
+pub use self::challenges::{ChallengeGroup, Challenges, UsedChallenges};
+pub use self::ended::EndedSessions;
 pub use self::guesses::Guesses;
+pub use self::hand_overs::HandOvers;
 pub use self::networks::SeenNetworks;
+pub use self::nodes::{Nodes, Recorded};
+pub use self::parked::ParkedRequests;
+pub use self::recovery::RecoveryCodes;
+pub use self::sessions::{
+    SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview, SessionStarts,
+    Sessions,
+};
 
 /// A store operation failed. Callers must fail closed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -48,74 +75,13 @@ pub struct StoreError {
 /// The result of every store operation.
 pub type Stored<T> = Result<T, StoreError>;
 
-/// The result of adding an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum Added {
-    /// The account was added.
-    Yes,
-    /// The name is taken.
-    NameTaken,
-}
-
 /// True if the change also invalidated the account's one-time link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkEnded(pub bool);
 
-/// Accounts.
+/// The health of a store, for readiness and before a password is asked for.
 #[async_trait]
-pub trait Accounts: Send + Sync {
-    /// Adds an account unless its name is taken.
-    async fn add(&self, account: &NewAccount) -> Stored<Added>;
-    /// Returns the account with this login name.
-    async fn by_name(&self, name: &LoginName) -> Stored<Option<Account>>;
-    /// Returns the account with this id.
-    async fn by_id(&self, id: AccountId) -> Stored<Option<Account>>;
-    /// Returns the state of an account for the gate, or `None` if the account was removed.
-    async fn status(&self, id: AccountId) -> Stored<Option<AccountStatus>>;
-    /// Returns all accounts, by name.
-    async fn list(&self) -> Stored<Vec<Account>>;
-    /// Sets the password. If `sessions_valid_from` is given, ends every session that started before
-    /// it. Returns true if the account exists.
-    async fn set_password(
-        &self,
-        id: AccountId,
-        password: &PasswordRecord,
-        sessions_valid_from: Option<Timestamp>,
-    ) -> Stored<bool>;
-    /// Sets the password that its user chose, ends every session that started before `now`, and
-    /// removes the right to set one from the account's ticket, in one atomic step. Returns `None`,
-    /// without any change, if the account is disabled or no longer accepts sessions that started at
-    /// `since`.
-    async fn change_password(
-        &self,
-        id: AccountId,
-        password: &PasswordRecord,
-        since: Timestamp,
-        now: Timestamp,
-    ) -> Stored<Option<LinkEnded>>;
-    /// Replaces the password hash after a change of parameters, if it is still `old`.
-    async fn rehash_password(
-        &self,
-        id: AccountId,
-        old: &PasswordRecord,
-        new: &PasswordRecord,
-    ) -> Stored<()>;
-    /// Disables or enables an account. Disabling ends every session that started before `now` and
-    /// removes the account's ticket. Returns true if the account exists.
-    async fn set_disabled(&self, id: AccountId, disabled: bool, now: Timestamp) -> Stored<bool>;
-    /// Makes browsers that became known to the account up to `now` unknown. Returns true if the
-    /// account exists.
-    async fn forget_devices(&self, id: AccountId, now: Timestamp) -> Stored<bool>;
-    /// Changes email address, display name and groups in one step. Returns the identity before and
-    /// after, or `None` if the account does not exist.
-    async fn change_identity(
-        &self,
-        id: AccountId,
-        change: &IdentityChange,
-    ) -> Stored<Option<(Identity, Identity)>>;
-    /// Removes the account with its factors, recovery codes and ticket. Returns true if it existed.
-    async fn remove(&self, id: AccountId) -> Stored<bool>;
+pub trait StoreHealth: Send + Sync {
     /// Checks that the store answers and accepts the writes of a sign-in. Checks at most once a
     /// second.
     async fn ping(&self) -> Stored<()>;
@@ -151,76 +117,6 @@ pub trait AppAccounts: Send + Sync {
     async fn links_of(&self, account: AccountId) -> Stored<Vec<(String, Subject)>>;
 }
 
-/// Second factors and recovery codes.
-#[async_trait]
-pub trait Factors: Send + Sync {
-    /// Returns the confirmed authenticator of an account.
-    async fn totp(&self, account: AccountId) -> Stored<Option<TotpFactor>>;
-    /// Makes `factor` the first authenticator of an account that was never enrolled, with the
-    /// confirming step already used, and marks the account as enrolled for good. Returns false,
-    /// without any change, if the account was ever enrolled.
-    async fn enrol_first(&self, factor: &NewTotpFactor) -> Stored<bool>;
-    /// Replaces the authenticator with `factor` and the recovery codes with `codes`, ends every
-    /// session that started before the factor was confirmed, and removes the right to enrol from
-    /// the account's ticket, in one atomic step. Returns `None`, without any change, if the account
-    /// is disabled or no longer accepts sessions that started at `since`.
-    async fn replace_totp(
-        &self,
-        factor: &NewTotpFactor,
-        codes: &NewRecoverySet,
-        since: Timestamp,
-    ) -> Stored<Option<LinkEnded>>;
-    /// Uses up `step`. Returns true to exactly one caller, and only if `step` is later than every
-    /// used step (RFC 6238 §5.2).
-    async fn consume_step(
-        &self,
-        account: AccountId,
-        factor: FactorId,
-        step: TimeStep,
-        now: Timestamp,
-    ) -> Stored<bool>;
-    /// Returns the recovery codes of an account, without their hashes.
-    async fn recovery_set(&self, account: AccountId) -> Stored<Option<RecoverySet>>;
-    /// Replaces all recovery codes of an account with `set`, for a session that started at `since`.
-    /// Returns false, without any change, if the account no longer accepts that session.
-    async fn replace_recovery(&self, set: &NewRecoverySet, since: Timestamp) -> Stored<bool>;
-    /// Replaces the recovery codes as [`Self::replace_recovery`] does, but only if the current ones
-    /// have the salt `instead_of`, or if there are none and it is `None`.
-    async fn file_recovery(
-        &self,
-        set: &NewRecoverySet,
-        instead_of: Option<&str>,
-        since: Timestamp,
-    ) -> Stored<bool>;
-    /// Records that the user has saved the codes if `code` is an unused code of the account.
-    /// Returns true if so. The code stays valid.
-    async fn confirm_recovery_by(
-        &self,
-        account: AccountId,
-        code: &RecoveryHash,
-        now: Timestamp,
-    ) -> Stored<bool>;
-    /// Uses up a recovery code of this account. Returns the number of remaining codes to exactly
-    /// one caller, and `None` to all others and for a code of another account.
-    async fn consume_recovery(
-        &self,
-        account: AccountId,
-        code: &RecoveryHash,
-        now: Timestamp,
-    ) -> Stored<Option<u32>>;
-    /// Returns true if this is a used recovery code of this account.
-    async fn recovery_was_used(&self, account: AccountId, code: &RecoveryHash) -> Stored<bool>;
-    /// Returns the time before `before` at which a recovery code of the account was last used, if
-    /// the user has not been notified of it. Later changes to the codes do not matter.
-    async fn untold_recovery(
-        &self,
-        account: AccountId,
-        before: Timestamp,
-    ) -> Stored<Option<Timestamp>>;
-    /// Records that the user was notified of the uses before `before`.
-    async fn recovery_told(&self, account: AccountId, before: Timestamp) -> Stored<()>;
-}
-
 /// Tickets, durable like the credentials they set.
 #[async_trait]
 pub trait Tickets: Send + Sync {
@@ -244,16 +140,16 @@ pub trait Tickets: Send + Sync {
         password: &PasswordRecord,
         now: Timestamp,
     ) -> Stored<Option<AccountId>>;
-    /// Uses up the right to enrol and makes `factor` the only authenticator of the account, with
-    /// the confirming step already used. Removes the recovery codes, ends every earlier session and
-    /// marks the account as enrolled for good. One atomic step: returns true to exactly one caller,
-    /// and false, without any change, to all others.
+    /// Uses up the right to enrol and makes `new` the only authenticator of the account. Removes the
+    /// recovery codes, ends every earlier session and marks the account as enrolled for good. One
+    /// atomic step: returns true to exactly one caller, and false, without any change, to all
+    /// others.
     async fn redeem_enrolment(
         &self,
         id: &HashedToken<TicketToken>,
-        factor: &NewTotpFactor,
+        new: &NewAuthenticator,
     ) -> Stored<bool>;
-    /// Removes the authenticator and the recovery codes of the account, ends every session that
+    /// Removes all authenticators and the recovery codes of the account, ends every session that
     /// started before the ticket was created, and stores the ticket, in one atomic step. The
     /// account stays marked as enrolled. Returns false, without any change, if the account does not
     /// exist. A disabled account is accepted; its ticket works once it is enabled.
@@ -313,79 +209,11 @@ pub trait PendingLogins: Send + Sync {
     async fn offer_enrolment(
         &self,
         id: &HashedToken<PendingToken>,
-        new: &ProvisionalTotp,
+        new: &ProvisionalSecret,
         now: Timestamp,
-    ) -> Stored<Option<ProvisionalTotp>>;
+    ) -> Stored<Option<ProvisionalSecret>>;
     /// Ends the login.
     async fn end(&self, id: &HashedToken<PendingToken>) -> Stored<()>;
-}
-
-/// Sessions.
-#[async_trait]
-pub trait Sessions: Send + Sync {
-    /// Ends the pending login and stores the session in one atomic step. Returns true to exactly
-    /// one caller, and false, without storing the session, if the login is gone.
-    async fn promote(
-        &self,
-        login: &HashedToken<PendingToken>,
-        id: &HashedToken<SessionToken>,
-        session: &Session,
-        ttl: Duration,
-    ) -> Stored<bool>;
-    /// Ends the session `old` and stores `session` under `new` in one atomic step. Returns true to
-    /// exactly one caller, and false, without storing it, if the old one is gone. The new session
-    /// has the offers in `offers`. If that is `None`, it has the offers of the old one at that
-    /// moment, not those in `session`.
-    async fn renew(
-        &self,
-        old: &HashedToken<SessionToken>,
-        new: &HashedToken<SessionToken>,
-        session: &Session,
-        offers: Option<&Offers>,
-        ttl: Duration,
-    ) -> Stored<bool>;
-    /// Stores an offer in the session unless it has one of that kind already. Returns the current
-    /// offer, or `None` if the session is gone.
-    async fn offer(
-        &self,
-        id: &HashedToken<SessionToken>,
-        offer: Offer,
-        sealed: &str,
-    ) -> Stored<Option<String>>;
-    /// Removes an offer. Returns true to exactly one caller.
-    async fn withdraw(&self, id: &HashedToken<SessionToken>, offer: Offer) -> Stored<bool>;
-    /// Returns the session under this token. It may have just expired: check
-    /// [`super::session::SessionLimits::is_alive`].
-    async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>>;
-    /// Records a use of the session and keeps it for another `ttl`. Never restores an ended
-    /// session.
-    async fn touch(
-        &self,
-        id: &HashedToken<SessionToken>,
-        now: Timestamp,
-        ttl: Duration,
-    ) -> Stored<()>;
-    /// Counts a change to the account's identity in each of its sessions, so that every node reads
-    /// the identity again.
-    async fn identity_changed(&self, account: AccountId) -> Stored<()>;
-    /// Records that the due recovery codes were confirmed.
-    async fn recovery_codes_done(&self, id: &HashedToken<SessionToken>) -> Stored<()>;
-    /// Ends one session. Returns true to exactly one caller, and false if there is none.
-    async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<bool>;
-    /// Ends the session with this public id. Returns true if there was one.
-    async fn end_by_id(&self, id: SessionId) -> Stored<bool>;
-    /// Ends all sessions and pending logins of an account. Returns the number of sessions ended.
-    async fn end_account(&self, account: AccountId) -> Stored<u64>;
-    /// Ends all sessions and pending logins of an account except the session `keep`. Returns the
-    /// number of sessions ended.
-    async fn end_others(&self, account: AccountId, keep: &HashedToken<SessionToken>)
-    -> Stored<u64>;
-    /// Ends all sessions and pending logins. Returns the number of sessions ended.
-    async fn end_all(&self) -> Stored<u64>;
-    /// Returns the sessions of one account or of all, newest first.
-    async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>>;
-    /// Checks that the store answers and accepts writes. Checks at most once a second.
-    async fn ping(&self) -> Stored<()>;
 }
 
 /// Tokens that apps issued within sessions. Each is valid as long as its session.

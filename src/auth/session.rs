@@ -6,11 +6,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::account::Identity;
+use super::amr::{self, KeyEvidence};
 use super::factor::Factor;
 use super::notice::Notice;
+use super::token::{HashedToken, SessionToken};
 use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
-use crate::base::id::{AccountId, FactorId, SessionId};
+use crate::base::id::{AccountId, FactorId, SessionId, TreeId};
+
+/// The name that sessions of the portal have in place of the name of an app. No app has it where
+/// there is a portal.
+pub const PORTAL: &str = "portal";
 
 /// The client of a sign-in, as shown to the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +25,17 @@ pub struct Device {
     pub address: ClientIp,
     /// First 256 characters of `User-Agent`.
     pub user_agent: String,
+}
+
+impl Device {
+    /// Maximum length of a recorded `User-Agent`, in characters.
+    const USER_AGENT_MAX: usize = 256;
+
+    /// Creates the client at `address` that sent this `User-Agent`.
+    pub fn new(address: ClientIp, user_agent: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(user_agent);
+        Self { address, user_agent: text.chars().take(Self::USER_AGENT_MAX).collect() }
+    }
 }
 
 /// The proof that began a pending login. It never changes, so it does not reflect progress.
@@ -39,6 +56,9 @@ pub enum BegunWith {
     /// A password that the app itself checked, sent by the app's own client. Notices wait for a
     /// sign-in on Vestibule's pages, where a user can read them.
     AppClient,
+    /// A passkey that is both factors. The login is finished in the same request; no browser holds
+    /// its token.
+    Passkey,
 }
 
 /// A pending login: the first factor was verified, the second is required.
@@ -58,7 +78,7 @@ pub struct PendingLogin {
     /// Path and query on the same host to redirect to after sign-in.
     pub return_to: String,
     /// Authenticator offered for enrolment, if the account has none.
-    pub enrolment: Option<ProvisionalTotp>,
+    pub enrolment: Option<ProvisionalSecret>,
     /// Digest of the typed name, if the app checked the password. It may differ from the account's
     /// name.
     #[serde(default)]
@@ -72,12 +92,26 @@ pub struct PendingLogin {
     pub spent: bool,
 }
 
-/// An authenticator that is offered but not confirmed.
+impl PendingLogin {
+    /// Returns the time at which the first factor was verified. A recovery code is none.
+    pub fn first_factor_at(&self) -> Timestamp {
+        match self.begun_with {
+            BegunWith::Password
+            | BegunWith::PasswordAndTicket(_)
+            | BegunWith::App
+            | BegunWith::AppClient
+            | BegunWith::Passkey => self.started_at,
+            BegunWith::RecoveryCode => Timestamp::EPOCH,
+        }
+    }
+}
+
+/// The secret of an authenticator that is offered but not confirmed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProvisionalTotp {
-    /// Id of the future factor.
+pub struct ProvisionalSecret {
+    /// Id of the future authenticator.
     pub factor: FactorId,
-    /// Secret, sealed to the account and this factor.
+    /// Secret, sealed to the account and this authenticator.
     pub sealed: String,
 }
 
@@ -92,6 +126,12 @@ pub struct Session {
     pub app: String,
     /// Second factor that finished the login.
     pub method: Factor,
+    /// Evidence of the key that finished the login or was proved since, if any.
+    #[serde(default)]
+    pub key: Option<KeyEvidence>,
+    /// True if a passkey was both factors.
+    #[serde(default)]
+    pub alone: bool,
     /// Start of the session under its current id.
     pub started_at: Timestamp,
     /// Time of sign-in, if the session has had another id since.
@@ -100,7 +140,8 @@ pub struct Session {
     /// Time at which the second factor was last verified.
     #[serde(default = "never")]
     pub second_factor_at: Timestamp,
-    /// Time at which the password was last verified.
+    /// Time at which the first factor was last verified: the password, or a passkey that verified its
+    /// user and is both factors.
     #[serde(default = "never")]
     pub password_at: Timestamp,
     /// Time of the last use, accurate to the touch interval.
@@ -121,6 +162,108 @@ pub struct Session {
     /// store.
     #[serde(skip)]
     pub identity_changes: u64,
+    /// Id of the tree that the session is the root of. Branches of another tree are invalid.
+    #[serde(default)]
+    pub tree: Option<TreeId>,
+    /// Token of the root and of the branch, if the session was looked up as a branch.
+    #[serde(skip)]
+    pub branch: Option<BranchTokens>,
+    /// Names of the apps of its branches. Only lists have them.
+    #[serde(skip)]
+    pub apps: Vec<String>,
+}
+
+/// The tokens of a session at an app, below a session at the portal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BranchTokens {
+    /// Hash of the token of the session at the portal.
+    pub root: HashedToken<SessionToken>,
+    /// Hash of the token at the app.
+    pub own: HashedToken<SessionToken>,
+}
+
+/// A session at an app as stored: a reference to a session at the portal, with the proofs that were
+/// handed over. Everything else is the portal's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Branch {
+    /// Hash of the token of the session at the portal.
+    pub root: HashedToken<SessionToken>,
+    /// Tree that the branch belongs to.
+    pub tree: TreeId,
+    /// Name of the app. Other apps and the portal reject the branch.
+    pub app: String,
+    /// Proofs as of the hand-over. A later step-up counts at the app only after another hand-over,
+    /// which gives it a new token: one that was stolen before never gets fresher proofs.
+    pub proofs: HandedProofs,
+}
+
+/// The proofs of a session when it was handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedProofs {
+    /// Second factor.
+    pub method: Factor,
+    /// Evidence of the key, if any.
+    pub key: Option<KeyEvidence>,
+    /// True if a passkey was both factors.
+    pub alone: bool,
+    /// Time at which the second factor was last verified.
+    pub second_factor_at: Timestamp,
+    /// Time at which the first factor was last verified.
+    pub password_at: Timestamp,
+}
+
+impl HandedProofs {
+    /// Returns the proofs that `session` has now.
+    pub fn of(session: &Session) -> Self {
+        Self {
+            method: session.method,
+            key: session.key,
+            alone: session.alone,
+            second_factor_at: session.second_factor_at,
+            password_at: session.password_at,
+        }
+    }
+}
+
+/// A session, as the durable store names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionMark {
+    /// Id of the session in lists.
+    pub id: SessionId,
+    /// Hash of its token.
+    pub token: HashedToken<SessionToken>,
+    /// Hash of its token at an app, if it is a branch. It ends with either.
+    pub branch: Option<HashedToken<SessionToken>>,
+    /// Start of the session under this id.
+    pub started_at: Timestamp,
+}
+
+/// Sessions that end together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndOf {
+    /// One session, by its token, by its id, or by both.
+    Session {
+        /// Hash of its token.
+        token: Option<HashedToken<SessionToken>>,
+        /// Its id.
+        id: Option<SessionId>,
+    },
+    /// One session, if it is of this account.
+    Own {
+        /// The account.
+        account: AccountId,
+        /// Id of the session.
+        id: SessionId,
+    },
+    /// The sessions of an account that started before the end.
+    Account {
+        /// The account.
+        id: AccountId,
+        /// A session that goes on.
+        keep: Option<SessionId>,
+    },
+    /// All sessions that started before the end.
+    All,
 }
 
 /// Returns the time of a proof in sessions that were stored before proofs were recorded.
@@ -129,6 +272,51 @@ fn never() -> Timestamp {
 }
 
 impl Session {
+    /// Returns the authentication methods, as RFC 8176 names them.
+    pub fn methods(&self) -> Vec<&'static str> {
+        amr::methods(self.method, self.key, self.alone)
+    }
+
+    /// Returns true if `other` states the same about the user and the sign-in.
+    pub fn signs_as(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.app == other.app
+            && self.identity == other.identity
+            && self.methods() == other.methods()
+            && self.signed_in_at() == other.signed_in_at()
+    }
+
+    /// Returns the names of the session under `token` in the durable store. A branch has those of
+    /// its root, so the end of the root ends it.
+    pub fn mark(&self, token: &HashedToken<SessionToken>) -> SessionMark {
+        SessionMark {
+            id: self.id,
+            token: self.branch.map_or(*token, |branch| branch.root),
+            branch: self.branch.map(|branch| branch.own),
+            started_at: self.started_at,
+        }
+    }
+
+    /// Returns this session as a branch of it under `token` sees it, or `None` if the branch
+    /// belongs to another tree.
+    pub fn seen_from(self, branch: Branch, token: &HashedToken<SessionToken>) -> Option<Self> {
+        if self.tree != Some(branch.tree) {
+            return None;
+        }
+        let tokens = BranchTokens { root: branch.root, own: *token };
+        let HandedProofs { method, key, alone, second_factor_at, password_at } = branch.proofs;
+        Some(Self {
+            app: branch.app,
+            branch: Some(tokens),
+            method,
+            key,
+            alone,
+            second_factor_at,
+            password_at,
+            ..self
+        })
+    }
+
     /// Returns the time of sign-in.
     pub fn signed_in_at(&self) -> Timestamp {
         self.renewed_since.unwrap_or(self.started_at)
@@ -150,7 +338,7 @@ impl std::fmt::Debug for Offers {
     }
 }
 
-/// A kind of offer in a session.
+/// A pending change that a session holds until its user confirms it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offer {
     /// A new authenticator.
@@ -217,7 +405,9 @@ pub(crate) mod testing {
                 groups: Vec::new(),
             },
             app: "app".to_owned(),
-            method: Factor::Totp,
+            method: Factor::TOTP,
+            key: None,
+            alone: false,
             started_at: Timestamp::EPOCH,
             renewed_since: None,
             second_factor_at: Timestamp::EPOCH,
@@ -232,6 +422,9 @@ pub(crate) mod testing {
             offers: Offers::default(),
             notices: Vec::new(),
             identity_changes: 0,
+            tree: None,
+            branch: None,
+            apps: Vec::new(),
         }
     }
 

@@ -48,30 +48,44 @@
 //! }
 //! ```
 
+use super::amr::KeyEvidence;
+use super::authenticator::AuthenticatorKind;
+use super::factor::FirstFactorKind;
 pub use super::factor::{Factor, NotAFactor};
 use super::session::{BegunWith, PendingLogin, Session};
 use crate::base::id::AccountId;
 
-/// A proof that the password of this account has just been verified.
+/// A proof that the first factor of this account has just been verified.
 #[derive(Debug)]
 pub struct PasswordProof {
     account: AccountId,
+    check: FirstCheck,
+}
+
+/// The check behind a [`PasswordProof`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FirstCheck {
+    /// A method of this kind verified it and named the user.
+    Method(FirstFactorKind),
+    /// A ticket has just set the password: an operator vouched for its holder.
+    Ticket,
 }
 
 impl PasswordProof {
-    /// Made when a ticket has just set the password: an operator vouched for its holder.
-    pub(super) fn set_by_ticket(account: AccountId) -> Self {
-        Self { account }
+    /// Asserts that `check` has just succeeded for the account. The only way to make a proof: each
+    /// caller names its check.
+    pub(super) fn assertion(account: AccountId, check: FirstCheck) -> Self {
+        Self { account, check }
     }
 
-    /// Made when the app itself has checked the password and named the user.
-    pub(super) fn checked_by_app(account: AccountId) -> Self {
-        Self { account }
-    }
-
-    /// Made only by the password check.
-    pub(super) fn verified(account: AccountId) -> Self {
-        Self { account }
+    /// Returns the beginning that a login has by this proof.
+    pub(super) fn begins_with(&self) -> BegunWith {
+        match self.check {
+            FirstCheck::Method(FirstFactorKind::App) => BegunWith::App,
+            FirstCheck::Method(FirstFactorKind::Password) | FirstCheck::Ticket => {
+                BegunWith::Password
+            }
+        }
     }
 }
 
@@ -107,12 +121,62 @@ impl NewPassword {
 pub struct SecondFactorProof {
     account: AccountId,
     method: Factor,
+    key: Option<KeyEvidence>,
+}
+
+/// A proof that a passkey of this account, which verified its user, has just signed: possession and a
+/// PIN, fingerprint or face are both factors.
+#[derive(Debug)]
+pub struct PasskeyProof {
+    account: AccountId,
+    key: KeyEvidence,
+}
+
+impl PasskeyProof {
+    /// Made only by the check of a passkey. Returns `None` if it did not verify its user.
+    pub(super) fn verified(account: AccountId, key: KeyEvidence) -> Option<Self> {
+        key.user_verified.then_some(Self { account, key })
+    }
+}
+
+/// The check behind a [`SecondFactorProof`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SecondCheck {
+    /// A response of this factor was verified and used up.
+    Response(Factor),
+    /// The answer of a key was verified and used up, or a new key was verified and stored.
+    Key(KeyEvidence),
+    /// An authenticator of this kind was confirmed by a response and stored.
+    Enrolment(AuthenticatorKind),
+    /// The app verified a code of its own, and the configuration accepts it.
+    App,
+    /// The login has the right to set a new password, which a response of this factor granted.
+    Reset(Factor),
 }
 
 impl SecondFactorProof {
-    /// Made only by the second-factor checks.
-    pub(super) fn verified(account: AccountId, method: Factor) -> Self {
-        Self { account, method }
+    /// Asserts that `check` has just succeeded for the account. The only way to make a proof: each
+    /// caller names its check.
+    pub(super) fn assertion(account: AccountId, check: SecondCheck) -> Self {
+        let key = match check {
+            SecondCheck::Key(key) => Some(key),
+            SecondCheck::Response(_)
+            | SecondCheck::Reset(_)
+            | SecondCheck::Enrolment(_)
+            | SecondCheck::App => None,
+        };
+        let method = match check {
+            SecondCheck::Response(factor) | SecondCheck::Reset(factor) => factor,
+            SecondCheck::Key(_) => Factor::KEY,
+            SecondCheck::Enrolment(kind) => Factor::Authenticator(kind),
+            SecondCheck::App => Factor::App,
+        };
+        Self { account, method, key }
+    }
+
+    /// Returns the evidence of the key, if the second factor is one.
+    pub(super) fn key(&self) -> Option<KeyEvidence> {
+        self.key
     }
 
     /// Returns the account.
@@ -139,6 +203,14 @@ pub struct PasswordForgotten(());
 #[derive(Debug)]
 pub struct FullyAuthenticated {
     method: Factor,
+    key: Option<KeyEvidence>,
+    alone: bool,
+}
+
+impl FullyAuthenticated {
+    fn with(proof: &SecondFactorProof) -> Self {
+        Self { method: proof.method, key: proof.key, alone: false }
+    }
 }
 
 /// A login at stage `S`.
@@ -175,7 +247,7 @@ impl Login<PasswordVerified> {
             | BegunWith::AppClient => {
                 Some(Self { account: record.account, stage: PasswordVerified(()) })
             }
-            BegunWith::RecoveryCode => None,
+            BegunWith::RecoveryCode | BegunWith::Passkey => None,
         }
     }
 
@@ -188,7 +260,7 @@ impl Login<PasswordVerified> {
         if proof.account != self.account {
             return Err(ForeignProof);
         }
-        Ok(Login { account: self.account, stage: FullyAuthenticated { method: proof.method } })
+        Ok(Login { account: self.account, stage: FullyAuthenticated::with(&proof) })
     }
 }
 
@@ -207,7 +279,8 @@ impl Login<PasswordForgotten> {
             BegunWith::Password
             | BegunWith::PasswordAndTicket(_)
             | BegunWith::App
-            | BegunWith::AppClient => None,
+            | BegunWith::AppClient
+            | BegunWith::Passkey => None,
         }
     }
 
@@ -221,16 +294,37 @@ impl Login<PasswordForgotten> {
         if proof.account != self.account || password.account != self.account {
             return Err(ForeignProof);
         }
-        Ok(Login { account: self.account, stage: FullyAuthenticated { method: proof.method } })
+        Ok(Login { account: self.account, stage: FullyAuthenticated::with(&proof) })
     }
 }
 
 impl Login<FullyAuthenticated> {
+    /// Finishes a login with a passkey alone, which is both proofs.
+    #[expect(clippy::needless_pass_by_value, reason = "a proof is used up")]
+    pub fn by_passkey(proof: PasskeyProof) -> Self {
+        let stage = FullyAuthenticated { method: Factor::KEY, key: Some(proof.key), alone: true };
+        Self { account: proof.account, stage }
+    }
+
+    /// Returns the evidence of the key that finished the login, if any.
+    pub fn key(&self) -> Option<KeyEvidence> {
+        self.stage.key
+    }
+
+    /// Returns true if a passkey was both factors.
+    pub fn is_by_passkey_alone(&self) -> bool {
+        self.stage.alone
+    }
+
     /// Resumes a finished login from a session.
     pub fn resume(session: &Session) -> Self {
         Self {
             account: session.identity.account,
-            stage: FullyAuthenticated { method: session.method },
+            stage: FullyAuthenticated {
+                method: session.method,
+                key: session.key,
+                alone: session.alone,
+            },
         }
     }
 
@@ -251,9 +345,10 @@ mod tests {
             AccountId::random(&OsRandom::new()).unwrap(),
             AccountId::random(&OsRandom::new()).unwrap(),
         );
-        let login = || Login::begin(&PasswordProof::verified(mine));
-        assert!(login().complete(SecondFactorProof::verified(theirs, Factor::Totp)).is_err());
-        assert!(login().complete(SecondFactorProof::verified(mine, Factor::Totp)).is_ok());
+        let login = || Login::begin(&PasswordProof::assertion(mine, FirstCheck::Ticket));
+        let code = SecondCheck::Response(Factor::TOTP);
+        assert!(login().complete(SecondFactorProof::assertion(theirs, code)).is_err());
+        assert!(login().complete(SecondFactorProof::assertion(mine, code)).is_ok());
     }
 
     #[test]
@@ -263,7 +358,8 @@ mod tests {
             AccountId::random(&OsRandom::new()).unwrap(),
         );
         let done = |second, password| {
-            let proof = SecondFactorProof::verified(second, Factor::RecoveryCode);
+            let check = SecondCheck::Reset(Factor::RecoveryCode);
+            let proof = SecondFactorProof::assertion(second, check);
             let login = Login::forgotten(&RecoveryProof::used(mine));
             login.complete(proof, NewPassword::set(password)).is_ok()
         };

@@ -21,7 +21,7 @@ use crate::base::random::{Random, RandomError};
 /// Default lifetime of a ticket.
 pub const LIFETIME: Duration = Duration::from_hours(24);
 
-/// Maximum lifetime of a ticket.
+/// Maximum lifetime of a one-time link.
 pub const LONGEST: Duration = Duration::from_hours(7 * 24);
 
 /// The remaining rights of a ticket.
@@ -69,7 +69,7 @@ pub enum FirstEnrolment {
 /// A ticket as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
-    /// Account of the ticket.
+    /// Account that the one-time link was issued for.
     pub account: AccountId,
     /// Remaining rights.
     pub rights: Rights,

@@ -49,6 +49,13 @@ impl Kind for TicketToken {
     const PURPOSE: &'static [u8] = b"ticket";
 }
 
+/// The token of a hand-over from the portal to an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HandOverToken {}
+impl Kind for HandOverToken {
+    const PURPOSE: &'static [u8] = b"hand-over";
+}
+
 /// A token that an app issued. It has no tag, and only its hash is stored here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AppToken {}
@@ -61,6 +68,13 @@ impl Kind for AppToken {
 pub enum AccessToken {}
 impl Kind for AccessToken {
     const PURPOSE: &'static [u8] = b"access token";
+}
+
+/// The token of a kept request, in a cookie of the browser that was sending it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ParkedToken {}
+impl Kind for ParkedToken {
+    const PURPOSE: &'static [u8] = b"parked request";
 }
 
 /// A token as the browser holds it.
@@ -126,28 +140,31 @@ impl<K> HashedToken<K> {
 impl HashedToken<AppToken> {
     /// Returns the hashes of a token that `app` issued, under each token key, newest first.
     pub fn of_app<'a>(
-        keys: &'a KeyRing,
+        keys: &KeyRing,
         app: &'a str,
         text: &'a [u8],
-    ) -> impl Iterator<Item = Self> + 'a {
-        keys.tokens.iter().map(move |key| {
+    ) -> impl Iterator<Item = Self> + use<'a> {
+        let keys = keys.now();
+        (0..keys.tokens.len()).filter_map(move |place| {
+            let key = keys.tokens.get(place)?;
             let name = mac(&key.hash, AppToken::PURPOSE, app.as_bytes());
             // The length prefix keeps two pairs of name and token from having the same input.
             let mut context = hmac::Context::with_key(&key.hash);
             context.update(AppToken::PURPOSE);
             context.update(name.as_ref());
             context.update(text);
-            Self::of_tag(&context.sign())
+            Some(Self::of_tag(&context.sign()))
         })
     }
 }
 
 impl<K: Kind> PlainToken<K> {
-    /// Generates a random token under the newest token key.
+    /// Generates a random token under the first token key.
     pub fn generate(keys: &KeyRing, random: &dyn Random) -> Result<Self, RandomError> {
         let mut raw = Zeroizing::new([0_u8; RAW_LEN]);
         let (secret, tag) = raw.split_at_mut(RANDOM_LEN);
         random.fill(secret)?;
+        let keys = keys.now();
         let key = keys.tokens.first().ok_or(RandomError)?;
         tag.copy_from_slice(&tag_of::<K>(key, secret));
         let hashed = hash_of::<K>(key, secret);
@@ -162,6 +179,7 @@ impl<K: Kind> PlainToken<K> {
         let mut raw = Zeroizing::new([0_u8; RAW_LEN]);
         BASE64URL_NOPAD.decode_mut(text.as_bytes(), raw.as_mut_slice()).ok()?;
         let (secret, tag) = raw.split_at(RANDOM_LEN);
+        let keys = keys.now();
         let key = keys.tokens.iter().find(|key| bool::from(tag_of::<K>(key, secret).ct_eq(tag)))?;
         Some(Self { text: Zeroizing::new(text.to_owned()), hashed: hash_of::<K>(key, secret) })
     }

@@ -7,6 +7,7 @@ use subtle::ConstantTimeEq;
 use totp_rs::{Algorithm, Builder, Totp};
 use zeroize::Zeroizing;
 
+use super::authenticator::{AuthenticatorKind, Binding};
 use super::keys::{KeyRing, SealError};
 use super::typed;
 use crate::base::clock::Timestamp;
@@ -78,41 +79,9 @@ impl fmt::Debug for TotpSecret {
     }
 }
 
-/// A confirmed authenticator as stored.
-#[derive(Clone, Debug)]
-pub struct TotpFactor {
-    /// Id of the factor.
-    pub id: FactorId,
-    /// Secret, sealed to the account and the factor.
-    pub sealed: String,
-    /// Time of confirmation.
-    pub confirmed_at: Timestamp,
-    /// Time at which a code was last accepted.
-    pub last_used_at: Timestamp,
-    /// Number of wrong codes since then.
-    pub failures: u32,
-    /// Time of suspension, if suspended after too many wrong codes.
-    pub suspended_at: Option<Timestamp>,
-}
-
-/// A newly confirmed authenticator.
-#[derive(Clone, Debug)]
-pub struct NewTotpFactor {
-    /// Account of the factor.
-    pub account: AccountId,
-    /// Id of the factor.
-    pub id: FactorId,
-    /// Secret, sealed to the account and the factor.
-    pub sealed: String,
-    /// Step of the confirming code, which counts as used.
-    pub confirmed_step: TimeStep,
-    /// Time of confirmation.
-    pub confirmed_at: Timestamp,
-}
-
 /// Returns the context that a secret is sealed to.
-fn context(account: AccountId, factor: FactorId) -> Vec<u8> {
-    [b"totp".as_slice(), account.as_bytes(), factor.as_bytes()].concat()
+fn binding(account: AccountId, id: FactorId) -> Binding {
+    Binding { kind: AuthenticatorKind::Totp, account, id }
 }
 
 impl TotpSecret {
@@ -129,7 +98,7 @@ impl TotpSecret {
         account: AccountId,
         factor: FactorId,
     ) -> Result<String, SealError> {
-        keys.seal(random, &context(account, factor), self.0.as_slice())
+        binding(account, factor).seal(keys, random, self.0.as_slice())
     }
 
     /// Decrypts a secret from the store.
@@ -139,7 +108,7 @@ impl TotpSecret {
         factor: FactorId,
         sealed: &str,
     ) -> Result<Self, SealError> {
-        let plain = keys.open(&context(account, factor), sealed)?;
+        let plain = binding(account, factor).open(keys, sealed)?;
         let secret = plain.as_slice().try_into().map_err(|_length| SealError::Broken)?;
         Ok(Self(Zeroizing::new(secret)))
     }

@@ -105,7 +105,7 @@ impl State {
         self.strangers.retain(|waiting| !waiting.is_closed());
     }
 
-    /// Returns the next caller and counts the turn as theirs.
+    /// Removes the next caller from the queue and counts one turn at password hashing as theirs.
     fn next(&mut self, limits: &TurnLimits) -> Option<(Asker, oneshot::Sender<Turn>)> {
         let strangers_may = self.may_begin(limits, Asker::Stranger) && !self.strangers.is_empty();
         let known_may = self.may_begin(limits, Asker::Known) && !self.known.is_empty();
@@ -147,7 +147,8 @@ impl Turns {
         state.is_full(&self.limits, asker) && !state.may_begin(&self.limits, asker)
     }
 
-    /// Waits for a turn. Returns an error at once if the queue is full.
+    /// Waits for a turn at the limited work, such as hashing a password. Returns an error at once if the
+    /// queue is full.
     pub async fn take(self: &Arc<Self>, asker: Asker) -> Result<Turn, QueueFull> {
         let waiting = {
             let mut state = self.state.lock();

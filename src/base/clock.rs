@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// A point in time, in whole milliseconds since the Unix epoch (UTC).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 
@@ -17,7 +20,7 @@ impl Timestamp {
     pub const EPOCH: Self = Self(0);
 
     /// Creates a timestamp from milliseconds since the Unix epoch.
-    pub fn from_millis(millis: u64) -> Self {
+    pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
@@ -40,6 +43,12 @@ impl Timestamp {
     /// Returns the time elapsed since `earlier`, or zero if `earlier` is in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Returns true if the time is at most `age` before `now`. A time in the future, after the clock
+    /// was set back, is not.
+    pub fn is_within(self, age: Duration, now: Self) -> bool {
+        self <= now && now.since(self) <= age
     }
 
     /// Formats the time as RFC 3339 to the second, for example `2026-01-31T12:00:00Z`.
@@ -74,18 +83,22 @@ pub trait Clock: Send + Sync {
     fn monotonic(&self) -> Duration;
 }
 
-/// The system clock.
+/// The clock of this machine. Its monotonic time goes on while the machine sleeps.
 #[derive(Debug)]
 pub struct SystemClock {
-    start: std::time::Instant,
+    start: Duration,
 }
 
 impl SystemClock {
     /// Creates a clock whose monotonic time starts now.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place where time is read")]
     pub fn new() -> Self {
-        Self { start: std::time::Instant::now() }
+        Self { start: since_boot() }
     }
+}
+
+/// Returns the time since the machine was started, sleep included.
+fn since_boot() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::Boottime)).unwrap_or_default()
 }
 
 impl Default for SystemClock {
@@ -104,7 +117,7 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Duration {
-        self.start.elapsed()
+        since_boot().saturating_sub(self.start)
     }
 }
 
@@ -129,6 +142,11 @@ impl ManualClock {
 }
 
 impl ManualClock {
+    /// Sets the wall clock. The monotonic time does not change.
+    pub fn set(&self, to: Timestamp) {
+        self.now.lock().0 = to;
+    }
+
     /// Sets the wall clock back, as a time server may. The monotonic time does not change.
     pub fn set_back(&self, by: Duration) {
         let mut now = self.now.lock();

@@ -36,6 +36,12 @@ impl Random for OsRandom {
     }
 }
 
+/// Returns the generator that ring uses for the nonces of signatures. No other type can stand in for
+/// it.
+pub fn for_signatures() -> SystemRandom {
+    SystemRandom::new()
+}
+
 /// Returns `N` random bytes.
 pub fn bytes<const N: usize>(random: &dyn Random) -> Result<[u8; N], RandomError> {
     let mut out = [0; N];

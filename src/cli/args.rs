@@ -2,7 +2,9 @@
 #![expect(clippy::doc_markdown, reason = "the comments are the help, shown as plain text")]
 
 mod audit;
+mod backup;
 mod config;
+mod doctor;
 mod set;
 
 use std::path::PathBuf;
@@ -11,14 +13,16 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 pub(super) use self::audit::{AuditArgs, AuditCommand, AuditListArgs};
+pub(super) use self::backup::{BackupArgs, RestoreArgs};
 pub(super) use self::config::{ConfigArgs, NoDefault, StateArgs, default_config};
+pub(super) use self::doctor::DoctorArgs;
 pub(super) use self::set::SetArgs;
 use crate::app::ListenOn;
 use crate::auth::app_sign_in::Subject;
 use crate::base::address::ClientIp;
-use crate::base::id::{SessionId, TokenId};
+use crate::base::id::{FactorId, SessionId, TokenId};
 
-/// A reverse-proxy authentication gateway: password, then a one-time code, then your application.
+/// A reverse-proxy authentication gateway: two factors, then your application.
 #[derive(Debug, Parser)]
 #[command(name = "vestibule", version, about, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or configuration.")]
@@ -35,11 +39,16 @@ pub(super) enum Command {
     Serve(ConfigArgs),
     /// Check a configuration and print the settings in effect
     Check(CheckArgs),
+    /// Examine a running installation, as clients see it and from inside
+    Doctor(DoctorArgs),
     /// Evaluate the access rules for a request and print the decision
     Explain(ExplainArgs),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
-    /// Create or rotate the key file
+    /// Compare configurations
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Create the key file, and add keys to it
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Add, change and remove users
@@ -50,6 +59,10 @@ pub(super) enum Command {
     Audit(AuditArgs),
     /// Create, list and revoke access tokens for programs
     Token(TokenArgs),
+    /// Back up the embedded accounts, while the gateway runs
+    Backup(BackupArgs),
+    /// Restore a backup of the embedded accounts, while no gateway runs
+    Restore(RestoreArgs),
     /// Show why a request was rejected, by the reference in its response
     Why(WhyArgs),
     /// Print a shell completion script
@@ -70,11 +83,15 @@ impl Command {
     pub(super) fn config_mut(&mut self) -> Option<&mut Option<PathBuf>> {
         match self {
             Self::Serve(arguments) => Some(&mut arguments.config),
+            Self::Config(ConfigCommand::Hash(arguments)) => Some(&mut arguments.config),
             Self::Check(arguments) => Some(&mut arguments.config.config),
+            Self::Doctor(arguments) => Some(&mut arguments.config.config),
             Self::Explain(arguments) => Some(&mut arguments.state.config),
             Self::User(arguments) => Some(&mut arguments.state.config),
             Self::Session(arguments) => Some(&mut arguments.state.config),
             Self::Audit(arguments) => Some(&mut arguments.state.config),
+            Self::Backup(arguments) => Some(&mut arguments.state.config),
+            Self::Restore(arguments) => Some(&mut arguments.state.config),
             Self::Why(arguments) => Some(&mut arguments.state.config),
             Self::Token(TokenArgs { state, command }) => {
                 let reads = !matches!(command, TokenCommand::Hash { .. });
@@ -134,6 +151,9 @@ pub(super) struct ExplainArgs {
     /// Time since the second factor was verified, such as 10m [default: 0s]
     #[arg(long, value_name = "TIME", requires = "user", value_parser = humantime::parse_duration)]
     pub(super) second_factor_age: Option<Duration>,
+    /// The second factor was a passkey or security key
+    #[arg(long, requires = "user", conflicts_with_all = ["password_only", "by_token"])]
+    pub(super) by_key: bool,
     /// Use an access token or app token of the user that allows the request
     #[arg(long, requires = "user", conflicts_with_all = ["password_only", "second_factor_age"])]
     pub(super) by_token: bool,
@@ -151,13 +171,29 @@ pub(super) struct WhyArgs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Print a hash of the settings in effect; nodes of a cluster have the same
+    Hash(StateArgs),
+}
+
+#[derive(Debug, Subcommand)]
 pub(super) enum KeysCommand {
     /// Create a key file (mode 0600); never overwrites one
     Init {
         /// Key file
         file: PathBuf,
     },
-    /// Add a new key to each ring; old keys stay valid for reading
+    /// Add a new key for reading to each ring; first step on several nodes, then reload all
+    Add {
+        /// Key file
+        file: PathBuf,
+    },
+    /// Make the added keys write; second step, when every node has them
+    Use {
+        /// Key file
+        file: PathBuf,
+    },
+    /// Add a new key to each ring and make it write at once, for a single node
     Rotate {
         /// Key file
         file: PathBuf,
@@ -285,6 +321,13 @@ pub(super) enum UserCommand {
         #[arg(long)]
         app: String,
     },
+    /// List a user's passkeys and security keys
+    Keys {
+        /// Login name
+        name: String,
+    },
+    /// Remove a user's passkey or security key, and end their sessions
+    RemoveKey(RemoveKeyArgs),
     /// Print a one-time link to set up a (new) second factor; it replaces any earlier link
     Ticket(TicketArgs),
     /// Remove a user's second factor and recovery codes, end their sessions, and print a one-time
@@ -328,6 +371,17 @@ pub(super) struct ResetArgs {
     pub(super) reason: String,
     #[command(flatten)]
     pub(super) expires: ExpiresArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RemoveKeyArgs {
+    /// Login name
+    pub(super) name: String,
+    /// Id of the key, as `user keys` lists it
+    pub(super) id: FactorId,
+    /// Reason, recorded in the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: String,
 }
 
 /// Lifetime of a one-time link.

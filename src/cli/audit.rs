@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::table::Table;
 use super::{Streams, input, meta};
 use crate::auth::account::LoginName;
-use crate::auth::audit::{Record, RecordedRow, Report};
+use crate::auth::audit::{Finding, Record, RecordedRow, Report};
 use crate::auth::ports::AuditQuery;
 use crate::auth::refusals::parse_reference;
 use crate::base::clock::{Clock, SystemClock, Timestamp};
@@ -131,6 +131,13 @@ fn verify(state: &StateArgs, noted: Option<&str>, output: &mut dyn Write) -> Res
     }
     if report.findings.is_empty() {
         return Ok(());
+    }
+    let unknown = |finding: &Finding| matches!(finding, Finding::KeyMissing { .. });
+    if report.more == 0 && report.findings.iter().all(unknown) {
+        return Err(Failure::failed(
+            "the audit log cannot be verified: the key file lacks a key that signed it",
+            Some("restore the missing data keys from a backup of the key file"),
+        ));
     }
     Err(Failure::failed(
         "the audit log was changed after it was written",

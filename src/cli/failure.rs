@@ -139,13 +139,16 @@ fn next_step(error: &AdminError) -> Option<&'static str> {
             "no action needed: they pick it up within five seconds"
         }
         AdminError::NoSuchUser(_) => "`vestibule user list` shows all users",
+        AdminError::NoSuchKey(_) => "`vestibule user keys NAME` shows the user's keys",
         AdminError::Disabled(_) => "enable the user first, with `vestibule user enable`",
         AdminError::NoSuchToken(_) => "`vestibule token list` shows all tokens",
         AdminError::NoSuchSession(_) => "`vestibule session list` shows all sessions",
         AdminError::LinkedAlready { .. } | AdminError::SubjectTaken { .. } => {
             "`vestibule user unlink` removes a link"
         }
-        AdminError::NotLinked { .. } => "`vestibule user show` prints the apps a user is linked to",
+        AdminError::NotLinked { .. } => {
+            "`vestibule user show NAME` lists the apps that the user is linked to"
+        }
         AdminError::PasswordKept { .. } => {
             "omit --password for a link that enrols only; `vestibule user set-password` sets a \
              password of Vestibule's own"

@@ -11,7 +11,7 @@ use super::Streams;
 use super::args::{NoDefault, StateArgs};
 use super::failure::Failure;
 use crate::app;
-use crate::auth::admin::AccountAdmin;
+use crate::auth::admin::Admin;
 use crate::auth::audit::Trail;
 use crate::base::secret::Secret;
 use crate::config::Config;
@@ -52,7 +52,7 @@ pub(super) fn password(input: &mut dyn BufRead) -> Result<Secret, Failure> {
 /// Opens the stores and runs `command` on them.
 pub(super) fn with_admin<T, F>(
     state: &StateArgs,
-    command: impl FnOnce(AccountAdmin) -> F,
+    command: impl FnOnce(Admin) -> F,
 ) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
@@ -104,8 +104,8 @@ pub(super) fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, Failure
         .map_err(|e| Failure::failed(format_args!("failed to start threads: {e}"), None))
 }
 
-/// Asks whether to go on with `question`, which cannot be undone. `yes` answers for the user, and
-/// without a terminal nobody is asked.
+/// Asks for confirmation of an act that cannot be undone. Does not ask if `yes` is true, or if there is
+/// no terminal.
 pub(super) fn confirm(question: &str, yes: bool, streams: &mut Streams<'_>) -> Result<(), Failure> {
     if yes || !streams.interactive {
         return Ok(());

@@ -4,7 +4,9 @@
 
 mod args;
 mod audit;
+mod backup;
 mod check;
+mod doctor;
 mod explain;
 mod failure;
 mod input;
@@ -14,6 +16,7 @@ mod session;
 mod table;
 mod token;
 mod user;
+mod user_keys;
 mod why;
 
 use std::ffi::OsString;
@@ -24,7 +27,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Cli, Command, KeysCommand};
+use self::args::{Cli, Command, ConfigCommand, KeysCommand};
 use self::failure::Failure;
 use crate::config::keys;
 
@@ -109,27 +112,54 @@ fn dispatch(command: Command, streams: &mut Streams<'_>) -> Result<(), Failure> 
         Command::Demo(arguments) => serve::demo(arguments, streams),
         Command::Serve(arguments) => serve::serve(&arguments, streams),
         Command::Check(arguments) => check::check(&arguments, streams),
+        Command::Doctor(arguments) => doctor::doctor(&arguments, streams),
         Command::Explain(arguments) => explain::explain(&arguments, streams),
         Command::Schema => meta::schema(streams.output),
-        Command::Keys(KeysCommand::Init { file }) => {
-            keys::init(&file)?;
-            Ok(writeln!(streams.output, "created the key file {}", file.display())?)
+        Command::Config(ConfigCommand::Hash(arguments)) => {
+            let hash = input::configured(arguments.config.as_deref())?.hash();
+            if arguments.json {
+                return meta::json(&serde_json::json!({ "hash": hash }), streams.output);
+            }
+            Ok(writeln!(streams.output, "{hash}")?)
         }
-        Command::Keys(KeysCommand::Rotate { file }) => {
-            keys::rotate(&file)?;
-            Ok(writeln!(
-                streams.output,
-                "added new keys to {}: copy the file to every node and restart the nodes",
-                file.display()
-            )?)
-        }
+        Command::Keys(command) => key_file(&command, streams),
         Command::User(arguments) => user::run(arguments, streams),
         Command::Audit(arguments) => audit::run(&arguments, streams),
         Command::Token(arguments) => token::run(&arguments, streams),
         Command::Session(arguments) => session::run(&arguments, streams),
+        Command::Backup(arguments) => backup::back_up(&arguments, streams),
+        Command::Restore(arguments) => backup::restore(&arguments, streams),
         Command::Why(arguments) => why::why(&arguments, streams),
         Command::Completions { shell } => meta::completions(shell, streams.output),
         Command::Man { dir: None } => meta::man(streams.output),
         Command::Man { dir: Some(dir) } => meta::man_pages(&dir, streams.output),
     }
+}
+
+/// Creates or changes a key file and says what comes next.
+fn key_file(command: &KeysCommand, streams: &mut Streams<'_>) -> Result<(), Failure> {
+    let (file, told, next) = match command {
+        KeysCommand::Init { file } => {
+            keys::init(file)?;
+            (file, "created the key file", "")
+        }
+        KeysCommand::Add { file } => {
+            keys::add(file)?;
+            let next = ": copy the file to every node and reload each (SIGHUP), then run \
+                        `vestibule keys use`";
+            (file, "added keys for reading to", next)
+        }
+        KeysCommand::Use { file } => {
+            keys::use_added(file)?;
+            let next = ": copy the file to every node and reload each (SIGHUP)";
+            (file, "the added keys now write in", next)
+        }
+        KeysCommand::Rotate { file } => {
+            keys::rotate(file)?;
+            let next = ": reload the node (SIGHUP). On several nodes use `vestibule keys add` and \
+                        `vestibule keys use` instead";
+            (file, "added new keys to", next)
+        }
+    };
+    Ok(writeln!(streams.output, "{told} {}{next}", file.display())?)
 }

@@ -10,6 +10,7 @@ use super::table::{Table, shortened};
 use super::{Streams, input, meta};
 use crate::auth::account::LoginName;
 use crate::auth::session::Session;
+use crate::auth::stage::Factor;
 use crate::base::browser;
 
 /// Runs the subcommand.
@@ -28,7 +29,7 @@ pub(super) fn run(arguments: &SessionArgs, streams: &mut Streams<'_>) -> Result<
 fn list(state: &StateArgs, user: Option<&str>, output: &mut dyn Write) -> Result<(), Failure> {
     let name = user.map(LoginName::parse).transpose()?;
     let sessions =
-        input::with_admin(state, async |admin| Ok(admin.list_sessions(name.as_ref()).await?))?;
+        input::with_admin(state, async |admin| Ok(admin.sessions.list(name.as_ref()).await?))?;
     if state.json {
         return meta::json(&sessions.iter().map(session_json).collect(), output);
     }
@@ -39,10 +40,10 @@ fn end(state: &StateArgs, which: &EndArgs, output: &mut dyn Write) -> Result<(),
     let name = which.user.as_deref().map(LoginName::parse).transpose()?;
     let ended = input::with_admin(state, async |admin| {
         Ok(match (which.id, &name) {
-            (Some(id), _) => admin.end_session(id).await.map(|()| 1)?,
-            (None, Some(name)) => admin.end_sessions_of(name).await?,
+            (Some(id), _) => admin.sessions.end(id).await.map(|()| 1)?,
+            (None, Some(name)) => admin.sessions.end_of(name).await?,
             // Clap allows no other combination than `--all`.
-            (None, None) => admin.end_all_sessions().await?,
+            (None, None) => admin.sessions.end_all().await?,
         })
     })?;
     if state.json {
@@ -51,17 +52,36 @@ fn end(state: &StateArgs, which: &EndArgs, output: &mut dyn Write) -> Result<(),
     Ok(writeln!(output, "sessions ended: {ended}")?)
 }
 
-/// Formats sessions as a table at most 100 characters wide. `--json` prints the rest.
-pub(super) fn table(sessions: &[Session]) -> Table<6> {
-    let mut table = Table::new(["ID", "USER", "APP", "LAST SEEN", "ADDRESS", "BROWSER"]);
+/// Returns the app of a session, or the portal with the apps below it.
+fn apps_of(session: &Session) -> String {
+    if session.apps.is_empty() {
+        return session.app.clone();
+    }
+    format!("{}: {}", session.app, session.apps.join(", "))
+}
+
+/// Returns the second factor of a session in one word.
+fn how(session: &Session) -> &'static str {
+    match session.method {
+        Factor::Authenticator(_) if session.alone => "passkey",
+        Factor::Authenticator(kind) => kind.in_brief(),
+        Factor::RecoveryCode => "recovery",
+        Factor::App => "app",
+    }
+}
+
+/// Formats sessions as a table at most 112 characters wide. `--json` prints the rest.
+pub(super) fn table(sessions: &[Session]) -> Table<7> {
+    let mut table = Table::new(["ID", "USER", "APP", "HOW", "LAST SEEN", "ADDRESS", "BROWSER"]);
     for session in sessions {
         table.row([
             session.id.to_string(),
-            shortened(session.identity.name.as_str(), 16),
-            shortened(&session.app, 12),
+            shortened(session.identity.name.as_str(), 12),
+            shortened(&apps_of(session), 20),
+            how(session).to_owned(),
             session.last_seen_at.minute(),
-            shortened(&session.device.address.to_string(), 16),
-            shortened(&browser::in_words(&session.device.user_agent), 18),
+            shortened(&session.device.address.to_string(), 15),
+            shortened(&browser::in_words(&session.device.user_agent), 12),
         ]);
     }
     table
@@ -73,7 +93,9 @@ pub(super) fn session_json(session: &Session) -> Value {
         "id": session.id.to_string(),
         "user": session.identity.name.as_str(),
         "app": session.app,
+        "apps": session.apps,
         "second_factor": session.method.as_str(),
+        "amr": session.methods(),
         "started_at": session.started_at.rfc3339(),
         "last_seen_at": session.last_seen_at.rfc3339(),
         "expires_at": session.expires_at.rfc3339(),

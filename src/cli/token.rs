@@ -59,7 +59,7 @@ fn create(
         lifetime: wanted.lifetime,
     };
     let (record, token) =
-        input::with_admin(state, async |admin| Ok(admin.make_token(&name, wish).await?))?;
+        input::with_admin(state, async |admin| Ok(admin.tokens.make(&name, wish).await?))?;
     if state.json {
         let mut value = token_json(&name, &record);
         if let Value::Object(fields) = &mut value {
@@ -79,7 +79,8 @@ fn create(
 
 fn list(state: &StateArgs, user: Option<&str>, output: &mut dyn Write) -> Result<(), Failure> {
     let name = user.map(LoginName::parse).transpose()?;
-    let tokens = input::with_admin(state, async |admin| Ok(admin.tokens(name.as_ref()).await?))?;
+    let tokens =
+        input::with_admin(state, async |admin| Ok(admin.tokens.list(name.as_ref()).await?))?;
     if state.json {
         let tokens = tokens.iter().map(|(user, token)| token_json(user, token)).collect();
         return meta::json(&tokens, output);
@@ -110,7 +111,7 @@ fn list(state: &StateArgs, user: Option<&str>, output: &mut dyn Write) -> Result
 }
 
 fn revoke(state: &StateArgs, id: TokenId, output: &mut dyn Write) -> Result<(), Failure> {
-    input::with_admin(state, async |admin| Ok(admin.revoke_token(id).await?))?;
+    input::with_admin(state, async |admin| Ok(admin.tokens.revoke(id).await?))?;
     if state.json {
         return meta::json(&json!({ "revoked": id.to_string() }), output);
     }

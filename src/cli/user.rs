@@ -9,12 +9,15 @@ use super::args::{
 };
 use super::failure::Failure;
 use super::table::{Table, visible};
-use super::{Streams, input, meta, session};
-use crate::auth::account::{Account, IdentityChange, LoginName};
-use crate::auth::admin::{NewUser, UserDetails};
+use super::{Streams, input, meta, session, user_keys};
+use crate::auth::account::{Account, IdentityChange, LoginName, NewName};
+use crate::auth::admin::{Admin, NewUser, UserDetails};
+use crate::auth::authenticator::{Authenticator, app_of};
 use crate::auth::ticket::{Link, Rights};
+use crate::base::clock::Timestamp;
 
 /// Runs the subcommand.
+#[expect(clippy::too_many_lines, reason = "one arm for each command")]
 pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let state = &arguments.state;
     match arguments.command {
@@ -24,27 +27,28 @@ pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), 
         UserCommand::Show { name } => show(state, &LoginName::parse(&name)?, streams.output),
         UserCommand::Disable { name } => {
             let name = LoginName::parse(&name)?;
-            let ended = input::with_admin(state, async |admin| Ok(admin.disable(&name).await?))?;
+            let ended =
+                input::with_admin(state, async |admin| Ok(admin.accounts.disable(&name).await?))?;
             print_done(state, &name, Action::Disabled, Some(ended), streams.output)
         }
         UserCommand::Enable { name } => {
             let name = LoginName::parse(&name)?;
-            input::with_admin(state, async |admin| Ok(admin.enable(&name).await?))?;
+            input::with_admin(state, async |admin| Ok(admin.accounts.enable(&name).await?))?;
             print_done(state, &name, Action::Enabled, None, streams.output)
         }
         UserCommand::Remove { name, yes } => {
             let name = LoginName::parse(&name)?;
             input::confirm(&format!("Remove the user {name}?"), yes, streams)?;
             let (apps, ended) = input::with_admin(state, async |admin| {
-                Ok((admin.apps_of(&name).await?, admin.remove(&name).await?))
+                Ok((admin.links.apps_of(&name).await?, admin.accounts.remove(&name).await?))
             })?;
             warn_of_new_account(&name, &apps, "use `user disable` instead", streams)?;
             print_done(state, &name, Action::Removed, Some(ended), streams.output)
         }
         UserCommand::LiftSuspension { name } => {
             let name = LoginName::parse(&name)?;
-            let lifted =
-                input::with_admin(state, async |admin| Ok(admin.lift_suspension(&name).await?))?;
+            let lift = async |admin: Admin| Ok(admin.recovery.lift_suspension(&name).await?);
+            let lifted = input::with_admin(state, lift)?;
             let action = if lifted { Action::FailuresReset } else { Action::NoFailures };
             print_done(state, &name, action, None, streams.output)
         }
@@ -52,23 +56,27 @@ pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), 
             let name = LoginName::parse(&name)?;
             let password = input::password(streams.input)?;
             let ended = input::with_admin(state, async |admin| {
-                Ok(admin.set_password(&name, &password).await?)
+                Ok(admin.accounts.set_password(&name, &password).await?)
             })?;
             print_done(state, &name, Action::PasswordSet, Some(ended), streams.output)
         }
         UserCommand::Link(LinkArgs { name, app, subject }) => {
             let name = LoginName::parse(&name)?;
-            input::with_admin(state, async |admin| Ok(admin.link(&name, &app, &subject).await?))?;
+            let link = async |admin: Admin| Ok(admin.links.link(&name, &app, &subject).await?);
+            input::with_admin(state, link)?;
             print_done(state, &name, Action::Linked, None, streams.output)
         }
         UserCommand::Unlink { name, app } => {
             let name = LoginName::parse(&name)?;
-            let ended =
-                input::with_admin(state, async |admin| Ok(admin.unlink(&name, &app).await?))?;
+            let ended = input::with_admin(state, async |admin| {
+                Ok(admin.links.unlink(&name, &app).await?)
+            })?;
             let instead = "keep the link and use `user disable` instead";
             warn_of_new_account(&name, &[app], instead, streams)?;
             print_done(state, &name, Action::Unlinked, Some(ended), streams.output)
         }
+        UserCommand::Keys { name } => user_keys::list(state, &name, streams.output),
+        UserCommand::RemoveKey(key) => user_keys::remove(state, &key, streams.output),
         UserCommand::Ticket(ticket) => make_ticket(state, &ticket, streams.output),
         UserCommand::ResetSecondFactor(reset) => reset_second_factor(state, &reset, streams.output),
     }
@@ -86,8 +94,9 @@ fn change_identity(
         add_groups: changes.add_groups,
         remove_groups: changes.remove_groups,
     };
-    let done =
-        input::with_admin(state, async |admin| Ok(admin.change_identity(&name, &change).await?))?;
+    let done = input::with_admin(state, async |admin| {
+        Ok(admin.accounts.change_identity(&name, &change).await?)
+    })?;
     let action = if done.is_empty() { Action::Unchanged } else { Action::Changed };
     print_done(state, &name, action, None, output)
 }
@@ -123,7 +132,7 @@ fn make_ticket(
         (false, true) => Rights::PASSWORD,
     };
     let link = input::with_admin(state, async |admin| {
-        Ok(admin.ticket(&name, rights, wanted.expires.lifetime).await?)
+        Ok(admin.recovery.ticket(&name, rights, wanted.expires.lifetime).await?)
     })?;
     let done = Done { name: &name, action: Action::LinkCreated, ended: None, link: Some(link) };
     print_result(state, &done, output)
@@ -136,7 +145,10 @@ fn reset_second_factor(
 ) -> Result<(), Failure> {
     let name = LoginName::parse(&wanted.name)?;
     let done = input::with_admin(state, async |admin| {
-        Ok(admin.reset_second_factor(&name, &wanted.reason, wanted.expires.lifetime).await?)
+        Ok(admin
+            .recovery
+            .reset_second_factor(&name, &wanted.reason, wanted.expires.lifetime)
+            .await?)
     })?;
     let (ended, link) = (Some(done.sessions_ended), Some(done.link));
     let action = Action::SecondFactorRemoved;
@@ -144,16 +156,17 @@ fn reset_second_factor(
 }
 
 fn add(state: &StateArgs, user: AddArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
-    let name = LoginName::parse(&user.name)?;
+    let new = NewName::parse(&user.name)?;
+    let name = new.clone().into_login();
     let password = if user.password_stdin { Some(input::password(streams.input)?) } else { None };
     let user = NewUser {
-        name: name.clone(),
+        name: new,
         display_name: user.display_name,
         email: user.email,
         groups: user.groups,
         password,
     };
-    let added = input::with_admin(state, async |admin| Ok(admin.add(user).await?))?;
+    let added = input::with_admin(state, async |admin| Ok(admin.accounts.add(user).await?))?;
     let done = Done { name: &name, action: Action::Added, ended: None, link: added.link };
     print_result(state, &done, streams.output)
 }
@@ -271,7 +284,7 @@ fn print_result(state: &StateArgs, done: &Done<'_>, output: &mut dyn Write) -> R
 }
 
 fn list(state: &StateArgs, output: &mut dyn Write) -> Result<(), Failure> {
-    let accounts = input::with_admin(state, async |admin| Ok(admin.list().await?))?;
+    let accounts = input::with_admin(state, async |admin| Ok(admin.directory.list().await?))?;
     if state.json {
         return meta::json(&accounts.iter().map(account_json).collect(), output);
     }
@@ -312,7 +325,7 @@ fn account_json(account: &Account) -> Value {
 }
 
 fn show(state: &StateArgs, name: &LoginName, output: &mut dyn Write) -> Result<(), Failure> {
-    let user = input::with_admin(state, async |admin| Ok(admin.show(name).await?))?;
+    let user = input::with_admin(state, async |admin| Ok(admin.directory.show(name).await?))?;
     if state.json {
         return meta::json(&details_json(&user), output);
     }
@@ -343,24 +356,24 @@ fn show(state: &StateArgs, name: &LoginName, output: &mut dyn Write) -> Result<(
 }
 
 fn second_factor(user: &UserDetails) -> String {
-    match (&user.totp, user.account.ever_enrolled) {
-        (Some(totp), _) => {
-            let wrong = match (totp.suspended_at, totp.failures) {
-                (Some(at), failures) => {
-                    format!("; SUSPENDED {} after {failures} failures", at.rfc3339())
-                }
-                (None, 0) => String::new(),
-                (None, failures) => format!("; failures since then: {failures}"),
-            };
-            format!(
-                "authenticator app since {}, last used {}{wrong}",
-                totp.confirmed_at.rfc3339(),
-                totp.last_used_at.rfc3339()
-            )
-        }
-        (None, true) => "none, enrolled before".to_owned(),
-        (None, false) => "not enrolled: set up at the first sign-in".to_owned(),
+    match (user.authenticators.is_empty(), user.account.ever_enrolled) {
+        (false, _) => user.authenticators.iter().map(authenticator).collect::<Vec<_>>().join(", "),
+        (true, true) => "none, enrolled before".to_owned(),
+        (true, false) => "not enrolled: set up at the first sign-in".to_owned(),
     }
+}
+
+fn authenticator(one: &Authenticator) -> String {
+    let named = if one.name.is_empty() { String::new() } else { format!(" \"{}\"", one.name) };
+    let used = one
+        .last_used_at
+        .map_or_else(|| "not used yet".to_owned(), |at| format!("last used {}", at.rfc3339()));
+    let wrong = match (one.suspended_at, one.failures) {
+        (Some(at), failures) => format!("; SUSPENDED {} after {failures} failures", at.rfc3339()),
+        (None, 0) => String::new(),
+        (None, failures) => format!("; failures since then: {failures}"),
+    };
+    format!("{}{named} since {}, {used}{wrong}", one.kind.in_words(), one.created_at.rfc3339())
 }
 
 fn at_apps(user: &UserDetails) -> String {
@@ -395,19 +408,31 @@ fn recovery_codes(user: &UserDetails) -> String {
 
 fn details_json(user: &UserDetails) -> Value {
     let mut value = account_json(&user.account);
-    let totp = user.totp.as_ref().map(|t| {
+    let totp = app_of(&user.authenticators).map(|t| {
         json!({
-            "confirmed_at": t.confirmed_at.rfc3339(),
-            "last_used_at": t.last_used_at.rfc3339(),
+            "confirmed_at": t.created_at.rfc3339(),
+            "last_used_at": t.last_used_at.map(Timestamp::rfc3339),
             "wrong_codes": t.failures,
-            "suspended_at": t.suspended_at.map(crate::base::clock::Timestamp::rfc3339),
+            "suspended_at": t.suspended_at.map(Timestamp::rfc3339),
         })
     });
+    let second_factors = user.authenticators.iter().map(|one| {
+        json!({
+            "id": one.id.to_string(),
+            "kind": one.kind.as_str(),
+            "name": one.name,
+            "created": one.created_at.rfc3339(),
+            "last_used": one.last_used_at.map(Timestamp::rfc3339),
+            "failures": one.failures,
+            "suspended": one.suspended_at.map(Timestamp::rfc3339),
+        })
+    });
+    let second_factors = second_factors.collect();
     let recovery = user.recovery.as_ref().map(|set| {
         json!({
             "left": set.left,
             "created_at": set.created_at.rfc3339(),
-            "confirmed_at": set.confirmed_at.map(crate::base::clock::Timestamp::rfc3339),
+            "confirmed_at": set.confirmed_at.map(Timestamp::rfc3339),
         })
     });
     let ticket = user
@@ -418,6 +443,7 @@ fn details_json(user: &UserDetails) -> Value {
         let links = user.links.iter().map(|(app, subject)| (app.clone(), json!(subject.as_str())));
         object.insert("apps".to_owned(), Value::Object(links.collect()));
         object.insert("ticket".to_owned(), json!(ticket));
+        object.insert("second_factors".to_owned(), Value::Array(second_factors));
         object.insert("totp".to_owned(), json!(totp));
         object.insert("recovery_codes".to_owned(), json!(recovery));
         let sessions = user.sessions.iter().map(session::session_json).collect();

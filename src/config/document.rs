@@ -108,6 +108,16 @@ impl<'a> Document<'a> {
         walk(&self.root, key.steps()).1 == key.steps().len()
     }
 
+    /// Returns the value at `key` for people: a string without quotes, the elements of a list.
+    pub(super) fn value(&self, key: &KeyPath) -> Option<String> {
+        get(&self.root, key.steps()).map(written)
+    }
+
+    /// Returns the number of elements of the list at `key`.
+    pub(super) fn length(&self, key: &KeyPath) -> usize {
+        get(&self.root, key.steps()).and_then(DeValue::as_array).map_or(0, |list| list.len())
+    }
+
     /// Returns the line and column, both from 1, of the value at `key` or of its nearest ancestor.
     pub(super) fn position(&self, key: &KeyPath) -> (usize, usize) {
         position(self.text, walk(&self.root, key.steps()).0)
@@ -115,11 +125,40 @@ impl<'a> Document<'a> {
 }
 
 /// Returns the line and column, both from 1, of a byte of `text`.
-fn position(text: &str, offset: usize) -> (usize, usize) {
+pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset.min(text.len())).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
     (line, column)
+}
+
+fn get<'d, 'a>(root: &'d DeTable<'a>, steps: &[Step]) -> Option<&'d DeValue<'a>> {
+    let (Step::Key(first), rest) = steps.split_first()? else { return None };
+    rest.iter().try_fold(root.get(first.as_str())?.get_ref(), |value, step| match step {
+        Step::Key(key) => Some(value.as_table()?.get(key.as_str())?.get_ref()),
+        Step::Index(index) => Some(value.as_array()?.get(*index)?.get_ref()),
+    })
+}
+
+fn written(value: &DeValue<'_>) -> String {
+    let list = |items: Vec<String>| {
+        if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+    };
+    match value {
+        DeValue::String(text) => text.clone().into_owned(),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(is) => is.to_string(),
+        DeValue::Datetime(at) => at.to_string(),
+        DeValue::Array(items) => list(items.iter().map(|item| written(item.get_ref())).collect()),
+        DeValue::Table(table) => {
+            let pair = |(key, value): (&Spanned<_>, &Spanned<_>)| {
+                let key: &std::borrow::Cow<'_, str> = key.get_ref();
+                format!("{key} = {}", written(value.get_ref()))
+            };
+            list(table.iter().map(pair).collect())
+        }
+    }
 }
 
 /// Follows `steps` from `root`. Returns the depth reached and the offset of the value there. The

@@ -3,16 +3,23 @@
 //! open stores or load certificates into servers.
 
 mod document;
+mod effective;
 mod error;
+mod file;
+mod fingerprint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod key_path;
 pub mod keys;
 mod raw;
 mod reader;
+pub mod reference;
 mod resolve;
 mod schema;
 mod secret_ref;
 pub mod settings;
-mod units;
+mod table;
+pub mod units;
 mod wording;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +27,7 @@ use std::path::{Path, PathBuf};
 use self::document::{Document, Mistake};
 pub use self::error::ConfigError;
 use self::raw::RawConfig;
-use self::reader::Reader;
+use self::reader::{Finished, Reader};
 pub use self::schema::schema;
 use self::settings::Settings;
 
@@ -33,12 +40,12 @@ impl Config {
     /// certificates, the key file and secrets. Makes no connection and writes nothing. Returns all
     /// errors in the order of the file.
     pub fn load(path: &Path) -> Result<Settings, Vec<ConfigError>> {
-        let text = std::fs::read_to_string(path).map_err(|e| {
+        let text = file::read(path).map_err(|unreadable| {
             vec![ConfigError {
                 file: path.to_owned(),
-                position: None,
+                position: unreadable.position,
                 key: String::new(),
-                message: format!("the configuration cannot be read: {e}"),
+                message: unreadable.message,
             }]
         })?;
         parse(&text, path).map_err(|mistakes| {
@@ -61,9 +68,9 @@ fn parse(text: &str, file: &Path) -> Result<Settings, Vec<Mistake>> {
     let base: PathBuf = file.parent().map(Path::to_owned).unwrap_or_default();
     let mut reader = Reader::new(document, base, mistakes);
     let settings = resolve::settings(&raw, &mut reader);
-    let (mistakes, warnings, weakenings) = reader.finish();
+    let Finished { mistakes, warnings, weakenings, effective } = reader.finish();
     if mistakes.is_empty() {
-        Ok(Settings { source: file.to_owned(), warnings, weakenings, ..settings })
+        Ok(Settings { source: file.to_owned(), effective, warnings, weakenings, ..settings })
     } else {
         Err(mistakes)
     }

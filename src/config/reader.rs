@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::document::{Document, Mistake};
+use super::effective::{self, EffectiveKey, Notes};
 use super::key_path::KeyPath;
 use super::secret_ref::SecretRef;
 use super::{units, wording};
@@ -22,18 +23,47 @@ pub(super) struct Reader<'a> {
     mistakes: Vec<Mistake>,
     warnings: Vec<String>,
     weakenings: Vec<String>,
+    notes: Notes,
+}
+
+/// The result of reading a document.
+#[derive(Debug)]
+pub(super) struct Finished {
+    /// Errors, in the order of the file.
+    pub(super) mistakes: Vec<Mistake>,
+    pub(super) warnings: Vec<String>,
+    pub(super) weakenings: Vec<String>,
+    /// The value in effect of each key.
+    pub(super) effective: Vec<EffectiveKey>,
 }
 
 impl<'a> Reader<'a> {
     /// Creates a reader for a document whose relative paths start at `base`.
     pub(super) fn new(document: Document<'a>, base: PathBuf, mistakes: Vec<Mistake>) -> Self {
-        Self { document, base, mistakes, warnings: Vec::new(), weakenings: Vec::new() }
+        let (warnings, weakenings) = (Vec::new(), Vec::new());
+        Self { document, base, mistakes, warnings, weakenings, notes: Notes::default() }
     }
 
-    /// Returns the errors in the order of the file, the warnings and the weakenings.
-    pub(super) fn finish(mut self) -> (Vec<Mistake>, Vec<String>, Vec<String>) {
+    /// Returns everything that was recorded.
+    pub(super) fn finish(mut self) -> Finished {
         self.mistakes.sort_by_key(|m| m.position);
-        (self.mistakes, self.warnings, self.weakenings)
+        Finished {
+            effective: effective::keys(&self.document, &self.notes),
+            mistakes: self.mistakes,
+            warnings: self.warnings,
+            weakenings: self.weakenings,
+        }
+    }
+
+    /// Records a remark about a value, for `check`.
+    pub(super) fn remark(&mut self, key: &KeyPath, remark: impl Display) {
+        self.notes.remarks.insert(key.to_string(), remark.to_string());
+    }
+
+    /// Records the text that stands for the value of a key if it is secret, or not written and not
+    /// a constant.
+    pub(super) fn show(&mut self, key: &KeyPath, value: impl Display) {
+        self.notes.shown.insert(key.to_string(), value.to_string());
     }
 
     /// Records an error at `key`, unless one is recorded there already.
@@ -53,6 +83,7 @@ impl<'a> Reader<'a> {
     /// Records a weakening: a setting that requires less than two factors.
     pub(super) fn weaken(&mut self, key: &KeyPath, message: &str) {
         self.weakenings.push(format!("{key}: {message}"));
+        self.remark(key, format_args!("weakening: {message}"));
     }
 
     /// Returns true if the file has a value at `key`.

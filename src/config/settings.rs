@@ -5,14 +5,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use super::effective::EffectiveKey;
 use crate::auth::account::LoginName;
 use crate::auth::password::PasswordSettings;
 use crate::auth::session::SessionLimits;
 use crate::auth::throttle::Budgets;
 use crate::auth::ticket::FirstEnrolment;
+use crate::auth::webauthn::relying_party::KeySettings;
 use crate::base::secret::Secret;
 pub use crate::notice::{MailSettings, MailTls};
 use crate::proxy::settings::{AppSettings, HostPattern, ProxySettings};
+use crate::store::redis::Servers;
 pub use crate::telemetry::lines::LinesTarget;
 pub use crate::telemetry::logs::{LogFormat, LogSettings};
 
@@ -40,12 +43,16 @@ pub struct Settings {
     pub session_store: SessionStore,
     /// Storage of accounts and second factors.
     pub database: Database,
+    /// Maximum connections of a node to PostgreSQL.
+    pub pool: u32,
     /// Requirements for the first enrolment of an account.
     pub enrolment: FirstEnrolment,
     /// Lifetime of one-time links.
     pub ticket_lifetime: Duration,
     /// Issuer shown in authenticator apps. `None` for the app's title.
     pub issuer: Option<String>,
+    /// Settings of passkeys and security keys.
+    pub webauthn: KeySettings,
     /// Password requirements and the hashing pool.
     pub passwords: PasswordSettings,
     /// Attempt limits.
@@ -56,6 +63,8 @@ pub struct Settings {
     pub mail: Option<MailSettings>,
     /// The log.
     pub log: LogSettings,
+    /// The value in effect of each key, in the order of the documentation.
+    pub effective: Vec<EffectiveKey>,
     /// Warnings about settings that are allowed but may be mistakes. Each starts with its key.
     pub warnings: Vec<String>,
     /// Weakenings: settings that require less than two factors. Each starts with its key.
@@ -113,9 +122,9 @@ pub enum SessionStore {
     Embedded(PathBuf),
     /// In Redis.
     Redis {
-        /// `redis://` or `rediss://` URL, with credentials.
-        url: Secret,
-        /// PEM file with the CA certificates for a `rediss://` server. `None` for the public CAs.
+        /// The servers, with credentials.
+        servers: Servers,
+        /// PEM file with the CA certificates for servers with TLS. `None` for the public CAs.
         ca: Option<PathBuf>,
         /// Prefix of every key.
         key_prefix: String,

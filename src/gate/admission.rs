@@ -1,17 +1,17 @@
-//! The decision: an [`Admission`], which is required for a connection to an app, or a rejection.
+//! The [`Admission`] of a request, which is required for a connection to an app.
 
 use std::sync::Arc;
 
+use super::evaluate::{Denial, Grant, Proofs};
 use super::identity::IdentityHeaders;
 use super::logins::KnownLogin;
 use super::machine::KnownMachine;
-use super::policy::{Outcome, VisitorFacts};
+use super::policy::VisitorFacts;
 use super::sessions::KnownSession;
 use crate::auth::account::Identity;
-use crate::auth::stage::{FullyAuthenticated, Login, PasswordVerified};
-use crate::base::clock::Timestamp;
+use crate::auth::stage::{Factor, FullyAuthenticated, Login, PasswordVerified};
 
-/// Permission to forward one request. Its fields are private and only [`decide`] creates it.
+/// Permission to forward one request. Its fields are private and only [`admit`] creates it.
 ///
 /// ```compile_fail
 /// use vestibule::gate::admission::{Admission, Visitor};
@@ -88,12 +88,9 @@ impl Visitor {
             Self::Full(known) => VisitorFacts::Full {
                 identity: &known.session.identity,
                 second_factor_at: known.session.second_factor_at,
+                by_key: known.session.method == Factor::KEY,
             },
-            // A token never satisfies a rule with a maximum age of the second factor.
-            Self::Machine(machine) => VisitorFacts::Full {
-                identity: machine.identity(),
-                second_factor_at: Timestamp::EPOCH,
-            },
+            Self::Machine(machine) => VisitorFacts::Machine(machine.identity()),
         }
     }
 
@@ -108,41 +105,30 @@ impl Visitor {
     }
 }
 
-/// The decision about a request.
-#[derive(Clone, Debug)]
-pub enum Decision {
-    /// Forward it.
-    Admit(Admission),
-    /// Ask the client to sign in.
-    SignIn,
-    /// Ask the user to prove the second factor again.
-    StepUp,
-    /// Reject it, for every visitor.
-    Forbid,
-}
-
-/// Combines the outcome of the rules with the visitor's proofs. A request is admitted only if the
-/// visitor has the proofs that the rules require.
-pub fn decide(outcome: Outcome, visitor: Visitor) -> Decision {
-    match (outcome, visitor) {
-        (Outcome::Public, _) => Decision::Admit(Admission::for_public_route()),
-        (Outcome::Password | Outcome::TwoFactor, Visitor::Full(session)) => {
+/// Turns a grant into an admission if the visitor has the proofs that it requires. The rules have
+/// compared them already; here each proof is taken in hand, so that a mistake in the rules cannot
+/// admit a visitor without them.
+pub fn admit(grant: Grant, visitor: Visitor) -> Result<Admission, Denial> {
+    match (grant.requires(), visitor) {
+        (Proofs::None, _) => Ok(Admission::for_public_route()),
+        (Proofs::Password | Proofs::Both, Visitor::Full(session)) => {
             let proof = Login::<FullyAuthenticated>::resume(&session.session);
-            Decision::Admit(Admission::for_session(&proof, session))
+            Ok(Admission::for_session(&proof, session))
         }
-        (Outcome::Password, Visitor::Password(login)) => {
+        (Proofs::Password | Proofs::Both, Visitor::Machine(machine)) => {
+            Ok(Admission::for_machine(machine))
+        }
+        (Proofs::Password, Visitor::Password(login)) => {
             match Login::<PasswordVerified>::resume(&login.login) {
-                Some(proof) => Decision::Admit(Admission::for_login(&proof, login)),
-                None => Decision::SignIn,
+                Some(proof) => Ok(Admission::for_login(&proof, login)),
+                None => Err(Denial::SignIn),
             }
         }
-        (Outcome::Password | Outcome::TwoFactor, Visitor::Machine(machine)) => {
-            Decision::Admit(Admission::for_machine(machine))
-        }
-        (Outcome::StepUp, Visitor::Full(_)) => Decision::StepUp,
-        (Outcome::StepUp, Visitor::Machine(_)) | (Outcome::Forbid, _) => Decision::Forbid,
-        (Outcome::Password | Outcome::TwoFactor | Outcome::SignIn | Outcome::StepUp, _) => {
-            Decision::SignIn
-        }
+        (Proofs::Password, Visitor::Anonymous)
+        | (Proofs::Both, Visitor::Anonymous | Visitor::Password(_)) => Err(Denial::SignIn),
     }
 }
+
+#[cfg(test)]
+#[path = "admission_tests.rs"]
+mod tests;

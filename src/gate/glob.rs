@@ -81,18 +81,19 @@ impl PathGlob {
             && !self.segments.iter().any(|s| matches!(s, Segment::Literal(_)))
     }
 
-    /// Returns true if it certainly matches every path that `other` matches: both are equal, or it
-    /// is `…/**` and `other` starts with the same segments.
+    /// Returns true if it certainly matches every path that `other` matches.
     pub fn covers(&self, other: &Self) -> bool {
-        let below = self.segments.split_last().filter(|(last, _)| **last == Segment::AnyNumber);
-        self.segments == other.segments
-            || below.is_some_and(|(_, start)| other.segments.starts_with(start))
+        segments_match(&self.segments, other.segments.iter(), |wide, narrow| match narrow {
+            Segment::AnyNumber => false,
+            Segment::One => *wide == Segment::One,
+            Segment::Literal(text) => *wide == *narrow || *wide == Segment::One && !text.is_empty(),
+        })
     }
 
     /// Returns true if `path` matches exactly. `path` must be canonical and start with a slash.
     pub fn matches(&self, path: &str) -> bool {
         let Some(rest) = path.strip_prefix('/') else { return false };
-        segments_match(&self.segments, rest, |want, here| want == here)
+        segments_match(&self.segments, rest.split('/'), fits(|want, here| want == here))
     }
 
     /// Like [`Self::matches`], but ignores case and trailing slashes, as many apps do. Used by
@@ -104,19 +105,32 @@ impl PathGlob {
             Some(_) | None => &self.segments,
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        segments_match(segments, rest, str::eq_ignore_ascii_case)
+        segments_match(segments, rest.split('/'), fits(str::eq_ignore_ascii_case))
     }
 }
 
-/// Returns true if a pattern matches a path without its first slash.
-fn segments_match(segments: &[Segment], rest: &str, same: impl Fn(&str, &str) -> bool) -> bool {
-    let mut path = rest.split('/');
+/// Returns a test of one segment of a path.
+fn fits(same: impl Fn(&str, &str) -> bool) -> impl Fn(&Segment, &str) -> bool {
+    move |segment, here| match segment {
+        Segment::Literal(want) => same(want, here),
+        Segment::One => !here.is_empty(),
+        Segment::AnyNumber => false,
+    }
+}
+
+/// Returns true if a pattern matches the segments of a path, or of another pattern. `fits` tests
+/// one segment, other than `**` in the pattern.
+fn segments_match<T: Copy>(
+    segments: &[Segment],
+    mut path: impl Iterator<Item = T> + Clone,
+    fits: impl Fn(&Segment, T) -> bool,
+) -> bool {
     let mut pattern = segments.iter();
     // State to resume from if a match after the last `**` fails. Only the last one matters, so the
     // work is bounded by pattern length times path length.
     let mut again = None;
     loop {
-        let (pattern_here, path_here) = (pattern.clone(), path.clone());
+        let path_here = path.clone();
         match (pattern.next(), path.next()) {
             (None, None) => return true,
             (Some(Segment::AnyNumber), _) => {
@@ -124,9 +138,7 @@ fn segments_match(segments: &[Segment], rest: &str, same: impl Fn(&str, &str) ->
                 again = Some((pattern.clone(), path_here));
                 continue;
             }
-            (Some(Segment::One), Some(s)) if !s.is_empty() => continue,
-            (Some(Segment::Literal(want)), Some(s)) if same(want, s) => continue,
-            (_, None) if pattern_here.clone().next().is_none() => return true,
+            (Some(segment), Some(here)) if fits(segment, here) => continue,
             _ => {}
         }
         let Some((after, mut rest)) = again.take() else { return false };
@@ -148,10 +160,27 @@ mod tests {
 
     #[test]
     fn a_glob_covers_itself_and_what_lies_below() {
-        for (wide, narrow) in [("/**", "/a"), ("/a/**", "/a/*/c"), ("/a/**", "/a"), ("/a", "/a")] {
+        for (wide, narrow) in [
+            ("/**", "/a"),
+            ("/**", "/a/**"),
+            ("/a/**", "/a/*/c"),
+            ("/a/**", "/a"),
+            ("/a", "/a"),
+            ("/a/*", "/a/b"),
+            ("/*/b", "/*/b"),
+            ("/**/b", "/a/**/b"),
+            ("/**/b/**", "/a/b/*"),
+        ] {
             assert!(glob(wide).covers(&glob(narrow)), "{wide} {narrow}");
         }
-        for (wide, narrow) in [("/a/*", "/a/**"), ("/a/**", "/**"), ("/a/**", "/ab/c")] {
+        for (wide, narrow) in [
+            ("/a/*", "/a/**"),
+            ("/a/*", "/a/"),
+            ("/a/**", "/**"),
+            ("/a/**", "/ab/c"),
+            ("/a/b", "/a/*"),
+            ("/**/b", "/**/c"),
+        ] {
             assert!(!glob(wide).covers(&glob(narrow)), "{wide} {narrow}");
         }
     }

@@ -13,6 +13,19 @@ pub enum HostPattern {
 }
 
 impl HostPattern {
+    /// Returns the name, unless it is a wildcard.
+    pub fn exact(&self) -> Option<String> {
+        match self {
+            Self::Exact(name) => Some(name.clone()),
+            Self::Wildcard(_) => None,
+        }
+    }
+
+    /// Returns true if every name that `other` matches matches.
+    pub fn covers(&self, other: &Self) -> bool {
+        self == other || matches!(other, Self::Exact(name) if self.matches(name))
+    }
+
     /// Returns true if `name` matches. `name` must be in lower case and without a port.
     pub fn matches(&self, name: &str) -> bool {
         match self {

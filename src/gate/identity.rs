@@ -1,7 +1,10 @@
 //! Identity headers for apps.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 
+use super::last_assertion::LastAssertion;
 use super::values::side_by_side;
 use crate::auth::account::Identity;
 
@@ -16,6 +19,8 @@ pub struct IdentityHeaders {
     pub email: Option<HeaderValue>,
     /// `Remote-Groups`: comma-separated, if there are any.
     pub groups: Option<HeaderValue>,
+    /// The last assertion about the user and the sign-in.
+    pub assertion: Arc<LastAssertion>,
 }
 
 /// Removes control characters. Other text is sent as UTF-8.
@@ -37,6 +42,13 @@ impl IdentityHeaders {
             name,
             email: email.map(|_| email_value),
             groups: (!groups.is_empty()).then_some(groups_value),
+            assertion: Arc::default(),
         }
+    }
+
+    /// Keeps the last assertion of `before`, which must be about the same identity and sign-in.
+    pub(super) fn after(self, before: Option<&Self>) -> Self {
+        let assertion = before.map(|before| Arc::clone(&before.assertion));
+        Self { assertion: assertion.unwrap_or(self.assertion), ..self }
     }
 }

@@ -9,14 +9,13 @@ use std::time::Duration;
 use quick_cache::sync::Cache;
 
 use super::identity::IdentityHeaders;
-use crate::auth::account::{Account, Identity};
-use crate::auth::ports::{Accounts, PendingLogins, Stored};
+use super::recent::is_fresh;
+use crate::auth::account::Identity;
+use crate::auth::ports::{AccountLookup, PendingLogins, Stored};
 use crate::auth::session::{BegunWith, PendingLogin};
 use crate::auth::token::{HashedToken, PendingToken, PlainToken};
 use crate::base::clock::Clock;
 
-/// Lifetime of an entry.
-const FRESH: Duration = Duration::from_millis(900);
 /// Maximum cached logins.
 const CAPACITY: usize = 10_000;
 
@@ -34,10 +33,31 @@ pub struct KnownLogin {
     alive_until: Duration,
 }
 
-/// The cache in front of the stores.
+impl KnownLogin {
+    /// Returns the hash of its token.
+    pub fn token(&self) -> &HashedToken<PendingToken> {
+        &self.token
+    }
+}
+
+#[cfg(test)]
+impl KnownLogin {
+    /// Returns `login` as if it was just loaded.
+    pub(super) fn loaded(
+        login: PendingLogin,
+        identity: Identity,
+        token: HashedToken<PendingToken>,
+    ) -> Arc<Self> {
+        let headers = IdentityHeaders::new(&identity);
+        let (read_at, alive_until) = (Duration::ZERO, Duration::MAX);
+        Arc::new(Self { login, identity, headers, token, read_at, alive_until })
+    }
+}
+
+/// Caches pending logins and their accounts in front of the stores.
 pub struct CachedLogins {
     pending: Arc<dyn PendingLogins>,
-    accounts: Arc<dyn Accounts>,
+    accounts: Arc<dyn AccountLookup>,
     clock: Arc<dyn Clock>,
     known: Cache<HashedToken<PendingToken>, Arc<KnownLogin>>,
 }
@@ -52,7 +72,7 @@ impl CachedLogins {
     /// Creates a cache in front of these stores.
     pub fn new(
         pending: Arc<dyn PendingLogins>,
-        accounts: Arc<dyn Accounts>,
+        accounts: Arc<dyn AccountLookup>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self { pending, accounts, clock, known: Cache::new(CAPACITY) }
@@ -66,9 +86,7 @@ impl CachedLogins {
         token: &PlainToken<PendingToken>,
         at: Duration,
     ) -> Stored<Option<Arc<KnownLogin>>> {
-        let fresh = |known: &Arc<KnownLogin>| {
-            at.saturating_sub(known.read_at) < FRESH && at < known.alive_until
-        };
+        let fresh = |known: &Arc<KnownLogin>| is_fresh(known.read_at, at) && at < known.alive_until;
         let known = match self.known.get(token.hashed()).filter(fresh) {
             Some(known) => Some(known),
             None => self.fetch(token.hashed(), at).await?,
@@ -76,10 +94,19 @@ impl CachedLogins {
         Ok(known.filter(|known| known.login.app == app))
     }
 
-    /// Returns true if the pending login of a tunnel is still alive.
-    pub async fn still_lives(&self, known: &KnownLogin) -> Stored<bool> {
-        let at = self.clock.monotonic();
-        Ok(self.fetch(&known.token, at).await?.is_some_and(|k| at < k.alive_until))
+    /// Returns the pending login of a request under way as of the monotonic time `at`, or `None` if it
+    /// has ended.
+    pub async fn as_of_now(
+        &self,
+        known: &KnownLogin,
+        at: Duration,
+    ) -> Stored<Option<Arc<KnownLogin>>> {
+        let fresh = |seen: &Arc<KnownLogin>| is_fresh(seen.read_at, at);
+        let current = match self.known.get(&known.token).filter(fresh) {
+            Some(seen) => Some(seen),
+            None => self.fetch(&known.token, at).await?,
+        };
+        Ok(current.filter(|seen| at < seen.alive_until))
     }
 
     async fn fetch(
@@ -89,19 +116,21 @@ impl CachedLogins {
     ) -> Stored<Option<Arc<KnownLogin>>> {
         let now = self.clock.now();
         let login = self.pending.load(token, now).await?;
-        let login = login.filter(|l| l.begun_with != BegunWith::RecoveryCode && !l.spent);
+        let login = login.filter(|l| {
+            !matches!(l.begun_with, BegunWith::RecoveryCode | BegunWith::Passkey) && !l.spent
+        });
         let Some(login) = login else {
             self.known.remove(token);
             return Ok(None);
         };
-        let account = self.accounts.by_id(login.account).await?;
-        let honoured = |a: &Account| !a.disabled && login.started_at >= a.sessions_valid_from;
-        let Some(account) = account.filter(honoured) else {
+        let Some(account) = self.accounts.of_login(login.account, login.started_at).await? else {
             self.known.remove(token);
             return Ok(None);
         };
+        let before = self.known.get(token).filter(|before| before.identity == account.identity);
+        let before = before.as_ref().map(|before| &before.headers);
         let known = Arc::new(KnownLogin {
-            headers: IdentityHeaders::new(&account.identity),
+            headers: IdentityHeaders::new(&account.identity).after(before),
             identity: account.identity,
             alive_until: asked_at.saturating_add(login.expires_at.since(now)),
             login,

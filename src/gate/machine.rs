@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use http::Method;
 use ipnet::IpNet;
 use quick_cache::sync::Cache;
@@ -15,14 +16,13 @@ use subtle::ConstantTimeEq;
 
 pub use self::access::{BadLimit, KnownAccess, Limited, TokenUse};
 use super::identity::IdentityHeaders;
+use super::recent::is_fresh;
 use crate::auth::account::{Identity, LoginName};
-use crate::auth::ports::{AccessTokens, Accounts, Stored};
+use crate::auth::ports::{AccessTokens, AccountLookup, Stored};
 use crate::auth::token::{AccessToken, HashedToken};
 use crate::base::address::ClientIp;
 use crate::base::clock::Timestamp;
 
-/// Time for which the state of an account is trusted.
-const FRESH: Duration = Duration::from_millis(900);
 /// Interval at which this process reports the use of the same token from the same address.
 const REPORT_INTERVAL: Duration = Duration::from_mins(5);
 /// Maximum cached accounts.
@@ -134,6 +134,15 @@ pub struct KnownMachine {
     by: TokenKind,
 }
 
+#[cfg(test)]
+impl KnownMachine {
+    /// Returns the user of an app token as if it was just loaded.
+    pub(super) fn loaded(identity: Identity) -> Arc<Self> {
+        let headers = IdentityHeaders::new(&identity);
+        Arc::new(Self { identity, headers, read_at: Duration::ZERO, by: TokenKind::App([0; 32]) })
+    }
+}
+
 /// The kind of token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TokenKind {
@@ -154,9 +163,23 @@ impl KnownMachine {
         &self.headers
     }
 
-    /// Returns true if these rules still allow an open WebSocket. They do not apply to access
+    /// Returns a text that identifies the token and does not reveal it.
+    pub fn id(&self) -> String {
+        match &self.by {
+            TokenKind::Own(hash) => hash.to_hex(),
+            TokenKind::App(sha256) => HEXLOWER.encode(sha256),
+        }
+    }
+
+    /// Returns true if these rules still allow a request under way. They do not apply to access
     /// tokens.
-    pub fn stands(&self, rules: &[TokenRule], now: Timestamp) -> bool {
+    pub fn stands(
+        &self,
+        rules: &[TokenRule],
+        (method, websocket): (&Method, bool),
+        client: ClientIp,
+        now: Timestamp,
+    ) -> bool {
         match self.by {
             TokenKind::Own(_) => true,
             TokenKind::App(sha256) => {
@@ -164,7 +187,8 @@ impl KnownMachine {
                 rules.iter().any(|rule| {
                     rule.sha256 == sha256
                         && rule.user == self.identity.name
-                        && rule.methods.allow_websockets()
+                        && rule.methods.check(method, websocket).is_ok()
+                        && (rule.networks.is_empty() || client.is_in(&rule.networks))
                         && in_time(rule)
                 })
             }
@@ -174,7 +198,7 @@ impl KnownMachine {
 
 /// Accounts of accepted tokens.
 pub struct Machines {
-    accounts: Arc<dyn Accounts>,
+    accounts: Arc<dyn AccountLookup>,
     known: Cache<[u8; 32], Arc<KnownMachine>>,
     tokens: Arc<dyn AccessTokens>,
     own: Cache<HashedToken<AccessToken>, Arc<KnownAccess>>,
@@ -193,7 +217,7 @@ impl fmt::Debug for Machines {
 
 impl Machines {
     /// Creates the cache over these accounts and tokens.
-    pub fn new(accounts: Arc<dyn Accounts>, tokens: Arc<dyn AccessTokens>) -> Self {
+    pub fn new(accounts: Arc<dyn AccountLookup>, tokens: Arc<dyn AccessTokens>) -> Self {
         Self {
             accounts,
             known: Cache::new(CAPACITY),
@@ -208,7 +232,7 @@ impl Machines {
     /// if the account does not exist or is disabled.
     pub async fn find(&self, rule: &TokenRule, at: Duration) -> Stored<Option<Arc<KnownMachine>>> {
         if let Some(known) = self.known.get(&rule.sha256)
-            && at.saturating_sub(known.read_at) < FRESH
+            && is_fresh(known.read_at, at)
             && known.identity.name == rule.user
         {
             return Ok(Some(known));
@@ -228,17 +252,28 @@ impl Machines {
         self.reported.insert((rule.sha256, client), at);
     }
 
-    /// Returns true if the user of a tunnel may still sign in and an access token has not expired
-    /// by `now`.
-    pub async fn still_lives(&self, known: &KnownMachine, now: Timestamp) -> Stored<bool> {
+    /// Returns the token of a request under way as of now, or `None` if it has expired or its user may
+    /// not sign in. `at` is the monotonic time.
+    pub async fn as_of_now(
+        &self,
+        known: &KnownMachine,
+        at: Duration,
+        now: Timestamp,
+    ) -> Stored<Option<Arc<KnownMachine>>> {
         match &known.by {
             TokenKind::Own(own) => {
-                let found = self.fetch_own(own, known.read_at).await?;
-                Ok(found.is_some_and(|known| now < known.record().expires_at))
+                let current = self.find_own(own, at).await?;
+                let valid = current.filter(|token| now < token.record().expires_at);
+                Ok(valid.map(|token| Arc::clone(token.machine())))
             }
             TokenKind::App(sha256) => {
-                let found = self.fetch(*sha256, &known.identity.name, known.read_at).await?;
-                Ok(found.is_some())
+                let fresh = |seen: &Arc<KnownMachine>| {
+                    is_fresh(seen.read_at, at) && seen.identity.name == known.identity.name
+                };
+                match self.known.get(sha256).filter(fresh) {
+                    Some(seen) => Ok(Some(seen)),
+                    None => self.fetch(*sha256, &known.identity.name, at).await,
+                }
             }
         }
     }
@@ -254,8 +289,10 @@ impl Machines {
             self.known.remove(&sha256);
             return Ok(None);
         };
+        let before = self.known.get(&sha256).filter(|before| before.identity == account.identity);
+        let before = before.as_ref().map(|before| &before.headers);
         let known = Arc::new(KnownMachine {
-            headers: IdentityHeaders::new(&account.identity),
+            headers: IdentityHeaders::new(&account.identity).after(before),
             identity: account.identity,
             read_at: at,
             by: TokenKind::App(sha256),

@@ -3,14 +3,19 @@
 
 pub mod admission;
 pub mod app_tokens;
+pub mod assertion;
 pub mod dialect;
+pub mod evaluate;
 pub mod glob;
 pub mod host;
 pub mod identity;
 pub mod keeper;
+mod known;
+pub mod last_assertion;
 pub mod logins;
 pub mod machine;
 pub mod policy;
+mod recent;
 pub mod rule;
 pub mod sessions;
 pub mod target;

@@ -30,14 +30,21 @@ pub enum VisitorFacts<'a> {
         identity: &'a Identity,
         /// Time of the last second-factor proof.
         second_factor_at: Timestamp,
+        /// True if the second factor is a passkey or security key.
+        by_key: bool,
     },
+    /// A program with a token accepted in place of both factors. It has no second factor that could
+    /// be recent.
+    Machine(&'a Identity),
 }
 
 impl<'a> VisitorFacts<'a> {
     fn identity(self) -> Option<&'a Identity> {
         match self {
             Self::Anonymous => None,
-            Self::Password(identity) | Self::Full { identity, .. } => Some(identity),
+            Self::Password(identity) | Self::Full { identity, .. } | Self::Machine(identity) => {
+                Some(identity)
+            }
         }
     }
 }
@@ -55,6 +62,8 @@ pub enum Outcome {
     SignIn,
     /// Ask the user to prove the second factor again.
     StepUp,
+    /// Ask the user to prove a passkey or security key.
+    UseKey,
     /// Reject.
     Forbid,
 }
@@ -68,7 +77,8 @@ impl Outcome {
             Self::TwoFactor => 2,
             Self::SignIn => 3,
             Self::StepUp => 4,
-            Self::Forbid => 5,
+            Self::UseKey => 5,
+            Self::Forbid => 6,
         }
     }
 
@@ -78,6 +88,7 @@ impl Outcome {
             Self::Public | Self::Password | Self::TwoFactor => "forward",
             Self::SignIn => "sign_in",
             Self::StepUp => "step_up",
+            Self::UseKey => "use_key",
             Self::Forbid => "refuse",
         }
     }
@@ -127,6 +138,29 @@ impl RuleTrace for Vec<(usize, Outcome)> {
     }
 }
 
+/// The rules evaluated before the deciding one, in order, with the result of each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Steps(pub Vec<(usize, Step)>);
+
+/// The result of a rule that did not decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It did not match.
+    Missed(Miss),
+    /// It matched, but only reports.
+    Reported(Outcome),
+}
+
+impl RuleTrace for Steps {
+    fn missed(&mut self, rule: usize, why: Miss) {
+        self.0.push((rule, Step::Missed(why)));
+    }
+
+    fn reported(&mut self, rule: usize, outcome: Outcome) {
+        self.0.push((rule, Step::Reported(outcome)));
+    }
+}
+
 /// The first rule that matches a request, as far as this is known without the visitor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct First(usize);
@@ -139,7 +173,7 @@ pub const DEFAULT: &str = "default";
 enum Paths {
     #[default]
     None,
-    /// Only report-only rules.
+    /// Only report-only rules denied the request: it is admitted and logged.
     Reported,
     Judged,
 }
@@ -161,9 +195,15 @@ pub struct Target<'a> {
     /// verbatim.
     judged: Option<CanonicalTarget<'a>>,
     by_path: bool,
+    raw: &'a [u8],
 }
 
 impl Target<'_> {
+    /// Returns the target as the client sent it.
+    pub fn raw(&self) -> &[u8] {
+        self.raw
+    }
+
     /// Returns the path that rules see. Returns `None` if no rule has a path condition or the path
     /// has no canonical form.
     pub fn path(&self) -> Option<&str> {
@@ -209,7 +249,7 @@ impl Policy {
             Paths::Reported => CanonicalTarget::canonical(raw).ok(),
             Paths::None | Paths::Judged => None,
         };
-        Ok(Target { forwarded, judged, by_path: self.paths == Paths::Judged })
+        Ok(Target { forwarded, judged, by_path: self.paths == Paths::Judged, raw })
     }
 
     /// Like [`Self::target`], for a target that may already be parsed as a URI. `uri` must hold the
@@ -222,7 +262,7 @@ impl Policy {
         match uri {
             Some(uri) if self.paths == Paths::None && ptr::eq(uri.as_str().as_bytes(), raw) => {
                 let forwarded = CanonicalTarget::verbatim_uri(uri)?;
-                Ok(Target { forwarded, judged: None, by_path: false })
+                Ok(Target { forwarded, judged: None, by_path: false, raw })
             }
             Some(_) | None => self.target(raw),
         }
@@ -328,13 +368,20 @@ fn of_rule(rule: &Rule, who: VisitorFacts<'_>, clock: &dyn Clock) -> Result<Outc
         }
     }
     let outcome = of_access(rule.access, who);
-    Ok(match (outcome, rule.max_age, who) {
-        (Outcome::TwoFactor, Some(most), VisitorFacts::Full { second_factor_at, .. })
-            if clock.now().since(second_factor_at) > most =>
-        {
-            Outcome::StepUp
+    let too_old = match (outcome, rule.max_age, who) {
+        (Outcome::TwoFactor, Some(most), VisitorFacts::Full { second_factor_at, .. }) => {
+            !second_factor_at.is_within(most, clock.now())
         }
-        _ => outcome,
+        (Outcome::TwoFactor, Some(_), VisitorFacts::Machine(_)) => true,
+        _ => false,
+    };
+    let no_key = rule.phishing_resistant
+        && outcome == Outcome::TwoFactor
+        && !matches!(who, VisitorFacts::Full { by_key: true, .. });
+    Ok(match (no_key, too_old) {
+        (true, _) => Outcome::UseKey,
+        (false, true) => Outcome::StepUp,
+        (false, false) => outcome,
     })
 }
 
@@ -351,11 +398,14 @@ fn of_preflight(outcome: Outcome, access: Access, asked: &RequestFacts<'_>) -> O
 fn of_access(access: Access, who: VisitorFacts<'_>) -> Outcome {
     match (access, who) {
         (Access::Public, _) => Outcome::Public,
-        (Access::Password, VisitorFacts::Password(_) | VisitorFacts::Full { .. }) => {
-            Outcome::Password
+        (
+            Access::Password,
+            VisitorFacts::Password(_) | VisitorFacts::Full { .. } | VisitorFacts::Machine(_),
+        ) => Outcome::Password,
+        (Access::TwoFactor, VisitorFacts::Full { .. } | VisitorFacts::Machine(_)) => {
+            Outcome::TwoFactor
         }
-        (Access::TwoFactor, VisitorFacts::Full { .. }) => Outcome::TwoFactor,
-        (Access::Deny, VisitorFacts::Full { .. }) => Outcome::Forbid,
+        (Access::Deny, VisitorFacts::Full { .. } | VisitorFacts::Machine(_)) => Outcome::Forbid,
         (Access::Password, VisitorFacts::Anonymous)
         | (Access::TwoFactor | Access::Deny, VisitorFacts::Anonymous | VisitorFacts::Password(_)) => {
             Outcome::SignIn

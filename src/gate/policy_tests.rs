@@ -36,7 +36,7 @@ impl ParseName for str {
 }
 
 fn full(identity: &Identity) -> VisitorFacts<'_> {
-    VisitorFacts::Full { identity, second_factor_at: Timestamp::EPOCH }
+    VisitorFacts::Full { identity, second_factor_at: Timestamp::EPOCH, by_key: false }
 }
 
 fn on(path: &str, access: Access) -> Rule {

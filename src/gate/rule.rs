@@ -56,8 +56,19 @@ pub struct Rule {
     pub access: Access,
     /// Maximum age of the second factor, with two-factor access.
     pub max_age: Option<Duration>,
+    /// True if the second factor has to be a passkey or security key, with two-factor access.
+    pub phishing_resistant: bool,
     /// True if the rule does not act and is only logged.
     pub report_only: bool,
+}
+
+/// The extent to which a rule before it keeps another from deciding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hidden {
+    /// No request reaches it.
+    Entirely,
+    /// Only requests that spell its path otherwise, as an app may accept, reach it.
+    ButForSpelling,
 }
 
 /// The facts of a request that rules match, apart from the visitor.
@@ -107,6 +118,7 @@ impl Rule {
             groups: Vec::new(),
             access,
             max_age: None,
+            phishing_resistant: false,
             report_only: false,
         }
     }
@@ -116,13 +128,33 @@ impl Rule {
         !self.users.is_empty() || !self.groups.is_empty()
     }
 
-    /// Returns true if the rule matches every request of every visitor.
-    pub fn matches_all(&self) -> bool {
-        let path = self.path.as_ref().is_none_or(PathGlob::matches_all);
-        path && self.methods.is_empty()
-            && self.hosts.is_empty()
-            && self.networks.is_empty()
-            && !self.names_people()
+    /// Returns true if the access depends on an exact match, and false if the rule restricts access
+    /// and so matches more.
+    fn grants(&self) -> bool {
+        matches!(self.access, Access::Public | Access::Password)
+    }
+
+    /// Returns the extent to which this rule keeps the rule `later` after it from deciding. `None`
+    /// if a request may reach it.
+    pub fn hides(&self, later: &Self) -> Option<Hidden> {
+        let methods = covers(&self.methods, &later.methods, |wide, narrow| wide == narrow);
+        let hosts = covers(&self.hosts, &later.hosts, HostPattern::covers);
+        let networks =
+            covers(&self.networks, &later.networks, |wide, narrow| wide.contains(narrow))
+                && (self.networks.is_empty() || later.grants() || self.access == Access::Deny);
+        // A visitor whom a rule about users does not know is asked to sign in.
+        let users = covers(&self.users, &later.users, |wide, narrow| wide == narrow);
+        let groups = covers(&self.groups, &later.groups, |wide, narrow| wide == narrow);
+        let path = match (&self.path, &later.path) {
+            (None, _) => true,
+            (Some(wide), None) => wide.matches_all(),
+            (Some(wide), Some(narrow)) => wide.covers(narrow),
+        };
+        if !(methods && hosts && networks && users && groups && path) {
+            return None;
+        }
+        let exact = self.grants() && !self.path.as_ref().is_none_or(PathGlob::matches_all);
+        Some(if exact && !later.grants() { Hidden::ButForSpelling } else { Hidden::Entirely })
     }
 
     /// Returns the reason why the rule does not match this request, regardless of the visitor.
@@ -177,5 +209,72 @@ impl Rule {
         }
         let member = |group| person.groups.contains(group);
         (!self.groups.is_empty() && !self.groups.iter().any(member)).then_some(Miss::Group)
+    }
+}
+
+/// Returns true if a list of conditions holds wherever `narrow` holds. An empty list always holds.
+fn covers<T>(wide: &[T], narrow: &[T], holds: impl Fn(&T, &T) -> bool) -> bool {
+    let held = |one: &T| wide.iter().any(|other| holds(other, one));
+    wide.is_empty() || !narrow.is_empty() && narrow.iter().all(held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(access: Access, change: impl FnOnce(&mut Rule)) -> Rule {
+        let mut rule = Rule::new("a", access);
+        change(&mut rule);
+        rule
+    }
+
+    fn path(access: Access, glob: &str) -> Rule {
+        rule(access, |r| r.path = Some(PathGlob::parse(glob).unwrap()))
+    }
+
+    #[test]
+    fn a_rule_hides_a_later_one_whose_requests_it_matches() {
+        use Access::{Deny, Public, TwoFactor};
+        let nets = |text: &str| -> Vec<IpNet> { vec![text.parse().unwrap()] };
+        let user = |name: &str| LoginName::parse(name).unwrap();
+        let hosts = |hosts: &[&HostPattern]| {
+            rule(TwoFactor, |r| r.hosts = hosts.iter().copied().cloned().collect())
+        };
+        let wild = HostPattern::Wildcard(".example.com".to_owned());
+        let one = HostPattern::Exact("a.example.com".to_owned());
+        let two = HostPattern::Exact("example.com".to_owned());
+        let posts = rule(TwoFactor, |r| r.methods = vec![Method::POST]);
+        let networks = |access, net: &str| rule(access, |r| r.networks = nets(net));
+        let ada = rule(TwoFactor, |r| r.users = vec![user("ada")]);
+        let pair = rule(TwoFactor, |r| r.users = vec![user("ada"), user("bob")]);
+        let staff = rule(TwoFactor, |r| r.groups = vec!["staff".to_owned()]);
+        let all = Rule::new("all", TwoFactor);
+        let entirely = Some(Hidden::Entirely);
+        for (first, later, hidden) in [
+            (all.clone(), path(Deny, "/a"), entirely),
+            (path(TwoFactor, "/**"), all.clone(), entirely),
+            (path(TwoFactor, "/a/**"), path(Deny, "/a/b/**"), entirely),
+            (path(Public, "/a/**"), path(Public, "/a/b"), entirely),
+            (path(Public, "/a/**"), path(Deny, "/a/b"), Some(Hidden::ButForSpelling)),
+            (path(TwoFactor, "/a/b"), path(Deny, "/a/**"), None),
+            (posts.clone(), posts.clone(), entirely),
+            (posts.clone(), all.clone(), None),
+            (all.clone(), posts, entirely),
+            (hosts(&[&wild]), hosts(&[&one]), entirely),
+            (hosts(&[&one]), hosts(&[&wild]), None),
+            (hosts(&[&wild]), hosts(&[&wild, &two]), None),
+            (pair.clone(), ada.clone(), entirely),
+            (ada.clone(), pair, None),
+            (ada.clone(), staff.clone(), None),
+            (ada, all.clone(), None),
+            (all, staff, entirely),
+            (networks(Deny, "10.0.0.0/8"), networks(Deny, "10.1.0.0/16"), entirely),
+            (networks(Public, "10.0.0.0/8"), networks(Public, "10.1.0.0/16"), entirely),
+            // A client of unknown address reaches the later one.
+            (networks(Public, "10.0.0.0/8"), networks(Deny, "10.1.0.0/16"), None),
+            (networks(TwoFactor, "10.0.0.0/8"), networks(Deny, "10.1.0.0/16"), None),
+        ] {
+            assert_eq!(first.hides(&later), hidden, "{first:?} {later:?}");
+        }
     }
 }

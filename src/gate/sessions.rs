@@ -10,80 +10,80 @@
 //! with the fingerprint of another cannot be made without the key. Neither the text nor the token
 //! is stored.
 
+mod as_store;
+mod standing;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use quick_cache::sync::Cache;
 use siphasher::sip128::SipHasher24;
 
+pub use self::standing::{BATCH, Standing};
 use super::identity::IdentityHeaders;
+pub use super::known::KnownSession;
+use super::recent::is_fresh;
 use crate::auth::account::AccountStatus;
-use crate::auth::ports::{Accounts, Sessions, Stored};
-use crate::auth::session::{Offer, Offers, Session, SessionLimits};
-use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
+use crate::auth::ports::{AccountStatuses, Sessions, Stored};
+use crate::auth::session::{Session, SessionLimits};
+use crate::auth::token::{HashedToken, PlainToken, SessionToken};
 use crate::base::clock::{Clock, Timestamp, millis};
-use crate::base::id::{AccountId, SessionId};
 use crate::base::random::{Random, RandomError, bytes};
 
-/// Lifetime of an entry. Less than a second, to leave time for the round trip.
-const FRESH: Duration = Duration::from_millis(900);
 /// Age from which an entry in use is reloaded off the request path, so that no request waits for
 /// it.
 const RENEW_AFTER: Duration = Duration::from_millis(700);
-/// Time for which an account's state is trusted for a known session. Every change of the state also
-/// ends the account's sessions. This check catches a session that could not be ended.
+/// Maximum time between two loads of a session that is in use.
+const IN_USE: Duration = Duration::from_millis(1800);
+/// Time for which an account's state is trusted for a session in use. Every change of the state also
+/// ends the account's sessions. This check catches a session that could not be ended, or whose end
+/// the session store has lost.
 const STATUS_FRESH: Duration = Duration::from_secs(5);
+/// Time for which one answer of the account store shows that it is up, so that the states of other
+/// sessions stay trusted. While it does not answer, sessions in use end within a second or two.
+const ACCOUNTS_UP: Duration = Duration::from_millis(900);
+/// Time after which no request is under way whose token was read with former keys.
+const FORMER_KEYS: Duration = Duration::from_secs(5);
 /// Maximum cached sessions.
 const CAPACITY: usize = 50_000;
+/// Maximum step-ups during one request after which its bytes still count.
+const STEP_UPS: usize = 100;
+/// Maximum sessions with requests under way whose successors are known.
+const RENEWED: usize = 10_000;
 
-/// A live session with its identity headers.
-#[derive(Debug)]
-pub struct KnownSession {
-    /// The session.
-    pub session: Session,
-    /// Its identity headers.
-    pub headers: IdentityHeaders,
-    token: HashedToken<SessionToken>,
-    /// Monotonic time of the load. The request path uses monotonic times, so that one clock reading
-    /// serves a whole request.
-    read_at: Duration,
-    alive_until: Duration,
-    /// Time at which the next use is recorded, in monotonic milliseconds.
-    touch_due: AtomicU64,
-    /// True once the session was ended on this node.
-    ended: AtomicBool,
-    /// True while the session is being reloaded.
-    renewing: AtomicBool,
-}
-
-impl KnownSession {
-    /// Returns the hash of its token.
-    pub fn token(&self) -> &HashedToken<SessionToken> {
-        &self.token
-    }
-
-    /// Returns true if it is the session with this token.
-    pub fn is(&self, token: &HashedToken<SessionToken>) -> bool {
-        self.token == *token
-    }
+/// The effect of a request on the idle time of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// The session was used.
+    Counts,
+    /// The request runs by itself, and does not keep the session alive.
+    Passive,
 }
 
 /// The cache in front of the session store. It implements the session store itself, so that ending
 /// a session on this node also removes it from the cache.
 pub struct CachedSessions {
     store: Arc<dyn Sessions>,
-    accounts: Arc<dyn Accounts>,
+    accounts: Arc<dyn AccountStatuses>,
     clock: Arc<dyn Clock>,
     limits: SessionLimits,
     known: Cache<HashedToken<SessionToken>, Arc<KnownSession>>,
     seen: Cache<u128, Arc<KnownSession>>,
+    /// The tokens under which sessions with requests under way go on after a step-up, by their former ones.
+    renewed: Cache<HashedToken<SessionToken>, HashedToken<SessionToken>>,
     fingerprints: SipHasher24,
-    status: Cache<AccountId, (AccountStatus, Duration)>,
+    /// True once a session at an app below a portal was cached. Ends of trees need a look at the
+    /// whole cache only then.
+    has_branches: AtomicBool,
     /// Number of sessions ended on this node. A load that was overtaken by an end is not cached.
     ends: AtomicU64,
+    /// Monotonic time, in milliseconds, after the last failure of the session store, which may have
+    /// lost ends of sessions.
+    failed_at: AtomicU64,
+    /// Monotonic time, in milliseconds, of the latest question that the account store answered.
+    accounts_up_at: AtomicU64,
 }
 
 impl fmt::Debug for CachedSessions {
@@ -96,7 +96,7 @@ impl CachedSessions {
     /// Creates a cache in front of `store`.
     pub fn new(
         store: Arc<dyn Sessions>,
-        accounts: Arc<dyn Accounts>,
+        accounts: Arc<dyn AccountStatuses>,
         clock: Arc<dyn Clock>,
         random: &dyn Random,
         limits: SessionLimits,
@@ -108,9 +108,12 @@ impl CachedSessions {
             limits,
             known: Cache::new(CAPACITY),
             seen: Cache::new(CAPACITY),
+            renewed: Cache::new(RENEWED),
             fingerprints: SipHasher24::new_with_key(&bytes(random)?),
-            status: Cache::new(CAPACITY),
+            has_branches: AtomicBool::new(false),
             ends: AtomicU64::new(0),
+            failed_at: AtomicU64::new(0),
+            accounts_up_at: AtomicU64::new(0),
         })
     }
 
@@ -124,11 +127,11 @@ impl CachedSessions {
         self: &Arc<Self>,
         app: &str,
         text: &[u8],
-        at: Duration,
+        (at, by): (Duration, Use),
     ) -> Option<Arc<KnownSession>> {
         let fingerprint = self.fingerprint(text);
         let known = self.seen.get(&fingerprint)?;
-        if !self.accepts(app, &known, at) {
+        if !self.accepts(app, &known, (at, by)) {
             return None;
         }
         let old = at.saturating_sub(known.read_at) >= RENEW_AFTER;
@@ -165,15 +168,15 @@ impl CachedSessions {
         }
     }
 
-    /// Returns the live session under `token` at `app`, from the cache or from the store. `at` is
-    /// the monotonic time. Returns an error if a store does not answer.
+    /// Returns the live session under `token` at `app`, from the cache or from the store, with the
+    /// monotonic time and the use. Returns an error if a store does not answer.
     pub async fn find(
         self: &Arc<Self>,
         app: &str,
         token: &PlainToken<SessionToken>,
-        at: Duration,
+        (at, by): (Duration, Use),
     ) -> Stored<Option<Arc<KnownSession>>> {
-        let Some(known) = self.find_hashed(app, token.hashed(), at).await? else {
+        let Some(known) = self.find_hashed(app, token.hashed(), (at, by)).await? else {
             return Ok(None);
         };
         self.note_seen(self.fingerprint(token.reveal().as_bytes()), &known);
@@ -185,41 +188,33 @@ impl CachedSessions {
         self: &Arc<Self>,
         app: &str,
         token: &HashedToken<SessionToken>,
-        at: Duration,
+        (at, by): (Duration, Use),
     ) -> Stored<Option<Arc<KnownSession>>> {
         if let Some(known) = self.known.get(token)
-            && self.accepts(app, &known, at)
+            && self.accepts(app, &known, (at, by))
         {
             return Ok(Some(known));
         }
         let known = self.fetch(token, at).await?;
-        Ok(known.filter(|known| self.accepts(app, known, at)))
+        Ok(known.filter(|known| self.accepts(app, known, (at, by))))
     }
 
     /// Returns true if a session is fresh, alive and of this app at the monotonic time `at`, and
     /// records its use.
-    fn accepts(self: &Arc<Self>, app: &str, known: &Arc<KnownSession>, at: Duration) -> bool {
-        let good = at.saturating_sub(known.read_at) < FRESH
+    fn accepts(
+        self: &Arc<Self>,
+        app: &str,
+        known: &Arc<KnownSession>,
+        (at, by): (Duration, Use),
+    ) -> bool {
+        let good = is_fresh(known.read_at, at)
             && at < known.alive_until
             && !known.ended.load(Ordering::Acquire)
             && known.session.app == app;
-        if good {
+        if good && by == Use::Counts {
             self.note_use(known, at);
         }
         good
-    }
-
-    /// Returns true if the session of a tunnel is still alive. The check does not count as use.
-    pub async fn still_lives(&self, known: &KnownSession) -> Stored<bool> {
-        let at = self.clock.monotonic();
-        let fresh = |k: &Arc<KnownSession>| {
-            at.saturating_sub(k.read_at) < FRESH && !k.ended.load(Ordering::Acquire)
-        };
-        let found = match self.known.get(&known.token).filter(fresh) {
-            Some(known) => Some(known),
-            None => self.fetch(&known.token, at).await?,
-        };
-        Ok(found.is_some_and(|k| at < k.alive_until))
     }
 
     /// Records that bytes of a request of this session passed at the monotonic time `at`, which
@@ -240,47 +235,78 @@ impl CachedSessions {
         }
     }
 
+    /// Records that the session under `former` goes on under `new`, so that the bytes of a request that began
+    /// before count as its use.
+    pub fn goes_on(&self, former: HashedToken<SessionToken>, new: HashedToken<SessionToken>) {
+        self.renewed.insert(former, new);
+    }
+
+    /// Returns the latest token of a session.
+    fn latest(&self, token: HashedToken<SessionToken>) -> HashedToken<SessionToken> {
+        let renewals = std::iter::successors(Some(token), |token| self.renewed.get(token));
+        renewals.take(STEP_UPS).last().unwrap_or(token)
+    }
+
     async fn fetch(
         &self,
         token: &HashedToken<SessionToken>,
         asked_at: Duration,
     ) -> Stored<Option<Arc<KnownSession>>> {
         let ends = self.ends.load(Ordering::Acquire);
-        let Some(mut session) = self.store.load(token).await? else {
+        let loaded = self.store.load(token).await;
+        let Some(session) = self.unless_failed(loaded)? else {
             self.known.remove(token);
             return Ok(None);
         };
-        // A session that started since, or whose identity changed since, needs a fresh look at its
-        // account.
-        let known = self.known.get(token);
-        let same = known.is_some_and(|k| k.session.identity_changes == session.identity_changes);
-        let account = session.identity.account;
-        let status = if same { self.known_status(account, asked_at) } else { None };
-        let status = match status {
-            Some(status) => Some(status),
-            None => self.account_status(account, asked_at).await?,
-        };
-        let Some(status) = status.filter(|status| status.honours(session.started_at)) else {
+        self.know(token, session, (asked_at, ends)).await
+    }
+
+    /// Records a failure of the session store.
+    fn unless_failed<T>(&self, loaded: Stored<T>) -> Stored<T> {
+        if loaded.is_err() {
+            let next = millis(self.clock.monotonic()).saturating_add(1);
+            self.failed_at.fetch_max(next, Ordering::AcqRel);
+        }
+        loaded
+    }
+
+    /// Adds a loaded session to the cache, unless its account no longer accepts it. `ends` is the
+    /// number of ends before the load.
+    async fn know(
+        &self,
+        token: &HashedToken<SessionToken>,
+        mut session: Session,
+        (asked_at, ends): (Duration, u64),
+    ) -> Stored<Option<Arc<KnownSession>>> {
+        let status = self.account_status(token, &session, asked_at).await?;
+        let Some(status) = status.filter(|(status, _)| status.honours(session.started_at)) else {
+            self.known.remove(token);
             return Ok(None);
         };
         // The record of the session holds the identity of its beginning.
-        if session.identity != *status.identity {
-            session.identity.clone_from(&status.identity);
+        if session.identity != *status.0.identity {
+            session.identity.clone_from(&status.0.identity);
         }
         let now = self.clock.now();
         let unused = now.since(session.last_seen_at);
         let left = session.expires_at.since(now).min(self.limits.idle.saturating_sub(unused));
         let touch_in = self.limits.touch_interval().saturating_sub(unused);
+        let before = self.known.get(token).filter(|before| before.session.signs_as(&session));
+        let before = before.as_ref().map(|before| &before.headers);
         let known = Arc::new(KnownSession {
-            headers: IdentityHeaders::new(&session.identity),
+            headers: IdentityHeaders::new(&session.identity).after(before),
             session,
             token: *token,
             read_at: asked_at,
             alive_until: asked_at.saturating_add(left),
+            status,
             touch_due: AtomicU64::new(millis(asked_at.saturating_add(touch_in))),
             ended: AtomicBool::new(false),
             renewing: AtomicBool::new(false),
         });
+        if known.session.branch.is_some() {
+            self.has_branches.store(true, Ordering::Release);
+        }
         self.known.insert(*token, Arc::clone(&known));
         if self.ends.load(Ordering::Acquire) != ends {
             self.known.remove(token);
@@ -289,24 +315,30 @@ impl CachedSessions {
         Ok(Some(known))
     }
 
-    fn known_status(&self, account: AccountId, asked_at: Duration) -> Option<AccountStatus> {
-        let (status, read_at) = self.status.get(&account)?;
-        (asked_at.saturating_sub(read_at) < STATUS_FRESH).then_some(status)
-    }
-
+    /// Returns the state of the session's account and the time at which it was read. A fresh look is
+    /// needed if the session started since, was not in use, or its identity changed, or if the store
+    /// failed.
     async fn account_status(
         &self,
-        account: AccountId,
+        token: &HashedToken<SessionToken>,
+        session: &Session,
         asked_at: Duration,
-    ) -> Stored<Option<AccountStatus>> {
-        let status = self.accounts.status(account).await?;
-        match &status {
-            Some(status) => self.status.insert(account, (status.clone(), asked_at)),
-            None => {
-                self.status.remove(&account);
-            }
+    ) -> Stored<Option<(AccountStatus, Duration)>> {
+        let trusted = |known: &Arc<KnownSession>| {
+            known.session.identity_changes == session.identity_changes
+                && asked_at.saturating_sub(known.read_at) < IN_USE
+                && asked_at.saturating_sub(known.status.1) < STATUS_FRESH
+                && millis(known.status.1) >= self.failed_at.load(Ordering::Acquire)
+                && millis(asked_at).saturating_sub(self.accounts_up_at.load(Ordering::Acquire))
+                    < millis(ACCOUNTS_UP)
+        };
+        if let Some(known) = self.known.get(token).filter(trusted) {
+            return Ok(Some(known.status.clone()));
         }
-        Ok(status)
+        let mark = session.mark(token);
+        let status = self.accounts.status(session.identity.account, &mark).await?;
+        self.accounts_up_at.fetch_max(millis(asked_at), Ordering::AcqRel);
+        Ok(status.map(|status| (status, asked_at)))
     }
 
     /// Records the use of a session off the request path, no more often than the limits require.
@@ -333,10 +365,29 @@ impl CachedSessions {
             let now = this.clock.now().as_millis().saturating_sub(millis(ago));
             let now = Timestamp::from_millis(now);
             let ttl = this.limits.time_to_live(&known.session, now);
-            if let Err(error) = this.store.touch(&known.token, now, ttl).await {
-                tracing::warn!(%error, "failed to record session use");
+            let token = this.latest(known.token);
+            if let Err(error) = this.store.touch(&token, now, ttl).await {
+                tracing::debug!(%error, "failed to record session use");
             }
         });
+    }
+
+    /// Forgets a session that has ended, with all of its tree.
+    fn forget_tree(&self, id: &HashedToken<SessionToken>) {
+        let branch = self.known.get(id).and_then(|known| known.session.branch);
+        let root = branch.map_or(*id, |branch| branch.root);
+        self.forget(id);
+        if !self.has_branches.load(Ordering::Acquire) {
+            return;
+        }
+        self.known.retain(|_, known| {
+            let ended = known.session.branch.is_some_and(|branch| branch.root == root);
+            if ended {
+                known.ended.store(true, Ordering::Release);
+            }
+            !ended
+        });
+        self.seen.clear();
     }
 
     fn forget(&self, id: &HashedToken<SessionToken>) {
@@ -349,114 +400,20 @@ impl CachedSessions {
         self.seen.clear();
     }
 
+    /// Forgets all sessions after the keys were replaced. Each is found again by its token, if a key
+    /// still reads it.
+    pub fn keys_replaced(self: &Arc<Self>) {
+        self.forget_all();
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(FORMER_KEYS).await;
+            this.forget_all();
+        });
+    }
+
     fn forget_all(&self) {
         self.ends.fetch_add(1, Ordering::AcqRel);
         self.known.clear();
         self.seen.clear();
-        self.status.clear();
-    }
-}
-
-#[async_trait]
-impl Sessions for CachedSessions {
-    async fn promote(
-        &self,
-        login: &HashedToken<PendingToken>,
-        id: &HashedToken<SessionToken>,
-        session: &Session,
-        ttl: Duration,
-    ) -> Stored<bool> {
-        self.store.promote(login, id, session, ttl).await
-    }
-
-    async fn renew(
-        &self,
-        old: &HashedToken<SessionToken>,
-        new: &HashedToken<SessionToken>,
-        session: &Session,
-        offers: Option<&Offers>,
-        ttl: Duration,
-    ) -> Stored<bool> {
-        let renewed = self.store.renew(old, new, session, offers, ttl).await;
-        self.forget(old);
-        renewed
-    }
-
-    async fn offer(
-        &self,
-        id: &HashedToken<SessionToken>,
-        offer: Offer,
-        sealed: &str,
-    ) -> Stored<Option<String>> {
-        self.store.offer(id, offer, sealed).await
-    }
-
-    async fn withdraw(&self, id: &HashedToken<SessionToken>, offer: Offer) -> Stored<bool> {
-        self.store.withdraw(id, offer).await
-    }
-
-    async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
-        self.store.load(id).await
-    }
-
-    async fn touch(
-        &self,
-        id: &HashedToken<SessionToken>,
-        now: Timestamp,
-        ttl: Duration,
-    ) -> Stored<()> {
-        self.store.touch(id, now, ttl).await
-    }
-
-    async fn identity_changed(&self, account: AccountId) -> Stored<()> {
-        self.store.identity_changed(account).await
-    }
-
-    async fn recovery_codes_done(&self, id: &HashedToken<SessionToken>) -> Stored<()> {
-        self.store.recovery_codes_done(id).await?;
-        self.forget(id);
-        Ok(())
-    }
-
-    async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<bool> {
-        let ended = self.store.end(id).await;
-        self.forget(id);
-        ended
-    }
-
-    async fn end_by_id(&self, id: SessionId) -> Stored<bool> {
-        let ended = self.store.end_by_id(id).await;
-        self.forget_all();
-        ended
-    }
-
-    async fn end_account(&self, account: AccountId) -> Stored<u64> {
-        let ended = self.store.end_account(account).await;
-        self.forget_all();
-        ended
-    }
-
-    async fn end_others(
-        &self,
-        account: AccountId,
-        keep: &HashedToken<SessionToken>,
-    ) -> Stored<u64> {
-        let ended = self.store.end_others(account, keep).await;
-        self.forget_all();
-        ended
-    }
-
-    async fn end_all(&self) -> Stored<u64> {
-        let ended = self.store.end_all().await;
-        self.forget_all();
-        ended
-    }
-
-    async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>> {
-        self.store.list(account, now).await
-    }
-
-    async fn ping(&self) -> Stored<()> {
-        self.store.ping().await
     }
 }

@@ -22,6 +22,10 @@ pub const OWN_PREFIX: &str = "/_auth";
 /// for Changing Passwords").
 pub const CHANGE_PASSWORD: &str = "/.well-known/change-password";
 
+/// Path at the host of an RP ID where browsers look for its related origins (Web Authentication
+/// Level 3, §5.11).
+pub const RELATED_ORIGINS: &str = "/.well-known/webauthn";
+
 /// A target that may be evaluated and forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalTarget<'a> {
@@ -96,6 +100,12 @@ impl<'a> CanonicalTarget<'a> {
     pub fn is_own(&self) -> bool {
         is_own_path(&self.path)
     }
+
+    /// Returns true if the widest scope of a service worker with its script here, which is the
+    /// directory, covers Vestibule's pages.
+    pub fn covers_own_pages(&self) -> bool {
+        self.path.rfind('/').is_none_or(|at| at == 0)
+    }
 }
 
 /// Returns true if `path` lies under [`OWN_PREFIX`] or is [`CHANGE_PASSWORD`].
@@ -123,16 +133,32 @@ fn split(raw: &[u8]) -> Result<(&str, Option<&str>), BadTarget> {
 /// Checks the characters. Accepts more than RFC 3986: the characters that browsers send unencoded
 /// (`|` and `^`, in a query also braces, backslashes and backticks).
 fn characters(path: &[u8], query: &[u8]) -> Result<(), BadTarget> {
-    // A loop over bytes without an early exit can be vectorized.
-    let bad = |b: u8| {
-        u8::from(b <= b' ' || b >= 0x7f)
-            | u8::from(b == b'#' || b == b'"' || b == b'<' || b == b'>')
-    };
-    let bad_in_path = |b: u8| bad(b) | u8::from(b == b'`' || b == b'{' || b == b'}' || b == b'\\');
-    let found = path.iter().fold(0, |any, b| any | bad_in_path(*b))
-        | query.iter().fold(0, |any, b| any | bad(*b));
-    if found > 0 { Err(BadTarget::Character) } else { Ok(()) }
+    let class = |byte: &u8| CLASSES.get(usize::from(*byte)).copied().unwrap_or(NOWHERE);
+    let in_path = path.iter().fold(0, |all, byte| all | class(byte));
+    let in_query = query.iter().fold(0, |all, byte| all | class(byte));
+    if in_path != 0 || in_query & NOWHERE != 0 { Err(BadTarget::Character) } else { Ok(()) }
 }
+
+/// Class of a byte that is not allowed in a path.
+const NOT_IN_PATH: u8 = 1;
+/// Class of a byte that is not allowed in a target.
+const NOWHERE: u8 = 2;
+
+/// The class of each byte. Most targets are shorter than a few vectors, so a table is faster than
+/// comparisons.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let (mut byte, mut rest) = (0_u8, classes.as_mut_slice());
+    while let Some((class, after)) = rest.split_first_mut() {
+        *class = match byte {
+            0..=b' ' | 0x7f..=0xff | b'#' | b'"' | b'<' | b'>' => NOWHERE,
+            b'`' | b'{' | b'}' | b'\\' => NOT_IN_PATH,
+            _ => 0,
+        };
+        (byte, rest) = (byte.wrapping_add(1), after);
+    }
+    classes
+};
 
 /// Returns true if a byte may appear unencoded in a path segment (RFC 3986 §3.3, `pchar`).
 fn is_pchar(byte: u8) -> bool {
@@ -227,6 +253,29 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_worker_at_the_root_covers_vestibules_pages_and_one_below_does_not() {
+        let covers =
+            |path: &str| CanonicalTarget::verbatim(path.as_bytes()).unwrap().covers_own_pages();
+        for path in ["/sw.js", "/", "/_auth", "/sw%2ejs", "/sw.js?a/b/c"] {
+            assert!(covers(path), "{path}");
+        }
+        for path in ["/app/sw.js", "/_authors/sw.js", "/static/", "//sw.js"] {
+            assert!(!covers(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn each_byte_is_allowed_where_browsers_send_it() {
+        let allowed = |raw: &[u8]| CanonicalTarget::verbatim(raw).is_ok();
+        for byte in 0..=0xff {
+            let nowhere = byte <= b' ' || byte >= 0x7f || b"#\"<>".contains(&byte);
+            assert_eq!(allowed(&[b'/', b'?', byte]), !nowhere, "{byte:#x} in a query");
+            let in_path = !nowhere && !b"`{}\\".contains(&byte);
+            assert_eq!(allowed(&[b'/', byte]), in_path, "{byte:#x} in a path");
+        }
+    }
 
     fn canonical(raw: &str) -> Result<String, BadTarget> {
         CanonicalTarget::canonical(raw.as_bytes()).map(|t| t.path().to_owned())

@@ -5,9 +5,8 @@ use jiff::tz::TimeZone;
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{Address, Message};
 
-use super::occasion::Occasion;
 use super::when;
-use crate::auth::audit::Record;
+use crate::auth::audit::{Occasion, Record};
 use crate::base::browser;
 
 /// The text for one occasion.
@@ -45,6 +44,7 @@ struct Text<'a> {
     reference: Option<&'a str>,
     service: &'a str,
     host: &'a str,
+    keys: Option<&'a str>,
 }
 
 #[derive(Template)]
@@ -58,6 +58,7 @@ struct Html<'a> {
     reference: Option<&'a str>,
     service: &'a str,
     host: &'a str,
+    keys: Option<&'a str>,
 }
 
 const SIGN_IN_AND_CHANGE: &str = "sign in, change your password, sign out all other browsers, and \
@@ -67,6 +68,7 @@ const TELL_ADMINISTRATOR: &str = "tell your administrator right away.";
 impl Letter {
     pub(super) fn of(occasion: Occasion) -> Self {
         let (subject, what, otherwise) = match occasion {
+            Occasion::KeyAdded | Occasion::KeyRemoved | Occasion::KeyCopied => of_key(occasion),
             Occasion::NewBrowser => (
                 "Sign-in from a new browser",
                 "Someone signed in to your account from a browser or program we didn't recognize. \
@@ -128,6 +130,47 @@ impl Letter {
     }
 }
 
+/// Returns the text about a passkey or security key.
+#[expect(clippy::wildcard_enum_match_arm, reason = "three occasions are about keys")]
+fn of_key(occasion: Occasion) -> (&'static str, &'static str, &'static str) {
+    match occasion {
+        Occasion::KeyAdded => (
+            "Passkey or security key added",
+            "A passkey or security key was added to your account. It can be used to sign in.",
+            "sign in, remove the key on your account page, change your password, and tell \
+             your administrator.",
+        ),
+        Occasion::KeyRemoved => (
+            "Passkey or security key removed",
+            "A passkey or security key was removed from your account. It no longer works.",
+            TELL_ADMINISTRATOR,
+        ),
+        _ => (
+            "A security key may have been copied",
+            "A key of your account was refused, because its counter went back. This happens if \
+             the key was copied, or if its device was restored from a backup.",
+            "sign in another way, remove the key on your account page, and tell your \
+             administrator.",
+        ),
+    }
+}
+
+/// Returns the keys that still sign in after the change that a row is about. An intruder may have named
+/// them, so nothing in a name can become a link or break out of its quotes.
+fn remaining_keys(detail: &str) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Remaining {
+        keys: Vec<String>,
+    }
+    let Remaining { keys } = serde_json::from_str(detail).ok()?;
+    let plain = |c: char| if c.is_alphanumeric() || "-'()".contains(c) { c } else { ' ' };
+    let tame = |name: &String| {
+        let tame: String = name.chars().map(plain).collect();
+        format!("\"{}\"", tame.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    (!keys.is_empty()).then(|| keys.iter().map(tame).collect::<Vec<_>>().join(", "))
+}
+
 /// Builds the mail to `to` about `record`. Returns an error if the address is invalid or the text
 /// cannot be rendered.
 pub(super) fn message(
@@ -138,17 +181,18 @@ pub(super) fn message(
 ) -> Result<Message, String> {
     let letter = Letter::of(occasion);
     let row = &record.content;
-    let address = to.parse::<Address>().map_err(|e| format!("invalid address: {e}"))?;
+    let recipient = to.parse::<Address>().map_err(|e| format!("invalid address: {e}"))?;
     let person = row.name.as_deref().unwrap_or_default();
     let at = when::in_words(row.at, &sender.zone);
     let (service, host) = (sender.service.as_str(), sender.host.as_str());
     let browser = row.user_agent.as_deref().map(browser::in_words);
     let (from_where, browser) = (row.address.as_deref(), browser.as_deref());
     let reference = row.reference.as_deref();
-    let text =
-        Text { letter, person, at: &at, address: from_where, browser, reference, service, host };
-    let html =
-        Html { letter, person, at: &at, address: from_where, browser, reference, service, host };
+    let (at, address) = (at.as_str(), from_where);
+    let keys = remaining_keys(&row.detail);
+    let keys = keys.as_deref();
+    let text = Text { letter, person, at, address, browser, reference, service, host, keys };
+    let html = Html { letter, person, at, address, browser, reference, service, host, keys };
     let failed = |e: askama::Error| format!("failed to render the text: {e}");
     let bodies = MultiPart::alternative_plain_html(
         text.render().map_err(failed)?,
@@ -156,7 +200,7 @@ pub(super) fn message(
     );
     Message::builder()
         .from(sender.from.clone())
-        .to(Mailbox::new(None, address))
+        .to(Mailbox::new(None, recipient))
         .subject(format!("{service}: {}", letter.subject))
         .multipart(bodies)
         .map_err(|e| format!("failed to build the message: {e}"))
@@ -186,6 +230,19 @@ mod tests {
         };
         let link = Link { previous: String::new(), head: String::new(), hash: String::new() };
         Record { seq: 1, content, link }
+    }
+
+    #[test]
+    fn names_of_keys_cannot_become_links_in_a_notice() {
+        let listed = |keys: &[&str]| {
+            remaining_keys(&serde_json::json!({ "by": "password", "keys": keys }).to_string())
+        };
+        assert_eq!(listed(&["My phone", "Blue (work)"]).unwrap(), "\"My phone\", \"Blue (work)\"");
+        let hostile =
+            listed(&["see https://evil.test/x", "a\" <b>, \u{202e}me@evil.test"]).unwrap();
+        assert_eq!(hostile, "\"see https evil test x\", \"a b me evil test\"");
+        assert_eq!(listed(&[]), None);
+        assert_eq!(remaining_keys("{}"), None);
     }
 
     #[test]

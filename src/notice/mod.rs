@@ -4,8 +4,10 @@
 //! A notice contains no link and no secret, and asks for nothing.
 
 mod letter;
-mod occasion;
+mod outlet;
 mod post;
 mod when;
+mod wrong_codes;
 
-pub use self::post::{MailSettings, MailTls, Notices};
+pub use self::outlet::Notices;
+pub use self::post::{Delivery, MailSettings, MailTls, try_connect};

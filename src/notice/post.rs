@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
@@ -13,9 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::letter::{self, Sender};
-use super::occasion::{self, Decision, Occasion};
-use super::when;
-use crate::auth::audit::{Context, Event, Observer, Record};
+use super::{when, wrong_codes};
+use crate::auth::audit::{Context, Event, Observer, Occasion, Record};
 use crate::auth::ports::Audit;
 use crate::base::id::AccountId;
 use crate::base::secret::Secret;
@@ -102,33 +102,53 @@ struct Waiting {
     due: Instant,
 }
 
-/// The queue of notices.
-pub struct Notices {
-    sender: mpsc::Sender<Job>,
+/// A way to write and send notices.
+pub struct Delivery {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+    sender: Sender,
 }
 
-impl fmt::Debug for Notices {
+impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Notices")
+        f.write_str("Delivery")
     }
 }
 
-impl Notices {
-    /// Starts the queue on the current runtime. Returns an error if the settings are invalid.
-    pub fn start(settings: &MailSettings, trail: Arc<dyn Audit>) -> Result<Self, String> {
+impl Delivery {
+    /// Prepares the delivery. Returns an error if the settings are invalid.
+    pub fn new(settings: &MailSettings) -> Result<Self, String> {
         let from = settings.from.parse().map_err(|e| format!("mail.from: invalid address: {e}"))?;
         let zone = when::time_zone(&settings.time_zone)
             .ok_or_else(|| format!("mail.time_zone: unknown time zone: {}", settings.time_zone))?;
         let (service, host) = (settings.service.clone(), settings.site.clone());
         let sender = Sender { from, service, host, zone };
-        let post = Post { transport: transport(settings)?, sender, trail, waiting: Vec::new() };
+        Ok(Self { transport: transport(settings)?, sender })
+    }
+}
+
+/// The queue of notices.
+pub(super) struct Queue {
+    sender: mpsc::Sender<Job>,
+    delivery: Arc<ArcSwap<Delivery>>,
+}
+
+impl Queue {
+    /// Starts the queue on the current runtime.
+    pub(super) fn start(delivery: Delivery, trail: Arc<dyn Audit>) -> Self {
+        let delivery = Arc::new(ArcSwap::from_pointee(delivery));
+        let post = Post { delivery: Arc::clone(&delivery), trail, waiting: Vec::new() };
         let (sender, jobs) = mpsc::channel(QUEUE);
         tokio::spawn(post.run(jobs));
-        Ok(Self { sender })
+        Self { sender, delivery }
+    }
+
+    /// Sends the next notices, also those that wait, in another way.
+    pub(super) fn deliver_by(&self, delivery: Delivery) {
+        self.delivery.store(Arc::new(delivery));
     }
 
     /// Tries once more to send all waiting notices, then stops. Returns the number not sent.
-    pub async fn close(&self, patience: Duration) -> usize {
+    pub(super) async fn close(&self, patience: Duration) -> usize {
         let (done, left) = oneshot::channel();
         let closing = async {
             self.sender.send(Job::Close(done)).await.ok()?;
@@ -139,13 +159,10 @@ impl Notices {
     }
 }
 
-impl Observer for Notices {
+impl Observer for Queue {
     fn happened(&self, event: &Event, context: &Context, record: &Record) {
-        let (occasion, if_limit_reached) = match occasion::decide(event) {
-            Decision::Yes(occasion) => (occasion, false),
-            Decision::IfLimitReached => (Occasion::WrongCodes, true),
-            Decision::No => return,
-        };
+        let Some(occasion) = event.mail() else { return };
+        let if_limit_reached = occasion == Occasion::WrongCodes;
         let (Some(account), Some(to)) = (context.account, context.email.clone()) else { return };
         let request =
             Box::new(Request { occasion, if_limit_reached, account, to, record: record.clone() });
@@ -187,10 +204,18 @@ fn transport(settings: &MailSettings) -> Result<AsyncSmtpTransport<Tokio1Executo
     })
 }
 
+/// Connects to the mail server as for a notice, with TLS and sign-in, and sends none.
+pub async fn try_connect(settings: &MailSettings) -> Result<(), String> {
+    match transport(settings)?.test_connection().await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("it accepts no mail now".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
 /// State of the queue's task.
 struct Post {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
-    sender: Sender,
+    delivery: Arc<ArcSwap<Delivery>>,
     trail: Arc<dyn Audit>,
     waiting: Vec<Waiting>,
 }
@@ -223,11 +248,11 @@ impl Post {
         let Request { occasion, if_limit_reached, account, to, record } = request;
         // If the audit log cannot be read, a duplicate notice is better than none.
         if if_limit_reached
-            && !occasion::reaches_limit(&*self.trail, account, &record).await.unwrap_or(true)
+            && !wrong_codes::reaches_limit(&*self.trail, account, &record).await.unwrap_or(true)
         {
             return;
         }
-        match letter::message(&self.sender, occasion, &record, &to) {
+        match letter::message(&self.delivery.load().sender, occasion, &record, &to) {
             Ok(message) => {
                 let due = Instant::now();
                 self.send(Waiting { message, account, failures: 0, due }).await;
@@ -242,7 +267,8 @@ impl Post {
     /// Sends a notice, or schedules a retry if the failure is temporary.
     async fn send(&mut self, mut notice: Waiting) {
         let account = notice.account;
-        let Err(error) = self.transport.send(notice.message.clone()).await else {
+        let delivery = self.delivery.load_full();
+        let Err(error) = delivery.transport.send(notice.message.clone()).await else {
             count("sent");
             tracing::info!(%account, "notice sent");
             return;

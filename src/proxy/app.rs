@@ -1,26 +1,38 @@
 //! The protected apps, by host.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
-use http::{HeaderName, Method};
+use http::Method;
 use metrics::{Counter, counter};
 use tokio::task::JoinSet;
 
-use super::admit::front::EntryPoints;
+use super::admit::front::{EntryPoints, OtherHosts};
+use super::answered::{self, Answered};
 use super::client::capacity::Capacity;
 use super::client::load::{Places, Room};
 use super::counts::RuleCounts;
+use super::rewrite::app_headers::AppHeaders;
 use super::rewrite::own_name::OwnName;
-use super::settings::{AnswerSettings, AppSettings, HostPattern, takes};
+use super::settings::{AnswerSettings, AppSettings, ForwardedBy, HostPattern, PortalSettings};
+use super::upstream::figures;
 use super::upstream::pool::{BadUpstream, Upstream};
 use crate::auth::app_sign_in::AppPolicy;
+use crate::auth::factor::FirstFactorKind;
+use crate::auth::session::PORTAL;
 use crate::gate::dialect::Dialect;
+use crate::gate::evaluate::AppRules;
+use crate::gate::glob::PathGlob;
 use crate::gate::machine::TokenRule;
-use crate::gate::policy::Policy;
+use crate::gate::policy::{Policy, Target};
+use crate::gate::sessions::Use;
+use crate::gate::target::CanonicalTarget;
 use crate::web::AppPages;
+use crate::web::icon::Icon;
+use crate::web::portal::Detour;
 
 /// A configured app.
 #[derive(Debug)]
@@ -33,15 +45,38 @@ pub(super) struct App {
     pub(super) tokens: Vec<TokenRule>,
     pub(super) websocket: bool,
     pub(super) service_workers: bool,
-    pub(super) strip_headers: Vec<HeaderName>,
+    /// The headers of the app, as far as they differ from the default.
+    pub(super) headers: Option<Box<AppHeaders>>,
+    pub(super) forwarded_by: ForwardedBy,
     pub(super) upstream: Arc<Upstream>,
     pub(super) own_name: Option<OwnName>,
+    passive: Vec<PathGlob>,
+    pub(super) parks: bool,
     extra_methods: Vec<Method>,
+    related_origins_at: Option<String>,
     pub(super) forwarded: Counted,
+    pub(super) failed: Counted,
     pub(super) refused: Counted,
     pub(super) rules: RuleCounts,
+    pub(super) answered: Arc<Answered>,
     /// Slots for concurrent requests to the app.
     pub(super) places: Arc<Places>,
+    pub(super) role: AppRole,
+    /// Its hosts without a wildcard.
+    pub(super) hosts: Vec<String>,
+    /// Its icon at the portal.
+    pub(super) icon: Option<Arc<Icon>>,
+}
+
+/// The part of an app in signing users in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AppRole {
+    /// It signs its users in at its own host.
+    Alone,
+    /// Its users sign in at the portal.
+    BelowPortal,
+    /// It is the portal. Nothing is forwarded.
+    Portal,
 }
 
 /// A counter handle, registered once, so counting needs no lookup.
@@ -63,19 +98,23 @@ impl App {
     pub(super) fn new(
         settings: &AppSettings,
         issuer: &str,
-        places: Arc<Places>,
+        (places, answered): (Arc<Places>, Arc<Answered>),
+        upstream: Arc<Upstream>,
         titles: &Arc<BTreeMap<String, String>>,
-    ) -> Result<Self, BadUpstream> {
+    ) -> Self {
         let requests = |outcome: &'static str| {
             let app = settings.name.clone();
             Counted(counter!("vestibule_requests_total", "app" => app, "outcome" => outcome))
         };
-        Ok(Self {
+        Self {
             pages: Arc::new(AppPages {
                 name: settings.name.clone(),
                 title: settings.title.clone(),
                 issuer: issuer.to_owned(),
-                keeps_passwords: settings.first_factor.is_some(),
+                first_factor: match settings.first_factor {
+                    Some(_) => FirstFactorKind::App,
+                    None => FirstFactorKind::Password,
+                },
                 titles: Arc::clone(titles),
             }),
             policy: settings.policy.clone(),
@@ -85,15 +124,29 @@ impl App {
             tokens: settings.tokens.clone(),
             websocket: settings.websocket,
             service_workers: settings.service_workers,
-            strip_headers: settings.strip_headers.clone(),
-            upstream: Arc::new(Upstream::new(settings)?),
+            headers: AppHeaders::of(settings),
+            forwarded_by: settings.forwarded_by,
+            upstream,
             own_name: settings.upstream.name.as_ref().and_then(OwnName::new),
+            passive: settings.passive.clone(),
+            parks: settings.parks,
             extra_methods: settings.extra_methods.clone(),
+            related_origins_at: settings.related_origins_at.clone(),
             forwarded: requests("forwarded"),
+            failed: requests("failed"),
             refused: requests("refused"),
             rules: RuleCounts::new(&settings.name, &settings.policy),
+            answered,
             places,
-        })
+            role: if settings.portal { AppRole::BelowPortal } else { AppRole::Alone },
+            hosts: settings.hosts.iter().filter_map(HostPattern::exact).collect(),
+            icon: settings.icon.clone(),
+        }
+    }
+
+    /// Returns true for the portal, which answers every request itself.
+    pub(super) fn is_portal(&self) -> bool {
+        self.role == AppRole::Portal
     }
 
     /// Returns the name of the app.
@@ -101,9 +154,32 @@ impl App {
         &self.pages.name
     }
 
-    /// Returns true if the app accepts `method`.
-    pub(super) fn takes(&self, method: &Method) -> bool {
-        takes(&self.extra_methods, method)
+    /// Returns the effect of a request for `target` on the idle time of its session. A path
+    /// without a canonical form is not passive.
+    pub(super) fn counts(&self, target: &Target<'_>) -> Use {
+        if self.passive.is_empty() {
+            return Use::Counts;
+        }
+        let path = match target.path() {
+            Some(path) => Ok(Cow::Borrowed(path)),
+            None => {
+                CanonicalTarget::canonical(target.raw()).map(|t| Cow::Owned(t.path().to_owned()))
+            }
+        };
+        let passive = path.is_ok_and(|path| self.passive.iter().any(|glob| glob.matches(&path)));
+        if passive { Use::Passive } else { Use::Counts }
+    }
+
+    /// Returns the settings that the gate decides by.
+    pub(super) fn rules(&self) -> AppRules<'_> {
+        AppRules {
+            policy: &self.policy,
+            extra_methods: &self.extra_methods,
+            service_workers: self.service_workers,
+            dialect: self.dialect.as_deref(),
+            first_factor: self.first_factor,
+            related_origins_at: self.related_origins_at.as_deref(),
+        }
     }
 }
 
@@ -115,13 +191,17 @@ pub(super) struct Apps {
     exact: HashMap<String, Arc<App>>,
     wildcard: HashMap<String, Arc<App>>,
     watches: JoinSet<()>,
+    /// The host of the portal, if there is one.
+    portal: Option<String>,
+    /// The apps whose users sign in there.
+    below: Vec<Arc<App>>,
 }
 
 impl Apps {
     /// Opens every app. `issuer` overrides their titles in authenticator apps. Requests in progress
     /// at the `former` apps still count.
     pub(super) async fn open(
-        settings: &[AppSettings],
+        (settings, portal): (&[AppSettings], Option<&PortalSettings>),
         issuer: Option<&str>,
         entry_points: EntryPoints,
         capacity: Capacity,
@@ -134,16 +214,29 @@ impl Apps {
             exact: HashMap::new(),
             wildcard: HashMap::new(),
             watches: JoinSet::new(),
+            portal: None,
+            below: Vec::new(),
         };
         let titles = settings.iter().map(|one| (one.name.clone(), one.title.clone()));
-        let titles = Arc::new(titles.collect());
+        let of_portal = portal.map(|portal| (PORTAL.to_owned(), portal.title.clone()));
+        let titles = Arc::new(titles.chain(of_portal).collect());
         for one in settings {
             let room = one.max_requests.map(Room::of);
             let room = room.unwrap_or_else(|| capacity.per_app(settings.len()));
-            let places = former.and_then(|former| former.places(&one.name));
+            let former = former.and_then(|former| former.by_name(&one.name));
+            let places = former.map(|former| Arc::clone(&former.places));
             let places = places.unwrap_or_else(|| Arc::new(Places::new(room)));
             places.set_room(room);
-            let app = Arc::new(App::new(one, issuer.unwrap_or(&one.title), places, &titles)?);
+            let answered = former.map(|former| Arc::clone(&former.answered));
+            let answered = answered.unwrap_or_else(|| Arc::new(Answered::new(&one.name)));
+            let upstream = Upstream::new(one, former.map(|former| &*former.upstream))?;
+            let upstream = Arc::new(upstream);
+            if one.forwarded_by != ForwardedBy::Others {
+                upstream.update().await;
+                apps.watches.spawn(Arc::clone(&upstream).watch());
+            }
+            let issuer = issuer.unwrap_or(&one.title);
+            let app = Arc::new(App::new(one, issuer, (places, answered), upstream, &titles));
             for host in &one.hosts {
                 match host {
                     HostPattern::Exact(name) => apps.exact.insert(name.clone(), Arc::clone(&app)),
@@ -152,15 +245,58 @@ impl Apps {
                     }
                 };
             }
-            app.upstream.update().await;
-            apps.watches.spawn(Arc::clone(&app.upstream).watch());
+            if app.role == AppRole::BelowPortal {
+                apps.below.push(app);
+            }
+        }
+        if let Some(portal) = portal {
+            let settings = portal.as_app();
+            let room = capacity.per_app(apps.below.len() + 1);
+            let kept = (Arc::new(Places::new(room)), Arc::new(Answered::new(PORTAL)));
+            let upstream = Arc::new(Upstream::new(&settings, None)?);
+            let issuer = issuer.unwrap_or(&portal.title);
+            let app = App::new(&settings, issuer, kept, upstream, &titles);
+            let app = Arc::new(App { role: AppRole::Portal, ..app });
+            apps.exact.insert(portal.host.clone(), app);
+            apps.portal = Some(portal.host.clone());
         }
         Ok(apps)
     }
 
-    fn places(&self, name: &str) -> Option<Arc<Places>> {
-        let mut all = self.exact.values().chain(self.wildcard.values());
-        all.find(|app| app.name() == name).map(|app| Arc::clone(&app.places))
+    /// Returns the apps whose users sign in at the portal, in the order of the configuration.
+    pub(super) fn below_portal(&self) -> &[Arc<App>] {
+        &self.below
+    }
+
+    /// Returns the way to the portal from a page of this app at `host`, if its users sign in there.
+    pub(super) fn detour(&self, app: &App, others: OtherHosts, host: &str) -> Option<Arc<Detour>> {
+        let portal = self.portal.as_ref().filter(|_| app.role == AppRole::BelowPortal)?;
+        let is_first = app.hosts.first().is_some_and(|first| first == host);
+        Some(Arc::new(Detour {
+            portal: others.origin(portal).to_string(),
+            app: app.name().to_owned(),
+            host: (!is_first).then(|| host.to_owned()),
+        }))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<App>> {
+        self.exact.values().chain(self.wildcard.values())
+    }
+
+    fn by_name(&self, name: &str) -> Option<&Arc<App>> {
+        self.all().find(|app| app.name() == name)
+    }
+
+    /// Writes metrics of all apps that are read rather than pushed.
+    fn write_metrics(&self, page: &mut String) -> std::fmt::Result {
+        let apps: BTreeMap<_, _> = self.all().map(|app| (app.name(), app)).collect();
+        let answered = apps.values().map(|app| Arc::clone(&app.answered));
+        answered::write(&answered.collect::<Vec<_>>(), page)?;
+        let of_app = |(name, app): (&&'_ str, &&Arc<App>)| {
+            let name = (*name).to_owned();
+            app.upstream.targets().into_iter().map(move |target| (name.clone(), target))
+        };
+        figures::write(&apps.iter().flat_map(of_app).collect::<Vec<_>>(), page)
     }
 
     /// Returns the number that tells these apps from those before and after a reload.
@@ -200,8 +336,21 @@ impl CurrentApps {
         self.apps.load()
     }
 
+    /// Returns the apps, for use beyond this request phase.
+    pub(super) fn load_full(&self) -> Arc<Apps> {
+        self.apps.load_full()
+    }
+
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    /// Returns metrics of all apps in the text format of Prometheus.
+    pub(super) fn metrics(&self) -> String {
+        let mut page = String::new();
+        let written = self.load().write_metrics(&mut page);
+        debug_assert!(written.is_ok(), "writing to a string cannot fail");
+        page
     }
 
     pub(super) fn replace(&self, apps: Apps) {

@@ -8,8 +8,8 @@ use metrics::{Counter, counter};
 use crate::gate::policy::{DEFAULT, Outcome, Policy, Ruling};
 
 /// The outcomes that are counted.
-const OUTCOMES: [Outcome; 4] =
-    [Outcome::TwoFactor, Outcome::SignIn, Outcome::StepUp, Outcome::Forbid];
+const OUTCOMES: [Outcome; 5] =
+    [Outcome::TwoFactor, Outcome::SignIn, Outcome::StepUp, Outcome::Forbid, Outcome::UseKey];
 
 type Row = [Counter; OUTCOMES.len()];
 
@@ -32,6 +32,7 @@ fn column(outcome: Outcome) -> usize {
         Outcome::SignIn => 1,
         Outcome::StepUp => 2,
         Outcome::Forbid => 3,
+        Outcome::UseKey => 4,
     }
 }
 

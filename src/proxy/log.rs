@@ -17,7 +17,7 @@ pub(super) fn request(
 ) {
     let silent = state.connection.as_ref().is_some_and(|c| c.app_was_silent());
     let failed = silent || error.is_some_and(|e| *e.esource() == ErrorSource::Upstream);
-    let app = state.site.as_ref().map(|site| &*site.app);
+    let app = state.site().map(|site| &*site.app);
     if let Some(app) = app {
         report(app, state);
     }
@@ -26,12 +26,12 @@ pub(super) fn request(
     }
     let request = session.req_header();
     let status = session.response_written().map_or(0, |r| r.status.as_u16());
-    let person = state.admission.as_ref().and_then(|a| a.person());
+    let person = state.admission().and_then(|a| a.person());
     let user = person.map_or("-", |p| p.name.as_str());
     let rule = app.and_then(|app| rule_name(app, state)).unwrap_or("-");
     let app = app.map_or("-", App::name);
     let took = clock.monotonic().saturating_sub(state.started);
-    let client = state.origin.map(|o| o.client.to_string()).unwrap_or_default();
+    let client = state.origin().map(|o| o.client.to_string()).unwrap_or_default();
     // The query may contain private data, so only the path is logged.
     let path = request.uri.path();
     let method = request.method.as_str();
@@ -41,6 +41,15 @@ pub(super) fn request(
         let reference = id.reference();
         let reason = if silent { "silent for too long" } else { error.etype().as_str() };
         tracing::warn!(%id, reference, app, %client, user, method, path, status, millis, reason, "app failed");
+    } else if let Some((reason, asked)) = state.refusal.zip(state.asked.as_deref()) {
+        let reference = id.reference();
+        let (method, host, path) = (asked.method.as_str(), &*asked.host, &*asked.path);
+        let why = asked.why.as_deref();
+        if asked.is_bad {
+            tracing::warn!(%id, reference, app, %client, method, host, path, status, millis, reason, rule, why, "forward-auth: auth request rejected");
+        } else {
+            tracing::info!(%id, reference, app, %client, method, host, path, status, millis, reason, rule, why, "forward-auth: refused");
+        }
     } else if let Some(reason) = state.refusal {
         let reference = id.reference();
         tracing::info!(%id, reference, app, %client, method, path, status, millis, reason, rule, "refused");

@@ -2,11 +2,17 @@
 //! pages. The only module that names Pingora.
 
 mod admit;
+mod answered;
 mod app;
 mod client;
 mod counts;
 mod dialect;
+mod drain;
+mod forward_auth;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
+mod live;
 mod log;
 mod request;
 mod request_ids;
@@ -18,6 +24,6 @@ mod upstream;
 
 pub use self::client::tls::{BadCertificate, out_of_date};
 pub use self::dialect::app_call::AppCalls;
-pub use self::server::{Proxy, ProxyDeps, ProxyError, ReloadHandle};
+pub use self::server::{Proxy, ProxyDeps, ProxyError, ReloadHandle, TakeSocket};
 pub use self::upstream::pool::BadUpstream;
 pub use self::upstream::trial::try_connect;

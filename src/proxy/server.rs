@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use h2::server::Builder as H2Options;
-use pingora_core::apps::{HttpServerApp, HttpServerOptions};
+use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::HttpProxy;
 use tokio::net::TcpListener;
@@ -20,20 +21,23 @@ use tokio_rustls::TlsAcceptor;
 use super::admit::front::EntryPoints;
 use super::app::{Apps, CurrentApps};
 use super::client::capacity::Capacity;
-use super::client::doubts::Doubts;
 use super::client::linger::Lingering;
 use super::client::listen::{Acceptor, bind};
 use super::client::load::Loads;
 use super::client::open::Open;
 use super::client::tls::{BadCertificate, Certificates};
 use super::dialect::app_call::AppCalls;
+use super::drain::drain;
 use super::gateway::Gateway;
+use super::live::pulse::Pulse;
+use super::live::served::Served;
+use super::live::sweep::Sweep;
 use super::request_ids::RequestIds;
-use super::settings::{ListenerKind, ListenerSettings, ProxySettings};
+use super::settings::{BodyIdle, ListenerKind, ListenerSettings, ProxySettings};
 use super::upstream::pool::BadUpstream;
 use super::upstream::spent::Spent;
 use crate::auth::keys::KeyRing;
-use crate::auth::login::LoginService;
+use crate::auth::login::Services;
 use crate::base::clock::Clock;
 use crate::base::random::{Random, RandomError};
 use crate::gate::app_tokens::BoundTokens;
@@ -41,11 +45,6 @@ use crate::gate::keeper::RefusalKeeper;
 use crate::gate::logins::CachedLogins;
 use crate::gate::machine::Machines;
 use crate::gate::sessions::CachedSessions;
-
-/// Time for clients to see that a kept connection is about to close.
-const GOODBYE: Duration = Duration::from_millis(500);
-/// Maximum idle time of an HTTP/2 connection without streams.
-const H2_IDLE: Duration = Duration::from_mins(2);
 
 /// Bytes of a response that one stream buffers for a slow client.
 const H2_SEND_BUFFER: usize = 64 * 1024;
@@ -59,7 +58,7 @@ pub struct ProxyDeps {
     /// Pending logins.
     pub logins: Arc<CachedLogins>,
     /// Sign-in, for apps with sign-ins by their own clients.
-    pub login: Arc<LoginService>,
+    pub login: Arc<Services>,
     /// App tokens and the sessions they are bound to.
     pub bound: Arc<BoundTokens>,
     /// The users of long-lived tokens.
@@ -111,16 +110,22 @@ pub enum ProxyError {
     Random(#[from] RandomError),
 }
 
+/// Takes the socket that was handed over for an address, if any.
+pub type TakeSocket<'a> = dyn FnMut(SocketAddr) -> Option<std::net::TcpListener> + Send + 'a;
+
 /// The proxy, bound and ready to accept.
 pub struct Proxy {
     acceptor: Acceptor,
     listeners: Vec<(TcpListener, ListenerKind)>,
     apps: Arc<CurrentApps>,
-    capacity: Capacity,
+    descriptors: usize,
+    body_idle: Arc<ArcSwap<BodyIdle>>,
     calls: Arc<AppCalls>,
     certificates: Option<Arc<Certificates>>,
+    leaving: Arc<AtomicBool>,
     draining: Arc<AtomicBool>,
     stop: watch::Sender<bool>,
+    notice: Duration,
     drain: Duration,
     tasks: JoinSet<()>,
 }
@@ -131,11 +136,15 @@ impl fmt::Debug for Proxy {
     }
 }
 
-/// Replaces the apps, with their hosts, rules and upstreams, and the certificates.
+/// Replaces the apps, with their hosts, rules and upstreams, the certificates, and the limits for
+/// clients.
 #[derive(Clone)]
 pub struct ReloadHandle {
     apps: Arc<CurrentApps>,
-    capacity: Capacity,
+    descriptors: usize,
+    open: Arc<Open>,
+    loads: Arc<Loads>,
+    body_idle: Arc<ArcSwap<BodyIdle>>,
     calls: Arc<AppCalls>,
     certificates: Option<Arc<Certificates>>,
     https_port: Option<u16>,
@@ -148,28 +157,34 @@ impl fmt::Debug for ReloadHandle {
 }
 
 impl ReloadHandle {
-    /// Serves these apps from the next request on, and shows these certificates from the next
-    /// connection on. On failure nothing changes.
-    pub async fn replace(
+    /// Prepares to serve these apps from the next request on, and to show these certificates from the
+    /// next connection on, within these limits. The result does it, at once.
+    pub async fn replacement(
         &self,
         settings: &ProxySettings,
         issuer: Option<&str>,
-    ) -> Result<(), ProxyError> {
+    ) -> Result<impl FnOnce() + Send + use<>, ProxyError> {
         let entry_points =
             EntryPoints { public: settings.public.clone(), https_port: self.https_port };
         let former = Arc::clone(&self.apps.load());
+        let capacity = Capacity::of(self.descriptors, settings);
         let apps =
-            Apps::open(&settings.apps, issuer, entry_points, self.capacity, Some(&former)).await?;
-        self.capacity.compare(&settings.apps);
+            Apps::open(settings.hosts(), issuer, entry_points, capacity, Some(&former)).await?;
         let certificates = self.certificates.as_ref();
         let certificates =
             certificates.map(|shown| shown.replacement(&settings.certificates)).transpose()?;
-        self.calls.replace(&settings.apps)?;
-        self.apps.replace(apps);
-        if let Some(put_in_force) = certificates {
-            put_in_force();
-        }
-        Ok(())
+        let calls = self.calls.replacement(&settings.apps)?;
+        let (this, network) = (self.clone(), settings.network.clone());
+        Ok(move || {
+            this.open.set_limits(capacity, network.connections_per_address);
+            this.loads.set_per_address(network.requests_per_address);
+            this.body_idle.store(Arc::new(network.body_idle));
+            calls();
+            this.apps.replace(apps);
+            if let Some(put_in_force) = certificates {
+                put_in_force();
+            }
+        })
     }
 }
 
@@ -185,10 +200,13 @@ fn h2_options() -> H2Options {
     options
 }
 
-fn bind_all(settings: &[ListenerSettings]) -> Result<Vec<(TcpListener, ListenerKind)>, ProxyError> {
+fn bind_all(
+    settings: &[ListenerSettings],
+    handed_over: &mut TakeSocket<'_>,
+) -> Result<Vec<(TcpListener, ListenerKind)>, ProxyError> {
     let bound = settings.iter().map(|one| {
         let failed = |error| ProxyError::Listen { address: one.address, error };
-        Ok((bind(*one).map_err(failed)?, one.kind))
+        Ok((bind(*one, handed_over(one.address)).map_err(failed)?, one.kind))
     });
     bound.collect()
 }
@@ -199,36 +217,44 @@ fn https_port(listeners: &[(TcpListener, ListenerKind)]) -> Option<u16> {
     https.find_map(|(listener, _)| Some(listener.local_addr().ok()?.port()))
 }
 
-/// Loads the certificates if an HTTPS listener needs them.
-fn certificates(settings: &ProxySettings) -> Result<Option<Arc<Certificates>>, BadCertificate> {
-    let wanted = settings.listeners.iter().any(|l| l.kind == ListenerKind::Https);
-    wanted.then(|| Certificates::load(&settings.certificates)).transpose()
-}
+/// The certificates, if any listener shows them, and the task that watches their files.
+type Shown = (Option<Arc<Certificates>>, Option<TlsAcceptor>, JoinSet<()>);
 
-fn watch_all(certificates: Option<&Arc<Certificates>>, tasks: &mut JoinSet<()>) {
-    if let Some(shown) = certificates {
-        tasks.spawn(Arc::clone(shown).watch());
+/// Loads the certificates if an HTTPS listener needs them, and watches their files.
+fn certificates(settings: &ProxySettings) -> Result<Shown, ProxyError> {
+    let mut tasks = JoinSet::new();
+    if !settings.listeners.iter().any(|l| l.kind == ListenerKind::Https) {
+        return Ok((None, None, tasks));
     }
+    let certificates = Certificates::load(&settings.certificates)?;
+    let tls = TlsAcceptor::from(certificates.server_config()?);
+    tasks.spawn(Arc::clone(&certificates).watch());
+    Ok((Some(certificates), Some(tls), tasks))
 }
 
 impl Proxy {
-    /// Loads certificates, resolves upstreams and binds all listeners.
-    pub async fn bind(settings: ProxySettings, deps: ProxyDeps) -> Result<Self, ProxyError> {
+    /// Loads certificates, resolves upstreams and binds all listeners, except for those whose sockets
+    /// were handed over.
+    pub async fn bind(
+        settings: ProxySettings,
+        deps: ProxyDeps,
+        handed_over: &mut TakeSocket<'_>,
+    ) -> Result<Self, ProxyError> {
         // Pingora's timers read the clock on every use and wake a thread every 10 ms. Tokio's
         // timers are cheaper if each request waits for one.
         pingora_timeout::fast_timeout::set_fast_timeout_to_tokio_threshold(Some(Duration::ZERO));
-        let listeners = bind_all(&settings.listeners)?;
+        let listeners = bind_all(&settings.listeners, handed_over)?;
         let entry_points =
             EntryPoints { public: settings.public.clone(), https_port: https_port(&listeners) };
         let capacity = Capacity::of(deps.descriptors, &settings);
-        let issuer = deps.issuer.as_deref();
-        let apps = Apps::open(&settings.apps, issuer, entry_points, capacity, None).await?;
+        let (hosts, issuer) = (settings.hosts(), deps.issuer.as_deref());
+        let apps = Apps::open(hosts, issuer, entry_points, capacity, None).await?;
         let apps = Arc::new(CurrentApps::new(apps));
-        let mut tasks = JoinSet::new();
-        let certificates = certificates(&settings)?;
-        let tls = certificates.as_ref().map(Certificates::server_config).transpose()?;
-        watch_all(certificates.as_ref(), &mut tasks);
-        let draining = Arc::default();
+        let (certificates, tls, mut tasks) = certificates(&settings)?;
+        let draining = Arc::<AtomicBool>::default();
+        let open = Open::new(capacity, settings.network.connections_per_address);
+        let pulse = watch_over(&open, &apps, &deps, &mut tasks);
+        let body_idle = Arc::new(ArcSwap::from_pointee(settings.network.body_idle));
         let gateway = Gateway {
             apps: Arc::clone(&apps),
             pages: deps.pages,
@@ -244,34 +270,29 @@ impl Proxy {
             ids: RequestIds::new(&*deps.random)?,
             loads: Loads::new(settings.network.requests_per_address),
             trusted: settings.network.trusted_proxies.clone(),
-            doubts: Doubts::default(),
+            doubts: Arc::default(),
             draining: Arc::clone(&draining),
             lingering: Lingering::new(settings.network.trusted_proxies.clone()),
-            body_idle: settings.network.body_idle,
+            body_idle: Arc::clone(&body_idle),
             spent: Spent::default(),
+            pulse,
         };
         let (stop, stopping) = watch::channel(false);
-        let acceptor = Acceptor {
-            lingering: Arc::clone(&gateway.lingering),
-            clock: Arc::clone(&gateway.clock),
-            loads: Arc::clone(&gateway.loads),
-            open: Open::new(capacity, settings.network.connections_per_address),
-            proxy: Arc::new(http_proxy(gateway, &settings, capacity)),
-            tls: tls.map(TlsAcceptor::from),
-            network: Arc::new(settings.network),
-            stopping,
-            draining: Arc::clone(&draining),
-        };
+        let (notice, drain) = (settings.drain_notice, settings.drain);
+        let acceptor = acceptor(gateway, settings, capacity, (open, tls, stopping));
         Ok(Self {
             acceptor,
             listeners,
             apps,
-            capacity,
+            descriptors: deps.descriptors,
+            body_idle,
             calls: deps.calls,
             certificates,
+            leaving: Arc::default(),
             draining,
             stop,
-            drain: settings.drain,
+            notice,
+            drain,
             tasks,
         })
     }
@@ -286,22 +307,45 @@ impl Proxy {
     pub fn reload_handle(&self) -> ReloadHandle {
         ReloadHandle {
             apps: Arc::clone(&self.apps),
-            capacity: self.capacity,
+            descriptors: self.descriptors,
+            open: Arc::clone(&self.acceptor.open),
+            loads: Arc::clone(&self.acceptor.loads),
+            body_idle: Arc::clone(&self.body_idle),
             calls: Arc::clone(&self.calls),
             certificates: self.certificates.clone(),
             https_port: https_port(&self.listeners),
         }
     }
 
-    /// Returns a flag that is true once draining has begun.
-    pub fn draining(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.draining)
+    /// Returns a function that renders metrics of the proxy in the text format of Prometheus.
+    pub fn metrics(&self) -> impl Fn() -> String + Send + Sync + use<> {
+        let (apps, certificates) = (Arc::clone(&self.apps), self.certificates.clone());
+        move || {
+            let certificates = certificates.as_ref().map(|shown| shown.metrics());
+            apps.metrics() + &certificates.unwrap_or_default()
+        }
     }
 
-    /// Serves until `shutdown` resolves, then drains: accepts no new connections, lets requests in
-    /// flight finish, and asks clients to close kept connections.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { acceptor, listeners, draining, stop, drain, mut tasks, .. } = self;
+    /// Returns a flag that is true once the node should get no more new work.
+    pub fn leaving(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.leaving)
+    }
+
+    /// Serves until `shutdown` resolves. Then goes on for the time of the notice, and drains: accepts
+    /// no new connections, lets requests in flight finish, and closes the others. Returns early when
+    /// `at_once` resolves.
+    pub async fn run(self, shutdown: impl Future<Output = ()>, at_once: impl Future<Output = ()>) {
+        let Self {
+            acceptor,
+            listeners,
+            leaving,
+            draining,
+            stop,
+            notice,
+            drain: limit,
+            mut tasks,
+            ..
+        } = self;
         let stop_accepting = Arc::new(Notify::new());
         let mut accepting = JoinSet::new();
         for (listener, kind) in listeners {
@@ -309,23 +353,65 @@ impl Proxy {
             accepting.spawn(acceptor.accept_all(listener, kind, stop));
         }
         shutdown.await;
-        draining.store(true, Ordering::Release);
-        stop_accepting.notify_waiters();
-        while accepting.join_next().await.is_some() {}
-        let goodbye = async {
-            let empty = acceptor.open.empty();
-            if tokio::time::timeout(GOODBYE, empty).await.is_err() {
-                if stop.send(true).is_err() {
-                    tracing::debug!("no connection is left to close");
-                }
-                acceptor.proxy.http_cleanup().await;
-                acceptor.open.empty().await;
+        leaving.store(true, Ordering::Release);
+        let end = async {
+            if !notice.is_zero() {
+                tracing::info!(?notice, "leaving: still accepting, but no longer ready");
+                tokio::time::sleep(notice).await;
             }
+            tracing::info!("draining: accepting no new connections, finishing requests in flight");
+            draining.store(true, Ordering::Release);
+            stop_accepting.notify_waiters();
+            while accepting.join_next().await.is_some() {}
+            drain(&acceptor, &stop, limit).await;
         };
-        if tokio::time::timeout(drain, goodbye).await.is_err() {
-            tracing::warn!("drain time is over with requests still in flight");
+        tokio::select! {
+            () = end => {}
+            () = at_once => tracing::warn!("second signal: ending at once, with requests in flight"),
         }
         tasks.shutdown().await;
+    }
+}
+
+/// Starts the sweep over requests under way, and the pulse.
+fn watch_over(
+    open: &Arc<Open>,
+    apps: &Arc<CurrentApps>,
+    deps: &ProxyDeps,
+    tasks: &mut JoinSet<()>,
+) -> Arc<Pulse> {
+    let sweep = Sweep {
+        open: Arc::clone(open),
+        apps: Arc::clone(apps),
+        sessions: Arc::clone(&deps.sessions),
+        logins: Arc::clone(&deps.logins),
+        machines: Arc::clone(&deps.machines),
+        parking: Arc::clone(&deps.login.parking),
+        clock: Arc::clone(&deps.clock),
+    };
+    tasks.spawn(sweep.run());
+    let pulse = Pulse::new(&*deps.clock);
+    tasks.spawn(Arc::clone(&pulse).run(Arc::clone(&deps.clock)));
+    pulse
+}
+
+fn acceptor(
+    gateway: Gateway,
+    settings: ProxySettings,
+    capacity: Capacity,
+    (open, tls, stopping): (Arc<Open>, Option<TlsAcceptor>, watch::Receiver<bool>),
+) -> Acceptor {
+    Acceptor {
+        lingering: Arc::clone(&gateway.lingering),
+        clock: Arc::clone(&gateway.clock),
+        loads: Arc::clone(&gateway.loads),
+        draining: Arc::clone(&gateway.draining),
+        doubts: Arc::clone(&gateway.doubts),
+        open,
+        proxy: Arc::new(Served(Arc::new(http_proxy(gateway, &settings, capacity)))),
+        tls,
+        network: Arc::new(settings.network),
+        stopping,
     }
 }
 
@@ -342,7 +428,6 @@ fn http_proxy(
     };
     let mut proxy = HttpProxy::new(gateway, Arc::new(conf));
     let mut options = HttpServerOptions::default();
-    options.h2_idle_timeout = Some(H2_IDLE);
     // The gateway rejects it with its own response.
     options.allow_connect_method_proxying = true;
     proxy.server_options = Some(options);

@@ -10,13 +10,20 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 pub use super::respond::answers::{AnswerSettings, Preflight};
+pub use super::rewrite::app_headers::{IdentityNames, identity_name};
 pub use super::rewrite::hygiene::stripped;
 use crate::auth::app_sign_in::AppPolicy;
+use crate::auth::session::PORTAL;
 use crate::gate::admission::{Admission, Visitor};
+pub use crate::gate::assertion::AssertionSettings;
 use crate::gate::dialect::Dialect;
+use crate::gate::evaluate::AppRules;
+use crate::gate::glob::PathGlob;
 pub use crate::gate::host::HostPattern;
 use crate::gate::machine::TokenRule;
 use crate::gate::policy::Policy;
+use crate::gate::rule::{Access, Rule};
+pub use crate::web::icon::Icon;
 pub use crate::web::origin::WebOrigin;
 
 /// The protocol of a listener.
@@ -53,6 +60,8 @@ pub struct CertificateFiles {
 pub struct NetworkSettings {
     /// Networks whose forwarding headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
+    /// True if trusted proxies send a PROXY protocol header.
+    pub proxy_protocol: bool,
     /// Maximum of open connections over all listeners; by default from the descriptor limit.
     pub max_connections: Option<usize>,
     /// Maximum of open connections per address, except for trusted proxies.
@@ -74,19 +83,19 @@ pub struct BodyIdle {
 
 impl BodyIdle {
     /// Returns the limit for this `admission`.
-    pub(super) fn of(self, admission: Option<&Admission>) -> Duration {
-        match admission.map(Admission::visitor) {
-            None | Some(Visitor::Anonymous) => self.strangers,
-            Some(_) => self.signed_in,
+    pub(super) fn of(self, admission: &Admission) -> Duration {
+        match admission.visitor() {
+            Visitor::Anonymous => self.strangers,
+            Visitor::Password(_) | Visitor::Full(_) | Visitor::Machine(_) => self.signed_in,
         }
     }
 
-    /// Returns the maximum silence of client and app together, if their pauses cannot be told
-    /// apart. Strangers get no more than their own limit; for others only the app's applies.
-    pub(super) fn silence(self, admission: Option<&Admission>) -> Duration {
-        match admission.map(Admission::visitor) {
-            None | Some(Visitor::Anonymous) => self.strangers,
-            Some(_) => Duration::MAX,
+    /// Returns the maximum silence of client and app together, where their pauses cannot be
+    /// distinguished. Strangers get no more than their own limit; for others only the app's applies.
+    pub(super) fn silence(self, admission: &Admission) -> Duration {
+        match admission.visitor() {
+            Visitor::Anonymous => self.strangers,
+            Visitor::Password(_) | Visitor::Full(_) | Visitor::Machine(_) => Duration::MAX,
         }
     }
 }
@@ -101,6 +110,45 @@ pub struct UpstreamAddress {
     pub host: String,
     /// Port.
     pub port: u16,
+    /// Its share of the requests, relative to the other addresses; at least 1.
+    pub weight: u32,
+}
+
+impl UpstreamAddress {
+    /// Returns true if both name the same server, whatever their weights.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.tls, &self.host, self.port) == (other.tls, &other.host, other.port)
+    }
+}
+
+/// The checks of an app's addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthSettings {
+    /// Target of a check by HTTP. Without one, a check opens a connection.
+    pub path: Option<String>,
+    /// Interval between two checks of an address in service.
+    pub interval: Duration,
+    /// Deadline of a check.
+    pub timeout: Duration,
+    /// Consecutive failures, of checks or of requests, that take an address out of service.
+    pub unhealthy: u32,
+    /// Consecutive successful checks that return it to service.
+    pub healthy: u32,
+    /// Statuses that a check by HTTP accepts; 200 to 399 if empty.
+    pub statuses: Vec<u16>,
+}
+
+impl Default for HealthSettings {
+    fn default() -> Self {
+        Self {
+            path: None,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            unhealthy: 3,
+            healthy: 2,
+            statuses: Vec::new(),
+        }
+    }
 }
 
 /// The own host name of an app.
@@ -145,10 +193,14 @@ pub struct UpstreamSettings {
     pub connect_timeout: Duration,
     /// Maximum time between two reads of a response. The total has no limit.
     pub read_timeout: Duration,
-    /// Maximum idle time of a kept connection.
+    /// Maximum time that an idle connection to the app stays in the pool.
     pub idle: Duration,
     /// True if any unanswered request may be retried, not only an idempotent one.
     pub retry_unanswered: bool,
+    /// The checks of the addresses.
+    pub health: HealthSettings,
+    /// True if the requests of a session go to the same address while it is in service.
+    pub sticky: bool,
 }
 
 impl UpstreamSettings {
@@ -158,15 +210,39 @@ impl UpstreamSettings {
     }
 }
 
+/// The proxies that forward requests to an app.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardedBy {
+    /// Vestibule alone.
+    #[default]
+    Vestibule,
+    /// Vestibule, and other proxies that ask about each request (forward-auth).
+    Both,
+    /// Only other proxies. The app has no upstreams.
+    Others,
+}
+
+impl ForwardedBy {
+    /// Returns true if other proxies may ask about requests.
+    pub fn includes_others(self) -> bool {
+        self != Self::Vestibule
+    }
+}
+
 /// A protected app.
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppSettings {
     /// The name in logs, metrics and sessions.
     pub name: String,
     /// The name on our own pages and in authenticator apps.
     pub title: String,
+    /// The icon on the portal's start page.
+    pub icon: Option<Arc<Icon>>,
     /// The hosts of the app.
     pub hosts: Vec<HostPattern>,
+    /// The proxies that forward requests to the app.
+    pub forwarded_by: ForwardedBy,
     /// The connection to the app.
     pub upstream: UpstreamSettings,
     /// Maximum of concurrent requests to the app; by default from the descriptor limit.
@@ -175,8 +251,16 @@ pub struct AppSettings {
     pub websocket: bool,
     /// True if the app's service workers may cover our own pages.
     pub service_workers: bool,
+    /// Names of the identity headers.
+    pub identity_headers: IdentityNames,
+    /// Assertions to the app, if it gets them.
+    pub assertion: Option<AssertionSettings>,
     /// Headers that clients may not send to the app, in addition to the built-in list.
     pub strip_headers: Vec<HeaderName>,
+    /// True if what is sent after a session has expired is kept.
+    pub parks: bool,
+    /// Paths whose requests do not keep a session alive.
+    pub passive: Vec<PathGlob>,
     /// Methods beyond GET HEAD POST PUT PATCH DELETE OPTIONS.
     pub extra_methods: Vec<Method>,
     /// The sign-in by the app's own clients.
@@ -189,31 +273,84 @@ pub struct AppSettings {
     pub policy: Policy,
     /// The format of responses to its clients.
     pub answers: AnswerSettings,
+    /// True if its users sign in at the portal.
+    pub portal: bool,
+    /// Host of the RP ID of all keys, if it is one of the app's and there are related origins.
+    pub related_origins_at: Option<String>,
 }
 
-impl AppSettings {
-    /// Returns true if the app accepts `method`.
-    pub fn takes(&self, method: &Method) -> bool {
-        takes(&self.extra_methods, method)
+/// The portal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortalSettings {
+    /// Its host, in lower case.
+    pub host: String,
+    /// Its name on its pages and in authenticator apps.
+    pub title: String,
+}
+
+impl PortalSettings {
+    /// Returns the portal in the form of an app that has no upstream and whose rules deny everything.
+    pub fn as_app(&self) -> AppSettings {
+        let upstream = UpstreamSettings {
+            addresses: Vec::new(),
+            name: None,
+            ca: None,
+            client_certificate: None,
+            http2: false,
+            connect_timeout: Duration::ZERO,
+            read_timeout: Duration::ZERO,
+            idle: Duration::ZERO,
+            retry_unanswered: false,
+            health: HealthSettings::default(),
+            sticky: false,
+        };
+        AppSettings {
+            name: PORTAL.to_owned(),
+            title: self.title.clone(),
+            icon: None,
+            hosts: vec![HostPattern::Exact(self.host.clone())],
+            forwarded_by: ForwardedBy::Vestibule,
+            upstream,
+            max_requests: None,
+            websocket: false,
+            service_workers: false,
+            identity_headers: IdentityNames::default(),
+            assertion: None,
+            strip_headers: Vec::new(),
+            extra_methods: Vec::new(),
+            dialect: None,
+            first_factor: None,
+            tokens: Vec::new(),
+            policy: Policy::new(vec![Rule::new("portal", Access::Deny)]),
+            answers: AnswerSettings::default(),
+            passive: Vec::new(),
+            parks: false,
+            portal: false,
+            related_origins_at: None,
+        }
     }
 }
 
-/// Returns true if an app with these `extra` methods accepts `method`.
-pub(super) fn takes(extra: &[Method], method: &Method) -> bool {
-    let common = matches!(
-        *method,
-        Method::GET
-            | Method::HEAD
-            | Method::POST
-            | Method::PUT
-            | Method::PATCH
-            | Method::DELETE
-            | Method::OPTIONS
-    );
-    common || extra.contains(method)
+impl AppSettings {
+    /// Returns the settings that the gate decides by.
+    pub fn rules(&self) -> AppRules<'_> {
+        AppRules {
+            policy: &self.policy,
+            extra_methods: &self.extra_methods,
+            service_workers: self.service_workers,
+            dialect: self.dialect.as_deref(),
+            first_factor: self.first_factor,
+            related_origins_at: self.related_origins_at.as_deref(),
+        }
+    }
 }
 
 impl ProxySettings {
+    /// Returns everything that has a host.
+    pub(super) fn hosts(&self) -> (&[AppSettings], Option<&PortalSettings>) {
+        (&self.apps, self.portal.as_ref())
+    }
+
     /// Returns the app at `host`, which is in lower case and without a port. Exact names take
     /// precedence over wildcards.
     pub fn app_of(&self, host: &str) -> Option<&AppSettings> {
@@ -236,10 +373,14 @@ pub struct ProxySettings {
     pub network: NetworkSettings,
     /// The public URL of the gateway, if configured.
     pub public: Option<WebOrigin>,
+    /// The portal, if there is one.
+    pub portal: Option<PortalSettings>,
     /// The apps.
     pub apps: Vec<AppSettings>,
     /// Worker threads.
     pub workers: usize,
-    /// Maximum time for requests in flight to finish on SIGTERM.
+    /// Time between SIGTERM and the beginning of the drain, in which the node still takes new work.
+    pub drain_notice: Duration,
+    /// Maximum time for requests in flight to finish after that.
     pub drain: Duration,
 }

@@ -13,11 +13,18 @@
 use std::time::Duration;
 
 mod heartbeat;
+mod outage;
 pub mod redis;
 pub mod sql;
 
 /// Time after which an unanswered store counts as down.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Counts a failed operation of a store.
+#[cold]
+fn count_error(store: &'static str) {
+    metrics::counter!("vestibule_store_errors_total", "store" => store).increment(1);
+}
 
 /// Reason given when a store exceeds [`PATIENCE`].
 const TOO_SLOW: &str =

@@ -14,12 +14,14 @@ use http::{StatusCode, Uri, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::error::Elapsed;
 
-use crate::auth::ports::{Accounts, Sessions, Stored};
+use super::logs::dropped_lines;
+use crate::auth::nodes::Roster;
+use crate::auth::ports::{StoreHealth, Stored};
 
 /// Time within which a store must answer a readiness check.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -29,65 +31,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Maximum simultaneous admin connections.
 const MOST_CONNECTIONS: usize = 32;
 
-/// Installs the metrics recorder. Call once per process.
-pub fn install_metrics() -> Result<PrometheusHandle, BuildError> {
-    let handle = PrometheusBuilder::new().install_recorder()?;
-    metrics::describe_counter!(
-        "vestibule_requests_total",
-        "Requests by app and outcome: forwarded or refused (refused includes Vestibule's own pages)."
-    );
-    metrics::describe_gauge!("vestibule_connections", "Open client connections.");
-    metrics::describe_counter!(
-        "vestibule_connections_shed_total",
-        "Connections shed to admit others, by the limit reached: address or all."
-    );
-    metrics::describe_counter!(
-        "vestibule_connections_refused_total",
-        "Connections refused because none could be shed, by the limit reached: address or all."
-    );
-    metrics::describe_counter!(
-        "vestibule_requests_turned_away_total",
-        "Requests answered with 503, by the limit reached: address, app or gateway."
-    );
-    metrics::describe_counter!("vestibule_sign_ins_total", "Finished sign-ins by second factor.");
-    metrics::describe_counter!(
-        "vestibule_sign_in_failures_total",
-        "Failed attempts by reason: password, second_factor, throttled."
-    );
-    metrics::describe_counter!(
-        "vestibule_security_events_total",
-        "Audit events written by this node, by event and outcome."
-    );
-    metrics::describe_counter!(
-        "vestibule_audit_rows_missing_total",
-        "Actions completed although the audit event could not be written, by event."
-    );
-    metrics::describe_counter!(
-        "vestibule_audit_lines_lost_total",
-        "Audit events stored in SQL that could not be written as JSON lines."
-    );
-    metrics::describe_counter!(
-        "vestibule_notices_total",
-        "Mail notices by result: sent, retrying, failed, lost."
-    );
-    metrics::describe_gauge!(
-        "vestibule_ready",
-        "1 if every store answers and accepts writes, else 0."
-    );
-    Ok(handle)
-}
-
 /// Everything that readiness and metrics depend on.
 #[derive(Clone)]
 pub struct Health {
     /// The account store.
-    pub accounts: Arc<dyn Accounts>,
+    pub accounts: Arc<dyn StoreHealth>,
     /// The session store.
-    pub sessions: Arc<dyn Sessions>,
-    /// True once draining has begun.
-    pub draining: Arc<AtomicBool>,
+    pub sessions: Arc<dyn StoreHealth>,
+    /// True once the node should get no more new work.
+    pub leaving: Arc<AtomicBool>,
+    /// This node among the others.
+    pub roster: Arc<Roster>,
     /// Handle that renders the metrics.
     pub metrics: PrometheusHandle,
+    /// Renders further metrics in the text format of Prometheus.
+    pub proxy_metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
 impl fmt::Debug for Health {
@@ -104,11 +62,16 @@ struct Check {
 }
 
 impl Health {
+    /// Checks that this node should get traffic, whatever the stores do.
+    fn serving(&self) -> Check {
+        let leaving = self.leaving.load(Ordering::Acquire);
+        let problem = leaving.then(|| "draining: this node is shutting down".to_owned());
+        Check { name: "serving", problem }
+    }
+
     /// Runs all readiness checks. A store is checked by a write and caches the result for a second,
     /// so frequent polling adds no load.
     async fn checks(&self) -> Vec<Check> {
-        let draining = self.draining.load(Ordering::Acquire);
-        let draining = draining.then(|| "draining: this node is shutting down".to_owned());
         let (accounts, sessions) = tokio::join!(
             tokio::time::timeout(PATIENCE, self.accounts.ping()),
             tokio::time::timeout(PATIENCE, self.sessions.ping()),
@@ -121,16 +84,45 @@ impl Health {
             };
             Check { name, problem }
         };
-        vec![
-            Check { name: "serving", problem: draining },
-            store("accounts", accounts),
-            store("sessions", sessions),
+        vec![self.serving(), store("accounts", accounts), store("sessions", sessions)]
+    }
+}
+
+impl Health {
+    /// Compares this node with the others. Differences do not make it unready: a node with wrong
+    /// keys must not take the right ones out.
+    async fn agreement(&self) -> [Check; 3] {
+        let sentences =
+            |sentences: Vec<String>| (!sentences.is_empty()).then(|| sentences.join("; "));
+        let (keys, settings, clock) =
+            match tokio::time::timeout(PATIENCE, self.roster.drift()).await {
+                Ok(Ok(drift)) => (sentences(drift.keys), sentences(drift.settings), drift.clock),
+                Ok(Err(error)) => {
+                    let said = error.to_string();
+                    (Some(said.clone()), Some(said.clone()), Some(said))
+                }
+                Err(_elapsed) => {
+                    let slow = "the account database does not answer".to_owned();
+                    (Some(slow.clone()), Some(slow.clone()), Some(slow))
+                }
+            };
+        [
+            Check { name: "keys", problem: keys },
+            Check { name: "nodes", problem: settings },
+            Check { name: "clock", problem: clock },
         ]
     }
 }
 
 async fn livez() -> &'static str {
     "alive\n"
+}
+
+async fn nodez(State(health): State<Health>) -> Response {
+    match health.serving().problem {
+        None => "serving\n".into_response(),
+        Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("{problem}\n")).into_response(),
+    }
 }
 
 async fn readyz(State(health): State<Health>, uri: Uri) -> Response {
@@ -148,7 +140,8 @@ async fn readyz(State(health): State<Health>, uri: Uri) -> Response {
             let (ok, reason) = (check.problem.is_none(), check.problem.as_deref());
             serde_json::json!({ "name": check.name, "ok": ok, "reason": reason })
         };
-        let lines: Vec<_> = checks.iter().map(line).collect();
+        let mut lines: Vec<_> = checks.iter().map(line).collect();
+        lines.extend(health.agreement().await.iter().map(line));
         return (status, later, Json(serde_json::json!({ "ready": ready, "checks": lines })))
             .into_response();
     }
@@ -157,15 +150,27 @@ async fn readyz(State(health): State<Health>, uri: Uri) -> Response {
     (status, later, body).into_response()
 }
 
+/// Renders all metrics. Readiness is as of now, whether or not anything asks for it otherwise.
 async fn metrics_page(State(health): State<Health>) -> impl IntoResponse {
+    let ready = health.checks().await.iter().all(|check| check.problem.is_none());
+    metrics::gauge!("vestibule_ready").set(if ready { 1.0 } else { 0.0 });
+    metrics::counter!("vestibule_log_lines_dropped_total").absolute(dropped_lines());
     health.metrics.run_upkeep();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], health.metrics.render())
+    let page = format!(
+        "{}{}# HELP vestibule_config_info The hash of the settings in effect.\n\
+         # TYPE vestibule_config_info gauge\nvestibule_config_info{{hash=\"{}\"}} 1\n",
+        health.metrics.render(),
+        (health.proxy_metrics)(),
+        health.roster.config(),
+    );
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page)
 }
 
 /// Serves the admin endpoints until the process ends.
 pub async fn serve(listener: TcpListener, health: Health) {
     let router = Router::new()
         .route("/livez", get(livez))
+        .route("/nodez", get(nodez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_page))
         .with_state(health);
@@ -196,7 +201,8 @@ async fn one(
     stream: tokio::net::TcpStream,
     service: TowerToHyperService<Router>,
 ) -> io::Result<()> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // HTTP/2 has no limit for connections without requests.
+    let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
     builder.serve_connection(TokioIo::new(stream), service).await.map_err(io::Error::other)
 }

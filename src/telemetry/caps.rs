@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tracing::callsite::Identifier;
 use tracing::{Event, Metadata, Subscriber};
+use tracing_appender::non_blocking::ErrorCounter;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
@@ -98,11 +99,18 @@ impl Caps {
         .collect()
     }
 
-    /// Logs the number of suppressed lines once a minute until the process ends.
-    pub(super) async fn report_suppressed(self) {
+    /// Logs the numbers of suppressed and of dropped lines once a minute until the process ends.
+    pub(super) async fn report_suppressed(self, dropped: ErrorCounter) {
         let mut ticks = tokio::time::interval(MINUTE);
+        let mut reported = 0;
         loop {
             ticks.tick().await;
+            let lines = dropped.dropped_lines();
+            if lines > reported {
+                let lines = lines - reported;
+                tracing::warn!(lines, "log lines dropped: standard error is read too slowly");
+                reported += lines;
+            }
             for (place, lines) in self.suppressed() {
                 tracing::warn!(place, lines, "log lines suppressed: too many from one place");
             }

@@ -5,16 +5,16 @@
 use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use crate::auth::audit::{Context, Event, Observer, Record};
+use crate::base::owner::open_or_create;
 
 /// Maximum queued lines. Lines beyond this are dropped and counted.
 const QUEUE: usize = 4096;
-/// Maximum lines per write.
+/// Maximum number of log lines combined into one write.
 const BATCH: usize = 256;
 
 /// The destination of the lines.
@@ -85,7 +85,8 @@ fn lost(lines: usize, why: &str) {
 }
 
 fn open(path: &Path) -> io::Result<std::fs::File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    // Commands of root and the gateway write to the same file.
+    open_or_create(OpenOptions::new().append(true), path)
 }
 
 fn run(receiver: &Receiver<Message>, target: &LinesTarget) {

@@ -5,3 +5,4 @@ pub mod admin;
 mod caps;
 pub mod lines;
 pub mod logs;
+pub mod metrics;

@@ -1,5 +1,5 @@
-//! Style sheet, script and icon, compiled into the binary. Their names contain a hash of their
-//! content, so browsers may cache them for ever.
+//! Style sheet, scripts and icon, compiled into the binary. Their names contain a hash of their
+//! content, so browsers may cache them for ever. The script for pages of the app has a fixed name.
 
 use std::sync::LazyLock;
 
@@ -20,7 +20,9 @@ struct Asset {
 pub(super) struct Assets {
     css: Asset,
     js: Asset,
+    keys: Asset,
     icon: Asset,
+    session: Asset,
 }
 
 impl std::fmt::Debug for Asset {
@@ -32,13 +34,30 @@ impl std::fmt::Debug for Asset {
 static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     css: asset("css", "text/css; charset=utf-8", STYLE),
     js: asset("js", "text/javascript; charset=utf-8", include_str!("../../assets/app.js")),
+    keys: asset("js", "text/javascript; charset=utf-8", include_str!("../../assets/keys.js")),
     icon: asset("svg", "image/svg+xml", include_str!("../../assets/icon.svg")),
+    session: Asset {
+        path: SESSION.to_owned(),
+        kind: "text/javascript; charset=utf-8",
+        content: include_str!("../../assets/session.js"),
+    },
 });
 
+/// `Cache-Control` of files whose content never changes.
+pub(super) const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+/// The script that pages of the app may include. Its name never changes.
+const SESSION: &str = "/_auth/assets/session.js";
+
 fn asset(extension: &str, kind: &'static str, content: &'static str) -> Asset {
-    let hash = digest(&SHA256, content.as_bytes());
+    Asset { path: path("app", content.as_bytes(), extension), kind, content }
+}
+
+/// Returns the path of a file: its name contains a hash of its content.
+pub(super) fn path(stem: &str, content: &[u8], extension: &str) -> String {
+    let hash = digest(&SHA256, content);
     let short = HEXLOWER.encode(hash.as_ref().get(..8).unwrap_or_default());
-    Asset { path: format!("/_auth/assets/app.{short}.{extension}"), kind, content }
+    format!("/_auth/assets/{stem}.{short}.{extension}")
 }
 
 /// The style sheet, for pages that inline it because they cannot load files.
@@ -66,17 +85,23 @@ pub(super) fn js() -> &'static str {
     &ASSETS.js.path
 }
 
+/// Returns the path of the script that asks for keys.
+pub(super) fn keys() -> &'static str {
+    &ASSETS.keys.path
+}
+
 pub(super) fn icon() -> &'static str {
     &ASSETS.icon.path
 }
 
 /// Returns the file at `path`, or `None` if there is none.
 pub(super) fn serve(path: &str) -> Option<Response> {
-    let Assets { css, js, icon } = &*ASSETS;
-    let asset = [css, js, icon].into_iter().find(|a| a.path == path)?;
+    let Assets { css, js, keys, icon, session } = &*ASSETS;
+    let asset = [css, js, keys, icon, session].into_iter().find(|a| a.path == path)?;
     let mut response = Response::new(Body::from(asset.content));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(asset.kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable"));
+    let lives = if path == SESSION { "public, max-age=3600" } else { FOR_EVER };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(lives));
     Some(response)
 }

@@ -3,19 +3,22 @@
 
 use std::borrow::Cow;
 
+use super::onward::{LOGIN, Onward, TOO_LONG};
 use super::return_to::{self, ReturnTo};
 
 /// The gateway's own pages that may be returned to. Each requires a session itself.
-const OWN: [&str; 4] = [
+const OWN: [&str; 7] = [
     "/_auth/account",
+    "/_auth/account/keys",
+    "/_auth/account/keys/new",
     "/_auth/account/authenticator",
     "/_auth/account/recovery-codes",
     "/_auth/account/password",
+    "/_auth/resend",
 ];
-/// Query field that marks an address as too long to be kept.
-pub(super) const TOO_LONG: &str = "too_long";
 
-/// A page of the app on this host, or one of the gateway's account pages.
+/// A page of the app on this host, one of the gateway's account pages or, at the portal, a page of
+/// another app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Back {
     path: Cow<'static, str>,
@@ -29,12 +32,35 @@ impl Back {
         Self { path: Cow::Borrowed("/"), too_long: false }
     }
 
+    /// Returns the page that asks to send what was kept.
+    pub fn resend() -> Self {
+        Self { path: Cow::Borrowed("/_auth/resend"), too_long: false }
+    }
+
     /// Parses an address from a query or form. An address that is not known to be safe becomes `/`.
     pub(super) fn parse(text: &str) -> Self {
-        match OWN.into_iter().find(|own| *own == text) {
-            Some(own) => Self { path: Cow::Borrowed(own), too_long: false },
+        if let Some(own) = OWN.into_iter().find(|own| *own == text) {
+            return Self { path: Cow::Borrowed(own), too_long: false };
+        }
+        match Onward::parse(text) {
+            Some(onward) => Self::to_app(&onward),
             None => Self::of_target(text),
         }
+    }
+
+    /// Returns the address of the portal's page that hands over to an app.
+    pub(super) fn to_app(onward: &Onward) -> Self {
+        let path = onward.on(LOGIN);
+        if !return_to::is_too_long(&path) {
+            return Self { path: Cow::Owned(path), too_long: onward.too_long };
+        }
+        let start = Onward { return_to: ReturnTo::root(), too_long: true, ..onward.clone() };
+        Self { path: Cow::Owned(start.on(LOGIN)), too_long: true }
+    }
+
+    /// Returns the app that it leads to from the portal, if any.
+    pub(super) fn onward(&self) -> Option<Onward> {
+        Onward::parse(&self.path)
     }
 
     /// Returns the address of a page of the app, from its request target.
@@ -56,7 +82,7 @@ impl Back {
 
     /// Returns true for one of the gateway's own pages.
     pub(super) fn is_own(&self) -> bool {
-        OWN.contains(&&*self.path)
+        OWN.contains(&&*self.path) || self.onward().is_some()
     }
 
     /// Returns true if the requested address was too long and was replaced by the start page.
@@ -66,8 +92,11 @@ impl Back {
 
     /// Returns the URL of one of the gateway's pages that returns here.
     pub fn on(&self, page: &str) -> String {
-        let start = page.len() + 1;
-        let mut query = form_urlencoded::Serializer::for_suffix(format!("{page}?"), start);
+        let (page, start) = match page.find('?') {
+            Some(at) => (page.to_owned(), at + 1),
+            None => (format!("{page}?"), page.len() + 1),
+        };
+        let mut query = form_urlencoded::Serializer::for_suffix(page, start);
         query.append_pair("return_to", &self.path);
         if self.too_long {
             query.append_pair(TOO_LONG, "1");
@@ -98,6 +127,10 @@ mod tests {
 
     #[test]
     fn a_return_address_is_encoded_into_a_query() {
+        assert_eq!(
+            Back::parse("/a").on("/_auth/step-up?with=key"),
+            "/_auth/step-up?with=key&return_to=%2Fa"
+        );
         assert_eq!(
             Back::parse("/a?b=c&d").on("/_auth/otp"),
             "/_auth/otp?return_to=%2Fa%3Fb%3Dc%26d"

@@ -17,8 +17,13 @@ pub const SESSION: &str = "__Host-vestibule";
 pub const PENDING: &str = "__Host-vestibule-login";
 /// The cookie of a known browser: a hint for throttling only.
 pub const DEVICE: &str = "__Host-vestibule-device";
+/// The token of a request that is kept until its sender has signed in again.
+pub const PARKED: &str = "__Host-vestibule-parked";
 /// The random cookie that form tokens are bound to before sign-in.
 pub const CSRF: &str = "__Host-vestibule-csrf";
+
+/// The random cookie that a ticket of the portal is bound to.
+pub const FLOW: &str = "__Host-vestibule-flow";
 
 const OURS: [&str; 3] = [SESSION, PENDING, CSRF];
 
@@ -113,8 +118,23 @@ fn values(headers: &HeaderMap) -> Result<[Option<&[u8]>; OURS.len()], DuplicateC
 /// Returns the value of [`DEVICE`], or `None` if the request contains it more than once: it is only a
 /// hint.
 pub fn device(headers: &HeaderMap) -> Option<&str> {
+    only(headers, DEVICE)
+}
+
+/// Returns the value of [`PARKED`], or `None` if the request contains it more than once.
+pub fn parked(headers: &HeaderMap) -> Option<&str> {
+    only(headers, PARKED)
+}
+
+/// Returns the value of [`FLOW`], or `None` if the request contains it more than once.
+pub(super) fn flow(headers: &HeaderMap) -> Option<&str> {
+    only(headers, FLOW)
+}
+
+/// Returns the value of a cookie that the request contains once.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let pairs = segments(headers).filter_map(split_pair);
-    let mut values = pairs.filter(|(name, _)| *name == DEVICE.as_bytes()).map(|(_, value)| value);
+    let mut values = pairs.filter(|(known, _)| *known == name.as_bytes()).map(|(_, value)| value);
     match (values.next(), values.next()) {
         (Some(only), None) => std::str::from_utf8(only).ok(),
         _ => None,

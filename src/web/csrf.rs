@@ -41,20 +41,29 @@ impl CsrfState {
     }
 
     /// Returns a token for a form and, if the browser has no cookie to bind it to, the cookie to set.
-    /// Before sign-in, tokens are bound to the random cookie. All tabs share it, so their forms stay
-    /// valid when one of them starts a login.
     pub(super) fn token(
         &self,
         keys: &KeyRing,
         random: &dyn Random,
     ) -> Result<(String, Option<HeaderValue>), Failure> {
+        let (state, cookie) = self.bound_to(random)?;
+        Ok((keys.csrf_token(&state), cookie))
+    }
+
+    /// Returns the value of the cookie that forms are bound to and, if the browser has none, the cookie
+    /// to set. Before sign-in, that is the random cookie. All tabs share it, so their forms stay valid
+    /// when one of them starts a login.
+    pub(super) fn bound_to(
+        &self,
+        random: &dyn Random,
+    ) -> Result<(String, Option<HeaderValue>), Failure> {
         if let Some(state) = self.session.as_ref().or(self.random.as_ref()) {
-            return Ok((keys.csrf_token(state), None));
+            return Ok((state.clone(), None));
         }
         let raw: [u8; 32] = bytes(random).map_err(|e| Failure::Broken(e.to_string()))?;
         let state = BASE64URL_NOPAD.encode(&raw);
         let cookie = cookies::set(cookies::CSRF, &state);
-        Ok((keys.csrf_token(&state), cookie))
+        Ok((state, cookie))
     }
 
     /// Verifies a token. With a session, a token bound to another cookie is rejected.

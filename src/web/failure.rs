@@ -12,6 +12,8 @@ use crate::auth::login::LoginError;
 
 const NO_SIGN_IN: &str = "Signing in isn't possible right now. It's not your fault, and nothing you \
                           entered was wrong.";
+const WRONG_CLOCK: &str = "The clock of this server is wrong, so signing in isn't possible here right now. \
+                           It's not your fault. Please tell your administrator.";
 
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -71,6 +73,15 @@ impl Failure {
             Self::Unavailable(LoginError::Busy) => {
                 tracing::warn!(request = %context.request_id, %reference, "login queue full");
                 unavailable(2, "Too many people are signing in right now. It's not your fault.")
+            }
+            Self::Unavailable(error @ LoginError::WrongClock) => {
+                tracing::error!(request = %context.request_id, %reference, %error, "second factor refused");
+                unavailable(30, WRONG_CLOCK)
+            }
+            Self::Unavailable(LoginError::Store(error)) => {
+                // The store logs the beginning and the end of an outage.
+                tracing::debug!(request = %context.request_id, %reference, %error, "page unavailable");
+                unavailable(5, if signed_in { NOT_CHECKED } else { NO_SIGN_IN })
             }
             Self::Unavailable(error) => {
                 tracing::error!(request = %context.request_id, %reference, %error, "page unavailable");

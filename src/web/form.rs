@@ -65,6 +65,11 @@ impl Fields {
         Self::parse(uri.query().unwrap_or_default().as_bytes())
     }
 
+    /// Returns true if the form has a field.
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
     /// Returns the value of a field, or an empty string if it is missing.
     pub(super) fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
@@ -97,6 +102,18 @@ impl Form for LoginForm {
             password: Secret::new(fields.take("password")),
             app_code: Secret::new(fields.take("app_code")),
         }
+    }
+}
+
+/// The choice about a kept request.
+pub(super) struct ResendForm {
+    pub(super) send: bool,
+    pub(super) discard: bool,
+}
+
+impl Form for ResendForm {
+    fn from_fields(fields: Fields) -> Self {
+        Self { send: fields.has("send"), discard: fields.has("discard") }
     }
 }
 
@@ -144,10 +161,35 @@ fn typed(fields: &mut Fields) -> Typed {
     }
 }
 
-/// A code and, if required, the password.
+/// The answer of a passkey or security key, and the name for a new one.
+pub(super) struct KeyForm {
+    pub(super) name: String,
+    pub(super) credential: String,
+}
+
+impl Form for KeyForm {
+    fn from_fields(mut fields: Fields) -> Self {
+        Self { name: fields.take("name"), credential: fields.take("credential") }
+    }
+}
+
+/// A new name for a key, or its removal.
+pub(super) struct KeyChangeForm {
+    pub(super) name: String,
+    pub(super) remove: bool,
+}
+
+impl Form for KeyChangeForm {
+    fn from_fields(mut fields: Fields) -> Self {
+        Self { name: fields.take("name"), remove: !fields.take("remove").is_empty() }
+    }
+}
+
+/// A code or the answer of a key and, if required, the password.
 pub(super) struct StepUpForm {
     pub(super) typed: Typed,
     pub(super) code: Secret,
+    pub(super) credential: String,
     pub(super) return_to: String,
 }
 
@@ -156,6 +198,7 @@ impl Form for StepUpForm {
         Self {
             typed: typed(&mut fields),
             code: Secret::new(fields.take("code")),
+            credential: fields.take("credential"),
             return_to: fields.take("return_to"),
         }
     }

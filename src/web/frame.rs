@@ -62,6 +62,12 @@ impl Frame {
         Self { signed_in, ..self }
     }
 
+    /// Returns the path of the script that asks for keys.
+    #[expect(clippy::unused_self, reason = "templates call it on the frame")]
+    pub(super) fn key_script(&self) -> &'static str {
+        assets::keys()
+    }
+
     /// Returns the files to link.
     pub(super) fn loaded(&self) -> Option<&Loaded> {
         match &self.style {

@@ -25,10 +25,19 @@ const FIXED: [(HeaderName, &str); 11] = [
     (
         HeaderName::from_static("permissions-policy"),
         "camera=(), microphone=(), geolocation=(), payment=(), usb=(), \
-         publickey-credentials-get=(self)",
+         publickey-credentials-get=(self), publickey-credentials-create=(self)",
     ),
     (HeaderName::from_static("x-permitted-cross-domain-policies"), "none"),
 ];
+
+/// Lets the forms of a response lead to another origin as well: browsers apply the policy to the
+/// redirects that follow a form. `origin` is scheme, host and port.
+pub(super) fn let_forms_lead_to(headers: &mut HeaderMap, origin: &str) {
+    let policy = POLICY.replace("form-action 'self'", &format!("form-action 'self' {origin}"));
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+}
 
 /// Adds the headers. A `Cache-Control`, `Referrer-Policy` or `Content-Security-Policy` that is already
 /// present is kept. `https` is true if the browser used https.

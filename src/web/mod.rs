@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use self::back::Back;
+use self::portal::{PortalApps, Role};
+use crate::auth::factor::FirstFactorKind;
 use crate::auth::token::{PendingToken, PlainToken};
 use crate::base::address::ClientIp;
 use crate::base::id::RequestId;
@@ -17,37 +20,30 @@ mod assets;
 pub mod back;
 pub mod cookies;
 mod csrf;
+mod elsewhere;
 mod failure;
 mod form;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 pub mod headers;
+pub mod icon;
+mod onward;
 pub mod origin;
-mod outcome;
-mod own_account;
 mod pages;
+pub mod portal;
 mod qr;
-mod recover;
 pub mod refusal;
 pub mod return_to;
 mod routes;
-mod service;
 mod ticket_cookie;
+mod token;
 mod view;
 mod visit;
 mod words;
 
-#[cfg(test)]
-mod recover_tests;
-#[cfg(test)]
-mod testing;
-#[cfg(test)]
-mod testing_account;
-#[cfg(test)]
-mod tests;
-#[cfg(test)]
-mod tests_account;
-
+pub use pages::resend::Resend;
 pub use routes::{ROUTES, router};
 
 /// Properties of the app whose users the pages serve.
@@ -59,8 +55,8 @@ pub struct AppPages {
     pub title: String,
     /// Issuer shown in authenticator apps.
     pub issuer: String,
-    /// True if the app checks the passwords of its users itself.
-    pub keeps_passwords: bool,
+    /// First factor of the app's users.
+    pub first_factor: FirstFactorKind,
     /// Titles of all apps, by name.
     pub titles: Arc<BTreeMap<String, String>>,
 }
@@ -95,4 +91,24 @@ pub struct RequestContext {
     pub request_id: RequestId,
     /// Finds pages open to the password alone; `None` if no rule of the app has any.
     pub openings: Option<Arc<dyn Openings>>,
+    /// The part that the host has in signing users in.
+    pub role: Role,
+}
+
+impl RequestContext {
+    /// Returns the URL of the sign-in page for scripts.
+    fn login_url(&self) -> String {
+        match &self.role {
+            Role::BelowPortal(detour) => detour.to(portal::LOGIN, &Back::root(), None),
+            Role::Alone | Role::Portal(_) => format!("{}{}", self.links, portal::LOGIN),
+        }
+    }
+
+    /// Returns the apps below this host, if it is the portal.
+    fn portal(&self) -> Option<&Arc<dyn PortalApps>> {
+        match &self.role {
+            Role::Portal(apps) => Some(apps),
+            Role::Alone | Role::BelowPortal(_) => None,
+        }
+    }
 }

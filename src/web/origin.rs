@@ -7,6 +7,8 @@ use std::net::IpAddr;
 
 use http::header::{HeaderMap, HeaderName, ORIGIN, REFERER};
 
+use crate::base::authority;
+
 pub(super) const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Bytes that end the authority of a URL in browsers.
 const AFTER_AUTHORITY: [u8; 4] = *b"/?#\\";
@@ -27,13 +29,11 @@ fn default_port(https: bool) -> u16 {
 /// Splits an authority into host and port. An empty port counts as absent; an invalid one returns
 /// `None`.
 fn parts(authority: &str) -> Option<(&str, Option<u16>)> {
-    let (name, port) = match authority.rsplit_once(':') {
-        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, port),
-        Some(_) | None => (authority, ""),
-    };
-    let digits = port.bytes().all(|b| b.is_ascii_digit());
-    let port = if port.is_empty() { None } else { Some(port.parse().ok().filter(|_| digits)?) };
-    (!name.is_empty()).then_some((name, port))
+    let (name, port) = authority::split(authority)?;
+    match port.filter(|port| !port.is_empty()) {
+        None => Some((name, None)),
+        Some(port) => Some((name, Some(port.parse().ok()?))),
+    }
 }
 
 impl WebOrigin {
@@ -184,9 +184,15 @@ mod tests {
         ] {
             assert_eq!(WebOrigin::parse(text).unwrap().to_string(), written);
         }
-        for bad in
-            ["gw.test", "ftp://gw.test", "https://", "https://:443", "https://a/b", "https://a:x"]
-        {
+        for bad in [
+            "gw.test",
+            "ftp://gw.test",
+            "https://",
+            "https://:443",
+            "https://a/b",
+            "https://a:x",
+            "https://e:]:",
+        ] {
             assert_eq!(WebOrigin::parse(bad), None, "{bad}");
         }
     }

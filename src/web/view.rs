@@ -26,7 +26,7 @@ impl Answer {
         Ok(Self(response))
     }
 
-    /// Redirects with 303 to a path on this host.
+    /// Redirects with 303 to a path on this host, or to a configured host.
     pub(super) fn see_other(path: &str) -> Self {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SEE_OTHER;

@@ -48,6 +48,11 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
+/// Returns names in quotes, with commas between them.
+pub(super) fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("\u{201c}{name}\u{201d}")).collect::<Vec<_>>().join(", ")
+}
+
 /// A point in time, as UTC text and for the script that converts it to local time.
 #[derive(Debug)]
 pub(super) struct Moment {
@@ -91,6 +96,20 @@ pub(super) fn in_fours(text: &str) -> String {
         out.push(c);
     }
     out
+}
+
+/// Writes a size in bytes, with separators: `65,536 bytes`.
+pub(super) fn bytes(size: usize) -> String {
+    let digits = size.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text.push_str(if size == 1 { " byte" } else { " bytes" });
+    text
 }
 
 #[cfg(test)]

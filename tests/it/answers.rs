@@ -65,6 +65,8 @@ async fn under_api_paths_no_answer_of_ours_is_a_page_or_leads_elsewhere() {
     ] {
         let answer = nobody.ask(method, path, OPENS, b"").await;
         assert_json(&format!("{method} {path}"), &answer, status, code);
+        let allowed = (status == 405).then_some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        assert_eq!(answer.get("allow"), allowed, "{method} {path}");
     }
     let malformed = nobody.ask("GET", "/api/x", &format!("{OPENS}Expect: more\r\n"), b"").await;
     assert_json("a malformed request", &malformed, 400, "bad_request");
@@ -228,6 +230,54 @@ async fn preflights_that_are_to_pass_reach_the_app_and_nothing_else_does() {
     let answered = "a preflight from one of cors_origins: 204 from Vestibule";
     assert!(explained(&gateway, "/api/x").contains("from one of cors_origins: forwarded"));
     assert!(explained(&gateway, "/api/shut/x").contains(answered));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn explain_says_of_every_preflight_what_becomes_of_it() {
+    let app = Recorder::start().await;
+    let any = API.replace("cors_origins = [\"https://spa.test:8443\"]\n", "");
+    for (apps, expected) in [
+        (API.to_owned(), ["answer", "forward", "answer", "answer"]),
+        (format!("cors_preflight = \"pass\"\n{API}"), ["forward", "forward", "answer", "forward"]),
+        (any.clone(), ["sign_in", "forward", "sign_in", "sign_in"]),
+        (format!("cors_preflight = \"pass\"\n{any}"), ["forward", "forward", "sign_in", "forward"]),
+    ] {
+        let gateway = gateway(&app, &apps).await;
+        gateway.add_user("alice");
+        let paths = ["/api/x", "/api/public/x", "/api/shut/x", "/api/sign"];
+        for (path, expected) in paths.into_iter().zip(expected) {
+            let lines = format!("{SPA}Access-Control-Request-Method: PUT\r\n");
+            let mark = app.mark();
+            let answer = Browser::new(&gateway).ask("OPTIONS", path, &lines, b"").await;
+            app.barrier().await;
+            let happened = match (answer.status, app.requests(mark).len()) {
+                (200, 1) => "forward",
+                (204, 0) => "answer",
+                (401, 0) => "sign_in",
+                other => panic!("OPTIONS {path}: {other:?}"),
+            };
+            assert_eq!(happened, expected, "{path} of:{apps}");
+            let (_, stranger) = preflight(&gateway, path, &[]);
+            let (outcome, signed_in) = preflight(&gateway, path, &["--user", "alice"]);
+            // Browsers send preflights without cookies, so no session changes them.
+            assert_eq!(signed_in, stranger, "{path} of:{apps}");
+            assert_eq!(stranger["outcome"], expected, "{path} of:{apps}");
+            if path == "/api/x" {
+                assert_eq!(outcome, "forward", "OPTIONS that is no preflight");
+            }
+            let named = expected != "sign_in" && path != "/api/public/x" && apps.contains("spa");
+            let origins = if named { "cors_origins" } else { "any" };
+            assert_eq!(stranger["origins"], origins, "{path} of:{apps}");
+        }
+    }
+}
+
+/// Returns the decisions of `explain` on an `OPTIONS` request, and on it as a preflight.
+fn preflight(gateway: &Gateway, path: &str, who: &[&str]) -> (String, serde_json::Value) {
+    let said = gateway.command(&[&["explain", "OPTIONS", path, "--json"], who].concat(), "");
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    let said: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    (said["outcome"].as_str().unwrap().to_owned(), said["preflight"].clone())
 }
 
 /// What is said of a question whether another origin may ask.

@@ -1,6 +1,7 @@
 //! The whole way in a real browser, with and without JavaScript: the picture is read off the
 //! screen, codes come from `oathtool`, and everything is done by typing and clicking.
 
+use super::support::program::run_to_end;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -37,6 +38,9 @@ impl Drop for Screen {
     fn drop(&mut self) {
         drop(self.driver.kill());
         drop(self.driver.wait());
+        // Chromium does not end with its driver.
+        let profile = format!("--user-data-dir={}", self.dir.path().join("profile").display());
+        drop(Command::new("pkill").args(["-KILL", "-f", "--", &profile]).status());
     }
 }
 
@@ -81,6 +85,11 @@ async fn gone(element: &Element) {
 
 impl Screen {
     pub(super) async fn open(look: Look) -> Self {
+        Self::resolving(look, "MAP *.test 127.0.0.1").await
+    }
+
+    /// The same, with names that resolve by these rules.
+    pub(super) async fn resolving(look: Look, rules: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (driver, port) = start_driver(dir.path()).await;
         let profile = dir.path().join("profile");
@@ -93,7 +102,7 @@ impl Screen {
                     "--no-first-run", "--disable-background-networking",
                     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
                     "--ignore-certificate-errors", "--window-size=1000,1600",
-                    "--host-resolver-rules=MAP gw.test 127.0.0.1",
+                    format!("--host-resolver-rules={rules}"),
                     format!("--user-data-dir={}", profile.display()),
                     format!("--blink-settings=preferredColorScheme={colours}"),
                 ],
@@ -240,7 +249,7 @@ async fn start_driver(dir: &Path) -> (Child, u16) {
         }
         drop(driver.kill());
         drop(driver.wait());
-        said = log.text();
+        said = log.so_far();
         assert!(said.contains("port not available"), "chromedriver ended: {said}");
     }
     panic!("chromedriver found no port: {said}")
@@ -252,7 +261,7 @@ fn port_in(line: &str) -> Option<u16> {
 }
 
 fn output(command: &mut Command) -> String {
-    let output = command.output().unwrap();
+    let output = run_to_end(command);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {said}");
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -270,8 +279,7 @@ fn oathtool(secret: &str, step: u64) -> String {
 
 /// A code later than `used` that is good now, and its step.
 pub(super) async fn fresh_code(secret: &str, used: u64) -> (String, u64) {
-    let now = Codes::settled_step(12).await;
-    let step = (now - 1).max(used + 1);
+    let step = Codes::earliest(20).max(used + 1);
     Codes::reached(step - 1).await;
     (oathtool(secret, step), step)
 }
@@ -291,8 +299,13 @@ impl Walk {
 
     /// The same, with further tables in the configuration of the gateway.
     pub(super) async fn with(look: Look, extra: &str) -> Self {
+        Self::ruled(look, "", extra).await
+    }
+
+    /// The same, with rules of the app as well.
+    pub(super) async fn ruled(look: Look, rules: &str, extra: &str) -> Self {
         let app = Recorder::start().await;
-        let plan = Plan::new(&app).app("local", "localhost", &app.url(), "").extra(extra);
+        let plan = Plan::new(&app).app("local", "localhost", &app.url(), rules).extra(extra);
         let gateway = Gateway::start(&plan).await;
         gateway.add_user("alice");
         let origin = format!("https://localhost:{}", gateway.https.port());

@@ -63,7 +63,7 @@ async fn a_script_is_asked_for_a_code_in_the_words_of_the_app_and_works_on() {
     }
     let agent = seen.iter().find(|r| r["method"] == "DELETE").unwrap()["headers"].to_string();
     assert!(agent.contains("CellEngine Python API Toolkit/1.0.0"), "{agent}");
-    let log = format!("{}{}", lab.one.log.text(), lab.two.log.text());
+    let log = lab.whole_log().await;
     for secret in ["pw-alice", code.as_str(), done["token"].as_str().unwrap()] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
@@ -391,14 +391,14 @@ async fn a_gateway_that_goes_in_the_middle_of_a_run_costs_a_script_nothing() {
             front.turn_to(&next);
         }
         log.wait_for("an answer", |line| {
-            let done = log.text().matches("\"step\": 200").count() >= round;
+            let done = log.so_far().matches("\"step\": 200").count() >= round;
             (done && line.json().get("step").is_some()).then_some(())
         })
         .await;
     }
     drop(input);
     let ended = tokio::task::spawn_blocking(move || run.wait().unwrap());
-    assert!(ended.await.unwrap().success(), "{}", log.text());
+    assert!(ended.await.unwrap().success(), "{}", log.so_far());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

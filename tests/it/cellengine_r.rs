@@ -1,6 +1,7 @@
 //! The same app and the HTTP stack of its R toolkit, over TLS: it takes any 200 for a sign-in, reads
 //! JSON before it looks at a status, and keeps old cookies beside a new token.
 
+use super::support::program::output_of;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
@@ -37,7 +38,7 @@ async fn run(gateway: &Gateway, args: &[&str], input: &str) -> Value {
     let run = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn().unwrap();
         drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
-        child.wait_with_output().unwrap()
+        output_of(child)
     });
     let output = within(LONGEST, "the client", run).await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -128,7 +129,7 @@ async fn what_ends_a_session_is_said_in_json_that_r_reads() {
     assert!(said["error"].as_str().unwrap().contains("Sign in again"), "{said}");
     drop(input);
     let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
-    assert!(ended.await.unwrap().success(), "{}", log.text());
+    assert!(ended.await.unwrap().success(), "{}", log.so_far());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

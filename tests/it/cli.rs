@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::program::{Run, Site, run, run_with_input, vestibule};
+use crate::support::program::{Run, Site, run, run_to_end, run_with_input, vestibule};
 
 #[test]
 fn every_command_has_help() {
@@ -14,7 +14,11 @@ fn every_command_has_help() {
         &["schema"],
         &["keys"],
         &["keys", "init"],
+        &["keys", "add"],
+        &["keys", "use"],
         &["keys", "rotate"],
+        &["config"],
+        &["config", "hash"],
         &["user"],
         &["user", "add"],
         &["user", "set"],
@@ -32,6 +36,8 @@ fn every_command_has_help() {
         &["audit"],
         &["audit", "list"],
         &["audit", "verify"],
+        &["backup"],
+        &["restore"],
         &["completions"],
         &["man"],
     ] {
@@ -66,6 +72,10 @@ fn bad_usage_is_exit_code_2_on_standard_error() {
         assert_eq!(run.code, 2, "{arguments:?}");
         assert!(run.stdout.is_empty() && !run.stderr.is_empty(), "{arguments:?}");
     }
+    let site = Site::new();
+    let config = site.write("vestibule.toml", "data_dir = 5\n");
+    let run = run(&["user", "add", "ali\u{200b}ce", "--config", config.to_str().unwrap()]);
+    assert!(run.code == 2 && run.stderr.contains("U+200B"), "{}", run.stderr);
 }
 
 #[test]
@@ -184,7 +194,7 @@ fn config_of_an_app(more: &str) -> String {
 fn the_configuration_in_the_working_directory_is_the_default_and_is_named_in_errors() {
     let site = Site::new();
     let at = |arguments: &[&str]| -> Run {
-        vestibule(arguments).current_dir(site.path()).output().unwrap().into()
+        run_to_end(vestibule(arguments).current_dir(site.path())).into()
     };
     let file = site.write("vestibule.toml", &config_of_an_app(""));
     let mode = |bits| {

@@ -3,6 +3,9 @@
 
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 
+use super::keys::register;
+use super::portal::tour::{self, PORTAL, Tour, WIKI};
+use super::support::authenticator::Authenticator;
 use super::support::client::{self, Browser};
 use super::support::gateway::{Gateway, PASSWORD, Plan};
 use super::support::upstream::Recorder;
@@ -35,10 +38,20 @@ struct Trail {
     _app: Recorder,
 }
 
+/// The cell of a person's act in a column of the table.
+fn says(act: &str, column: usize) -> String {
+    let row = table().into_iter().find(|row| row[1] == "person" && row[0] == act);
+    row.unwrap_or_else(|| panic!("the table has no {act:?}"))[column].clone()
+}
+
 impl Trail {
     async fn new() -> Self {
+        Self::with(|plan, _app| plan).await
+    }
+
+    async fn with(shape: impl FnOnce(Plan, &Recorder) -> Plan) -> Self {
         let app = Recorder::start().await;
-        let gateway = Gateway::start(&Plan::new(&app)).await;
+        let gateway = Gateway::start(&shape(Plan::new(&app), &app)).await;
         let file = gateway.config.parent().unwrap().join("data/accounts.db");
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
         let database = SqliteConnection::connect_with(&options).await.unwrap();
@@ -81,6 +94,14 @@ impl Trail {
         out
     }
 
+    /// Ids and names of a user's keys.
+    fn keys(&self, name: &str) -> Vec<(String, String)> {
+        let all: Vec<serde_json::Value> =
+            serde_json::from_str(&self.ok(&["user", "keys", name, "--json"])).unwrap();
+        let text = |key: &serde_json::Value, field| key[field].as_str().unwrap().to_owned();
+        all.iter().map(|key| (text(key, "id"), text(key, "name"))).collect()
+    }
+
     /// All there is to see of accounts, tokens and sessions.
     fn state(&self) -> String {
         let users: serde_json::Value =
@@ -107,6 +128,11 @@ fn act(trail: &Trail, act: &str, name: &str) -> Vec<String> {
             serde_json::from_str(&trail.ok(&["token", "list", "--json", "--user", name])).unwrap();
         all[0]["id"].as_str().unwrap().to_owned()
     };
+    let key_of = || {
+        let all: serde_json::Value =
+            serde_json::from_str(&trail.ok(&["user", "keys", name, "--json"])).unwrap();
+        all[0]["id"].as_str().unwrap().to_owned()
+    };
     let words: Vec<&str> = match act {
         "`user add`" => vec!["user", "add", "newcomer", "--password-stdin"],
         "`user enable`" => vec!["user", "enable", name],
@@ -124,6 +150,10 @@ fn act(trail: &Trail, act: &str, name: &str) -> Vec<String> {
         "`user remove`" => vec!["user", "remove", name],
         "`user unlink`" => vec!["user", "unlink", name, "--app", "main"],
         "`user reset-2fa`" => vec!["user", "reset-2fa", name, "--reason", "lost"],
+        "`user remove-key`" => {
+            let words = ["user", "remove-key", name, &key_of(), "--reason", "lost"];
+            return words.map(str::to_owned).into();
+        }
         "`token revoke`" => return ["token".into(), "revoke".into(), token_of()].into(),
         "`session end ID`" => return ["session".into(), "end".into(), session_of()].into(),
         "`session end --user`" => vec!["session", "end", "--user", name],
@@ -138,7 +168,7 @@ async fn before(trail: &mut Trail, act: &str, name: &str) {
     match act {
         "`user lift-suspension`" => {
             let guessed = sqlx::query(
-                "UPDATE totp_factors SET failures = 3 \
+                "UPDATE authenticators SET failures = 3 \
                  WHERE account_id = (SELECT id FROM accounts WHERE name = $1)",
             );
             guessed.bind(name).execute(&mut trail.database).await.unwrap();
@@ -160,7 +190,13 @@ async fn an_operators_act_without_its_row_does_and_says_what_the_table_says() {
     for (column, trigger) in [(2, CLOSED), (3, FAILING)] {
         for (number, row) in acts.iter().enumerate() {
             let name = format!("user{column}x{number}");
-            visitor::signed_in(&trail.gateway, &name).await;
+            let (mut browser, _) = visitor::signed_in(&trail.gateway, &name).await;
+            if row[0] == "`user remove-key`" {
+                let mut key = Authenticator::default();
+                let path = "/_auth/account/keys/new";
+                let added = register(&mut browser, &mut key, path, "Blue").await;
+                assert_eq!(added.status, 303, "{}", added.text());
+            }
             before(&mut trail, &row[0], &name).await;
             let words = act(&trail, &row[0], &name);
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -204,11 +240,7 @@ async fn an_operators_act_without_its_row_does_and_says_what_the_table_says() {
 async fn a_persons_act_without_its_row_does_what_the_table_says() {
     let mut trail = Trail::new().await;
     for (column, trigger) in [(2, CLOSED), (3, FAILING)] {
-        let says = |act: &str| {
-            let rows = table();
-            let row = rows.into_iter().find(|row| row[1] == "person" && row[0] == act);
-            row.unwrap_or_else(|| panic!("the table has no {act:?}"))[column].clone()
-        };
+        let says = |act: &str| says(act, column);
         let name = format!("person{column}");
         let (mut browser, mut person) = visitor::signed_in(&trail.gateway, &name).await;
         let (mut leaving, _) = visitor::signed_in(&trail.gateway, &format!("leaver{column}")).await;
@@ -244,7 +276,45 @@ async fn a_persons_act_without_its_row_does_what_the_table_says() {
         trail.mend().await;
         assert_eq!(refused.status, 503, "{}", refused.text());
         assert!(!again.jar.contains_key(visitor::SESSION));
-        let log = trail.gateway.log.text();
-        assert!(log.contains("security event is missing from the audit log"), "{log}");
+        let words = "security event is missing from the audit log";
+        trail.gateway.log.wait_for_words(words).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_keys_and_a_hand_over_without_their_rows_do_what_the_table_says() {
+    let mut trail = Trail::with(tour::with_portal).await;
+    for (column, trigger) in [(2, CLOSED), (3, FAILING)] {
+        let name = format!("keeper{column}");
+        let mut tour = Tour::new(&[&trail.gateway]);
+        let mut person = tour.join(&trail.gateway, &name).await;
+        let mut browser = tour.at(PORTAL, None);
+        let (mut blue, mut red) = (Authenticator::default(), Authenticator::default());
+        let page = "/_auth/account/keys/new";
+        assert_eq!(register(&mut browser, &mut blue, page, "Blue").await.status, 303);
+        // With a key, another change needs a proof by key or recovery code.
+        visitor::step_up(&mut browser, &mut person).await;
+        let keys = trail.keys(&name);
+        let one = format!("/_auth/account/keys/{}", keys[0].0);
+        let list = browser.get("/_auth/account/keys").await;
+        tour.keep(browser.clone());
+        trail.break_by(trigger).await;
+        let handed = tour.open(WIKI, 0, "/").await;
+        let mut statuses = [0; 3];
+        statuses[0] = browser.submit_from(&list, &one, &[("name", "Green")]).await.status;
+        statuses[1] = register(&mut browser, &mut red, page, "Red").await.status;
+        statuses[2] = browser.submit_from(&list, &one, &[("remove", "1")]).await.status;
+        trail.mend().await;
+        for act in ["adding a key", "renaming a key", "removing a key"] {
+            assert_eq!(says(act, column), if column == 2 { "503" } else { "done, logged" });
+        }
+        let left: Vec<_> = trail.keys(&name).into_iter().map(|(_, name)| name).collect();
+        let expected = if column == 2 { ([503; 3], "Blue") } else { ([303; 3], "Red") };
+        assert_eq!((statuses, left), (expected.0, vec![expected.1.to_owned()]));
+        assert_eq!(says("a hand-over from the portal", column), "503, the ticket is used up");
+        assert_eq!((handed.host.as_str(), handed.answer.status), (WIKI, 503), "{handed:#?}");
+        assert!(!tour.jars[WIKI].contains_key(visitor::SESSION));
+        assert!(handed.target.starts_with("/_auth/continue?ticket="), "{:#?}", handed.hops);
+        assert_eq!(tour.get(WIKI, 0, &handed.target).await.status, 400, "used up");
     }
 }

@@ -13,7 +13,7 @@ use super::support::gateway::{self, Gateway, Plan};
 use super::support::servers::RedisServer;
 use super::support::upstream::Recorder;
 use super::support::visitor::{self, SESSION};
-use super::support::{html, within};
+use super::support::{html, over_after_a_second, within};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signed_in_on_one_is_signed_in_on_the_other_and_signed_out_as_well() {
@@ -25,12 +25,9 @@ async fn signed_in_on_one_is_signed_in_on_the_other_and_signed_out_as_well() {
     let held = here.jar[SESSION].clone();
     let out = here.submit("/_auth/logout", &[]).await;
     assert_eq!(out.status, 303, "{}", out.text());
-    let since = Instant::now();
     there.jar.insert(SESSION.to_owned(), held);
-    let refused = async { while there.fetch("/app").await.status != 401 {} };
-    within(PATIENCE, "the other node to refuse", refused).await;
-    let took = since.elapsed();
-    assert!(took <= Duration::from_secs(1), "refused only after {took:?}");
+    let refused = async || there.fetch("/app").await.status == 401;
+    over_after_a_second("the other node to refuse", refused).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,7 +57,9 @@ async fn of_fifty_posts_of_one_code_to_two_nodes_exactly_one_signs_in() {
     let all = futures_util::future::join_all(posts).await;
     let in_by: Vec<_> = all.iter().filter(|(_, session)| *session).collect();
     assert_eq!(in_by.len(), 1, "{all:?}");
-    assert!(all.iter().all(|(status, _)| matches!(status, 303 | 401 | 429)), "{all:?}");
+    // On a busy machine a store may answer too late for one of them: 503.
+    let expected = |(status, _): &(u16, bool)| matches!(status, 303 | 401 | 429 | 503);
+    assert!(all.iter().all(expected), "{all:?}");
 }
 
 /// A form sent again and again: the browser's one login is not ended by its own code.
@@ -156,11 +155,12 @@ async fn without_redis_people_are_told_to_wait_and_with_it_all_is_as_before() {
     let since = Instant::now();
     let down = async {
         loop {
+            let sent = since.elapsed();
             let answer = browser.get("/app").await;
             match answer.status {
                 503 => return answer,
                 // A session just seen may pass for a second.
-                200 => assert!(since.elapsed() < Duration::from_secs(4), "still let in"),
+                200 => assert!(sent < Duration::from_secs(4), "still let in after {sent:?}"),
                 other => panic!("{other}: {:?} {}", answer.location(), answer.text()),
             }
         }
@@ -177,6 +177,8 @@ async fn without_redis_people_are_told_to_wait_and_with_it_all_is_as_before() {
     assert_eq!(client::admin(&cluster.one, "/livez").await.status, 200);
     let unready = async { while client::admin(&cluster.one, "/readyz").await.status != 503 {} };
     within(PATIENCE, "readiness to go", unready).await;
+    let node = client::admin(&cluster.one, "/nodez").await.status;
+    assert_eq!(node, 200, "a balancer keeps sending: public paths are up");
 
     cluster.redis.restart();
     let ready = async { while client::admin(&cluster.one, "/readyz").await.status != 200 {} };

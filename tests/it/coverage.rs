@@ -45,6 +45,9 @@ const ACCOUNT: Expect = Leads("/_auth/account");
 const AUTHENTICATOR: &str = "/_auth/account/authenticator";
 const CODES: &str = "/_auth/account/recovery-codes";
 const PASSWORD: &str = "/_auth/account/password";
+const KEYS: &str = "/_auth/account/keys";
+const NEW_KEY: &str = "/_auth/account/keys/new";
+const CODE: Expect = Leads("/_auth/otp");
 
 /// Method, path, and what the four visitors get: nobody, somebody whose account still owes its
 /// enrolment, somebody who proved both factors a moment ago, and somebody who did longer ago. A POST
@@ -54,19 +57,32 @@ const TABLE: &[(&str, &str, [Expect; 4])] = &[
     ("GET", "/_auth/", [ACCOUNT, ACCOUNT, ACCOUNT, ACCOUNT]),
     ("GET", "/_auth/login", [Status(200), Status(200), ACCOUNT, ACCOUNT]),
     ("POST", "/_auth/login", [Status(401), Status(401), Status(401), Status(401)]),
+    ("GET", "/_auth/continue", [Status(404); 4]),
     ("GET", "/_auth/otp", [LOGIN, ENROLL, LOGIN, LOGIN]),
     ("POST", "/_auth/otp", [LOGIN, ENROLL, LOGIN, LOGIN]),
     ("GET", "/_auth/recovery", [LOGIN, ENROLL, LOGIN, LOGIN]),
     ("POST", "/_auth/recovery", [LOGIN, ENROLL, LOGIN, LOGIN]),
+    ("GET", "/_auth/key", [LOGIN, CODE, LOGIN, LOGIN]),
+    ("POST", "/_auth/key", [LOGIN, CODE, LOGIN, LOGIN]),
+    ("GET", "/_auth/passkey", [LOGIN; 4]),
+    ("POST", "/_auth/passkey", [Status(401), Status(401), ACCOUNT, ACCOUNT]),
+    ("GET", "/_auth/enroll/key", [LOGIN, Status(200), LOGIN, LOGIN]),
+    ("POST", "/_auth/enroll/key", [LOGIN, Status(401), LOGIN, LOGIN]),
     ("GET", "/_auth/enroll", [LOGIN, Status(200), LOGIN, LOGIN]),
     ("POST", "/_auth/enroll", [LOGIN, Status(401), LOGIN, LOGIN]),
     ("GET", "/_auth/recovery-codes", [LOGIN, LOGIN, ACCOUNT, ACCOUNT]),
     ("POST", "/_auth/recovery-codes", [LOGIN, LOGIN, ACCOUNT, ACCOUNT]),
+    ("GET", "/_auth/jwks.json", [Status(200); 4]),
     ("GET", "/_auth/account", [LOGIN, LOGIN, Status(200), Status(200)]),
     ("GET", "/_auth/step-up", [LOGIN, LOGIN, ACCOUNT, Status(200)]),
     ("POST", "/_auth/step-up", [LOGIN, LOGIN, Status(401), Status(401)]),
     ("GET", AUTHENTICATOR, [LOGIN, LOGIN, Status(200), Proves(AUTHENTICATOR)]),
     ("POST", AUTHENTICATOR, [LOGIN, LOGIN, Status(401), Proves(AUTHENTICATOR)]),
+    ("GET", KEYS, [LOGIN, LOGIN, Status(200), Proves(KEYS)]),
+    ("GET", NEW_KEY, [LOGIN, LOGIN, Status(200), Proves(NEW_KEY)]),
+    ("POST", NEW_KEY, [LOGIN, LOGIN, Status(401), Proves(NEW_KEY)]),
+    ("GET", "/_auth/account/keys/{id}", [Leads(KEYS); 4]),
+    ("POST", "/_auth/account/keys/{id}", [LOGIN, LOGIN, Leads(KEYS), Proves(KEYS)]),
     ("GET", CODES, [LOGIN, LOGIN, Status(200), Proves(CODES)]),
     ("POST", CODES, [LOGIN, LOGIN, Status(401), Proves(CODES)]),
     ("GET", PASSWORD, [LOGIN, LOGIN, Status(200), Proves(PASSWORD)]),
@@ -74,6 +90,9 @@ const TABLE: &[(&str, &str, [Expect; 4])] = &[
     ("POST", "/_auth/account/sessions", [LOGIN, LOGIN, ACCOUNT, Proves("/_auth/account")]),
     ("POST", "/_auth/account/tokens", [LOGIN, LOGIN, ACCOUNT, Proves("/_auth/account")]),
     ("GET", "/_auth/notice", [LOGIN, LOGIN, Leads("/"), Leads("/")]),
+    ("GET", "/_auth/resend", [LOGIN, LOGIN, Status(200), Status(200)]),
+    ("POST", "/_auth/resend", [LOGIN, LOGIN, Status(409), Status(409)]),
+    ("GET", "/_auth/session/extend", [Status(401), Status(401), Status(200), Status(200)]),
     ("GET", "/_auth/session", [Status(401), Status(401), Status(200), Status(200)]),
     ("GET", "/.well-known/change-password", [Leads(PASSWORD); 4]),
     ("GET", "/_auth/forgot", [Status(200); 4]),
@@ -100,7 +119,7 @@ async fn visitors(gateway: &Gateway) -> [Visitor; 4] {
 }
 
 async fn ask(browser: &mut Browser, method: &str, path: &str) -> Answer {
-    let path = path.replace("{name}", "no-such-asset");
+    let path = path.replace("{name}", "no-such-asset").replace("{id}", "no-such-key");
     if method == "POST" {
         let page = browser.get("/_auth/logout").await;
         let csrf = html::field(&page.text(), "csrf");
@@ -141,7 +160,8 @@ async fn every_visitor_gets_from_every_route_what_the_table_says() {
         for (visitor, expected) in visitors.iter_mut().zip(expected) {
             let who = who(visitor);
             if *method == "POST" {
-                let bare = visitor.browser().post(path, &[("code", "123456")]).await;
+                let path = path.replace("{id}", "no-such-key");
+                let bare = visitor.browser().post(&path, &[("code", "123456")]).await;
                 if bare.status != 403 {
                     wrong.push(format!("POST {path} of {who} without a token: {}", bare.status));
                 }
@@ -151,7 +171,8 @@ async fn every_visitor_gets_from_every_route_what_the_table_says() {
                 let got = (answer.status, answer.location());
                 wrong.push(format!("{method} {path} of {who}: {got:?}, not {expected:?}"));
             }
-            if answer.status != 404 && answer.get("cache-control") != Some("no-store") {
+            let cached = *path == "/_auth/jwks.json" || answer.status == 404;
+            if !cached && answer.get("cache-control") != Some("no-store") {
                 wrong.push(format!("{method} {path} of {who} may be cached"));
             }
         }
@@ -187,7 +208,7 @@ async fn our_addresses_never_reach_the_app_by_any_method() {
         }
         for method in ["PUT", "PATCH", "DELETE", "OPTIONS"] {
             for (_, path, _) in TABLE {
-                let path = path.replace("{name}", "x");
+                let path = path.replace("{name}", "x").replace("{id}", "x");
                 let answer = visitor.browser().ask(method, &path, "", b"").await;
                 if !matches!(answer.status, 403 | 405) {
                     wrong.push(format!("{method} {path} of {}: {}", who(visitor), answer.status));

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use super::support::client::{PATIENCE, encode};
 use super::support::html;
 use super::support::log::Log;
-use super::support::program::{run, vestibule};
+use super::support::program::{run, run_to_end, vestibule};
 use super::support::within;
 
 /// A running demo.
@@ -55,7 +55,7 @@ impl Demo {
         };
         let search = async {
             loop {
-                if let Some(code) = found(&self.said.text()) {
+                if let Some(code) = found(&self.said.so_far()) {
                     return code;
                 }
                 tokio::task::yield_now().await;
@@ -75,7 +75,7 @@ fn curl(jar: &Path, url: &str, form: Option<&[(&str, &str)]>) -> (u16, String) {
         let origin: String = url.split('/').take(3).collect::<Vec<_>>().join("/");
         command.arg("-H").arg(format!("Origin: {origin}")).arg("-d").arg(pairs.join("&"));
     }
-    let output = command.arg(url).output().unwrap();
+    let output = run_to_end(command.arg(url));
     assert!(output.status.success(), "{url}: {}", output.status);
     let text = String::from_utf8(output.stdout).unwrap();
     let (body, status) = text.rsplit_once('\n').unwrap();
@@ -93,7 +93,7 @@ async fn a_newcomer_without_a_phone_gets_in_by_the_codes_that_the_demo_prints() 
         "{}",
         demo.url
     );
-    assert_eq!(demo.said.text().lines().filter(|l| l.trim().starts_with("code")).count(), 0);
+    assert_eq!(demo.said.so_far().lines().filter(|l| l.trim().starts_with("code")).count(), 0);
     let at = |path: &str| format!("{}{path}", demo.url);
     let (_, page) = curl(&jar, &at("/_auth/login"), None);
     let csrf = html::field(&page, "csrf").unwrap();

@@ -1,8 +1,9 @@
 //! Answers that are given before a request's body was read arrive, whichever client asked and
 //! however it sends; and nothing of what is discarded reaches an app or is taken for a request.
 
+use super::support::program::run_to_end;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -70,8 +71,7 @@ fn file_of(dir: &Path, size: usize) -> String {
 }
 
 async fn output_of(mut command: Command) -> String {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let run = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let run = tokio::task::spawn_blocking(move || run_to_end(&mut command));
     let output = within(LONGEST, "the client", run).await.unwrap();
     let wrong = String::from_utf8_lossy(&output.stderr);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -95,6 +95,54 @@ async fn the_app_is_told_who_asks_once_and_under_no_other_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn identity_headers_have_the_names_of_the_app_and_clients_send_none_of_them() {
+    let app = Recorder::start().await;
+    let names = "identity_headers = { user = \"X-WEBAUTH-USER\", email = \"\", name = \"Shown-As\", \
+                 groups = \"X-WEBAUTH-GROUPS\" }";
+    let plan = Plan { apps: String::new(), ..Plan::new(&app) };
+    let plan = plan.app("main", HOST, &app.url(), &format!("{names}\n{PUBLIC_RULE}"));
+    let gateway = Gateway::start(&plan).await;
+    let (mut browser, _person) = visitor::signed_in(&gateway, "alice").await;
+    let forged = [
+        "X-WEBAUTH-USER",
+        "x_webauth_user",
+        "X.Webauth.User",
+        "X-WEBAUTH-EMAIL",
+        "X-Webauth-Name",
+        "X-WEBAUTH-ROLE",
+        "X-Webauth--Groups",
+        "Shown-As",
+        "SHOWN_AS",
+        "shown.as",
+        "Remote-User",
+        "Remote-Email",
+        "Remote_Groups",
+    ]
+    .iter()
+    .fold(String::new(), |lines, name| lines + name + ": forged-value\r\n");
+    let nominated = "x-webauth-user, shown-as, X-Forwarded-For, x-request-id, X-Own, close";
+    let lines = format!("{forged}X-Own: of the hop\r\nConnection: {nominated}\r\n");
+    let seen = seen_at(&app, &mut browser, "/app", &lines).await;
+    assert_eq!(seen.head.all("x-webauth-user"), ["alice"]);
+    assert_eq!(seen.head.all("shown-as"), ["alice of the test"]);
+    assert_eq!(seen.head.all("x-webauth-groups").len(), 1);
+    for name in ["host", "x-forwarded-for", "x-request-id"] {
+        assert_eq!(seen.head.all(name).len(), 1, "a nomination removes nothing of ours: {name}");
+    }
+    assert_eq!(seen.head.all("x-own"), [""; 0], "what is nominated stays behind");
+    let public = seen_at(&app, &mut browser, "/public/x", &lines).await;
+    for name in ["x-webauth-user", "shown-as", "x-webauth-groups"] {
+        assert_eq!(public.head.all(name), [""; 0], "{name}");
+    }
+    for seen in [seen, public] {
+        for name in ["remote-user", "remote-name", "remote-email", "remote-groups"] {
+            assert_eq!(seen.head.all(name), [""; 0], "{name}");
+        }
+    }
+    assert!(!app.heard(app.mark_of_all(), "forged-value"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_public_paths_the_app_is_told_of_nobody() {
     let app = Recorder::start().await;
     let gateway = Gateway::start(&Plan::new(&app)).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::Request;
+use tokio::sync::watch;
 use tokio::time::{Instant, Interval, interval};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -13,7 +14,7 @@ use super::streams::{h2, h2_request};
 use super::support::client::{Browser, PATIENCE};
 use super::support::gateway::{Gateway, Plan};
 use super::support::upstream::Recorder;
-use super::support::visitor;
+use super::support::visitor::{self, Person};
 use super::support::within;
 
 const IDLE: Duration = Duration::from_secs(10);
@@ -29,7 +30,8 @@ fn pieces() -> u64 {
     LONG.as_secs()
 }
 
-async fn upload_in_http1(browser: &Browser) {
+/// An upload during which its user proves the second factor again.
+async fn upload_in_http1(browser: &mut Browser, person: &mut Person) {
     let mut wire = browser.connect().await;
     let head = format!(
         "PUT /app/upload HTTP/1.1\r\nHost: gw.test\r\n{}Content-Length: {}\r\n\r\n",
@@ -38,9 +40,12 @@ async fn upload_in_http1(browser: &Browser) {
     );
     wire.send(head.as_bytes()).await.unwrap();
     let mut beats = beats();
-    for _ in 0..pieces() {
+    for piece in 0..pieces() {
         beats.tick().await;
         wire.send(b"x").await.unwrap();
+        if piece == 0 {
+            visitor::step_up(browser, person).await;
+        }
     }
     let answer = within(PATIENCE, "the answer", wire.answer("PUT")).await.unwrap();
     assert_eq!(answer.status, 200, "{}", answer.text());
@@ -100,24 +105,46 @@ async fn upload_that_stands_still(browser: &Browser) {
     }
 }
 
+/// Signs these people in, one after the other, so that no session is idle at the end.
+pub(crate) async fn all_in_use(gateway: &Gateway, names: [&str; 4]) -> Vec<(Browser, Person)> {
+    let (begin, begun) = watch::channel(());
+    let mut waiting = Vec::new();
+    for name in names {
+        let (browser, person) = visitor::signed_in(gateway, name).await;
+        waiting.push((tokio::spawn(in_use_until(begun.clone(), browser)), person));
+    }
+    drop(begin);
+    let mut browsers = Vec::new();
+    for (one, person) in waiting {
+        browsers.push((one.await.unwrap(), person));
+    }
+    browsers
+}
+
+/// Keeps a session in use while others sign in, which takes its time.
+async fn in_use_until(mut begun: watch::Receiver<()>, mut browser: Browser) -> Browser {
+    let mut beats = beats();
+    loop {
+        tokio::select! {
+            _ = begun.changed() => return browser,
+            _ = beats.tick() => assert_eq!(browser.fetch("/app").await.status, 200),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bytes_under_way_keep_a_session_alive_and_silence_does_not() {
     let app = Recorder::start().await;
     let plan = Plan::new(&app).extra("[sessions]\nidle = \"10s\"\n");
     let gateway = Gateway::start(&plan).await;
-    let mut browsers = Vec::new();
-    for name in ["alice", "bob", "carol", "dave"] {
-        browsers.push(visitor::signed_in(&gateway, name).await.0);
-        for browser in &mut browsers {
-            // The sign-ins of the others take their time.
-            assert_eq!(browser.fetch("/app").await.status, 200);
-        }
-    }
-    let [alice, bob, carol, dave] = &mut browsers[..] else { panic!("four of them") };
+    let mut browsers = all_in_use(&gateway, ["alice", "bob", "carol", "dave"]).await;
+    let [(alice, person), (bob, _), (carol, _), (dave, _)] = &mut browsers[..] else {
+        panic!("four of them")
+    };
     let after = async |browser: &mut Browser| browser.fetch("/app").await.status;
     let statuses = tokio::join!(
         async {
-            upload_in_http1(alice).await;
+            upload_in_http1(alice, person).await;
             after(alice).await
         },
         async {

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use vestibule::auth::ports::{Accounts, PendingLogins, Sessions};
+use vestibule::auth::ports::{
+    AccountManagement as _, PendingLogins, SessionEnds, SessionLookup, SessionStarts as _,
+};
 use vestibule::auth::session::{Session, SessionLimits};
-use vestibule::auth::token::{PlainToken, SessionToken};
+use vestibule::auth::token::{HashedToken, PlainToken, SessionToken};
 use vestibule::base::clock::{Clock, ManualClock};
 use vestibule::base::id::SessionId;
 use vestibule::base::random::OsRandom;
-use vestibule::gate::sessions::CachedSessions;
+use vestibule::gate::sessions::{BATCH, CachedSessions, Standing, Use};
 use vestibule::store::sql::ephemeral::EmbeddedStore;
 use vestibule::store::sql::{SqlStore, SqlTarget};
 
@@ -58,7 +60,7 @@ impl Gate {
 
     fn seen(&self, app: &str, token: &PlainToken<SessionToken>) -> bool {
         let at = self.clock.monotonic();
-        self.known.find_seen(app, token.reveal().as_bytes(), at).is_some()
+        self.known.find_seen(app, token.reveal().as_bytes(), (at, Use::Counts)).is_some()
     }
 
     /// Is let in, and waits until the use is noted.
@@ -70,7 +72,11 @@ impl Gate {
     /// Waits until the session is noted to be used at this moment.
     async fn noted(&self, token: &PlainToken<SessionToken>) {
         let noted = async {
-            while Sessions::load(&*self.store, token.hashed()).await.unwrap().unwrap().last_seen_at
+            while SessionLookup::load(&*self.store, token.hashed())
+                .await
+                .unwrap()
+                .unwrap()
+                .last_seen_at
                 != self.clock.now()
             {
                 tokio::task::yield_now().await;
@@ -80,7 +86,7 @@ impl Gate {
     }
 
     async fn found(&self, app: &str, token: &PlainToken<SessionToken>) -> bool {
-        self.known.find(app, token, self.clock.monotonic()).await.unwrap().is_some()
+        self.known.find(app, token, (self.clock.monotonic(), Use::Counts)).await.unwrap().is_some()
     }
 }
 
@@ -94,7 +100,7 @@ async fn a_session_just_seen_is_known_for_less_than_a_second() {
     assert!(!gate.seen("another", &token), "a session is worth nothing at another app");
     assert!(!gate.seen(&session.app, &plain_token()));
     // Ended elsewhere: this node hears nothing of it.
-    Sessions::end(&*gate.store, token.hashed()).await.unwrap();
+    SessionEnds::end(&*gate.store, token.hashed()).await.unwrap();
     gate.clock.advance(Duration::from_millis(600));
     assert!(gate.seen(&session.app, &token));
     gate.clock.advance(Duration::from_millis(300));
@@ -106,9 +112,13 @@ async fn a_session_just_seen_is_known_for_less_than_a_second() {
 async fn an_end_on_this_node_holds_at_once_whatever_was_read_since() {
     let gate = Gate::open().await;
     let (token, session) = gate.signed_in("alice").await;
-    let known = gate.known.find(&session.app, &token, gate.clock.monotonic()).await.unwrap();
-    // As the watch over a tunnel does.
-    assert!(gate.known.still_lives(&known.unwrap()).await.unwrap());
+    let known =
+        gate.known.find(&session.app, &token, (gate.clock.monotonic(), Use::Counts)).await.unwrap();
+    // As the sweep over open connections does.
+    assert!(matches!(
+        gate.known.standing(&[*known.unwrap().token()]).await[..],
+        [Standing::Lives(_)]
+    ));
     assert!(gate.seen(&session.app, &token));
     gate.known.end(token.hashed()).await.unwrap();
     assert!(!gate.seen(&session.app, &token));
@@ -138,7 +148,7 @@ async fn a_session_is_in_use_while_bytes_of_its_request_pass() {
     let gate = Gate::open().await;
     let (token, session) = gate.signed_in("alice").await;
     let at = gate.clock.monotonic();
-    let upload = gate.known.find(&session.app, &token, at).await.unwrap().unwrap();
+    let upload = gate.known.find(&session.app, &token, (at, Use::Counts)).await.unwrap().unwrap();
     // An upload of three hours, and nobody asks for anything else.
     for _ in 0..9 {
         gate.clock.advance(Duration::from_mins(20));
@@ -161,7 +171,7 @@ async fn the_idle_clock_starts_at_the_last_byte_of_a_long_request() {
     let gate = Gate::open().await;
     let (token, session) = gate.signed_in("alice").await;
     let began = gate.clock.monotonic();
-    let long = gate.known.find(&session.app, &token, began).await.unwrap().unwrap();
+    let long = gate.known.find(&session.app, &token, (began, Use::Counts)).await.unwrap().unwrap();
     gate.clock.advance(Duration::from_mins(2));
     gate.known.bytes_passed(&long, gate.clock.monotonic());
     gate.noted(&token).await;
@@ -192,4 +202,35 @@ async fn a_session_in_use_ends_at_its_absolute_limit() {
     gate.clock.advance(Duration::from_millis(1));
     assert!(!gate.seen(&session.app, &token), "used a moment ago, and over");
     assert!(!gate.found(&session.app, &token).await);
+}
+
+async fn judged(gate: &Gate, tokens: &[HashedToken<SessionToken>]) -> Vec<Standing> {
+    let mut all = Vec::new();
+    for batch in tokens.chunks(BATCH) {
+        all.extend(gate.known.standing(batch).await);
+    }
+    all
+}
+
+#[tokio::test]
+async fn many_sessions_are_judged_at_once_and_a_look_is_no_use() {
+    let gate = Gate::open().await;
+    let mut tokens = Vec::new();
+    for n in 0..250 {
+        tokens.push(*gate.signed_in(&format!("user-{n}")).await.0.hashed());
+    }
+    let ended = [7, 120, 249];
+    for n in ended {
+        SessionEnds::end(&*gate.store, &tokens[n]).await.unwrap();
+    }
+    tokens.push(token());
+    let standing = judged(&gate, &tokens).await;
+    for (n, standing) in standing.iter().enumerate() {
+        let gone = ended.contains(&n) || n == 250;
+        assert_eq!(matches!(standing, Standing::Ended), gone, "{n}: {standing:?}");
+        assert_eq!(matches!(standing, Standing::Lives(_)), !gone, "{n}");
+    }
+    gate.clock.advance(IDLE);
+    let standing = judged(&gate, &tokens).await;
+    assert!(standing.iter().all(|standing| matches!(standing, Standing::Ended)));
 }

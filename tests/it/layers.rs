@@ -145,6 +145,39 @@ fn names_crate(line: &str, foreign: &str) -> bool {
     false
 }
 
+/// A column that a later version adds must not change what a statement returns: PostgreSQL rejects a
+/// prepared statement whose result has changed.
+#[test]
+fn statements_name_their_columns() {
+    let all = ["SELECT *", "RETURNING *", ".* FROM"];
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let here = source.code().filter(|(_, line)| all.iter().any(|words| line.contains(words)));
+        wrong.extend(here.map(|(number, _)| format!("src/{}:{number}", source.path)));
+    }
+    assert!(wrong.is_empty(), "all columns are asked for:\n{}", wrong.join("\n"));
+}
+
+/// The page says which files know of one kind of authenticator. Authenticator apps show that it is true.
+#[test]
+fn a_kind_of_authenticator_is_known_where_the_decision_says() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = root.join("docs/decisions/0011-authenticator-kinds-are-data.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let table = page.lines().filter(|line| line.starts_with("| `src/")).count();
+    assert!((1..=15).contains(&table), "{table} files");
+    let words = ["AuthenticatorKind::Totp", "FactorResponse::Code", "Factor::TOTP", "TotpSecret"];
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let product = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+        let named = words.iter().any(|word| product.contains(word));
+        if named && !page.contains(&format!("`src/{}`", source.path)) {
+            wrong.push(source.path);
+        }
+    }
+    assert!(wrong.is_empty(), "not on the page: {wrong:?}");
+}
+
 #[test]
 fn no_file_grows_without_bound() {
     let long: Vec<String> = sources()

@@ -20,7 +20,7 @@ impl Walk {
     async fn choose_password(&self) {
         self.fill("password", "password1").await;
         self.keys([ENTER]).await;
-        let said = self.screen.wait_for("[role=alert]").await.text().await.unwrap();
+        let said = self.screen.wait_for("[role=alert]:not([hidden])").await.text().await.unwrap();
         assert!(said.contains("guess"), "{said}");
         self.fill("password", PASSWORD).await;
         self.keys([ENTER]).await;
@@ -34,7 +34,7 @@ impl Walk {
         assert_eq!(shown, secret, "picture and text are the same");
         self.fill("code", "000000").await;
         self.keys([ENTER]).await;
-        self.screen.wait_for("[role=alert]").await;
+        self.screen.wait_for("[role=alert]:not([hidden])").await;
         assert_eq!(self.screen.scan().await, secret, "the picture stays");
         let (code, used) = fresh_code(&secret, 0).await;
         self.fill("code", &code).await;

@@ -6,6 +6,7 @@ use super::support::certs::Certificates;
 use super::support::client::{self, Browser, PATIENCE};
 use super::support::gateway::{Gateway, HOST, PASSWORD, Plan};
 use super::support::log::Line;
+use super::support::mail::MailServer;
 use super::support::upstream::Recorder;
 use super::support::visitor::{self, PENDING, SESSION};
 use super::support::wire::Wire;
@@ -54,7 +55,7 @@ async fn a_request_in_flight_is_finished_before_the_gateway_ends() {
     assert_eq!((answer.status, answer.get("x-app")), (200, Some("recorder")));
     drop(wire);
     let status = gateway.ended().await;
-    assert_eq!(status.code(), Some(0), "{}", gateway.log.text());
+    assert_eq!(status.code(), Some(0), "{}", gateway.log.so_far());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -136,7 +137,7 @@ async fn the_log_holds_nothing_that_opens_a_door() {
 
     gateway.signal("TERM");
     gateway.ended().await;
-    let log = gateway.log.text();
+    let log = gateway.log.whole();
     assert!(log.lines().count() > 10, "nothing was logged: {log}");
     for (what, secret) in &secrets {
         let line = log.lines().find(|l| l.contains(secret.as_str()));
@@ -184,7 +185,7 @@ async fn a_changed_configuration_is_taken_up_on_sighup_and_a_bad_one_is_not() {
     let taken_up = async { while !open(&mut browser, "/public/x").await {} };
     within(PATIENCE, "the first rule to hold again", taken_up).await;
     gateway.signal("TERM");
-    assert_eq!(gateway.ended().await.code(), Some(0), "{}", gateway.log.text());
+    assert_eq!(gateway.ended().await.code(), Some(0), "{}", gateway.log.so_far());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -214,7 +215,7 @@ async fn what_needs_a_restart_is_named_on_sighup_and_other_certificates_are_show
         .replace(listener, "address = \"127.0.0.2:0\"\nkind = \"redirect\"")
         .replace("access = \"public\"", "access = \"password\"");
     let second = format!(
-        "{second}\n[throttle]\nper_login = 4\n[mail]\nhost = \"127.0.0.1\"\nfrom = \"a@b.test\"\n"
+        "{second}\n[passwords]\nqueue = 7\n[sessions]\nidle = \"29m\"\n[throttle]\nper_login = 4\n"
     );
     std::fs::write(&gateway.config, &second).unwrap();
     gateway.signal("HUP");
@@ -222,13 +223,53 @@ async fn what_needs_a_restart_is_named_on_sighup_and_other_certificates_are_show
         |line: &Line| (line.get("message") == Some("configuration reloaded")).then_some(());
     gateway.log.wait_for("the end of the reading", read_again).await;
     assert!(shown(&other).await && !shown(&gateway.certificates).await);
-    let log = gateway.log.text();
+    let log = gateway.log.so_far();
     let named: Vec<_> = log.lines().filter(|line| line.contains("need a restart")).collect();
-    assert_eq!(named.len(), 3, "{log}");
-    for (line, section) in named.iter().zip(["listeners", "throttle", "mail"]) {
-        assert!(line.contains(&format!("\"section\":\"{section}\"")), "{line}");
-    }
+    let [line] = named[..] else { panic!("not one line: {log}") };
+    let keys = "\"keys\":\"listeners, sessions.idle, passwords.queue\"";
+    assert!(line.contains(keys), "{line}");
     assert!(log.contains("weakening: "), "what is weak is told again: {log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_mail_and_rules_for_passwords_are_taken_up_on_sighup() {
+    let (app, mail) = (Recorder::start().await, MailServer::start(0).await);
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let (mut browser, _person) = visitor::signed_in(&gateway, "alice").await;
+    let mut crowd = Browser::new(&gateway);
+    crowd.from = [127, 0, 0, 8].into();
+    let mut kept = crowd.connect().await;
+    let first = std::fs::read_to_string(&gateway.config).unwrap();
+    let more = "[passwords]\nmin_length = 21\n[throttle]\nper_name = 1\n\
+                [network]\nconnections_per_address = 3\n";
+    std::fs::write(&gateway.config, format!("{first}\n{}\n{more}", mail.config("mail-password")))
+        .unwrap();
+    gateway.reload().await;
+    assert!(!gateway.log.so_far().contains("need a restart"), "{}", gateway.log.so_far());
+
+    let _newer = [crowd.connect().await, crowd.connect().await, crowd.connect().await];
+    within(PATIENCE, "the oldest connection to end", kept.rest()).await;
+    let page = browser.get("/_auth/account/password").await.text();
+    assert!(page.contains("At least 21 characters"), "{page}");
+    let mut other = Browser::new(&gateway);
+    other.from = [127, 0, 0, 9].into();
+    let wrong = [("username", "alice"), ("password", "wrong")];
+    assert_eq!(other.submit("/_auth/login", &wrong).await.status, 401);
+    assert_eq!(other.submit("/_auth/login", &wrong).await.status, 429);
+    gateway.add_user("bob");
+    visitor::join(Browser::new(&gateway), "bob").await;
+    mail.wait_for("Authenticator app set up").await;
+
+    std::fs::write(
+        &gateway.config,
+        format!(
+            "{first}\n[mail]\nhost = \"localhost\"\n\
+        from = \"a@b.test\"\nca = \"missing.pem\"\n"
+        ),
+    )
+    .unwrap();
+    gateway.signal("HUP");
+    gateway.log.wait_for_words("mail.ca").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -75,7 +75,8 @@ async fn an_app_hears_the_name_it_has_for_itself() {
     let (mut browser, _) = visitor::signed_in(&gateway, "alice").await;
     let checked = gateway.command(&["check"], "");
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
-    assert!(said.contains("app.internal.test:9443 (in Host and certificate)"), "{said}");
+    let line = |line: &str| line.split_whitespace().eq(["upstream_host", &authority]);
+    assert!(said.lines().any(line), "{said}");
     // A target that is not to be touched, in whatever spelling.
     let odd = "/app/a%20b/?x=%ex&y=http://gw.test/";
     is_of_the_page(&heard(&app, &mut browser, odd, PAGE).await, &authority, "http");

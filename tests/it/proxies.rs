@@ -81,7 +81,9 @@ async fn an_address_that_cannot_be_read_opens_nothing_and_is_never_the_proxys() 
     }
     let near = plain(gateway.http, &get("/a", HOST, "X-Forwarded-For: 127.0.0.9\r\n")).await;
     assert_eq!(near.status, 200, "where all hops are trusted the leftmost is the client");
-    let log = gateway.log.text();
+    gateway.signal("TERM");
+    assert!(gateway.ended().await.success(), "{}", gateway.log.so_far());
+    let log = gateway.log.whole();
     for reason in ["names an address", "cannot be read", "name different addresses"] {
         let told = log.lines().filter(|line| line.contains("WARN") && line.contains(reason));
         assert_eq!(told.count(), 1, "{reason}: {log}");
@@ -205,6 +207,10 @@ async fn a_websocket_is_opened_by_a_page_of_the_host_however_that_is_written() {
         let answer = within(PATIENCE, &head, wire.answer_head()).await.unwrap();
         assert_eq!(answer.status, status, "{host} {origin} {site}");
     }
+    app.barrier().await;
+    let handshakes = app.requests(app.mark_of_all());
+    let opened = handshakes.iter().filter(|seen| seen.head.target == "/ws").count();
+    assert_eq!(opened, 4, "the app sees no handshake of another page");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

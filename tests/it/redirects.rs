@@ -7,7 +7,7 @@ use super::support::upstream::Recorder;
 use super::support::visitor;
 
 /// The lines of a corpus file, escapes put back, as bytes.
-fn corpus(name: &str) -> Vec<Vec<u8>> {
+pub(crate) fn corpus(name: &str) -> Vec<Vec<u8>> {
     let path = format!("{}/tests/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().filter(|l| !l.starts_with("# ") && !l.is_empty()).map(unescaped).collect()
@@ -32,12 +32,12 @@ fn unescaped(line: &str) -> Vec<u8> {
     out
 }
 
-fn encode_bytes(bytes: &[u8]) -> String {
+pub(crate) fn encode_bytes(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |text, b| text + &format!("%{b:02X}"))
 }
 
 /// What is wrong with a place to be led to.
-fn leads_astray(location: &str) -> Option<&'static str> {
+pub(crate) fn leads_astray(location: &str) -> Option<&'static str> {
     let path = location.split(['?', '#']).next().unwrap_or_default();
     let decoded = fully_decoded(path);
     if !location.starts_with('/') {

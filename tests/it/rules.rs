@@ -236,8 +236,8 @@ async fn the_password_alone_leads_to_a_page_that_asks_for_no_more_and_no_further
     assert_eq!(browser.fetch("/pw/a").await.status, 200);
     browser.submit("/_auth/logout", &[]).await;
     browser.jar.insert(PENDING.to_owned(), held);
-    let ended = async { while browser.fetch("/pw/a").await.status != 401 {} };
-    tokio::time::timeout(std::time::Duration::from_secs(1), ended).await.unwrap();
+    let refused = async || browser.fetch("/pw/a").await.status == 401;
+    super::support::over_after_a_second("the pending login to be over", refused).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -352,8 +352,12 @@ fn explained(gets: Gets) -> (&'static str, bool) {
 async fn explain_says_of_every_request_what_became_of_it() {
     let app = Recorder::start().await;
     let gateway = gateway(&app).await;
+    gateway.add_user("tina");
+    let (_, token) = super::tokens::made_for(&gateway, "tina", &[]);
+    let token = format!("Vestibule-Token: {token}\r\n");
     let mut visitors = [
         (Visitor::anonymous(&gateway), &[][..]),
+        (Visitor::anonymous(&gateway), &["--user", "tina", "--by-token"]),
         (Visitor::pending(&gateway, "halfway").await, &["--user", "halfway", "--password-only"]),
         (Visitor::full(&gateway, "alice").await, &["--user", "alice"]),
         (
@@ -366,7 +370,8 @@ async fn explain_says_of_every_request_what_became_of_it() {
     for (method, path, _) in TABLE {
         for (visitor, who) in &mut visitors {
             let mark = app.mark();
-            let answer = visitor.browser().ask(method, path, "", b"").await;
+            let lines = if who.contains(&"--by-token") { token.as_str() } else { "" };
+            let answer = visitor.browser().ask(method, path, lines, b"").await;
             app.barrier().await;
             let told = told(&app, mark);
             let happened = gets(&answer, &told).map(explained);
@@ -440,10 +445,22 @@ async fn a_rule_that_only_reports_takes_no_public_path_down_with_the_store() {
     let mut cluster = Cluster::serving(rules, "").await;
     let (mut alice, _person) = visitor::signed_in(&cluster.one, "alice").await;
     assert_eq!(alice.fetch("/public/a").await.status, 200);
+    // Nor do credentials that no rule looks at.
+    let mut stranger = Browser::new(&cluster.one);
+    let cookies = "Cookie: __Host-vestibule=a; __Host-vestibule=b\r\n";
+    let token = "Vestibule-Token: vst_unknown\r\n";
+    let both = "Vestibule-Token: vst_unknown\r\nCookie: __Host-vestibule=a\r\n";
+    for lines in [cookies, token, both] {
+        let answer = stranger.ask("GET", "/public/a", lines, b"").await;
+        assert_eq!(answer.status, 200, "{lines}");
+    }
     cluster.redis.kill();
     let down = async { while alice.fetch("/app").await.status != 503 {} };
     tokio::time::timeout(client::PATIENCE, down).await.unwrap();
     assert_eq!(alice.fetch("/public/a").await.status, 200, "what is public stays up");
+    let seen = cluster.app.requests(cluster.app.mark_of_all());
+    let public = seen.iter().filter(|seen| seen.head.target == "/public/a").count();
+    assert_eq!(public, 5, "all requests reached the app");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -323,7 +323,7 @@ async fn a_ticket_is_in_no_log_and_not_in_the_database() {
     browser.submit("/_auth/setup", &[("password", NEW_PASSWORD)]).await;
     gateway.signal("TERM");
     gateway.ended().await;
-    let log = gateway.log.text();
+    let log = gateway.log.whole();
     assert!(log.contains("/_auth/setup") && !log.contains(token));
     let data = gateway.config.parent().unwrap().join("data");
     for file in std::fs::read_dir(data).unwrap() {

@@ -77,6 +77,16 @@ async fn next(heard: &mut Heard) -> (usize, String) {
     within(PATIENCE, "the app to hear", heard.recv()).await.unwrap()
 }
 
+/// The next request that the app got, without the ends of connections.
+async fn next_request(heard: &mut Heard) -> String {
+    loop {
+        let (_, head) = next(heard).await;
+        if !head.is_empty() {
+            return head.to_ascii_lowercase();
+        }
+    }
+}
+
 async fn before(manner: Manner, keys: &str) -> (Gateway, Heard) {
     let (url, heard) = app(manner).await;
     let recorder = Recorder::start().await;
@@ -91,7 +101,12 @@ async fn plain(gateway: &Gateway) -> Wire {
 
 /// One request on a connection of its own.
 async fn ask(gateway: &Gateway, method: &str, more: &str, body: &str) -> Answer {
-    let mut wire = plain(gateway).await;
+    ask_on(&mut plain(gateway).await, method, more, body).await
+}
+
+/// One request on this connection. The gateway has put the connection to the app of the request
+/// before back into its pool by then.
+async fn ask_on(wire: &mut Wire, method: &str, more: &str, body: &str) -> Answer {
     let request = format!(
         "{method} /public/x HTTP/1.1\r\nHost: plain.test\r\n{more}Content-Length: {}\r\n\r\n{body}",
         body.len()
@@ -110,8 +125,9 @@ async fn a_request_that_met_a_closing_connection_is_sent_again_where_that_is_saf
         ("retry_unanswered = true\n", "POST", "", 200, vec![1, 1, 2]),
     ] {
         let (gateway, mut heard) = before(Manner::ClosesUnanswered, keys).await;
-        assert_eq!(ask(&gateway, "GET", "", "").await.status, 200);
-        let answer = ask(&gateway, method, "", body).await;
+        let mut wire = plain(&gateway).await;
+        assert_eq!(ask_on(&mut wire, "GET", "", "").await.status, 200);
+        let answer = ask_on(&mut wire, method, "", body).await;
         assert_eq!(answer.status, status, "{keys}{method}: {}", answer.text());
         for connection in connections {
             let (on, head) = next(&mut heard).await;
@@ -151,9 +167,10 @@ async fn a_connection_without_a_request_is_closed_before_the_app_would() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn interim_answers_go_to_clients_that_can_read_them() {
-    let (gateway, _heard) = before(Manner::Hints, "").await;
+    let (gateway, mut heard) = before(Manner::Hints, "").await;
     let answer = ask(&gateway, "GET", "", "").await;
     assert_eq!((answer.status, answer.interim.as_slice()), (200, &[103][..]));
+    assert!(next_request(&mut heard).await.starts_with("get /public/x "));
     for more in ["", "Expect: 100-continue\r\nContent-Length: 1\r\n"] {
         let mut wire = plain(&gateway).await;
         let body = if more.is_empty() { "" } else { "x" };
@@ -161,6 +178,8 @@ async fn interim_answers_go_to_clients_that_can_read_them() {
         wire.send(request.as_bytes()).await.unwrap();
         let answer = within(PATIENCE, "an answer", wire.answer("POST")).await.unwrap();
         assert_eq!((answer.status, answer.interim.as_slice()), (200, &[][..]), "{more}");
+        let head = next_request(&mut heard).await;
+        assert!(head.starts_with("post /public/x ") && !head.contains("expect:"), "{head}");
     }
 }
 

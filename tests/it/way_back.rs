@@ -62,7 +62,9 @@ async fn a_form_that_does_not_reach_the_app_is_answered_by_a_page_and_a_script_b
         assert!(page.contains("href=\"/_auth/logout\""), "{page}");
         let old = bob.ask("POST", "/sign/a", &lines, b"a=1").await;
         let page = assert_page("max_age", &old, 401, "Nothing was sent.");
-        assert!(page.contains("href=\"/_auth/step-up?return_to=%2Fform%3Fid%3D7\""), "{page}");
+        // What surely comes from the app's own page is kept, and sent after the step-up.
+        let next = if browser == NAVIGATES { "%2F_auth%2Fresend" } else { "%2Fform%3Fid%3D7" };
+        assert!(page.contains(&format!("href=\"/_auth/step-up?return_to={next}\"")), "{page}");
         let bare = bob.ask("POST", "/a//../b", &lines, b"a=1").await;
         assert_page("ambiguous", &bare, 400, "more than one way");
         let brewed = bob.ask("BREW", "/a", NAVIGATES, b"").await;

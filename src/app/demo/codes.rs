@@ -15,15 +15,16 @@ use tokio::sync::watch;
 use crate::app::error::AppError;
 use crate::app::stores::Stores;
 use crate::auth::account::LoginName;
+use crate::auth::authenticator::app_of;
 use crate::auth::keys::KeyRing;
-use crate::auth::ports::{Accounts, Factors, PendingLogins, Stored};
-use crate::auth::session::{PendingLogin, ProvisionalTotp};
+use crate::auth::ports::{AccountLookup, Authenticators, PendingLogins, Stored};
+use crate::auth::session::{PendingLogin, ProvisionalSecret};
 use crate::auth::token::{HashedToken, PendingToken};
 use crate::auth::totp::{PERIOD, TimeStep, TotpSecret};
 use crate::base::clock::{Clock as _, SystemClock, Timestamp};
 use crate::base::id::AccountId;
 
-type Offered = Option<ProvisionalTotp>;
+type Offered = Option<ProvisionalSecret>;
 
 /// A store of pending logins that remembers the last authenticator offered.
 struct OfferWatch {
@@ -74,9 +75,9 @@ impl PendingLogins for OfferWatch {
     async fn offer_enrolment(
         &self,
         id: &HashedToken<PendingToken>,
-        new: &ProvisionalTotp,
+        new: &ProvisionalSecret,
         now: Timestamp,
-    ) -> Stored<Option<ProvisionalTotp>> {
+    ) -> Stored<Option<ProvisionalSecret>> {
         let current = self.store.offer_enrolment(id, new, now).await?;
         if let Some(offer) = &current {
             self.offered.send_replace(Some(offer.clone()));
@@ -94,8 +95,8 @@ pub(super) struct CodePrinter {
     /// Login name of the demo user.
     pub(super) user: &'static str,
     pub(super) keys: Arc<KeyRing>,
-    pub(super) accounts: Arc<dyn Accounts>,
-    pub(super) factors: Arc<dyn Factors>,
+    pub(super) accounts: Arc<dyn AccountLookup>,
+    pub(super) authenticators: Arc<dyn Authenticators>,
     pub(super) offered: watch::Receiver<Offered>,
 }
 
@@ -131,8 +132,9 @@ impl CodePrinter {
         let name = LoginName::parse(self.user).map_err(|e| AppError::Other(e.to_string()))?;
         let Some(account) = self.accounts.by_name(&name).await? else { return Ok(None) };
         let id = account.id();
-        let secret = match self.factors.totp(id).await? {
-            Some(factor) => TotpSecret::open(&self.keys, id, factor.id, &factor.sealed)?,
+        let enrolled = self.authenticators.authenticators(id).await?;
+        let secret = match app_of(&enrolled) {
+            Some(app) => TotpSecret::open(&self.keys, id, app.id, &app.sealed)?,
             None => match self.secret_offered(id) {
                 Some(secret) => secret,
                 None => return Ok(None),

@@ -64,6 +64,9 @@ pub enum AdminError {
     /// The user does not exist.
     #[error("there is no user {0}")]
     NoSuchUser(LoginName),
+    /// The user has no such key.
+    #[error("{0} has no such key")]
+    NoSuchKey(LoginName),
     /// The account is disabled.
     #[error("{0} is disabled")]
     Disabled(LoginName),
@@ -106,7 +109,7 @@ pub enum AdminError {
     #[error("there is no token {0}")]
     NoSuchToken(TokenId),
     /// The session does not exist.
-    #[error("there is no session {0}")]
+    #[error("there is no session {0}, or it has ended already. Its end is recorded in any case")]
     NoSuchSession(SessionId),
     /// A field holds a value that an identity header cannot carry.
     #[error("invalid {field}: {rule}")]

@@ -1,6 +1,7 @@
 //! Changes to email address, display name and groups.
 
-use super::{AccountAdmin, AdminError, check_fields};
+use super::accounts::{AccountAdmin, check_fields};
+use super::error::AdminError;
 use crate::auth::account::{Identity, IdentityChange, LoginName};
 use crate::auth::audit::{AccountChange, Event};
 use crate::auth::ports::StoreError;
@@ -23,11 +24,11 @@ impl AccountAdmin {
             let rule = "the same group cannot be added and removed";
             return Err(AdminError::BadField { field: "group", rule });
         }
-        let account = self.find(name).await?.id();
+        let account = self.journal.find(name).await?.id();
         if change.may_open() {
-            self.may_open().await?;
+            self.journal.may_open().await?;
         }
-        let changed = self.deps.accounts.change_identity(account, change).await?;
+        let changed = self.accounts.change_identity(account, change).await?;
         let Some((before, after)) = changed else {
             return Err(AdminError::NoSuchUser(name.clone()));
         };
@@ -36,17 +37,17 @@ impl AccountAdmin {
             return Ok(difference);
         }
         // Mail about the change goes to the former address.
-        let event = Event::AccountChanged(difference.clone());
+        let event = Event::AccountChanged { change: difference.clone() };
         let row = if change.may_open() {
             let undo = self.undo(&before, &after);
-            self.record_opened(event, &before, undo).await
+            self.journal.record_opened(event, &before, undo).await
         } else {
-            self.record(event, Some(&before)).await
+            self.journal.record(event, Some(&before)).await
         };
         if let Err(error @ AdminError::Undone(_)) = row {
             return Err(error);
         }
-        match self.deps.sessions.identity_changed(account).await {
+        match self.sessions.identity_changed(account).await {
             Ok(()) => row.map(|()| difference),
             Err(source) => {
                 let (name, recorded) = (name.clone(), row.is_ok());
@@ -59,8 +60,8 @@ impl AccountAdmin {
     /// five seconds, even if it misses the notification.
     async fn undo(&self, before: &Identity, after: &Identity) -> Result<bool, StoreError> {
         let back = IdentityChange::between(after, before);
-        let undone = self.deps.accounts.change_identity(before.account, &back).await?;
-        drop(self.deps.sessions.identity_changed(before.account).await);
+        let undone = self.accounts.change_identity(before.account, &back).await?;
+        drop(self.sessions.identity_changed(before.account).await);
         Ok(undone.is_some())
     }
 }

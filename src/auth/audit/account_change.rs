@@ -1,7 +1,5 @@
 //! A change to the display name, email address or groups of an account.
 
-use serde_json::{Value, json};
-
 /// The parts of an identity that an operator changed. The addresses themselves are not recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountChange {
@@ -19,15 +17,5 @@ impl AccountChange {
     /// Returns true if nothing changed.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
-    }
-
-    /// Returns the detail of the audit row.
-    pub fn detail(&self) -> Value {
-        json!({
-            "email": self.email,
-            "display_name": self.display_name,
-            "groups_added": self.groups_added,
-            "groups_removed": self.groups_removed,
-        })
     }
 }

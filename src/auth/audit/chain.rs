@@ -34,7 +34,7 @@ pub struct Head {
 /// A row whose hash was signed on its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Number of the row.
+    /// Sequence number of the row in the audit log.
     pub seq: u64,
     /// Hash of the row.
     pub hash: String,

@@ -3,6 +3,7 @@
 use crate::auth::account::{Identity, LoginName};
 use crate::auth::browser::KnownBrowser;
 use crate::auth::session::Device;
+use crate::auth::token::{HashedToken, ParkedToken};
 use crate::base::address::ClientIp;
 use crate::base::id::{AccountId, RequestId};
 
@@ -17,6 +18,8 @@ pub struct Caller {
     pub reference: RequestId,
     /// Requested host, if known.
     pub host: Option<String>,
+    /// Hash of the token of a kept request, if the browser holds one.
+    pub parked: Option<HashedToken<ParkedToken>>,
 }
 
 /// The actor of an event.

@@ -1,35 +1,45 @@
-//! The security events. `docs/audit.md` lists them for operators; a test compares the two.
+//! The security events, one row for each. `docs/audit.md` lists them for operators:
+//! `cargo run --example reference` writes the list.
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::account_change::AccountChange;
-use super::fields::{Ended, Guess, Outcome, TicketPurpose};
-use super::kind::Kind;
-use super::token_event::TokenEvent;
+use super::fields::{Detail, Ended, Guess, Outcome, TicketPurpose};
+use super::occasion::Occasion;
+use super::table::events;
+use crate::auth::authenticator::AuthenticatorKind;
 use crate::auth::stage::Factor;
 use crate::base::clock::Timestamp;
-use crate::base::id::{FactorId, SessionId};
+use crate::base::id::{FactorId, SessionId, TokenId};
 
-/// A security event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// Name and password were correct; the second factor is required.
-    PasswordRight,
-    /// Name or password was wrong, or the account is disabled. Equal names have equal digests, and
-    /// no name can be read from a digest.
+events! {
+    /// Name and password were right; the second factor is missing.
+    PasswordRight = "password_right" Done {
+        words: "Correct password entered",
+        factor: Some("password"),
+    }
+    /// Name or password was wrong, or the account is disabled, for known and unknown names alike.
     PasswordWrong {
         /// Keyed digest of the name as typed.
         name_digest: String,
-    },
-    /// The password was correct, but the second factor was wrong.
+    } = "password_wrong" Refused {
+        words: "Incorrect password entered",
+        factor: Some("password"),
+        detail: { "name_digest": name_digest },
+    }
+    /// Right password, but the code was wrong or already used.
     SecondFactorWrong {
         /// Factor of the attempt.
         factor: Factor,
         /// Attempts left in this login.
         tries_left: u32,
-    },
-    /// Attempts are refused for a while. Only the first refusal is recorded; the others are
-    /// counted.
+    } = "second_factor_wrong" Refused {
+        words: "Wrong code entered after the correct password",
+        factor: Some(factor.as_str()),
+        detail: { "tries_left": tries_left },
+        mail: Some(Occasion::WrongCodes),
+    }
+    /// Attempts get backoff without a check. Only the first in ten minutes is recorded.
     Throttled {
         /// Credential of the attempts.
         guess: Guess,
@@ -37,15 +47,21 @@ pub enum Event {
         seconds: u64,
         /// Keyed digest of the name as typed, if any.
         name_digest: Option<String>,
-    },
-    /// Unknown browsers had too many wrong passwords, over all names. Recorded once per window.
+    } = "throttled" Refused {
+        words by throttled,
+        detail: { "guess": guess.as_str(), "seconds": seconds, "name_digest": name_digest },
+    }
+    /// Wrong passwords from unknown browsers, over all names, within `seconds`. Recorded once.
     PasswordSpray {
         /// Number of wrong passwords.
         wrong: u32,
         /// Length of the window, in seconds.
         seconds: u64,
-    },
-    /// Too many rows of one event type: further ones are counted instead of written.
+    } = "password_spray" Refused {
+        words: "Incorrect passwords were tried for many accounts",
+        detail: { "wrong": wrong, "seconds": seconds },
+    }
+    /// Further rows for `event` are left out for `seconds`. A later row has their number, `rows`.
     RowsLeftOut {
         /// Name of the event type.
         event: &'static str,
@@ -53,8 +69,13 @@ pub enum Event {
         seconds: u64,
         /// Rows omitted by this process since the last such row; 0 in the row at the beginning.
         rows: u64,
-    },
-    /// Both factors were verified and a session began.
+    } = "rows_left_out" Refused {
+        words: "More of the same happened than is listed here",
+        detail: { "event": event, "seconds": seconds, "rows": rows },
+    }
+    /// Both factors were proved. `new_browser`: not a known browser of the account
+    /// (`docs/security.md`, "Guessing"); false at the first sign-in of all. `amr`: the methods, as in
+    /// `/_auth/session`; without `pwd` a passkey was both factors. `key`: the id of the key.
     SignedIn {
         /// Id of the session.
         session: SessionId,
@@ -64,346 +85,409 @@ pub enum Event {
         app: String,
         /// True if the browser was unknown to the account. False for the very first sign-in.
         new_browser: bool,
-    },
-    /// A session ended early.
+        /// Methods, as RFC 8176 names them.
+        amr: String,
+        /// Id of the key, if it was one.
+        key: Option<FactorId>,
+    } = "signed_in" Done {
+        words by signed_in,
+        factor: Some(factor.as_str()),
+        detail: { "session": session, "app": app, "new_browser": new_browser, "amr": amr, "key": key },
+        mail: new_browser.then_some(Occasion::NewBrowser),
+    }
+    /// The portal handed the sign-in over to an app; `session` is that at the portal.
+    HandedOver {
+        /// Id of the session.
+        session: SessionId,
+        /// Name of the app.
+        app: String,
+    } = "handed_over" Done {
+        words: "Signed in to an app through the portal",
+        detail: { "session": session, "app": app },
+    }
+    /// A ticket was refused and is used up: `other_browser`, `other_app` or `session_ended`.
+    HandOverRefused {
+        /// Reason.
+        why: &'static str,
+    } = "hand_over_refused" Refused {
+        words: "A sign-in through the portal was refused",
+        detail: { "why": why },
+    }
+    /// `signed_out`, `replaced` (a new sign-in), `by_person`, `by_operator`, `too_many_tries`.
     SessionEnded {
         /// Id of the session.
         session: SessionId,
         /// Reason.
         why: Ended,
-    },
-    /// All sessions of an account, or all sessions, were ended.
+    } = "session_ended" Done {
+        words by session_ended,
+        detail: { "session": session, "why": why.as_str() },
+        mail: why.is_by_operator().then_some(Occasion::SessionsEnded),
+    }
+    /// All sessions of an account, or all sessions.
     SessionsEnded {
         /// Number of sessions.
         sessions: u64,
         /// Reason.
         why: Ended,
-    },
-    /// The first second factor was confirmed.
+    } = "sessions_ended" Done {
+        words by sessions_ended,
+        detail: { "sessions": sessions, "why": why.as_str() },
+        mail: why.is_by_operator().then_some(Occasion::SessionsEnded),
+    }
+    /// The first authenticator was confirmed; `factor` is its kind.
     SecondFactorEnrolled {
-        /// Id of the factor.
+        /// Id of the authenticator.
         factor: FactorId,
-    },
-    /// A new second factor was confirmed in place of the former one.
+        /// Kind of the authenticator.
+        kind: AuthenticatorKind,
+    } = "second_factor_enrolled" Done {
+        words by second_factor_enrolled,
+        factor: Some(kind.as_str()),
+        detail: { "factor_id": factor },
+        mail: Some(Occasion::of_set_up(*kind)),
+    }
+    /// A new authenticator was confirmed and replaced the former one; `factor` is its kind. `keys`: the names
+    /// of the keys that still sign in.
     SecondFactorReplaced {
-        /// Id of the factor.
+        /// Id of the authenticator.
         factor: FactorId,
-    },
+        /// Kind of the authenticator.
+        kind: AuthenticatorKind,
+        /// Names of the keys that still sign in.
+        keys: Vec<String>,
+    } = "second_factor_replaced" Done {
+        words by second_factor_replaced,
+        factor: Some(kind.as_str()),
+        detail: { "factor_id": factor, "keys": keys },
+        mail: Some(Occasion::of_set_up(*kind)),
+    }
+    /// A passkey or security key was added to an account that has a second factor.
+    KeyAdded {
+        /// Id of the key.
+        key: FactorId,
+        /// Name of the key.
+        name: String,
+    } = "key_added" Done {
+        words: "Passkey or security key added",
+        factor: Some(Factor::KEY.as_str()),
+        detail: { "key": key, "name": name },
+        mail: Some(Occasion::KeyAdded),
+    }
+    /// A key was renamed.
+    KeyRenamed {
+        /// Id of the key.
+        key: FactorId,
+        /// New name of the key.
+        name: String,
+    } = "key_renamed" Done {
+        words: "Passkey or security key renamed",
+        factor: Some(Factor::KEY.as_str()),
+        detail: { "key": key, "name": name },
+    }
+    /// A key was removed by its user, or by an operator with a `reason`.
+    KeyRemoved {
+        /// Id of the key.
+        key: FactorId,
+        /// Name of the key.
+        name: String,
+        /// Reason given by the operator.
+        reason: Option<String>,
+    } = "key_removed" Done {
+        words: "Passkey or security key removed",
+        factor: Some(Factor::KEY.as_str()),
+        detail: { "key": key, "name": name, "reason": reason },
+        mail: Some(Occasion::KeyRemoved),
+    }
+    /// A key was refused: its signature counter did not advance. There may be a copy of it.
+    KeyCounterRegressed {
+        /// Id of the key.
+        key: FactorId,
+        /// Name of the key.
+        name: String,
+    } = "key_counter_regressed" Refused {
+        words: "A key was refused: there may be a copy of it",
+        factor: Some(Factor::KEY.as_str()),
+        detail: { "key": key, "name": name },
+        mail: Some(Occasion::KeyCopied),
+    }
+    /// A passkey was refused at the sign-in page; `reason` is the failed check.
+    PasskeyRefused {
+        /// Reason.
+        reason: &'static str,
+    } = "passkey_refused" Refused {
+        words: "A passkey was refused",
+        factor: Some(Factor::KEY.as_str()),
+        detail: { "reason": reason },
+    }
     /// An operator removed the second factor.
     SecondFactorReset {
         /// Reason given by the operator.
         reason: String,
-    },
-    /// The second factor was suspended after too many wrong codes.
+    } = "second_factor_reset" Done {
+        words: "An administrator removed the second factor",
+        detail: { "reason": reason },
+        mail: Some(Occasion::SecondFactorRemoved),
+    }
+    /// A second factor was suspended after too many wrong codes; `factor` says which.
     FactorSuspended {
+        /// The second factor.
+        factor: Factor,
         /// Consecutive failures.
         failures: u64,
-    },
-    /// A set of recovery codes was generated in place of the former one.
-    RecoveryCodesMade,
-    /// The user confirmed having saved the recovery codes.
-    RecoveryCodesKept,
-    /// A recovery code was used.
+    } = "factor_suspended" Refused {
+        words: "Authenticator app suspended after too many wrong codes",
+        factor: Some(factor.as_str()),
+        detail: { "failures": failures },
+        mail: Some(Occasion::SecondFactorSuspended),
+    }
+    /// A new set replaced the former one.
+    RecoveryCodesMade = "recovery_codes_made" Done {
+        words: "New recovery codes created",
+    }
+    /// The user confirmed or proved that they were saved.
+    RecoveryCodesKept = "recovery_codes_kept" Done {
+        words: "Recovery codes confirmed as saved",
+    }
+    /// A code was used in place of the `second_factor` or the `password`.
     RecoveryCodeUsed {
         /// Number of unused codes.
         left: u32,
         /// Factor that the code replaced.
         instead_of: Guess,
-    },
-    /// A recovery code in place of a password was wrong.
+    } = "recovery_code_used" Done {
+        words by recovery_code_used,
+        factor: Some(Factor::RecoveryCode.as_str()),
+        detail: { "left": left, "instead_of": instead_of.as_str() },
+        mail: Some(Occasion::RecoveryCodeUsed),
+    }
+    /// A code given in place of the password was wrong.
     RecoveryWrong {
         /// Keyed digest of the name as typed.
         name_digest: String,
-    },
-    /// A fresh proof for a change was verified.
+    } = "recovery_wrong" Refused {
+        words: "Wrong recovery code entered",
+        factor: Some(Factor::RecoveryCode.as_str()),
+        detail: { "name_digest": name_digest },
+    }
+    /// A step-up succeeded. `key`: the id of the key, if it was one.
     SteppedUp {
         /// Kind of proof.
         guess: Guess,
-    },
-    /// A fresh proof for a change was wrong.
+        /// Id of the key, if it was one.
+        key: Option<FactorId>,
+    } = "stepped_up" Done {
+        words: "Identity confirmed before a change",
+        factor: Some(guess.as_str()),
+        detail: { "key": key },
+    }
+    /// A step-up failed.
     StepUpWrong {
         /// Kind of proof.
         guess: Guess,
-    },
-    /// The user set a new password.
+    } = "step_up_wrong" Refused {
+        words: "Wrong password or code entered before a change",
+        factor: Some(guess.as_str()),
+    }
+    /// The user changed the password. `keys`: the names of the keys that still sign in.
     PasswordChanged {
         /// Proof that allowed it: the former password, or a recovery code or ticket in its place.
         by: &'static str,
-    },
-    /// An operator set a new password.
+        /// Names of the keys that still sign in.
+        keys: Vec<String>,
+    } = "password_changed" Done {
+        words by password_changed,
+        detail: { "by": by, "keys": keys },
+        mail: Some(Occasion::PasswordChanged),
+    }
+    /// An operator set the password.
     PasswordSet {
         /// Number of sessions ended.
         sessions: u64,
-    },
+    } = "password_set" Done {
+        words: "An administrator set a new password",
+        detail: { "sessions": sessions },
+        mail: Some(Occasion::PasswordChanged),
+    }
     /// A one-time link was created.
     TicketMade {
         /// Purpose of the link.
         asked: TicketPurpose,
         /// Time of expiry.
         expires_at: Timestamp,
-    },
-    /// A one-time link was used.
+    } = "ticket_made" Done {
+        words: "An administrator created a one-time link for this account",
+        detail: { "for": asked.as_str(), "expires_at": expires_at.rfc3339() },
+    }
+    /// The link was used for this purpose.
     TicketUsed {
         /// Purpose of the link.
         asked: TicketPurpose,
-    },
-    /// A one-time link became invalid, because the user did without it what it was for.
+    } = "ticket_used" Done {
+        words: "The one-time link was used",
+        detail: { "for": asked.as_str() },
+    }
+    /// The user did without the link what it was for, so the link no longer works for that.
     TicketEnded {
         /// Purpose of the link.
         asked: TicketPurpose,
-    },
-    /// Rows of the audit log were removed because of their age.
+    } = "ticket_ended" Done {
+        words: "The one-time link stopped working: it was no longer needed",
+        detail: { "for": asked.as_str() },
+    }
+    /// Rows beyond the retention time were removed.
     TrailPruned {
         /// Number of rows.
         rows: u64,
         /// Number of the newest removed row.
         through: u64,
-    },
-    /// All known browsers of the account became unknown.
-    DevicesRevoked,
-    /// An operator reset the failure counters of the account's factors and lifted their suspension.
-    SuspensionLifted,
-    /// The account was added.
-    AccountAdded,
+    } = "trail_pruned" Done {
+        words: "Old events were deleted",
+        detail: { "rows": rows, "through": through },
+    }
+    /// The account has no known browsers any more.
+    DevicesRevoked = "devices_revoked" Done {
+        words: "All known browsers were forgotten",
+    }
+    /// An operator reset the failure counter; no factor is suspended any more.
+    SuspensionLifted = "suspension_lifted" Done {
+        words: "An administrator reset the count of wrong codes",
+    }
+    /// An operator added the account.
+    AccountAdded = "account_added" Done {
+        words: "An administrator created the account",
+    }
     /// The app knows this user, who has no account here.
     AppUserUnknown {
         /// Name of the app.
         app: String,
         /// The app's id of the user.
         subject: String,
-    },
-    /// An account was added for a user of an app, at the first sign-in.
+    } = "app_user_unknown" Refused {
+        words: "Sign-in refused: this user of the app has no account here",
+        detail: { "app": app, "subject": subject },
+    }
+    /// An account was created for a user of an app that checks passwords itself.
     AppUserAdded {
         /// Name of the app.
         app: String,
         /// The app's id of the user.
         subject: String,
-    },
-    /// An operator linked the account to a user of an app.
+    } = "app_user_added" Done {
+        words: "The account was created at the first sign-in through the app",
+        detail: { "app": app, "subject": subject },
+    }
+    /// An operator linked the account to a user of the app.
     AppUserLinked {
         /// Name of the app.
         app: String,
         /// The app's id of the user.
         subject: String,
-    },
-    /// An operator removed the link of the account to an app.
+    } = "app_user_linked" Done {
+        words: "An administrator linked the account to a user of an app",
+        detail: { "app": app, "subject": subject },
+    }
+    /// An operator removed the link of the account to the app.
     AppUserUnlinked {
         /// Name of the app.
         app: String,
-    },
-    /// An app token was accepted by a rule.
+    } = "app_user_unlinked" Done {
+        words: "An administrator unlinked the account from an app",
+        detail: { "app": app },
+    }
+    /// An app token was accepted; one row an hour for each token and network.
     AppTokenUsed {
         /// Name of the app.
         app: String,
         /// Name of the token in the configuration.
         token: String,
-    },
-    /// An app token was rejected.
+    } = "app_token_used" Done {
+        words: "A program used one of the app's own tokens",
+        detail: { "app": app, "token": token },
+    }
+    /// An app token was rejected; one row an hour for each network.
     AppTokenRefused {
         /// Name of the app.
         app: String,
         /// Reason.
         why: &'static str,
-    },
-    /// An event about an access token.
-    Token(TokenEvent),
-    /// An operator changed email address, display name or groups.
-    AccountChanged(AccountChange),
-    /// The account was disabled.
+    } = "app_token_refused" Refused {
+        words: "One of the app's own tokens was refused",
+        detail: { "app": app, "why": why },
+    }
+    /// An operator created an access token. `token` is its id.
+    TokenMade {
+        /// Id of the token.
+        token: TokenId,
+        /// Name of the app.
+        app: String,
+        /// Time of expiry.
+        expires_at: Timestamp,
+    } = "token_made" Done {
+        words: "An administrator created an access token for a program",
+        detail: { "token": token, "app": app, "expires_at": expires_at.rfc3339() },
+        mail: Some(Occasion::TokenMade),
+    }
+    /// An operator or its user revoked an access token.
+    TokenRevoked {
+        /// Id of the token.
+        token: TokenId,
+        /// Name of the app.
+        app: String,
+    } = "token_revoked" Done {
+        words: "An access token for a program was revoked",
+        detail: { "token": token, "app": app },
+    }
+    /// An access token was accepted; one row an hour for each token.
+    TokenUsed {
+        /// Id of the token.
+        token: TokenId,
+        /// Name of the app.
+        app: String,
+    } = "token_used" Done {
+        words: "A program used its access token",
+        detail: { "token": token, "app": app },
+    }
+    /// An access token was rejected; one row an hour for each network.
+    TokenRefused {
+        /// Name of the app.
+        app: String,
+        /// Reason.
+        why: &'static str,
+    } = "token_refused" Refused {
+        words: "An access token was refused",
+        detail: { "app": app, "why": why },
+    }
+    /// An operator changed these. For addresses and names the event says only that they changed.
+    AccountChanged {
+        /// The parts that changed.
+        change: AccountChange,
+    } = "account_changed" Done {
+        words: "An administrator changed the account's name, email address or groups",
+        detail: {
+            "email": change.email, "display_name": change.display_name,
+            "groups_added": change.groups_added, "groups_removed": change.groups_removed,
+        },
+        mail: change.email.then_some(Occasion::EmailChanged),
+    }
+    /// An operator disabled the account.
     AccountDisabled {
         /// Number of sessions ended.
         sessions: u64,
-    },
-    /// The account was enabled.
-    AccountEnabled,
-    /// The account was removed.
+    } = "account_disabled" Done {
+        words: "An administrator disabled the account",
+        detail: { "sessions": sessions },
+    }
+    /// An operator enabled the account.
+    AccountEnabled = "account_enabled" Done {
+        words: "An administrator enabled the account",
+    }
+    /// An operator removed the account.
     AccountRemoved {
         /// Number of sessions ended.
         sessions: u64,
-    },
-}
-
-impl Event {
-    /// Returns the name in audit rows, logs and JSON lines.
-    pub fn name(&self) -> &'static str {
-        self.kind().name()
+    } = "account_removed" Done {
+        words: "An administrator deleted the account",
+        detail: { "sessions": sessions },
     }
-
-    /// Returns the kind of the event.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::PasswordRight => Kind::PasswordRight,
-            Self::PasswordWrong { .. } => Kind::PasswordWrong,
-            Self::SecondFactorWrong { .. } => Kind::SecondFactorWrong,
-            Self::Throttled { .. } => Kind::Throttled,
-            Self::PasswordSpray { .. } => Kind::PasswordSpray,
-            Self::RowsLeftOut { .. } => Kind::RowsLeftOut,
-            Self::SignedIn { .. } => Kind::SignedIn,
-            Self::SessionEnded { .. } => Kind::SessionEnded,
-            Self::SessionsEnded { .. } => Kind::SessionsEnded,
-            Self::SecondFactorEnrolled { .. } => Kind::SecondFactorEnrolled,
-            Self::SecondFactorReplaced { .. } => Kind::SecondFactorReplaced,
-            Self::SecondFactorReset { .. } => Kind::SecondFactorReset,
-            Self::FactorSuspended { .. } => Kind::FactorSuspended,
-            Self::RecoveryCodesMade => Kind::RecoveryCodesMade,
-            Self::RecoveryCodesKept => Kind::RecoveryCodesKept,
-            Self::RecoveryCodeUsed { .. } => Kind::RecoveryCodeUsed,
-            Self::RecoveryWrong { .. } => Kind::RecoveryWrong,
-            Self::SteppedUp { .. } => Kind::SteppedUp,
-            Self::StepUpWrong { .. } => Kind::StepUpWrong,
-            Self::PasswordChanged { .. } => Kind::PasswordChanged,
-            Self::PasswordSet { .. } => Kind::PasswordSet,
-            Self::TicketMade { .. } => Kind::TicketMade,
-            Self::TicketUsed { .. } => Kind::TicketUsed,
-            Self::TicketEnded { .. } => Kind::TicketEnded,
-            Self::TrailPruned { .. } => Kind::TrailPruned,
-            Self::DevicesRevoked => Kind::DevicesRevoked,
-            Self::SuspensionLifted => Kind::SuspensionLifted,
-            Self::AccountAdded => Kind::AccountAdded,
-            Self::AppUserUnknown { .. } => Kind::AppUserUnknown,
-            Self::AppUserAdded { .. } => Kind::AppUserAdded,
-            Self::AppUserLinked { .. } => Kind::AppUserLinked,
-            Self::AppUserUnlinked { .. } => Kind::AppUserUnlinked,
-            Self::AppTokenUsed { .. } => Kind::AppTokenUsed,
-            Self::AppTokenRefused { .. } => Kind::AppTokenRefused,
-            Self::Token(event) => event.kind(),
-            Self::AccountChanged(_) => Kind::AccountChanged,
-            Self::AccountDisabled { .. } => Kind::AccountDisabled,
-            Self::AccountEnabled => Kind::AccountEnabled,
-            Self::AccountRemoved { .. } => Kind::AccountRemoved,
-        }
-    }
-
-    /// Returns the outcome of the event.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "few events are refusals")]
-    pub fn outcome(&self) -> Outcome {
-        match self {
-            Self::PasswordWrong { .. }
-            | Self::SecondFactorWrong { .. }
-            | Self::Throttled { .. }
-            | Self::PasswordSpray { .. }
-            | Self::RowsLeftOut { .. }
-            | Self::RecoveryWrong { .. }
-            | Self::StepUpWrong { .. }
-            | Self::AppUserUnknown { .. }
-            | Self::AppTokenRefused { .. }
-            | Self::FactorSuspended { .. } => Outcome::Refused,
-            Self::Token(event) => event.outcome(),
-            _ => Outcome::Done,
-        }
-    }
-
-    /// Returns the factor that was attempted or used, if any.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "few events have a factor")]
-    pub fn factor(&self) -> Option<&'static str> {
-        match self {
-            Self::PasswordRight | Self::PasswordWrong { .. } => Some("password"),
-            Self::SecondFactorWrong { factor, .. } | Self::SignedIn { factor, .. } => {
-                Some(factor.as_str())
-            }
-            Self::RecoveryCodeUsed { .. } | Self::RecoveryWrong { .. } => {
-                Some(Factor::RecoveryCode.as_str())
-            }
-            Self::SecondFactorEnrolled { .. } | Self::SecondFactorReplaced { .. } => {
-                Some(Factor::Totp.as_str())
-            }
-            Self::SteppedUp { guess } | Self::StepUpWrong { guess } => Some(guess.as_str()),
-            _ => None,
-        }
-    }
-
-    /// Returns the event's own fields.
-    pub fn detail(&self) -> Map<String, Value> {
-        let fields = match self {
-            Self::PasswordRight
-            | Self::RecoveryCodesMade
-            | Self::RecoveryCodesKept
-            | Self::SteppedUp { guess: _ }
-            | Self::StepUpWrong { guess: _ }
-            | Self::DevicesRevoked
-            | Self::SuspensionLifted
-            | Self::AccountAdded
-            | Self::AccountEnabled => json!({}),
-            Self::PasswordWrong { name_digest } | Self::RecoveryWrong { name_digest } => {
-                json!({ "name_digest": name_digest })
-            }
-            Self::SecondFactorWrong { factor: _, tries_left } => {
-                json!({ "tries_left": tries_left })
-            }
-            Self::PasswordSpray { wrong, seconds } => {
-                json!({ "wrong": wrong, "seconds": seconds })
-            }
-            Self::RowsLeftOut { event, seconds, rows } => left_out(event, *seconds, *rows),
-            Self::SignedIn { session, factor: _, app, new_browser } => {
-                json!({ "session": session, "app": app, "new_browser": new_browser })
-            }
-            Self::SessionEnded { session, why } => {
-                json!({ "session": session, "why": why.as_str() })
-            }
-            Self::SessionsEnded { sessions, why } => {
-                json!({ "sessions": sessions, "why": why.as_str() })
-            }
-            Self::SecondFactorEnrolled { factor } | Self::SecondFactorReplaced { factor } => {
-                json!({ "factor_id": factor })
-            }
-            Self::SecondFactorReset { reason } => json!({ "reason": reason }),
-            Self::FactorSuspended { failures } => json!({ "failures": failures }),
-            Self::RecoveryCodeUsed { left, instead_of } => {
-                json!({ "left": left, "instead_of": instead_of.as_str() })
-            }
-            Self::PasswordChanged { by } => json!({ "by": by }),
-            Self::TicketMade { asked, expires_at } => {
-                json!({ "for": asked.as_str(), "expires_at": expires_at.rfc3339() })
-            }
-            Self::TicketUsed { asked } | Self::TicketEnded { asked } => {
-                json!({ "for": asked.as_str() })
-            }
-            Self::TrailPruned { rows, through } => json!({ "rows": rows, "through": through }),
-            Self::AppUserUnknown { .. }
-            | Self::AppUserAdded { .. }
-            | Self::AppUserLinked { .. }
-            | Self::AppUserUnlinked { .. }
-            | Self::AppTokenUsed { .. }
-            | Self::AppTokenRefused { .. }
-            | Self::Token(_)
-            | Self::Throttled { .. }
-            | Self::AccountChanged(_) => self.further_detail(),
-            Self::PasswordSet { sessions }
-            | Self::AccountDisabled { sessions }
-            | Self::AccountRemoved { sessions } => json!({ "sessions": sessions }),
-        };
-        members(fields)
-    }
-
-    /// Returns the fields of events about apps, access tokens, identities and throttling.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the other events have their fields above")]
-    fn further_detail(&self) -> Value {
-        match self {
-            Self::Throttled { guess, seconds, name_digest } => {
-                json!({ "guess": guess.as_str(), "seconds": seconds, "name_digest": name_digest })
-            }
-            Self::Token(event) => event.detail(),
-            Self::AccountChanged(change) => change.detail(),
-            Self::AppUserUnknown { app, subject }
-            | Self::AppUserAdded { app, subject }
-            | Self::AppUserLinked { app, subject } => json!({ "app": app, "subject": subject }),
-            Self::AppTokenUsed { app, token } => json!({ "app": app, "token": token }),
-            Self::AppTokenRefused { app, why } => json!({ "app": app, "why": why }),
-            Self::AppUserUnlinked { app } => json!({ "app": app }),
-            _ => json!({}),
-        }
-    }
-}
-
-fn members(fields: Value) -> Map<String, Value> {
-    match fields {
-        Value::Object(fields) => fields,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Map::new()
-        }
-    }
-}
-
-fn left_out(event: &str, seconds: u64, rows: u64) -> Value {
-    json!({ "event": event, "seconds": seconds, "rows": rows })
 }

@@ -1,5 +1,10 @@
 //! Values of the fields of events.
 
+use serde_json::{Map, Value};
+
+/// The fields of an event, as in its row.
+pub type Detail = Map<String, Value>;
+
 /// The outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -85,6 +90,11 @@ pub enum Ended {
 }
 
 impl Ended {
+    /// Returns true if an operator ended the session.
+    pub(super) fn is_by_operator(self) -> bool {
+        self == Self::ByOperator
+    }
+
     /// Returns the name in audit rows.
     pub fn as_str(self) -> &'static str {
         match self {

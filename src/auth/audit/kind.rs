@@ -1,68 +1,7 @@
-//! The names of all events.
+//! Event types by name, and their list in the documentation.
 
-macro_rules! kinds {
-    ($($kind:ident => $name:literal,)*) => {
-        /// An event type: an event without its fields, for rows, filters and descriptions.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "`Event` and `TokenEvent` document each type")]
-        pub enum Kind { $($kind,)* }
-
-        impl Kind {
-            /// All event types.
-            pub const ALL: &[Self] = &[$(Self::$kind),*];
-
-            /// Returns the name in audit rows, logs and JSON lines.
-            pub fn name(self) -> &'static str {
-                match self { $(Self::$kind => $name,)* }
-            }
-        }
-    };
-}
-
-kinds! {
-    PasswordRight => "password_right",
-    PasswordWrong => "password_wrong",
-    SecondFactorWrong => "second_factor_wrong",
-    Throttled => "throttled",
-    PasswordSpray => "password_spray",
-    RowsLeftOut => "rows_left_out",
-    SignedIn => "signed_in",
-    SessionEnded => "session_ended",
-    SessionsEnded => "sessions_ended",
-    SecondFactorEnrolled => "second_factor_enrolled",
-    SecondFactorReplaced => "second_factor_replaced",
-    SecondFactorReset => "second_factor_reset",
-    FactorSuspended => "factor_suspended",
-    RecoveryCodesMade => "recovery_codes_made",
-    RecoveryCodesKept => "recovery_codes_kept",
-    RecoveryCodeUsed => "recovery_code_used",
-    RecoveryWrong => "recovery_wrong",
-    SteppedUp => "stepped_up",
-    StepUpWrong => "step_up_wrong",
-    PasswordChanged => "password_changed",
-    PasswordSet => "password_set",
-    TicketMade => "ticket_made",
-    TicketUsed => "ticket_used",
-    TicketEnded => "ticket_ended",
-    TrailPruned => "trail_pruned",
-    DevicesRevoked => "devices_revoked",
-    SuspensionLifted => "suspension_lifted",
-    AccountAdded => "account_added",
-    AppUserUnknown => "app_user_unknown",
-    AppUserAdded => "app_user_added",
-    AppUserLinked => "app_user_linked",
-    AppUserUnlinked => "app_user_unlinked",
-    AppTokenUsed => "app_token_used",
-    AppTokenRefused => "app_token_refused",
-    TokenMade => "token_made",
-    TokenRevoked => "token_revoked",
-    TokenUsed => "token_used",
-    TokenRefused => "token_refused",
-    AccountChanged => "account_changed",
-    AccountDisabled => "account_disabled",
-    AccountEnabled => "account_enabled",
-    AccountRemoved => "account_removed",
-}
+use super::event::{Event, Kind};
+use super::fields::Outcome;
 
 impl Kind {
     /// Returns the names of all event types, sorted.
@@ -76,6 +15,32 @@ impl Kind {
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.name() == name)
     }
+}
+
+impl Event {
+    /// Returns the name in audit rows, logs and JSON lines.
+    pub fn name(&self) -> &'static str {
+        self.kind().name()
+    }
+
+    /// Returns the outcome of the event.
+    pub fn outcome(&self) -> Outcome {
+        self.kind().outcome()
+    }
+}
+
+/// Returns the rows about all events in `docs/audit.md`, in Markdown.
+pub fn documentation() -> String {
+    let row = |kind: &Kind| {
+        let keys: Vec<_> = kind.keys().iter().map(|key| format!("`{key}`")).collect();
+        let lines: Vec<_> = kind.doc().iter().map(|line| line.trim()).collect();
+        let when = lines.join(" ");
+        let when = when.strip_suffix('.').unwrap_or(&when);
+        let (name, outcome, keys) = (kind.name(), kind.outcome().as_str(), keys.join(", "));
+        format!("| `{name}` | {outcome} | {keys} | {when} |\n")
+    };
+    let rows: String = Kind::ALL.iter().map(row).collect();
+    format!("| event | outcome | detail | when |\n|---|---|---|---|\n{rows}")
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ const ROUNDS: u32 = 5;
 pub enum Finding {
     /// The row does not match its hash.
     Changed {
-        /// Number of the row.
+        /// Sequence number of the row in the audit log.
         seq: u64,
     },
     /// Rows between two others are missing.
@@ -30,12 +30,12 @@ pub enum Finding {
     },
     /// The row is genuine, but followed another row when it was written.
     OutOfPlace {
-        /// Number of the row.
+        /// Sequence number of the row in the audit log.
         seq: u64,
     },
     /// The end of the log was changed before this row was written.
     EndTamperedBefore {
-        /// Number of the row.
+        /// Sequence number of the row in the audit log.
         seq: u64,
     },
     /// The end of the log does not match its last row.
@@ -62,7 +62,7 @@ pub enum Finding {
     },
     /// A row recorded elsewhere is missing or has changed.
     RecordMismatch {
-        /// Number of the row.
+        /// Sequence number of the row in the audit log.
         seq: u64,
     },
 }
@@ -120,7 +120,7 @@ pub struct Report {
 /// The hash of a row at an earlier time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedRow {
-    /// Number of the row.
+    /// Sequence number of the row in the audit log.
     pub seq: u64,
     /// Hash of the row.
     pub hash: String,

@@ -1,10 +1,13 @@
 //! Audit events of the use cases, and the limits that keep a flood of attempts from filling the
 //! log.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::service::count_failure;
-use super::{LoginError, LoginService};
+use super::LoginError;
+use super::deps::LoginDeps;
+use super::omitted_rows::OmittedRows;
 use crate::auth::account::Identity;
 use crate::auth::audit::{Caller, Context, Event, Guess, TicketPurpose};
 use crate::auth::ports::LinkEnded;
@@ -16,7 +19,24 @@ use crate::auth::throttle::{
 /// waits are shorter.
 const THROTTLED_ROWS_APART: Duration = Duration::from_mins(10);
 
-impl LoginService {
+/// Counts a refused attempt.
+pub(super) fn count_failure(what: &'static str) {
+    metrics::counter!("vestibule_sign_in_failures_total", "what" => what).increment(1);
+}
+
+/// Records the events of users in the audit log.
+pub struct Journal {
+    pub(super) deps: Arc<LoginDeps>,
+    pub(super) omitted_rows: OmittedRows,
+}
+
+impl fmt::Debug for Journal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Journal(…)")
+    }
+}
+
+impl Journal {
     /// Writes an event to the audit log. The action must not proceed if this fails.
     pub async fn record(&self, event: Event, context: &Context) -> Result<(), LoginError> {
         Ok(self.deps.trail.record(event, context).await?)
@@ -114,7 +134,7 @@ impl LoginService {
 
     /// Writes `event` within `budgets`, and one row in the context `beyond` when they are
     /// exhausted.
-    async fn record_capped(
+    pub(super) async fn record_capped(
         &self,
         budgets: [(AttemptKey, Budget); 2],
         event: Event,
@@ -123,7 +143,7 @@ impl LoginService {
     ) -> Result<(), LoginError> {
         let [(key, _), _] = &budgets;
         let refused = key.refused();
-        match self.deps.attempts.count(&budgets, self.now()).await? {
+        match self.deps.attempts.count(&budgets, self.deps.now()).await? {
             Verdict::Go => {
                 self.record_omitted_rows(event.name()).await?;
                 self.record(event, context).await
@@ -171,7 +191,7 @@ impl LoginService {
         event: Event,
         context: &Context,
     ) -> Result<(), LoginError> {
-        match self.deps.attempts.count(budgets, self.now()).await? {
+        match self.deps.attempts.count(budgets, self.deps.now()).await? {
             Verdict::Go => self.record(event, context).await,
             Verdict::Wait(_) => Ok(()),
         }

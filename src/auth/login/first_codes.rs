@@ -5,12 +5,11 @@
 //! also holds the data for the account database. Storing it depends on the set that it replaces, so
 //! it can be repeated after a failure and never overwrites a later set.
 
-use serde::{Deserialize, Serialize};
-
-use super::{KeptCodes, LoginError, LoginService, OfferedCodes};
+use super::offered_codes::{OwnCodes, StoredPart};
+use super::{KeptCodes, LoginError, OfferedCodes};
 use crate::auth::audit::{Caller, Context, Event};
 use crate::auth::fresh::FreshSecondFactor;
-use crate::auth::recovery::{NewRecoverySet, RecoveryCode, RecoveryHash};
+use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::{Offer, Session};
 use crate::auth::token::{PlainToken, SessionToken};
 use crate::auth::turns::Asker;
@@ -32,39 +31,7 @@ pub enum DueCodes {
     NotDue,
 }
 
-/// The part of an offered set that the account database stores.
-#[derive(Serialize, Deserialize)]
-pub(super) struct StoredPart {
-    salt: String,
-    pepper_id: String,
-    hashes: Vec<String>,
-    /// Salt of the set that this one replaces.
-    instead_of: Option<String>,
-}
-
-impl StoredPart {
-    fn of(set: &NewRecoverySet, instead_of: Option<String>) -> Self {
-        Self {
-            salt: set.salt.clone(),
-            pepper_id: set.pepper_id.clone(),
-            hashes: set.hashes.iter().map(|hash| hash.as_str().to_owned()).collect(),
-            instead_of,
-        }
-    }
-
-    fn set(&self, account: AccountId, created_at: Timestamp) -> NewRecoverySet {
-        NewRecoverySet {
-            account,
-            salt: self.salt.clone(),
-            pepper_id: self.pepper_id.clone(),
-            hashes: self.hashes.iter().cloned().map(RecoveryHash::from_stored).collect(),
-            created_at,
-            confirmed_at: None,
-        }
-    }
-}
-
-impl LoginService {
+impl OwnCodes {
     /// Returns the recovery codes due in this session, the same set on every page load. A set that
     /// another session showed stays in force unless `anew` requests a new one.
     pub async fn due_codes(
@@ -82,7 +49,7 @@ impl LoginService {
             return self.show_due(token, session, held, caller).await;
         }
         let account = session.identity.account;
-        let present = self.deps.factors.recovery_set(account).await?;
+        let present = self.deps.recovery.recovery_set(account).await?;
         if let Some(set) = &present
             && !anew
         {
@@ -108,16 +75,16 @@ impl LoginService {
         let account = session.identity.account;
         let offered = self.open_codes(account, held)?;
         let Some(filed) = &offered.filed else { return Ok(DueCodes::NotDue) };
-        let present = self.deps.factors.recovery_set(account).await?;
+        let present = self.deps.recovery.recovery_set(account).await?;
         if present.as_ref().is_none_or(|set| set.salt != filed.salt) {
             let set = filed.set(account, offered.made_at);
             let (instead_of, since) = (filed.instead_of.as_deref(), session.started_at);
-            self.may_record().await?;
-            if !self.deps.factors.file_recovery(&set, instead_of, since).await? {
+            self.journal.may_record().await?;
+            if !self.deps.recovery.file_recovery(&set, instead_of, since).await? {
                 return self.overtaken(token, account).await;
             }
             let context = Context::person(caller, &session.identity);
-            self.record_done(Event::RecoveryCodesMade, &context).await;
+            self.journal.record_done(Event::RecoveryCodesMade, &context).await;
         }
         Ok(DueCodes::Shown(offered.shown()))
     }
@@ -129,7 +96,7 @@ impl LoginService {
         account: AccountId,
     ) -> Result<DueCodes, LoginError> {
         self.deps.sessions.withdraw(token.hashed(), Offer::RecoveryCodes).await?;
-        let present = self.deps.factors.recovery_set(account).await?;
+        let present = self.deps.recovery.recovery_set(account).await?;
         Ok(match present {
             Some(set) => DueCodes::ShownBefore { made_at: set.created_at },
             None => DueCodes::NotDue,
@@ -154,19 +121,19 @@ impl LoginService {
             return Ok(KeptCodes::Wrong);
         }
         // Without an offer, only the database can check the code, at the cost of a hash.
-        if !self.count_within_session(token, session, caller).await? {
+        if !self.step_ups.count_within_session(token, session, caller).await? {
             return Ok(KeptCodes::NothingOffered);
         }
-        self.may_record().await?;
+        self.journal.may_record().await?;
         let kept = self.confirm_in_force(account, typed).await?;
         if kept != KeptCodes::Wrong {
-            self.forgive_within_session(session).await?;
+            self.step_ups.forgive_within_session(session).await?;
         }
         if kept == KeptCodes::Done {
             self.deps.sessions.recovery_codes_done(token.hashed()).await?;
             self.deps.sessions.withdraw(token.hashed(), Offer::RecoveryCodes).await?;
             let context = Context::person(caller, &session.identity);
-            self.record_done(Event::RecoveryCodesKept, &context).await;
+            self.journal.record_done(Event::RecoveryCodesKept, &context).await;
         }
         Ok(kept)
     }
@@ -177,16 +144,16 @@ impl LoginService {
         account: AccountId,
         typed: &RecoveryCode,
     ) -> Result<KeptCodes, LoginError> {
-        let set = self.deps.factors.recovery_set(account).await?;
+        let set = self.deps.recovery.recovery_set(account).await?;
         let salted = set.as_ref().map(|s| (s.salt.as_str(), s.pepper_id.as_str()));
         let passwords = &self.deps.passwords;
         let Some(hash) = passwords.hash_recovery_code(typed, salted, Asker::Known).await? else {
             return Ok(KeptCodes::NothingOffered);
         };
-        let factors = &self.deps.factors;
-        Ok(if factors.confirm_recovery_by(account, &hash, self.now()).await? {
+        let recovery = &self.deps.recovery;
+        Ok(if recovery.confirm_recovery_by(account, &hash, self.deps.now()).await? {
             KeptCodes::Done
-        } else if factors.recovery_was_used(account, &hash).await? {
+        } else if recovery.recovery_was_used(account, &hash).await? {
             KeptCodes::Used
         } else {
             KeptCodes::Wrong

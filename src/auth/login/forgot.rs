@@ -4,21 +4,30 @@
 //! No session begins before the new password is set. A recovery code is counted and recorded like a
 //! password. Known, unknown and disabled names, with and without codes, take the same path.
 
-use super::events::throttled;
-use super::guesses::MayTry;
-use super::second::UsedCode;
-use super::{AppRef, FirstFactor, LoginError, LoginService, SecondFactor};
+use std::fmt;
+use std::sync::Arc;
+
+use super::by_recovery_code::UsedCode;
+use super::deps::LoginDeps;
+use super::events::{Journal, throttled};
+use super::guesses::{MayTry, PasswordLimits};
+use super::logins::Logins;
+use super::new_sessions::NewSessions;
+use super::prove::FactorCheck;
+use super::sessions::OpenSessions;
+use super::{AppRef, FirstFactor, LoginError, SecondFactor};
 use crate::auth::account::{Account, LoginName, TypedName};
 use crate::auth::audit::{Caller, Context, Event, Guess as Guessed, TicketPurpose};
+use crate::auth::first_factor::FirstFactors;
 use crate::auth::password::{NewPasswordError, PasswordRefused};
-use crate::auth::recovery::{RecoveryCode, RecoveryHash};
-use crate::auth::reset::PasswordReset;
+use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::{BegunWith, PendingLogin};
-use crate::auth::stage::{Login, NewPassword, PasswordForgotten, RecoveryProof, SecondFactorProof};
+use crate::auth::stage::{
+    Login, NewPassword, PasswordForgotten, RecoveryProof, SecondCheck, SecondFactorProof,
+};
 use crate::auth::token::{PendingToken, PlainToken};
 use crate::auth::turns::Asker;
 use crate::base::clock::Timestamp;
-use crate::base::id::AccountId;
 use crate::base::secret::Secret;
 
 /// The fields of the password recovery page.
@@ -45,7 +54,25 @@ pub enum NewPasswordSet {
     Unfit(PasswordRefused),
 }
 
-impl LoginService {
+/// Recovery codes in place of a forgotten password.
+pub struct ForgottenPasswords {
+    pub(super) deps: Arc<LoginDeps>,
+    pub(super) first_factors: Arc<FirstFactors>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) limits: Arc<PasswordLimits>,
+    pub(super) logins: Arc<Logins>,
+    pub(super) check: Arc<FactorCheck>,
+    pub(super) sessions: Arc<OpenSessions>,
+    pub(super) new_sessions: Arc<NewSessions>,
+}
+
+impl fmt::Debug for ForgottenPasswords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ForgottenPasswords(…)")
+    }
+}
+
+impl ForgottenPasswords {
     /// Checks a recovery code in place of the password, uses it up, and begins a login.
     pub async fn forgot(
         &self,
@@ -53,18 +80,18 @@ impl LoginService {
         attempt: ForgotAttempt,
     ) -> Result<FirstFactor, LoginError> {
         // If the app checks passwords, there is no password of Vestibule's to replace.
-        if self.app_policy(app.name).is_some() {
+        if !self.first_factors.of(app.name).kind().is_kept_here() {
             return Ok(FirstFactor::Wrong);
         }
         let name = TypedName::new(&attempt.name);
-        let asked_at = self.now();
+        let asked_at = self.deps.now();
         let digest = self.deps.keys.name_digest(name.folded());
-        let tried = match self.may_try_forgotten(&attempt.caller, &name).await? {
+        let tried = match self.limits.may_try_forgotten(&attempt.caller, &name).await? {
             MayTry::Yes(tried) => tried,
             MayTry::Wait { wait, keys } => {
                 let event = throttled(Guessed::Recovery, wait, Some(digest));
                 let context = Context::unknown(&attempt.caller);
-                self.record_throttled(&keys, event, wait, &context).await?;
+                self.journal.record_throttled(&keys, event, wait, &context).await?;
                 return Ok(FirstFactor::Wait(wait));
             }
         };
@@ -79,22 +106,24 @@ impl LoginService {
             };
         let Some((account, (proof, left))) = account.as_ref().zip(used) else {
             let known = account.as_ref().map(|a| &a.identity);
-            self.record_wrong_recovery(&attempt.caller, known, digest).await?;
+            self.journal.record_wrong_recovery(&attempt.caller, known, digest).await?;
             if used_before {
                 // Not a guess: for example, a second copy of the form that used the code.
                 self.deps.attempts.forgive(&tried.keys).await?;
             } else {
-                self.watch_for_spray(&tried, &attempt.caller).await?;
+                self.limits.watch_for_spray(&tried, &attempt.caller).await?;
             }
             return Ok(FirstFactor::Wrong);
         };
         self.deps.attempts.forgive(&tried.keys).await?;
         let context = Context::person(&attempt.caller, &account.identity);
         let event = Event::RecoveryCodeUsed { left, instead_of: Guessed::Password };
-        self.record(event, &context).await?;
-        let token =
-            self.file_login(&self.forgotten(app, &proof, attempt.return_to, asked_at)).await?;
-        Ok(FirstFactor::Begun { token, lives: self.pending_lives(), enrol: false })
+        self.journal.record(event, &context).await?;
+        let token = self
+            .logins
+            .file_login(&self.forgotten(app, &proof, attempt.return_to, asked_at))
+            .await?;
+        Ok(FirstFactor::Begun { token, lives: self.logins.pending_lives(), enrol: false })
     }
 
     fn forgotten(
@@ -109,7 +138,7 @@ impl LoginService {
             app: app.name.to_owned(),
             begun_with: BegunWith::RecoveryCode,
             started_at: asked_at,
-            expires_at: self.now().plus(self.pending_lives()),
+            expires_at: self.deps.now().plus(self.logins.pending_lives()),
             return_to,
             enrolment: None,
             typed_name: None,
@@ -133,56 +162,12 @@ impl LoginService {
         };
         let forgetful = |a: &&Account| !a.disabled && a.password.is_some();
         let able = account.as_ref().filter(forgetful).map(Account::id);
-        let used = self.use_recovery_code(able, code, asker).await?;
+        let used = self.check.use_recovery_code(able, code, asker).await?;
         let proof = match (able, &used) {
             (Some(id), UsedCode::Now { left }) => Some((RecoveryProof::used(id), *left)),
             _ => None,
         };
         Ok((account, proof, matches!(used, UsedCode::Before)))
-    }
-
-    /// Uses up a recovery code of the account. If there is no account, or it has no codes, does the
-    /// same work without effect.
-    pub(super) async fn use_recovery_code(
-        &self,
-        account: Option<AccountId>,
-        code: &RecoveryCode,
-        asker: Asker,
-    ) -> Result<UsedCode, LoginError> {
-        let no_account = AccountId::random(self.random())?;
-        let id = account.unwrap_or(no_account);
-        let set = self.deps.factors.recovery_set(id).await?;
-        let salted = set.as_ref().map(|s| (s.salt.as_str(), s.pepper_id.as_str()));
-        let hash = self.deps.passwords.hash_recovery_code(code, salted, asker).await?;
-        let hash = hash.unwrap_or_else(RecoveryHash::of_nothing);
-        if let Some(left) = self.deps.factors.consume_recovery(id, &hash, self.now()).await? {
-            return Ok(UsedCode::Now { left });
-        }
-        let before = self.deps.factors.recovery_was_used(id, &hash).await?;
-        Ok(if before { UsedCode::Before } else { UsedCode::Unknown })
-    }
-
-    /// Grants the right to set a new password to a login that began with a recovery code and has
-    /// verified its second factor.
-    pub(super) async fn grant_reset(
-        &self,
-        login: &PendingLogin,
-        proof: &SecondFactorProof,
-        token: &PlainToken<PendingToken>,
-    ) -> Result<SecondFactor, LoginError> {
-        let waits = Login::<PasswordForgotten>::resume(login);
-        if waits.is_none_or(|login| login.account() != proof.account()) {
-            return Err(LoginError::Broken("second factor of another account".to_owned()));
-        }
-        let reset = PasswordReset {
-            login: *token.hashed(),
-            account: login.account,
-            method: proof.method(),
-            started_at: login.started_at,
-            expires_at: login.expires_at,
-        };
-        self.deps.resets.grant_reset(&reset, self.now()).await?;
-        Ok(SecondFactor::NewPasswordOwed)
     }
 
     /// Sets the new password, ends every other session of the account, and begins one.
@@ -194,10 +179,10 @@ impl LoginService {
         caller: &Caller,
     ) -> Result<NewPasswordSet, LoginError> {
         let again = Ok(NewPasswordSet::Login(SecondFactor::StartAgain));
-        let Some(login) = self.pending(app, token).await? else { return again };
-        let Some(account) = self.account_of(&login).await? else { return again };
+        let Some(login) = self.logins.pending(app, token).await? else { return again };
+        let Some(account) = self.logins.account_of(&login).await? else { return again };
         let Some(waits) = Login::<PasswordForgotten>::resume(&login) else { return again };
-        if self.deps.resets.granted_reset(token.hashed(), self.now()).await?.is_none() {
+        if self.deps.resets.granted_reset(token.hashed(), self.deps.now()).await?.is_none() {
             return again;
         }
         let record = match self.deps.passwords.hash_new(password, &account.identity).await {
@@ -205,20 +190,23 @@ impl LoginService {
             Err(NewPasswordError::Refused(why)) => return Ok(NewPasswordSet::Unfit(why)),
             Err(NewPasswordError::Hash(error)) => return Err(error.into()),
         };
-        self.may_record().await?;
-        let now = self.now();
+        self.journal.may_record().await?;
+        let now = self.deps.now();
         let used = self.deps.resets.reset_password(token.hashed(), &record, now).await?;
         let Some((reset, link)) = used else { return again };
         let context = Context::person(caller, &account.identity);
-        self.record_done(Event::PasswordChanged { by: "recovery_code" }, &context).await;
-        self.record_ended_link(link, TicketPurpose::Password, &context).await;
-        let second = SecondFactorProof::verified(reset.account, reset.method);
+        let keys = self.deps.remaining_keys(account.id()).await;
+        let event = Event::PasswordChanged { by: "recovery_code", keys };
+        self.journal.record_done(event, &context).await;
+        self.journal.record_ended_link(link, TicketPurpose::Password, &context).await;
+        let second = SecondFactorProof::assertion(reset.account, SecondCheck::Reset(reset.method));
         let finished = waits
             .complete(second, NewPassword::set(reset.account))
             .map_err(|error| LoginError::Broken(error.to_string()))?;
         let id = account.id();
-        let done = self.promote(&finished, account, login, token, caller, false).await?;
-        self.forget_others(id, Some(&done)).await;
+        let done =
+            self.new_sessions.promote(&finished, account, login, token, caller, false).await?;
+        self.sessions.forget_others(id, Some(&done)).await;
         Ok(NewPasswordSet::Login(done))
     }
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{LoginError, LoginService};
+use super::LoginError;
+use super::new_sessions::NewSessions;
 use crate::auth::account::Account;
 use crate::auth::audit::{Caller, Record};
 use crate::auth::ports::AuditQuery;
@@ -15,7 +16,7 @@ const CLIENT_KNOWN_FOR: Duration = Duration::from_hours(24 * 30);
 /// Maximum number of audit rows searched.
 const LOOK_BACK: u32 = 200;
 
-impl LoginService {
+impl NewSessions {
     /// Returns true if the account does not know the browser. An app's own client often keeps no
     /// cookies: it is known from an earlier sign-in from the same network with the same
     /// `User-Agent`. That is weaker than a cookie and only suppresses a mail.
@@ -26,7 +27,7 @@ impl LoginService {
         caller: &Caller,
     ) -> Result<bool, LoginError> {
         // The notice about enrolment covers the very first sign-in.
-        if !account.ever_enrolled || self.knows_browser(account, caller) {
+        if !account.ever_enrolled || self.limits.knows_browser(account, caller) {
             return Ok(false);
         }
         if login.begun_with != BegunWith::AppClient {
@@ -34,7 +35,7 @@ impl LoginService {
         }
         let known_for = u64::try_from(CLIENT_KNOWN_FOR.as_millis()).unwrap_or(u64::MAX);
         let asked = AuditQuery {
-            since: Timestamp::from_millis(self.now().as_millis().saturating_sub(known_for)),
+            since: Timestamp::from_millis(self.deps.now().as_millis().saturating_sub(known_for)),
             account: Some(account.id()),
             event: Some("signed_in".to_owned()),
             ..AuditQuery::newest(LOOK_BACK)

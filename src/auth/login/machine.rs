@@ -1,21 +1,33 @@
 //! Use of access tokens and app tokens: audit rows, and limits on rejected tokens.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::events::{once, rows};
-use super::service::count_failure;
-use super::{LoginError, LoginService};
+use super::LoginError;
+use super::deps::LoginDeps;
+use super::events::{Journal, count_failure, once, rows};
 use crate::auth::access_token::AccessRecord;
 use crate::auth::account::Identity;
-use crate::auth::audit::{Caller, Context, Event, TokenEvent};
-use crate::auth::fresh::FreshSecondFactor;
+use crate::auth::audit::{Caller, Context, Event};
 use crate::auth::throttle::{AttemptKey, Verdict};
-use crate::base::id::TokenId;
 
 /// Minimum time between two rows about the use of a token.
 const TOLD_EVERY: Duration = Duration::from_hours(1);
 
-impl LoginService {
+/// The use of long-lived tokens.
+pub struct TokenUses {
+    pub(super) deps: Arc<LoginDeps>,
+    pub(super) journal: Arc<Journal>,
+}
+
+impl fmt::Debug for TokenUses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenUses(…)")
+    }
+}
+
+impl TokenUses {
     /// Records that an app token was accepted: once an hour for each token and network.
     pub async fn app_token_used(
         &self,
@@ -26,7 +38,9 @@ impl LoginService {
     ) -> Result<(), LoginError> {
         let key = AttemptKey::app_token(app, token, caller.device.address);
         let event = Event::AppTokenUsed { app: app.to_owned(), token: token.to_owned() };
-        self.record_within(&[(key, once(TOLD_EVERY))], event, &Context::person(caller, who)).await
+        self.journal
+            .record_within(&[(key, once(TOLD_EVERY))], event, &Context::person(caller, who))
+            .await
     }
 
     /// Records that an app token was rejected. Returns the wait if there were too many from this
@@ -49,24 +63,9 @@ impl LoginService {
         caller: &Caller,
     ) -> Result<(), LoginError> {
         let key = AttemptKey::own_token(record.id);
-        let event = TokenEvent::Used { token: record.id, app: record.app.clone() };
+        let event = Event::TokenUsed { token: record.id, app: record.app.clone() };
         let context = Context::person(caller, who);
-        self.record_within(&[(key, once(TOLD_EVERY))], Event::Token(event), &context).await
-    }
-
-    /// Revokes an access token of the same account. Returns true if there was one.
-    pub async fn revoke_own_token(
-        &self,
-        fresh: FreshSecondFactor<'_>,
-        id: TokenId,
-        caller: &Caller,
-    ) -> Result<bool, LoginError> {
-        let who = &fresh.session().identity;
-        let revoked = self.deps.access_tokens.revoke_token(id, Some(who.account)).await?;
-        let Some(record) = revoked else { return Ok(false) };
-        let event = TokenEvent::Revoked { token: id, app: record.app };
-        self.record_done(Event::Token(event), &Context::person(caller, who)).await;
-        Ok(true)
+        self.journal.record_within(&[(key, once(TOLD_EVERY))], event, &context).await
     }
 
     /// Records that an access token, or text given as one, was rejected. Returns the wait if there
@@ -77,8 +76,8 @@ impl LoginService {
         why: &'static str,
         caller: &Caller,
     ) -> Result<Option<Duration>, LoginError> {
-        let event = TokenEvent::Refused { app: app.to_owned(), why };
-        self.wrong_token(Event::Token(event), caller).await
+        let event = Event::TokenRefused { app: app.to_owned(), why };
+        self.wrong_token(event, caller).await
     }
 
     /// Counts a rejected token. Both kinds of token share one budget.
@@ -89,11 +88,11 @@ impl LoginService {
     ) -> Result<Option<Duration>, LoginError> {
         count_failure("token");
         let key = AttemptKey::wrong_app_tokens(&self.deps.keys, caller.device.address);
-        let pace = [(key.clone(), self.deps.budgets.address)];
-        let verdict = self.deps.attempts.pace(&pace, self.now()).await?;
+        let pace = [(key.clone(), self.deps.budgets().address)];
+        let verdict = self.deps.attempts.pace(&pace, self.deps.now()).await?;
         let mut budgets = vec![(key.refused(), once(TOLD_EVERY))];
         budgets.extend(rows(event.name()));
-        self.record_within(&budgets, event, &Context::unknown(caller)).await?;
+        self.journal.record_within(&budgets, event, &Context::unknown(caller)).await?;
         Ok(match verdict {
             Verdict::Go => None,
             Verdict::Wait(wait) => Some(wait),

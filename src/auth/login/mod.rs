@@ -1,22 +1,39 @@
 //! The use cases of signing in and out. Each returns an enum that the pages render in one `match`.
 //! A store failure is a [`LoginError`] and never looks like a wrong guess.
+//!
+//! [`Services`] holds one service per use case, over one bundle of stores ([`LoginDeps`]). A service names
+//! the services that it calls, and none of them calls it back: the journal is at the bottom, then limits
+//! and checks, pending logins and sessions, then the steps of a sign-in, then the account pages.
 
-mod app_again;
+mod app_passwords;
 mod by_app;
+mod by_code;
+mod by_recovery_code;
 mod change;
+mod deps;
 mod enrol;
 mod events;
+mod factor_limits;
 mod first;
+mod first_again;
 mod first_codes;
 mod forgot;
 mod guesses;
+mod hand_overs;
+mod key;
 mod known;
+mod logins;
 mod machine;
+mod new_sessions;
+mod offered_codes;
 mod omitted_rows;
+mod parked;
+mod prove;
 mod replace;
 mod second;
 mod second_post;
-mod service;
+mod services;
+mod sessions;
 mod setup;
 mod step_up;
 
@@ -25,27 +42,45 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-pub use self::by_app::{APP_TOKENS, AppAttempt, ByApp};
-pub use self::change::{PasswordChange, PasswordChanged};
-pub use self::first::FirstFactorAttempt;
+pub use self::app_passwords::APP_TOKENS;
+pub use self::by_app::{AppAttempt, ByApp};
+pub use self::change::{OwnAccount, PasswordChange, PasswordChanged};
+pub use self::deps::LoginDeps;
+pub use self::enrol::Enrolments;
+pub use self::events::Journal;
+pub use self::first::{FirstFactorAttempt, SignIn};
 pub use self::first_codes::DueCodes;
-pub use self::forgot::{ForgotAttempt, NewPasswordSet};
-pub use self::replace::{KeptCodes, OfferedCodes, Replaced};
+pub use self::forgot::{ForgotAttempt, ForgottenPasswords, NewPasswordSet};
+pub use self::hand_overs::{AppHandOvers, Destination, HandedOver, ShownTicket};
+pub use self::key::{
+    AddKey, ByPasskey, EnrolKey, KEY_NAME_MOST, KeyAdded, KeyAnswer, KeyEnrolled, KeyPage,
+    KeyRemoved, KeyView, Keys, OwnKeys, PasskeyAttempt, Passkeys,
+};
+pub use self::logins::Logins;
+pub use self::machine::TokenUses;
+pub use self::offered_codes::{KeptCodes, OfferedCodes, OwnCodes};
+pub use self::parked::Parking;
+pub use self::prove::FactorResponse;
+pub use self::replace::{OwnAuthenticators, Replaced};
+pub use self::second::SecondFactors;
 pub use self::second_post::GoneOn;
-pub use self::service::{LoginDeps, LoginService};
-pub use self::setup::{Elsewhere, Redeemed, TicketView};
-pub use self::step_up::{StepUp, TypedCode};
+pub use self::services::Services;
+pub use self::sessions::OpenSessions;
+pub use self::setup::{Elsewhere, OneTimeLinks, Redeemed, TicketView};
+pub use self::step_up::{StepUp, StepUps};
 use super::access_token::AccessRecord;
 use super::account::{Account, LoginName};
-use super::app_sign_in::NoAnswer;
+use super::app_sign_in::{NoAnswer, Relayed};
 use super::audit::Record;
+use super::authenticator::{Authenticator, AuthenticatorKind};
+use super::first_factor::NotChecked;
 use super::keys::SealError;
 use super::password::HashError;
 use super::ports::StoreError;
 use super::recovery::RecoverySet;
 use super::session::Session;
 use super::token::{PendingToken, PlainToken, SessionToken};
-use super::totp::TotpFactor;
+use super::webauthn::relying_party::RelyingParty;
 use crate::base::random::RandomError;
 use crate::base::secret::Secret;
 
@@ -61,6 +96,9 @@ pub enum LoginError {
     /// The app that checks the password did not answer.
     #[error("{0}")]
     AppSilent(String),
+    /// The clock of this node differs too much from that of the account database.
+    #[error("the clock of this node is more than 30 seconds off that of the account database")]
+    WrongClock,
     /// An internal error: details are for the log, not for the user.
     #[error("{0}")]
     Broken(String),
@@ -71,6 +109,16 @@ impl From<HashError> for LoginError {
         match error {
             HashError::Busy => Self::Busy,
             HashError::Random(_) | HashError::Broken(_) => Self::Broken(error.to_string()),
+        }
+    }
+}
+
+impl From<NotChecked> for LoginError {
+    fn from(error: NotChecked) -> Self {
+        match error {
+            NotChecked::Store(error) => error.into(),
+            NotChecked::Hash(error) => error.into(),
+            NotChecked::NoAnswer(none) => none.into(),
         }
     }
 }
@@ -96,6 +144,13 @@ impl From<SealError> for LoginError {
     }
 }
 
+impl LoginError {
+    /// Returns the error for an answer of an app that decides nothing.
+    fn undecided(answer: &Relayed) -> Self {
+        Self::AppSilent(format!("unexpected answer with status {}", answer.status))
+    }
+}
+
 /// The app of a sign-in.
 #[derive(Clone, Copy, Debug)]
 pub struct AppRef<'a> {
@@ -103,6 +158,8 @@ pub struct AppRef<'a> {
     pub name: &'a str,
     /// Issuer, as shown by authenticator apps.
     pub issuer: &'a str,
+    /// Relying party of the page, where keys work.
+    pub party: Option<&'a RelyingParty>,
 }
 
 /// The result of a first factor.
@@ -167,7 +224,7 @@ pub enum ClockOff {
     Slow(Duration),
 }
 
-/// A new session.
+/// The session that a completed sign-in created.
 #[derive(Debug)]
 pub struct SignedIn {
     /// Token, for the cookie.
@@ -180,6 +237,8 @@ pub struct SignedIn {
     pub browser: Option<DeviceCookie>,
     /// True if there are notices to show first.
     pub has_notices: bool,
+    /// True if the browser holds a request that its user was sending when a session ended.
+    pub resend: bool,
     /// Values of the `Set-Cookie` lines that the app issued at its own sign-in.
     pub app_cookies: Vec<Secret>,
 }
@@ -231,10 +290,13 @@ impl fmt::Debug for Enrolment {
 /// The next step of a pending login, to choose the page.
 #[derive(Debug)]
 pub enum Owed {
-    /// A code from the authenticator.
+    /// A response of the second factor.
     SecondFactor {
         /// Login name.
         name: LoginName,
+        /// Kinds of authenticator that the account can use here. Suspended ones do not count, nor
+        /// keys of another relying party.
+        kinds: Vec<AuthenticatorKind>,
     },
     /// Enrolment: the account never had a second factor, or a ticket grants the right to a new one.
     Enrolment {
@@ -247,7 +309,7 @@ pub enum Owed {
         /// Login name.
         name: LoginName,
     },
-    /// The authenticator is suspended after too many wrong codes.
+    /// All authenticators are suspended, after too many wrong codes.
     Suspended {
         /// Login name.
         name: LoginName,
@@ -267,8 +329,8 @@ pub enum Owed {
 pub struct Profile {
     /// The account.
     pub account: Account,
-    /// Authenticator, if any.
-    pub totp: Option<TotpFactor>,
+    /// Authenticators, oldest first.
+    pub authenticators: Vec<Authenticator>,
     /// Recovery codes, if any.
     pub recovery: Option<RecoverySet>,
     /// Sessions, newest first.

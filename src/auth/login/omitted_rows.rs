@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use parking_lot::Mutex;
 
-/// Numbers of rows omitted by this process, by event type.
+/// Audit rows that this process did not write because of a daily limit, counted by event.
 #[derive(Debug, Default)]
 pub(super) struct OmittedRows(Mutex<HashMap<&'static str, u64>>);
 

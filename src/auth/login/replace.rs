@@ -3,22 +3,22 @@
 //! one is confirmed.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
-
-use super::first_codes::StoredPart;
-use super::{AppRef, Changed, ClockOff, Enrolment, LoginError, LoginService};
+use super::deps::LoginDeps;
+use super::events::Journal;
+use super::new_sessions::{Branches, NewSessions};
+use super::offered_codes::{OwnCodes, unreadable};
+use super::prove::FactorCheck;
+use super::{AppRef, Changed, ClockOff, Enrolment, LoginError};
 use crate::auth::audit::{Caller, Context, Event, TicketPurpose};
+use crate::auth::authenticator::{AuthenticatorKind, NewAuthenticator};
 use crate::auth::fresh::FreshFactors;
-use crate::auth::recovery::{CODES_IN_SET, NewRecoverySet, RecoveryCode};
-use crate::auth::session::{Offer, Offers, ProvisionalTotp, Session};
+use crate::auth::session::{Offer, Offers, ProvisionalSecret, Session};
 use crate::auth::stage::Factor;
-use crate::auth::throttle::{AttemptKey, RECOVERY_SETS, Verdict};
 use crate::auth::token::{PlainToken, SessionToken};
-use crate::auth::totp::{Code, NewTotpFactor, TotpSecret};
-use crate::base::clock::Timestamp;
-use crate::base::id::{AccountId, FactorId};
+use crate::auth::totp::{Code, TotpSecret};
+use crate::base::id::FactorId;
 
 /// The result of confirming a new authenticator.
 #[derive(Debug)]
@@ -37,86 +37,22 @@ pub enum Replaced {
     Ended,
 }
 
-/// New recovery codes, until one of them is typed.
-pub struct OfferedCodes {
-    /// Codes as shown to the user.
-    pub codes: Vec<Zeroizing<String>>,
-    /// True if the codes are already in force.
-    pub in_force: bool,
-    /// Time of creation.
-    pub made_at: Timestamp,
+/// The authenticator app of a signed-in user.
+pub struct OwnAuthenticators {
+    pub(super) deps: Arc<LoginDeps>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) check: Arc<FactorCheck>,
+    pub(super) new_sessions: Arc<NewSessions>,
+    pub(super) codes: Arc<OwnCodes>,
 }
 
-impl fmt::Debug for OfferedCodes {
+impl fmt::Debug for OwnAuthenticators {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OfferedCodes(***)")
+        f.write_str("OwnAuthenticators(…)")
     }
 }
 
-/// The result of typing one of the new codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub enum KeptCodes {
-    /// The codes are in force.
-    Done,
-    /// The typed code is not one of them.
-    Wrong,
-    /// The typed code is one of them, but has been used.
-    Used,
-    /// There is no offer any more, or another set has replaced it.
-    NothingOffered,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SealedCodes {
-    sealed: String,
-    in_force: bool,
-    #[serde(default = "epoch")]
-    made_at: Timestamp,
-    /// [`StoredPart`], sealed.
-    #[serde(default)]
-    filed: Option<String>,
-}
-
-fn epoch() -> Timestamp {
-    Timestamp::EPOCH
-}
-
-/// Offered recovery codes, unsealed.
-pub(super) struct UnsealedCodes {
-    codes: Vec<RecoveryCode>,
-    in_force: bool,
-    pub(super) made_at: Timestamp,
-    pub(super) filed: Option<StoredPart>,
-}
-
-impl UnsealedCodes {
-    pub(super) fn has(&self, typed: &RecoveryCode) -> bool {
-        self.codes.iter().any(|code| code.is(typed))
-    }
-
-    pub(super) fn shown(&self) -> OfferedCodes {
-        OfferedCodes {
-            codes: self.codes.iter().map(RecoveryCode::to_display).collect(),
-            in_force: self.in_force,
-            made_at: self.made_at,
-        }
-    }
-}
-
-fn context(account: AccountId) -> Vec<u8> {
-    [b"offered recovery codes".as_slice(), account.as_bytes()].concat()
-}
-
-fn filed_context(account: AccountId) -> Vec<u8> {
-    [b"filed recovery codes".as_slice(), account.as_bytes()].concat()
-}
-
-fn unreadable() -> LoginError {
-    LoginError::Broken("invalid offer in a session".to_owned())
-}
-
-impl LoginService {
+impl OwnAuthenticators {
     /// Returns the new authenticator offered in this session.
     pub async fn offered_authenticator(
         &self,
@@ -126,13 +62,14 @@ impl LoginService {
     ) -> Result<Option<Enrolment>, LoginError> {
         let identity = &fresh.session().identity;
         let account = identity.account;
-        let factor = FactorId::random(self.random())?;
-        let new = TotpSecret::generate(self.random())?;
-        let sealed = new.seal(&self.deps.keys, self.random(), account, factor)?;
-        let new = serde_json::json!(ProvisionalTotp { factor, sealed }).to_string();
+        let factor = FactorId::random(self.deps.random())?;
+        let new = TotpSecret::generate(self.deps.random())?;
+        let sealed = new.seal(&self.deps.keys, self.deps.random(), account, factor)?;
+        let new = serde_json::json!(ProvisionalSecret { factor, sealed }).to_string();
         let held = self.deps.sessions.offer(token.hashed(), Offer::Authenticator, &new).await?;
         let Some(held) = held else { return Ok(None) };
-        let offered: ProvisionalTotp = serde_json::from_str(&held).map_err(|_json| unreadable())?;
+        let offered: ProvisionalSecret =
+            serde_json::from_str(&held).map_err(|_json| unreadable())?;
         let secret = TotpSecret::open(&self.deps.keys, account, offered.factor, &offered.sealed)?;
         let uri = secret.to_uri(app.issuer, identity.name.as_str());
         Ok(Some(Enrolment { secret: secret.to_base32(), uri, name: identity.name.clone() }))
@@ -149,185 +86,77 @@ impl LoginService {
         caller: &Caller,
     ) -> Result<Replaced, LoginError> {
         let session = fresh.session();
-        let (account, since) = (session.identity.account, session.started_at);
+        let account = session.identity.account;
         let Some(held) = &session.offers.authenticator else {
             return Ok(Replaced::NothingOffered);
         };
-        let offered: ProvisionalTotp = serde_json::from_str(held).map_err(|_json| unreadable())?;
+        let offered: ProvisionalSecret =
+            serde_json::from_str(held).map_err(|_json| unreadable())?;
         let secret = TotpSecret::open(&self.deps.keys, account, offered.factor, &offered.sealed)?;
-        let Some(step) = secret.matching_step(code, self.now()) else {
-            let clock = self.clock_off(account, (offered.factor, &secret), None, code).await?;
+        let Some(step) = secret.matching_step(code, self.deps.now()) else {
+            let clock =
+                self.check.clock_off(account, (offered.factor, &secret), None, code).await?;
             return Ok(Replaced::Wrong { clock });
         };
-        let codes = self.generate_codes(account).await?;
-        let set = self.hashed_set(account, &codes, None).await?;
-        let now = self.now().max(since);
-        let factor = NewTotpFactor {
+        let new = NewAuthenticator {
             account,
             id: offered.factor,
+            kind: AuthenticatorKind::Totp,
+            name: String::new(),
             sealed: offered.sealed,
-            confirmed_step: step,
-            confirmed_at: now,
+            lookup: None,
+            rp_id: None,
+            counter: step.number(),
+            created_at: self.deps.now(),
         };
-        self.may_record().await?;
-        let replaced = self.deps.factors.replace_totp(&factor, &set, since).await?;
+        self.file_replacement(token, fresh, new, caller).await
+    }
+
+    /// Puts a confirmed authenticator of any kind in place of those of its kind.
+    pub(super) async fn file_replacement(
+        &self,
+        token: &PlainToken<SessionToken>,
+        fresh: FreshFactors<'_>,
+        new: NewAuthenticator,
+        caller: &Caller,
+    ) -> Result<Replaced, LoginError> {
+        let session = fresh.session();
+        let (account, since) = (new.account, session.started_at);
+        let codes = self.codes.generate_codes(account).await?;
+        let set = self.codes.hashed_set(account, &codes, None).await?;
+        let now = self.deps.now().max(since);
+        let new = NewAuthenticator { created_at: now, ..new };
+        self.journal.may_record().await?;
+        let replaced = self.deps.authenticators.replace_authenticator(&new, &set, since).await?;
         let Some(link) = replaced else { return Ok(Replaced::Ended) };
         let context = Context::person(caller, &session.identity);
-        self.record_done(Event::SecondFactorReplaced { factor: factor.id }, &context).await;
-        self.record_done(Event::RecoveryCodesMade, &context).await;
-        self.record_ended_link(link, TicketPurpose::SecondFactor, &context).await;
+        let keys = match new.kind {
+            AuthenticatorKind::Totp => self.deps.remaining_keys(account).await,
+            AuthenticatorKind::Webauthn => Vec::new(),
+        };
+        let event = Event::SecondFactorReplaced { factor: new.id, kind: new.kind, keys };
+        self.journal.record_done(event, &context).await;
+        self.journal.record_done(Event::RecoveryCodesMade, &context).await;
+        self.journal.record_ended_link(link, TicketPurpose::SecondFactor, &context).await;
         let offers = Offers {
             authenticator: None,
-            recovery_codes: Some(self.seal_codes(account, &codes, true, None)?),
+            recovery_codes: Some(self.codes.seal_codes(account, &codes, true, None)?),
         };
         let next = Session {
             second_factor_at: now,
-            method: Factor::Totp,
+            method: Factor::Authenticator(new.kind),
+            // The first factor, if a passkey was both.
+            key: session.key.filter(|_| session.alone),
             recovery_codes_due: None,
             ..session.clone()
         };
-        let Some(renewed) = self.renew(token, &next, Some(&offers), now).await? else {
+        let Some(renewed) =
+            self.new_sessions.renew(token, &next, Some(&offers), Branches::End, now).await?
+        else {
             return Ok(Replaced::Ended);
         };
         self.deps.sessions.end_others(account, renewed.token.hashed()).await?;
-        let browser = self.make_known(&session.identity, caller, now)?;
+        let browser = self.new_sessions.make_known(&session.identity, caller, now)?;
         Ok(Replaced::Done(Changed { token: renewed.token, browser }))
-    }
-
-    /// Returns the new recovery codes offered in this session. The current ones stay valid until
-    /// one of the new codes is typed.
-    pub async fn offered_codes(
-        &self,
-        token: &PlainToken<SessionToken>,
-        fresh: FreshFactors<'_>,
-    ) -> Result<Option<OfferedCodes>, LoginError> {
-        let session = fresh.session();
-        let account = session.identity.account;
-        let held = if let Some(held) = &session.offers.recovery_codes {
-            held.clone()
-        } else {
-            let codes = self.generate_codes(account).await?;
-            let sealed = self.seal_codes(account, &codes, false, None)?;
-            let offer = self.deps.sessions.offer(token.hashed(), Offer::RecoveryCodes, &sealed);
-            let Some(held) = offer.await? else { return Ok(None) };
-            held
-        };
-        Ok(Some(self.open_codes(account, &held)?.shown()))
-    }
-
-    /// Brings the offered codes into force, confirmed by one of them, which stays valid.
-    pub async fn keep_codes(
-        &self,
-        token: &PlainToken<SessionToken>,
-        fresh: FreshFactors<'_>,
-        typed: &RecoveryCode,
-        caller: &Caller,
-    ) -> Result<KeptCodes, LoginError> {
-        let account = fresh.session().identity.account;
-        let Some(held) = &fresh.session().offers.recovery_codes else {
-            return Ok(KeptCodes::NothingOffered);
-        };
-        let offered = self.open_codes(account, held)?;
-        if !offered.has(typed) {
-            return Ok(KeptCodes::Wrong);
-        }
-        self.may_record().await?;
-        let context = Context::person(caller, &fresh.session().identity);
-        if offered.in_force {
-            let kept = self.confirm_in_force(account, typed).await?;
-            if kept == KeptCodes::Used {
-                return Ok(kept);
-            }
-            self.deps.sessions.withdraw(token.hashed(), Offer::RecoveryCodes).await?;
-            if kept != KeptCodes::Done {
-                return Ok(KeptCodes::NothingOffered);
-            }
-        } else {
-            let set = self.hashed_set(account, &offered.codes, Some(self.now())).await?;
-            // The request that removes the offer brings it into force, so a code used meanwhile
-            // never becomes valid again.
-            if !self.deps.sessions.withdraw(token.hashed(), Offer::RecoveryCodes).await? {
-                return Ok(KeptCodes::NothingOffered);
-            }
-            let since = fresh.session().started_at;
-            if !self.deps.factors.replace_recovery(&set, since).await? {
-                return Ok(KeptCodes::NothingOffered);
-            }
-            self.record_done(Event::RecoveryCodesMade, &context).await;
-        }
-        self.record_done(Event::RecoveryCodesKept, &context).await;
-        Ok(KeptCodes::Done)
-    }
-
-    /// Generates a set of codes within the budget of the account.
-    pub(super) async fn generate_codes(
-        &self,
-        account: AccountId,
-    ) -> Result<Vec<RecoveryCode>, LoginError> {
-        let budget = [(AttemptKey::recovery_set(account), RECOVERY_SETS)];
-        if let Verdict::Wait(_) = self.deps.attempts.count(&budget, self.now()).await? {
-            return Err(LoginError::Busy);
-        }
-        let codes = (0..CODES_IN_SET).map(|_| RecoveryCode::generate(self.random()));
-        Ok(codes.collect::<Result<Vec<_>, _>>()?)
-    }
-
-    pub(super) async fn hashed_set(
-        &self,
-        account: AccountId,
-        codes: &[RecoveryCode],
-        confirmed_at: Option<Timestamp>,
-    ) -> Result<NewRecoverySet, LoginError> {
-        let (salt, pepper_id, hashes) = self.deps.passwords.hash_recovery_set(codes).await?;
-        let created_at = self.now();
-        Ok(NewRecoverySet { account, salt, pepper_id, hashes, created_at, confirmed_at })
-    }
-
-    pub(super) fn seal_codes(
-        &self,
-        account: AccountId,
-        codes: &[RecoveryCode],
-        in_force: bool,
-        filed: Option<&StoredPart>,
-    ) -> Result<String, LoginError> {
-        let mut plain = Zeroizing::new(String::with_capacity(256));
-        for code in codes {
-            plain.push_str(&code.to_display());
-            plain.push('\n');
-        }
-        let keys = &self.deps.keys;
-        let sealed = keys.seal(self.random(), &context(account), plain.as_bytes())?;
-        let filed = filed
-            .map(|filed| {
-                let plain = serde_json::json!(filed).to_string();
-                keys.seal(self.random(), &filed_context(account), plain.as_bytes())
-            })
-            .transpose()?;
-        let sealed = SealedCodes { sealed, in_force, made_at: self.now(), filed };
-        Ok(serde_json::json!(sealed).to_string())
-    }
-
-    pub(super) fn open_codes(
-        &self,
-        account: AccountId,
-        held: &str,
-    ) -> Result<UnsealedCodes, LoginError> {
-        let held: SealedCodes = serde_json::from_str(held).map_err(|_json| unreadable())?;
-        let plain = self.deps.keys.open(&context(account), &held.sealed)?;
-        let text = std::str::from_utf8(&plain).map_err(|_utf8| unreadable())?;
-        let codes = text.lines().map(RecoveryCode::parse).collect::<Result<Vec<_>, _>>();
-        let filed = match &held.filed {
-            Some(sealed) => {
-                let plain = self.deps.keys.open(&filed_context(account), sealed)?;
-                Some(serde_json::from_slice(&plain).map_err(|_json| unreadable())?)
-            }
-            None => None,
-        };
-        Ok(UnsealedCodes {
-            codes: codes.map_err(|_code| unreadable())?,
-            in_force: held.in_force,
-            made_at: held.made_at,
-            filed,
-        })
     }
 }

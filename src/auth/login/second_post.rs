@@ -11,10 +11,8 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{AppRef, LoginError, LoginService};
-use crate::auth::app_sign_in::{Held, Relayed, Typed};
-use crate::auth::session::BegunWith;
-use crate::auth::token::{HashedToken, PendingToken, PlainToken};
+use crate::auth::app_sign_in::{Relayed, Typed};
+use crate::auth::token::{PendingToken, PlainToken};
 
 /// Maximum size of a stored answer, in bytes. For a longer one the app is asked again.
 const ANSWER_MAX: usize = 8 * 1024;
@@ -61,11 +59,11 @@ impl KeptAnswer {
         Some(Self { typed: mac(token, typed), status: answer.status, headers, body })
     }
 
-    fn is_of(&self, token: &PlainToken<PendingToken>, typed: &Typed) -> bool {
+    pub(super) fn is_of(&self, token: &PlainToken<PendingToken>, typed: &Typed) -> bool {
         bool::from(self.typed.as_bytes().ct_eq(mac(token, typed).as_bytes()))
     }
 
-    fn relayed(&self) -> Relayed {
+    pub(super) fn relayed(&self) -> Relayed {
         let headers = self.headers.iter();
         Relayed {
             status: self.status,
@@ -82,44 +80,6 @@ pub struct GoneOn {
     pub enrol: bool,
     /// The app's answer to the first request.
     pub answer: Relayed,
-}
-
-impl LoginService {
-    /// Finds the pending login that the first request of this client began. Returns `None` if there
-    /// is none, or if the client sends another name or password: then the app must be asked.
-    pub async fn gone_on(
-        &self,
-        app: AppRef<'_>,
-        token: &PlainToken<PendingToken>,
-        typed: &Typed,
-    ) -> Result<Option<GoneOn>, LoginError> {
-        let Some(login) = self.pending(app, token).await? else { return Ok(None) };
-        if login.begun_with != BegunWith::AppClient || login.spent {
-            return Ok(None);
-        }
-        let Some(account) = self.account_of(&login).await? else { return Ok(None) };
-        let kept = self.kept_in(&login, token.hashed())?;
-        let kept = kept.filter(|kept| kept.is_of(token, typed));
-        let enrol = self.may_enrol(&account, &login);
-        Ok(kept.map(|kept| GoneOn { enrol, answer: kept.relayed() }))
-    }
-
-    /// Signs out at the app with unused tokens. A token of a live session stays: some apps issue
-    /// the same token at several sign-ins of a user.
-    pub(super) async fn give_up(&self, app: &str, mut held: Held) {
-        let mut unused = Vec::new();
-        for token in std::mem::take(&mut held.tokens) {
-            let mut in_use = false;
-            for hashed in HashedToken::of_app(&self.deps.keys, app, token.as_bytes()) {
-                in_use |= !matches!(self.deps.app_tokens.session_of(&hashed).await, Ok(None));
-            }
-            if !in_use {
-                unused.push(token);
-            }
-        }
-        held.tokens = unused;
-        self.deps.apps.give_up(app, held);
-    }
 }
 
 #[cfg(test)]

@@ -7,24 +7,28 @@
 //! If an app checks the passwords, a ticket does not replace them. The app is asked, and no
 //! password of Vestibule's is set for a user without one.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::app_again::Checked;
-use super::events::throttled;
-use super::guesses::MayTry;
-use super::service::count_failure;
-use super::{AppRef, LoginError, LoginService, SecondFactor};
+use super::deps::LoginDeps;
+use super::events::{Journal, count_failure, throttled};
+use super::first_again::{Checked, FirstAgain};
+use super::guesses::{MayTry, PasswordLimits};
+use super::logins::Logins;
+use super::sessions::OpenSessions;
+use super::{AppRef, LoginError};
 use crate::auth::account::{Account, LoginName};
 use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::{Caller, Context, Event, Guess, TicketPurpose};
+use crate::auth::database_clock::reach;
+use crate::auth::first_factor::FirstFactors;
 use crate::auth::password::{NewPasswordError, PasswordRefused};
 use crate::auth::session::{BegunWith, PendingLogin};
-use crate::auth::stage::PasswordProof;
+use crate::auth::stage::{FirstCheck, PasswordProof};
 use crate::auth::throttle::{AttemptKey, Verdict};
 use crate::auth::ticket::Ticket;
 use crate::auth::token::{PendingToken, PlainToken, TicketToken};
-use crate::auth::turns::Asker;
-use crate::base::id::AccountId;
 use crate::base::secret::Secret;
 
 /// The requirements of a ticket.
@@ -130,7 +134,24 @@ enum Found {
     Wait(Duration),
 }
 
-impl LoginService {
+/// One-time links.
+pub struct OneTimeLinks {
+    pub(super) deps: Arc<LoginDeps>,
+    pub(super) first_factors: Arc<FirstFactors>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) limits: Arc<PasswordLimits>,
+    pub(super) first_again: Arc<FirstAgain>,
+    pub(super) logins: Arc<Logins>,
+    pub(super) sessions: Arc<OpenSessions>,
+}
+
+impl fmt::Debug for OneTimeLinks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OneTimeLinks(…)")
+    }
+}
+
+impl OneTimeLinks {
     /// Returns the requirements of the ticket under `token`. Changes only the counter of invalid
     /// tickets.
     pub async fn ticket(
@@ -187,7 +208,7 @@ impl LoginService {
         if enrol {
             login.begun_with = BegunWith::PasswordAndTicket(token.hashed().to_hex());
         }
-        Ok(Redeemed::Begun { token: self.file_login(&login).await?, enrol })
+        Ok(Redeemed::Begun { token: self.logins.file_login(&login).await?, enrol })
     }
 
     /// Looks up a ticket. Only misses are counted: a token has 256 random bits, so it cannot be
@@ -198,7 +219,7 @@ impl LoginService {
         token: Option<&PlainToken<TicketToken>>,
         caller: &Caller,
     ) -> Result<Found, LoginError> {
-        let now = self.now();
+        let now = self.deps.now();
         let ticket = match token {
             Some(token) => self.deps.tickets.by_token(token.hashed(), now).await?,
             None => None,
@@ -222,10 +243,10 @@ impl LoginService {
 
     async fn no_such_ticket(&self, caller: &Caller) -> Result<Found, LoginError> {
         let key = AttemptKey::ticket(&self.deps.keys, caller.device.address);
-        let budget = [(key.clone(), self.deps.budgets.address)];
-        if let Verdict::Wait(wait) = self.deps.attempts.pace(&budget, self.now()).await? {
+        let budget = [(key.clone(), self.deps.budgets().address)];
+        if let Verdict::Wait(wait) = self.deps.attempts.pace(&budget, self.deps.now()).await? {
             let event = throttled(Guess::Ticket, wait, None);
-            self.record_throttled(&[key], event, wait, &Context::unknown(caller)).await?;
+            self.journal.record_throttled(&[key], event, wait, &Context::unknown(caller)).await?;
             return Ok(Found::Wait(wait));
         }
         count_failure("ticket");
@@ -248,17 +269,17 @@ impl LoginService {
         if !sets && !ticket.rights.second_factor {
             return Ok(None);
         }
-        let keeps = self.app_policy(app.name).is_some();
+        let kept_here = self.first_factors.of(app.name).kind().is_kept_here();
         let here = links.iter().any(|(at, _)| at == app.name);
         let kept_by = links.into_iter().next().map(|(at, _)| Elsewhere::KeptBy(at));
         let kept_by = kept_by.filter(|_| !ours).map(RequiredProof::Elsewhere);
-        Ok(match (keeps, sets) {
-            (false, true) => Some(RequiredProof::NewPassword),
-            (false, false) if ours => Some(RequiredProof::Password),
-            (false, false) => kept_by,
-            (true, true) if ours => Some(RequiredProof::Elsewhere(Elsewhere::SetsOurs)),
-            (true, false) if here => Some(RequiredProof::AppPassword),
-            (true, _) => kept_by.or(Some(RequiredProof::Elsewhere(Elsewhere::NotLinked))),
+        Ok(match (kept_here, sets) {
+            (true, true) => Some(RequiredProof::NewPassword),
+            (true, false) if ours => Some(RequiredProof::Password),
+            (true, false) => kept_by,
+            (false, true) if ours => Some(RequiredProof::Elsewhere(Elsewhere::SetsOurs)),
+            (false, false) if here => Some(RequiredProof::AppPassword),
+            (false, _) => kept_by.or(Some(RequiredProof::Elsewhere(Elsewhere::NotLinked))),
         })
     }
 
@@ -277,16 +298,22 @@ impl LoginService {
             }
             Err(NewPasswordError::Hash(error)) => return Err(error.into()),
         };
-        self.may_record().await?;
-        let now = self.now();
+        self.journal.may_record().await?;
+        let now = self.deps.now();
         let used = self.deps.tickets.redeem_password(token.hashed(), &record, now).await?;
         let Some(id) = used else { return Ok(Err(Redeemed::Worthless)) };
         let context = Context::person(caller, &account.identity);
-        self.record_done(Event::TicketUsed { asked: TicketPurpose::Password }, &context).await;
-        self.record_done(Event::PasswordChanged { by: "ticket" }, &context).await;
-        self.forget_others(id, None).await;
-        let proof = PasswordProof::set_by_ticket(id);
-        Ok(Ok(self.begin(app, &proof, "/".to_owned(), now)))
+        self.journal
+            .record_done(Event::TicketUsed { asked: TicketPurpose::Password }, &context)
+            .await;
+        let keys = self.deps.remaining_keys(id).await;
+        self.journal.record_done(Event::PasswordChanged { by: "ticket", keys }, &context).await;
+        self.sessions.forget_others(id, None).await;
+        let proof = PasswordProof::assertion(id, FirstCheck::Ticket);
+        // What began before was ended.
+        let database = self.deps.nodes.time().await.unwrap_or(now);
+        let begun_at = reach(database, self.deps.now());
+        Ok(Ok(self.logins.begin(app, &proof, "/".to_owned(), begun_at)))
     }
 
     async fn check_with_ticket(
@@ -298,23 +325,19 @@ impl LoginService {
         caller: &Caller,
     ) -> Result<Result<PendingLogin, Redeemed>, LoginError> {
         let name = account.identity.name.clone();
-        let asked_at = self.now();
+        let asked_at = self.deps.now();
         let context = Context::person(caller, &account.identity);
         let digest = self.deps.keys.name_digest(name.as_str());
-        let tried = match self.may_try_with_ticket(token.hashed()).await? {
+        let tried = match self.limits.may_try_with_ticket(token.hashed()).await? {
             MayTry::Yes(tried) => tried,
             MayTry::Wait { wait, keys } => {
                 let event = throttled(Guess::Password, wait, Some(digest));
-                self.record_throttled(&keys, event, wait, &context).await?;
+                self.journal.record_throttled(&keys, event, wait, &context).await?;
                 return Ok(Err(Redeemed::Wait { name: Some(name), wait }));
             }
         };
-        let checked = if self.app_policy(app.name).is_some() {
-            self.ask_app_again(app.name, account.id(), typed, caller).await
-        } else {
-            let checked = self.check_password(Some(&name), &typed.password, Asker::Known).await;
-            checked.map(|(_, proof)| proof.into())
-        };
+        let checked =
+            self.first_again.check_again(app.name, &account.identity, typed, caller).await;
         if !matches!(checked, Ok(Checked::Wrong)) {
             self.deps.attempts.forgive(&tried.keys).await?;
         }
@@ -322,27 +345,11 @@ impl LoginService {
             Checked::Right(proof) => proof,
             Checked::CodeWanted => return Ok(Err(Redeemed::AppCodeWanted { name })),
             Checked::Wrong => {
-                self.record_wrong_password(caller, Some(&account.identity), digest).await?;
+                self.journal.record_wrong_password(caller, Some(&account.identity), digest).await?;
                 return Ok(Err(Redeemed::Wrong { name }));
             }
         };
-        self.record_right_password(caller, &account.identity).await?;
-        Ok(Ok(self.begin(app, &proof, "/".to_owned(), asked_at)))
-    }
-
-    /// Ends all other sessions and logins of the account. The account record rejects them already,
-    /// so a failure of the session store does not affect the user.
-    pub(super) async fn forget_others(&self, account: AccountId, begun: Option<&SecondFactor>) {
-        let sessions = &self.deps.sessions;
-        let forgotten = match begun {
-            Some(SecondFactor::SignedIn(done)) => {
-                sessions.end_others(account, done.token.hashed()).await
-            }
-            Some(_) => return,
-            None => sessions.end_account(account).await,
-        };
-        if let Err(error) = forgotten {
-            tracing::warn!(%error, account = %account, "failed to delete ended sessions");
-        }
+        self.journal.record_right_password(caller, &account.identity).await?;
+        Ok(Ok(self.logins.begin(app, &proof, "/".to_owned(), asked_at)))
     }
 }

@@ -1,47 +1,26 @@
 //! Step-up: a fresh proof within a session. It gives the session a new id, so a token stolen before
 //! it becomes invalid.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::app_again::Checked;
-use super::events::throttled;
-use super::second::CodeCheck;
-use super::service::count_failure;
-use super::{LoginError, LoginService, Renewed};
+use super::LoginError;
+use super::deps::LoginDeps;
+use super::events::{Journal, count_failure, throttled};
+use super::factor_limits::FactorLimits;
+use super::first_again::{Checked, FirstAgain};
+use super::new_sessions::{Branches, NewSessions};
+use super::prove::{self, FactorCheck, FactorResponse};
+use super::sessions::OpenSessions;
 use crate::auth::account::Account;
+use crate::auth::amr::KeyEvidence;
 use crate::auth::app_sign_in::Typed;
 use crate::auth::audit::{Caller, Context, Ended, Event, Guess};
-use crate::auth::recovery::RecoveryCode;
-use crate::auth::session::{Offers, Session};
-use crate::auth::stage::{Factor, PasswordProof, SecondFactorProof};
+use crate::auth::session::Session;
+use crate::auth::stage::{PasswordProof, SecondFactorProof};
 use crate::auth::throttle::{AttemptKey, Budget, Counted, Verdict};
 use crate::auth::token::{PlainToken, SessionToken};
-use crate::auth::totp::Code;
-use crate::auth::turns::Asker;
-use crate::base::clock::Timestamp;
-use crate::base::id::SessionId;
-
-/// A typed second factor.
-#[derive(Debug)]
-pub enum TypedCode {
-    /// Six digits from the authenticator.
-    App(Code),
-    /// A recovery code.
-    Recovery(RecoveryCode),
-    /// A typo, which does not count as an attempt.
-    Neither,
-}
-
-impl TypedCode {
-    /// Recognises the kind of code.
-    pub fn parse(typed: &str) -> Self {
-        match (Code::parse(typed), RecoveryCode::parse(typed)) {
-            (Ok(code), _) => Self::App(code),
-            (Err(_), Ok(code)) => Self::Recovery(code),
-            (Err(_), Err(_)) => Self::Neither,
-        }
-    }
-}
 
 /// The result of a step-up.
 #[derive(Debug)]
@@ -58,9 +37,9 @@ pub enum StepUp {
     WrongCode,
     /// The code was correct but has been used.
     UsedCode,
-    /// The text is neither a code nor a recovery code. It does not count as an attempt.
+    /// The response is a typo. It does not count as an attempt.
     Typo,
-    /// The factor is suspended.
+    /// The second factor is suspended after too many wrong codes.
     Suspended,
     /// Too many attempts for this account: the remaining wait.
     Wait(Duration),
@@ -75,21 +54,40 @@ pub(super) enum MayGuess {
     Ended,
 }
 
-impl LoginService {
+/// Fresh proofs within a session.
+pub struct StepUps {
+    pub(super) deps: Arc<LoginDeps>,
+    pub(super) journal: Arc<Journal>,
+    pub(super) factor_limits: Arc<FactorLimits>,
+    pub(super) first_again: Arc<FirstAgain>,
+    pub(super) check: Arc<FactorCheck>,
+    pub(super) sessions: Arc<OpenSessions>,
+    pub(super) new_sessions: Arc<NewSessions>,
+}
+
+impl fmt::Debug for StepUps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StepUps(…)")
+    }
+}
+
+impl StepUps {
     /// Verifies the second factor again and, if one is typed, the password before it. The typed
-    /// name only matters at an app that checks passwords itself.
+    /// name only matters at an app that checks passwords itself. The response is `None` if the user
+    /// made a typo.
     pub async fn step_up(
         &self,
         token: &PlainToken<SessionToken>,
         session: &Session,
         typed: Option<Typed>,
-        code: &TypedCode,
+        response: Option<&FactorResponse>,
         caller: &Caller,
     ) -> Result<StepUp, LoginError> {
-        let asked_at = self.now();
+        let asked_at = self.deps.now();
         let Some(account) = self.owner(session).await? else { return Ok(StepUp::Ended) };
         let mut password_at = session.password_at;
-        let guess = if typed.is_some() { Guess::StepUp } else { Guess::SecondFactor };
+        let first_proved = typed.is_some();
+        let guess = if first_proved { Guess::StepUp } else { Guess::SecondFactor };
         if let Some(typed) = typed {
             match self.prove_password(token, session, typed, caller).await? {
                 ProofResult::Yes(_) => password_at = asked_at,
@@ -104,54 +102,45 @@ impl LoginService {
                 ProofResult::Ended => return Ok(StepUp::Ended),
             }
         }
-        match self.prove_second_factor(token, session, &account, code, caller).await? {
-            ProofResult::Yes(_) => {}
+        let proof = match self
+            .prove_second_factor(token, session, &account, (response, first_proved), caller)
+            .await?
+        {
+            ProofResult::Yes(proof) => proof,
             ProofResult::Wrong | ProofResult::AppCodeWanted => return Ok(StepUp::WrongCode),
             ProofResult::UsedUp => return Ok(StepUp::UsedCode),
             ProofResult::Typo => return Ok(StepUp::Typo),
             ProofResult::Suspended => return Ok(StepUp::Suspended),
             ProofResult::Wait(wait) => return Ok(StepUp::Wait(wait)),
             ProofResult::Ended => return Ok(StepUp::Ended),
+        };
+        if self.key_is_both(session) && proof.key().is_some_and(|key| key.user_verified) {
+            password_at = asked_at;
         }
         // Written before the session has a new token, which a failure would lose.
         let context = Context::person(caller, &account.identity);
-        self.record(Event::SteppedUp { guess }, &context).await?;
+        let key = proof.key().and_then(|key| key.id);
+        self.journal.record(Event::SteppedUp { guess, key }, &context).await?;
         let next = Session { second_factor_at: asked_at, password_at, ..session.clone() };
-        let Some(renewed) = self.renew(token, &next, None, asked_at).await? else {
+        let next = rests_on(next, &proof, first_proved);
+        let Some(renewed) =
+            self.new_sessions.renew(token, &next, None, Branches::Continue, asked_at).await?
+        else {
             return Ok(StepUp::Ended);
         };
         Ok(StepUp::Done(renewed.token))
+    }
+
+    /// Returns true if a key that verifies its user is both factors in this session: where passkeys
+    /// sign in alone. Not at an app that checks passwords itself, which has to be asked.
+    pub fn key_is_both(&self, session: &Session) -> bool {
+        self.deps.key_settings.passkey_sign_in && self.first_again.is_kept_here(&session.app)
     }
 
     /// Returns the account of a session, unless it was disabled, removed, or its sessions ended.
     pub(super) async fn owner(&self, session: &Session) -> Result<Option<Account>, LoginError> {
         let account = self.deps.accounts.by_id(session.identity.account).await?;
         Ok(account.filter(|a| !a.disabled && session.started_at >= a.sessions_valid_from))
-    }
-
-    /// Continues the session under a new id and token, with the fields of `next`. It counts as
-    /// started at `started_at`, so an end of all sessions after that time still ends it. Returns
-    /// `None` if the session has ended.
-    pub(super) async fn renew(
-        &self,
-        token: &PlainToken<SessionToken>,
-        next: &Session,
-        offers: Option<&Offers>,
-        started_at: Timestamp,
-    ) -> Result<Option<Renewed>, LoginError> {
-        let now = self.now();
-        let session = Session {
-            id: SessionId::random(self.random())?,
-            renewed_since: Some(next.signed_in_at()),
-            started_at,
-            last_seen_at: now,
-            ..next.clone()
-        };
-        let ttl = self.deps.limits.time_to_live(&session, now);
-        let new = PlainToken::<SessionToken>::generate(&self.deps.keys, self.random())?;
-        let won =
-            self.deps.sessions.renew(token.hashed(), new.hashed(), &session, offers, ttl).await?;
-        Ok(won.then_some(Renewed { token: new, session }))
     }
 
     /// Checks the password of the session's own account. It has an attempt budget of its own, which
@@ -172,7 +161,8 @@ impl LoginService {
             AttemptKey::in_sessions(session.identity.account),
             AttemptKey::within_session(session.id),
         ];
-        let checked = self.check_own_password(session, typed, caller).await;
+        let checked =
+            self.first_again.check_again(&session.app, &session.identity, typed, caller).await;
         if !matches!(checked, Ok(Checked::Wrong)) {
             self.deps.attempts.forgive(&counted).await?;
         }
@@ -182,28 +172,12 @@ impl LoginService {
             Checked::Wrong => {
                 count_failure("password");
                 let context = Context::person(caller, &session.identity);
-                self.record(Event::StepUpWrong { guess: Guess::Password }, &context).await?;
+                self.journal
+                    .record(Event::StepUpWrong { guess: Guess::Password }, &context)
+                    .await?;
                 Ok(ProofResult::Wrong)
             }
         }
-    }
-
-    /// Checks the password with Vestibule or with the app of the session.
-    async fn check_own_password(
-        &self,
-        session: &Session,
-        typed: Typed,
-        caller: &Caller,
-    ) -> Result<Checked, LoginError> {
-        let who = &session.identity;
-        if self.app_policy(&session.app).is_some() {
-            return self.ask_app_again(&session.app, who.account, typed, caller).await;
-        }
-        let checked = self.check_password(Some(&who.name), &typed.password, Asker::Known);
-        let (account, proof) = checked.await?;
-        // The name may belong to another account by now, whose password proves nothing here.
-        let own = account.is_some_and(|a| a.id() == who.account);
-        Ok(proof.filter(|_| own).into())
     }
 
     async fn prove_second_factor(
@@ -211,19 +185,17 @@ impl LoginService {
         token: &PlainToken<SessionToken>,
         session: &Session,
         account: &Account,
-        code: &TypedCode,
+        (response, first_proved): (Option<&FactorResponse>, bool),
         caller: &Caller,
     ) -> Result<ProofResult<SecondFactorProof>, LoginError> {
-        let factor = match code {
-            TypedCode::App(_) => Factor::Totp,
-            TypedCode::Recovery(_) => Factor::RecoveryCode,
-            TypedCode::Neither => return Ok(ProofResult::Typo),
-        };
+        let Some(response) = response else { return Ok(ProofResult::Typo) };
+        self.deps.check_clock().await?;
+        let factor = response.factor();
         if !self.count_within_session(token, session, caller).await? {
             return Ok(ProofResult::Ended);
         }
         let who = &account.identity;
-        let failures = match self.count_factor_guess(who, factor, caller).await? {
+        let failures = match self.factor_limits.count_factor_guess(who, factor, caller).await? {
             Counted::Go { failures } => failures,
             Counted::Wait(wait) => {
                 self.forgive_within_session(session).await?;
@@ -232,26 +204,24 @@ impl LoginService {
             Counted::Suspended { .. } => return Ok(ProofResult::Suspended),
             Counted::NoFactor => return Ok(ProofResult::Wrong),
         };
-        let checked = match code {
-            TypedCode::App(code) => self.check_totp(account, code).await?,
-            TypedCode::Recovery(code) => self.check_recovery(account, code, caller).await?,
-            TypedCode::Neither => CodeCheck::Wrong,
-        };
-        let proof = match checked {
-            CodeCheck::Right(proof) => proof,
-            not @ (CodeCheck::UsedUp | CodeCheck::Wrong) => {
+        let checked = self.check.check_response(account, response, first_proved, caller);
+        let proof = match checked.await? {
+            prove::Checked::Right(proof) => proof,
+            not @ (prove::Checked::UsedUp | prove::Checked::Wrong) => {
                 count_failure("second_factor");
                 let context = Context::person(caller, &session.identity);
-                self.record(Event::StepUpWrong { guess: Guess::SecondFactor }, &context).await?;
-                if matches!(not, CodeCheck::UsedUp) {
-                    self.take_back_guess(account, factor, failures).await?;
+                self.journal
+                    .record(Event::StepUpWrong { guess: Guess::SecondFactor }, &context)
+                    .await?;
+                if matches!(not, prove::Checked::UsedUp) {
+                    self.factor_limits.take_back_guess(account, factor, failures).await?;
                     return Ok(ProofResult::UsedUp);
                 }
-                self.factor_was_wrong(who, factor, failures, caller).await?;
+                self.factor_limits.factor_was_wrong(who, factor, failures, caller).await?;
                 return Ok(ProofResult::Wrong);
             }
         };
-        self.factor_was_right(account, factor).await?;
+        self.factor_limits.factor_was_right(account, factor).await?;
         Ok(ProofResult::Yes(proof))
     }
 
@@ -264,10 +234,10 @@ impl LoginService {
         caller: &Caller,
     ) -> Result<bool, LoginError> {
         let own = AttemptKey::within_session(session.id);
-        let (tries, window) = (self.deps.budgets.login, self.deps.limits.absolute);
+        let (tries, window) = (self.deps.budgets().login, self.deps.limits.absolute);
         let budget = [(own, Budget { tries, window })];
-        if let Verdict::Wait(_) = self.deps.attempts.count(&budget, self.now()).await? {
-            self.sign_out(token, caller, Ended::TooManyTries).await?;
+        if let Verdict::Wait(_) = self.deps.attempts.count(&budget, self.deps.now()).await? {
+            self.sessions.sign_out(token, caller, Ended::TooManyTries).await?;
             return Ok(false);
         }
         Ok(true)
@@ -288,16 +258,32 @@ impl LoginService {
             return Ok(MayGuess::Ended);
         }
         let key = AttemptKey::in_sessions(session.identity.account);
-        let budget = [(key.clone(), self.deps.budgets.device)];
-        if let Verdict::Wait(wait) = self.deps.attempts.count(&budget, self.now()).await? {
+        let budget = [(key.clone(), self.deps.budgets().device)];
+        if let Verdict::Wait(wait) = self.deps.attempts.count(&budget, self.deps.now()).await? {
             self.forgive_within_session(session).await?;
             let context = Context::person(caller, &session.identity);
             let event = throttled(Guess::Password, wait, None);
-            self.record_throttled(&[key], event, wait, &context).await?;
+            self.journal.record_throttled(&[key], event, wait, &context).await?;
             return Ok(MayGuess::Wait(wait));
         }
         Ok(MayGuess::Yes)
     }
+}
+
+/// Returns the session with the methods of its newest proof. After a code it no longer counts as one by
+/// key, because a code can be phished. The passkey that was both factors at sign-in remains the first
+/// factor until the password is entered.
+fn rests_on(session: Session, proof: &SecondFactorProof, first_proved: bool) -> Session {
+    let alone = session.alone && !first_proved;
+    let former = session.key.filter(|_| alone);
+    let key = match (proof.key(), former) {
+        (Some(key), former) => {
+            let verified = key.user_verified || former.is_some_and(|former| former.user_verified);
+            Some(KeyEvidence { user_verified: verified, ..key })
+        }
+        (None, former) => former,
+    };
+    Session { method: proof.method(), key, alone, ..session }
 }
 
 /// The result of one proof within a session.

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::KeyFileError;
+use crate::base::owner::give_to_owner_of_directory;
 use crate::base::random::{OsRandom, bytes};
 
 /// Permission bits for anyone but the owner.
 const OTHERS: u32 = 0o077;
+/// Permission bits for anyone but the owner and readers in its group.
+const BEYOND_READERS: u32 = 0o037;
 /// Permission bits of a new key file.
 const MODE: u32 = 0o600;
 /// Maximum size of a key file. Real ones need a few hundred bytes per rotation.
@@ -28,7 +31,13 @@ fn io_error(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> KeyFi
     }
 }
 
-/// Reads a key file. Returns an error if anyone but its owner can access it.
+/// Returns the permission bits that a key file must not have. A file of root may be readable for the
+/// group of a gateway that does not run as root, which is how Kubernetes mounts secrets.
+fn forbidden(owner: u32, process: u32) -> u32 {
+    if owner == 0 && process != 0 { BEYOND_READERS } else { OTHERS }
+}
+
+/// Reads a key file. Returns an error if others can access it.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     read_with_metadata(path).map(|(text, _)| text)
 }
@@ -44,7 +53,8 @@ fn read_with_metadata(path: &Path) -> Result<(Zeroizing<String>, fs::Metadata), 
     let file = File::open(path).map_err(io_error(path, "read"))?;
     let metadata = file.metadata().map_err(io_error(path, "read"))?;
     let mode = metadata.permissions().mode() & 0o7777;
-    if mode & OTHERS != 0 {
+    let process = rustix::process::geteuid().as_raw();
+    if mode & forbidden(metadata.uid(), process) != 0 {
         return Err(KeyFileError::TooOpen { path: path.to_owned(), mode });
     }
     if metadata.len() > BYTES_MAX {
@@ -56,12 +66,13 @@ fn read_with_metadata(path: &Path) -> Result<(Zeroizing<String>, fs::Metadata), 
     Ok((Zeroizing::new(text.to_owned()), metadata))
 }
 
-/// Creates the file. Returns an error if it exists.
+/// Creates the file, owned by the owner of its directory. Returns an error if it exists.
 pub(super) fn create(path: &Path, text: &str) -> Result<(), KeyFileError> {
     if fs::symlink_metadata(path).is_ok() {
         return Err(KeyFileError::Exists(path.to_owned()));
     }
-    let (temporary, _file) = Temporary::write(path, text)?;
+    let (temporary, file) = Temporary::write(path, text)?;
+    give_to_owner_of_directory(&file, path).map_err(io_error(path, "written"))?;
     // Unlike a rename, a link fails if another process created the file first.
     fs::hard_link(&temporary.0, path).map_err(|error| {
         if error.kind() == io::ErrorKind::AlreadyExists {
@@ -130,4 +141,27 @@ fn directory(path: &Path) -> &Path {
 
 fn sync_directory(path: &Path) -> Result<(), KeyFileError> {
     File::open(directory(path)).and_then(|d| d.sync_all()).map_err(io_error(path, "written"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_group_of_a_file_of_root_may_read_it_and_only_beside_root() {
+        let opened = |mode: u32, owner, process| mode & forbidden(owner, process) == 0;
+        for (mode, owner, process, right) in [
+            (0o600, 65532, 65532, true),
+            (0o440, 0, 65532, true),
+            (0o640, 0, 65532, true),
+            (0o640, 0, 0, false),
+            (0o640, 65532, 65532, false),
+            (0o640, 65532, 0, false),
+            (0o660, 0, 65532, false),
+            (0o650, 0, 65532, false),
+            (0o644, 0, 65532, false),
+        ] {
+            assert_eq!(opened(mode, owner, process), right, "{mode:o} {owner} {process}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Creates, rotates and reads the key file: TOML with four rings, each newest first.
+//! Creates, changes and reads the key file: TOML with four rings, whose first key writes.
 //!
 //! ```toml
 //! version = 1
@@ -8,6 +8,7 @@
 //! [[data]]                 # second-factor secrets at rest
 //! [[pepper]]               # peppers of password hashes
 //! [[assertion]]            # identity assertions to apps
+//! es256 = "<base64 of PKCS #8>"
 //! ```
 //!
 //! The file is only ever replaced as a whole, has mode 0600 from the moment it exists, and no key
@@ -55,6 +56,18 @@ pub enum KeyFileError {
         /// The reason. Contains no key.
         why: String,
     },
+    /// Keys were added before and do not write yet.
+    #[error(
+        "{path} already holds added keys: make them write with `vestibule keys use {path}` first",
+        path = .0.display()
+    )]
+    AddedAlready(PathBuf),
+    /// No added keys wait to be used.
+    #[error(
+        "{path} holds no added keys: run `vestibule keys add {path}` first, and reload every node",
+        path = .0.display()
+    )]
+    NothingAdded(PathBuf),
     /// A system call failed.
     #[error("the key file {path} cannot be {doing}: {source}", path = .path.display())]
     Io {
@@ -78,18 +91,51 @@ pub fn init(path: &Path) -> Result<(), KeyFileError> {
     disk::create(path, &rings.to_text())
 }
 
-/// Adds a new key to the front of every ring and keeps the old keys, the file's mode and its owner.
-/// Data protected by an old key stays readable. Concurrent rotations run one after another.
+/// Adds a new key for reading to every ring. Keeps the other keys, the file's mode and its owner.
+/// Refused while earlier additions do not write yet, so that none is used before all nodes have it.
+pub fn add(path: &Path) -> Result<(), KeyFileError> {
+    change(path, |rings| {
+        if rings.has_added() {
+            return Err(KeyFileError::AddedAlready(path.to_owned()));
+        }
+        Ok(rings.add(&OsRandom::new())?)
+    })
+}
+
+/// Makes the added keys the ones that write. The former ones stay for reading.
+pub fn use_added(path: &Path) -> Result<(), KeyFileError> {
+    change(path, |rings| {
+        if !rings.has_added() {
+            return Err(KeyFileError::NothingAdded(path.to_owned()));
+        }
+        rings.use_added();
+        Ok(())
+    })
+}
+
+/// Adds a new key to every ring and makes it write at once, for a single node. Data protected by an
+/// old key stays readable. Concurrent rotations run one after another.
 pub fn rotate(path: &Path) -> Result<(), KeyFileError> {
+    change(path, |rings| {
+        rings.add(&OsRandom::new())?;
+        rings.use_added();
+        Ok(())
+    })
+}
+
+fn change(
+    path: &Path,
+    changing: impl FnOnce(&mut Rings) -> Result<(), KeyFileError>,
+) -> Result<(), KeyFileError> {
     disk::replace(path, |text| {
         let mut rings = Rings::parse(text)
             .map_err(|why| KeyFileError::Malformed { path: path.to_owned(), why })?;
-        rings.rotate(&OsRandom::new())?;
+        changing(&mut rings)?;
         Ok(rings.to_text())
     })
 }
 
-/// Loads the keys, newest first in each ring. Returns an error if others can access the file.
+/// Loads the keys. The first of each ring writes. Returns an error if others can access the file.
 pub fn load(path: &Path) -> Result<KeyMaterial, KeyFileError> {
     let text = disk::read(path)?;
     let rings = Rings::parse(&text)
@@ -150,6 +196,26 @@ mod tests {
             assert!(new.last().unwrap().bytes == old.first().unwrap().bytes);
             assert!(new.first().unwrap().bytes != old.first().unwrap().bytes);
         }
+    }
+
+    #[test]
+    fn added_keys_read_at_once_and_write_when_they_are_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys.toml");
+        init(&path).unwrap();
+        let ids = || load(&path).unwrap().token.iter().map(|k| k.id.clone()).collect::<Vec<_>>();
+        assert!(matches!(use_added(&path), Err(KeyFileError::NothingAdded(_))));
+        rotate(&path).unwrap();
+        let before = ids();
+        add(&path).unwrap();
+        let added = ids();
+        assert_eq!((added.len(), &added[0], &added[2]), (3, &before[0], &before[1]));
+        assert!(matches!(add(&path), Err(KeyFileError::AddedAlready(_))));
+        assert_eq!(ids(), added);
+        use_added(&path).unwrap();
+        assert_eq!(ids(), [added[1].clone(), before[0].clone(), before[1].clone()]);
+        assert!(matches!(use_added(&path), Err(KeyFileError::NothingAdded(_))));
+        assert!(!std::fs::read_to_string(&path).unwrap().contains("\nadded"));
     }
 
     #[test]

@@ -1,18 +1,19 @@
 //! The raw configuration of the audit log.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use crate::config::table::table;
 
-/// The audit log.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct RawAudit {
-    /// Time after which audit events are deleted, at least 1d.
-    #[schemars(extend("default" = "400d"))]
-    pub(in crate::config) retention: Option<String>,
-    /// Destination for audit events as JSON lines, in addition to the database: "stdout" or a file.
-    /// Default: none.
-    pub(in crate::config) file: Option<String>,
-    /// Name of this machine in audit events. Default: its host name.
-    pub(in crate::config) node: Option<String>,
+table! {
+    /// The audit log.
+    pub(in crate::config) RawAudit {
+        /// Retention time of rows, at least `1d`. Older rows are removed once an hour, up to a
+        /// checkpoint.
+        retention: Option<String>, is "duration", default "400d";
+        /// Also writes every row as a line of JSON. The file is created with mode 0600 and only
+        /// appended to. It is opened again for each batch, so it can be moved at any time.
+        file: Option<String>, is "`stdout` or path", implied "none",
+            example "/var/log/vestibule/audit.jsonl";
+        /// Name of this machine in rows.
+        node: Option<String>, is "1 to 64 letters, digits, `-` `_` `.`", implied "the host name",
+            example "gate-1";
+    }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::config::table::table;
+
 /// A dialect by which the app's own clients sign in.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
@@ -19,29 +21,29 @@ pub(in crate::config) enum RawDialectRef {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RawDialectFile {
-    /// TOML file with the dialect.
+    /// TOML file that describes the sign-in API of the app's own clients.
     pub(in crate::config) file: PathBuf,
 }
 
-/// A long-lived token of the app that is accepted.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct RawAppToken {
-    /// Name in logs and in the audit log. Default: "token" and its number from 1.
-    pub(in crate::config) name: Option<String>,
-    /// SHA-256 of the token, as printed by `vestibule token hash --stdin`.
-    pub(in crate::config) sha256: Option<String>,
-    /// Login name of the user whose identity is sent to the app. The user must not be disabled.
-    /// Default: no user.
-    pub(in crate::config) user: Option<String>,
-    /// Networks that the token may be used from, such as "10.0.0.0/8". Default: all.
-    pub(in crate::config) networks: Option<Vec<String>>,
-    /// Methods that the token may be used with. Default: all.
-    pub(in crate::config) methods: Option<Vec<String>>,
-    /// True to allow WebSockets even if `methods` is limited. Default: false.
-    pub(in crate::config) websocket: Option<bool>,
-    /// Last day of validity, such as "2027-01-31". Default: the app decides.
-    pub(in crate::config) expires: Option<String>,
+table! {
+    /// A long-lived token of the app that is accepted.
+    pub(in crate::config) RawAppToken {
+        /// Name in the audit log.
+        name: Option<String>, is "text", implied "`token 1`, …", example "nightly export";
+        /// Output of `vestibule token hash --stdin` for the token.
+        sha256: Option<String>, is "64 hexadecimal digits",
+            example "0000000000000000000000000000000000000000000000000000000000000000";
+        /// User of the token. The account must exist and be enabled.
+        user: Option<String>, is "login name", example "alice";
+        /// Networks that may use it.
+        networks: Option<Vec<String>>, is "list", implied "all", example ["10.1.0.0/16"];
+        /// Methods that it may use.
+        methods: Option<Vec<String>>, is "list", implied "all", example ["GET", "HEAD"];
+        /// Allow WebSockets even if `methods` limits the token.
+        websocket: Option<bool>, is "true or false", default false;
+        /// Last day (UTC) on which it is valid, such as `"2027-01-31"`.
+        expires: Option<String>, is "date", implied "none", example "2027-01-31";
+    }
 }
 
 /// The dialect file.

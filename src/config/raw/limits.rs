@@ -1,106 +1,86 @@
 //! The raw configuration of limits: sessions, passwords and throttling.
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use crate::config::table::table;
 
-/// Session storage and lifetimes.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct RawSessions {
-    /// embedded: in data_dir, for one machine. redis: shared by several machines.
-    #[schemars(extend("default" = "embedded", "enum" = ["embedded", "redis"]))]
-    pub(in crate::config) store: Option<String>,
-    /// Idle time after which a session ends. At most 1h (NIST SP 800-63B-4 for two factors).
-    #[schemars(extend("default" = "30m"))]
-    pub(in crate::config) idle: Option<String>,
-    /// Age at which a session ends. At most 24h (NIST SP 800-63B-4).
-    #[schemars(extend("default" = "12h"))]
-    pub(in crate::config) absolute: Option<String>,
-    /// Time limit for completing a login with the second factor.
-    #[schemars(extend("default" = "10m"))]
-    pub(in crate::config) pending: Option<String>,
-    /// True to allow idle and absolute values beyond NIST SP 800-63B-4.
-    #[schemars(extend("default" = false))]
-    pub(in crate::config) allow_beyond_nist: Option<bool>,
+table! {
+    /// Session storage and lifetimes.
+    pub(in crate::config) RawSessions {
+        /// Store for sessions, pending logins and counters: in `data_dir` for one machine, or in
+        /// Redis for several.
+        store: Option<String>, one_of ["embedded", "redis"], default "embedded";
+        /// Idle timeout of a session. Bytes of a request in progress count as use. At most 1h, and
+        /// not longer than `absolute`.
+        idle: Option<String>, is "duration", default "30m";
+        /// Maximum lifetime of a session. At most 24h.
+        absolute: Option<String>, is "duration", default "12h";
+        /// Maximum lifetime of a pending login.
+        pending: Option<String>, is "duration", default "10m";
+        /// Lifts the limits of 1h and 24h, which come from NIST SP 800-63B-4.
+        allow_beyond_nist: Option<bool>, is "true or false", default false;
+    }
 }
 
-/// Password requirements and the cost of password hashes (argon2id).
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct RawPasswords {
-    /// Minimum characters of a new password, 8 to 64.
-    #[schemars(extend("default" = 8))]
-    pub(in crate::config) min_length: Option<usize>,
-    /// Memory per hash, 19MiB to 2GiB.
-    #[schemars(extend("default" = "19MiB"))]
-    pub(in crate::config) memory: Option<String>,
-    /// Passes over that memory, 2 to 64.
-    #[schemars(extend("default" = 2))]
-    pub(in crate::config) passes: Option<u32>,
-    /// Lanes, 1 to 16.
-    #[schemars(extend("default" = 1))]
-    pub(in crate::config) lanes: Option<u32>,
-    /// Maximum simultaneous hashes, at most the number of cores. Default: half of the cores.
-    pub(in crate::config) hashing_threads: Option<usize>,
-    /// Maximum queued hashes. Further requests get 503 with Retry-After.
-    #[schemars(extend("default" = 64))]
-    pub(in crate::config) queue: Option<usize>,
+table! {
+    /// Password requirements and the cost of password hashes (argon2id).
+    pub(in crate::config) RawPasswords {
+        /// Minimum length of a new password. Passwords that are easy to guess, or that contain the
+        /// name of the user or of an app, are rejected at any length
+        /// ([security.md](security.md#factors)).
+        min_length: Option<usize>, is "8 to 64", default 8;
+        /// Memory for one hash. All hashes together use at most `hashing_threads` times as much.
+        memory: Option<String>, is "size, 19MiB to 2GiB", default "19MiB";
+        /// Passes over that memory.
+        passes: Option<u32>, is "2 to 64", default 2;
+        /// Lanes.
+        lanes: Option<u32>, is "1 to 16", default 1;
+        /// Maximum hashes computed at once. A value above the number of cores is reduced to it,
+        /// with a warning.
+        hashing_threads: Option<usize>, is "1 to 1024", implied "half of the cores, at least 1",
+            example 1;
+        /// Maximum hashes of strangers that wait; further requests get 503 with `Retry-After`. As
+        /// many places are kept for known browsers and networks, one-time links, logins and
+        /// sessions.
+        queue: Option<usize>, is "0 to 10000", default 64;
+    }
 }
 
-/// Failed attempts allowed before backoff.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct RawThrottle {
-    /// Wrong passwords from unknown browsers in one network (one IPv4 address or one IPv6 /64)
-    /// before backoff.
-    #[schemars(extend("default" = 20))]
-    pub(in crate::config) per_address: Option<u32>,
-    /// Wrong passwords from unknown browsers for one name, existing or not, before backoff. At most
-    /// 100.
-    #[schemars(extend("default" = 5))]
-    pub(in crate::config) per_name: Option<u32>,
-    /// First backoff. Each further one is twice as long.
-    #[schemars(extend("default" = "2s"))]
-    pub(in crate::config) first_wait: Option<String>,
-    /// Maximum backoff.
-    #[schemars(extend("default" = "1m"))]
-    pub(in crate::config) longest_wait: Option<String>,
-    /// Time without attempts after which the backoff is reset.
-    #[schemars(extend("default" = "1h"))]
-    pub(in crate::config) forget_after: Option<String>,
-    /// Wrong passwords from one known browser for its account, within device_window. At most 100.
-    #[schemars(extend("default" = 10))]
-    pub(in crate::config) per_device: Option<u32>,
-    /// Length of the window, from its first wrong password.
-    #[schemars(extend("default" = "15m"))]
-    pub(in crate::config) device_window: Option<String>,
-    /// Time for which a browser stays known after both factors were proved in it.
-    #[schemars(extend("default" = "180days"))]
-    pub(in crate::config) device_lives: Option<String>,
-    /// Wrong passwords from unknown browsers across all names, within spray_window, that raise an
-    /// alert. Alert only; no throttling.
-    #[schemars(extend("default" = 300))]
-    pub(in crate::config) spray: Option<u32>,
-    /// Length of the window, from its first wrong password.
-    #[schemars(extend("default" = "10m"))]
-    pub(in crate::config) spray_window: Option<String>,
-    /// Back off after every N consecutive second-factor failures of an account. At most 100.
-    #[schemars(extend("default" = 10))]
-    pub(in crate::config) second_factor: Option<u32>,
-    /// Backoff after these failures.
-    #[schemars(extend("default" = "5m"))]
-    pub(in crate::config) second_factor_wait: Option<String>,
-    /// Consecutive failures from which the long backoff applies. At most 100.
-    #[schemars(extend("default" = 20))]
-    pub(in crate::config) second_factor_long_after: Option<u32>,
-    /// Long backoff.
-    #[schemars(extend("default" = "30m"))]
-    pub(in crate::config) second_factor_long_wait: Option<String>,
-    /// Consecutive failures after which the authenticator is suspended. At most 100 (NIST SP
-    /// 800-63B-4).
-    #[schemars(extend("default" = 50))]
-    pub(in crate::config) second_factor_most: Option<u32>,
-    /// Second-factor failures in one login after which the password is required again. At most 100.
-    #[schemars(extend("default" = 5))]
-    pub(in crate::config) per_login: Option<u32>,
+table! {
+    /// Failed attempts allowed before backoff.
+    pub(in crate::config) RawThrottle {
+        /// Wrong passwords from unknown browsers in one network (one address, or one IPv6 /64)
+        /// before backoff.
+        per_address: Option<u32>, is "1 to 1000000", default 20;
+        /// Wrong passwords from unknown browsers for one name, known or not, before backoff.
+        per_name: Option<u32>, is "1 to 100", default 5;
+        /// First wait of the backoff; each further wait is twice as long.
+        first_wait: Option<String>, is "duration", default "2s";
+        /// Longest wait of the backoff.
+        longest_wait: Option<String>, is "duration", default "1m";
+        /// Time without an attempt after which the count starts again.
+        forget_after: Option<String>, is "duration", default "1h";
+        /// Wrong passwords from one known browser for its account within `device_window`. Beyond
+        /// that it counts as unknown.
+        per_device: Option<u32>, is "1 to 100", default 10;
+        /// Window of `per_device`, from the first wrong password.
+        device_window: Option<String>, is "duration", default "15m";
+        /// Time for which a browser stays known after both factors were proved in it.
+        device_lives: Option<String>, is "duration", default "180days";
+        /// Wrong passwords from unknown browsers over all names, within `spray_window`, that raise
+        /// an alarm. Alert only; no throttling.
+        spray: Option<u32>, is "1 to 1000000", default 300;
+        /// Window of `spray`, from the first wrong password.
+        spray_window: Option<String>, is "duration", default "10m";
+        /// Back off after every N consecutive failed second factors of an account.
+        second_factor: Option<u32>, is "1 to 100", default 10;
+        /// Wait of this backoff, at first.
+        second_factor_wait: Option<String>, is "duration", default "5m";
+        /// Consecutive failures from which the long wait applies.
+        second_factor_long_after: Option<u32>, is "1 to 100", default 20;
+        /// The long wait.
+        second_factor_long_wait: Option<String>, is "duration", default "30m";
+        /// Consecutive failures that suspend the authenticator. NIST SP 800-63B-4 allows 100.
+        second_factor_most: Option<u32>, is "1 to 100", default 50;
+        /// Wrong or used second factors in one login before the password is required again.
+        per_login: Option<u32>, is "1 to 100", default 5;
+    }
 }

@@ -2,31 +2,31 @@
 
 use std::path::PathBuf;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
-
 use crate::config::secret_ref::SecretRef;
+use crate::config::table::table;
 
-/// The mail server for notices to users about their accounts.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct RawMail {
-    /// Host name. Without it no mail is sent.
-    pub(in crate::config) host: Option<String>,
-    /// Port. Default: 587 for starttls, 465 for tls, 25 for none.
-    pub(in crate::config) port: Option<u16>,
-    /// starttls: STARTTLS, required. tls: TLS from the first byte. none: no TLS.
-    #[schemars(extend("default" = "starttls", "enum" = ["starttls", "tls", "none"]))]
-    pub(in crate::config) tls: Option<String>,
-    /// PEM file with the CA of the server's certificate, in place of the public CAs.
-    pub(in crate::config) ca: Option<PathBuf>,
-    /// User name, if the server requires one.
-    pub(in crate::config) user: Option<String>,
-    /// Password for the user name.
-    pub(in crate::config) password: Option<SecretRef>,
-    /// Sender: "gate@example.com", or "Our gate <gate@example.com>".
-    pub(in crate::config) from: Option<String>,
-    /// Time zone of the times in mail, by its IANA name, such as "Europe/Zurich".
-    #[schemars(extend("default" = "UTC"))]
-    pub(in crate::config) time_zone: Option<String>,
+table! {
+    /// The mail server for notices to users about their accounts.
+    pub(in crate::config) RawMail {
+        /// Name of the mail server.
+        host: Option<String>, is "text", example "smtp.example.com";
+        /// Port of the mail server.
+        port: Option<u16>, is "1 to 65535", implied "587, 465 or 25, depending on `tls`",
+            example 587;
+        /// `starttls`: TLS after the greeting; without it nothing is sent. `tls`: TLS from the
+        /// first byte. `none`: plain text; a warning off loopback.
+        tls: Option<String>, one_of ["starttls", "tls", "none"], default "starttls";
+        /// PEM file with the CA that signed the server's certificate.
+        ca: Option<PathBuf>, is "path", implied "the CAs that browsers trust",
+            example "certs/internal-ca.pem";
+        /// User name for the mail server; needs `password`.
+        user: Option<String>, is "text", implied "none", example "vestibule";
+        /// Password for the mail server; needs `user`.
+        password: Option<SecretRef>, is "secret", implied "none", example "write-this-into-a-file";
+        /// Sender: `gate@example.com` or `Example Gateway <gate@example.com>`.
+        from: Option<String>, is "address", example "CellEngine <gate@example.com>";
+        /// IANA name of the time zone for times in mail, such as `Europe/Zurich`. The system's time
+        /// zone data is used, or else the built-in data.
+        time_zone: Option<String>, is "text", default "UTC";
+    }
 }

@@ -13,16 +13,7 @@ const FIELD_MAX: usize = 64;
 
 /// Resolves the response settings of an app.
 pub(super) fn answers(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> AnswerSettings {
-    let mut api_paths = Vec::new();
-    for (i, text) in raw.api_paths.iter().flatten().enumerate() {
-        match PathGlob::parse(text) {
-            Ok(glob) => api_paths.push(glob),
-            Err(why) => r.fail(
-                &at.key("api_paths").index(i),
-                format!("{text:?} is not a path pattern: {why}"),
-            ),
-        }
-    }
+    let api_paths = globs(raw.api_paths.as_deref(), &at.key("api_paths"), r);
     let mut cors_origins = Vec::new();
     for (i, text) in raw.cors_origins.iter().flatten().enumerate() {
         match origin(text) {
@@ -40,6 +31,18 @@ pub(super) fn answers(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> AnswerS
     let errors = raw.api_errors.clone().unwrap_or_default();
     let errors = shape(&errors, &at.key("api_errors"), r);
     AnswerSettings { api_paths, cors_origins, preflight, errors }
+}
+
+/// Resolves a list of path patterns.
+pub(super) fn globs(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<PathGlob> {
+    let mut globs = Vec::new();
+    for (i, text) in raw.unwrap_or_default().iter().enumerate() {
+        match PathGlob::parse(text) {
+            Ok(glob) => globs.push(glob),
+            Err(why) => r.fail(&at.index(i), format!("{text:?} is not a path pattern: {why}")),
+        }
+    }
+    globs
 }
 
 /// Parses an origin in the form that browsers send.

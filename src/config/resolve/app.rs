@@ -1,21 +1,22 @@
 //! Resolution of apps.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
 
-use http::HeaderName;
-
-use super::{answers, dialect, host, rules, tokens, upstream};
+use super::{answers, app_headers, dialect, host, portal, rules, tokens, upstream};
 use crate::config::key_path::KeyPath;
 use crate::config::raw::RawApp;
 use crate::config::reader::Reader;
-use crate::proxy::settings::{AppSettings, HostPattern, stripped};
+use crate::proxy::settings::{AppSettings, ForwardedBy, HostPattern, Icon};
 
 /// Maximum characters in an app name.
 const NAME_MAX: usize = 64;
 
-/// Resolves the apps.
-pub(super) fn apps(raw: &[RawApp], r: &mut Reader<'_>) -> Vec<AppSettings> {
+/// Resolves the apps. `has_portal` is true if the configuration has a portal.
+pub(super) fn apps(raw: &[RawApp], has_portal: bool, r: &mut Reader<'_>) -> Vec<AppSettings> {
     let at = KeyPath::of("apps");
     if raw.is_empty() {
         r.fail(&at, "there is no app: add [[apps]] with a name, hosts and upstreams");
@@ -24,7 +25,11 @@ pub(super) fn apps(raw: &[RawApp], r: &mut Reader<'_>) -> Vec<AppSettings> {
     let mut apps: Vec<AppSettings> = Vec::new();
     for (i, raw) in raw.iter().enumerate() {
         let at = at.index(i);
-        let app = app(raw, &at, &mut hosts, r);
+        let mut app = app(raw, &at, &mut hosts, r);
+        app.portal = portal::is_below(raw, &app, has_portal, &at, r);
+        if raw.icon.is_some() && !app.portal {
+            r.warn(&at.key("icon"), "is not shown: the app does not sign in at a portal");
+        }
         if !app.name.is_empty() && apps.iter().any(|other| other.name == app.name) {
             r.fail(
                 &at.key("name"),
@@ -66,6 +71,10 @@ fn app(
     if title.trim().is_empty() && !name.is_empty() || title.chars().any(char::is_control) {
         r.fail(&at.key("title"), "must not be empty or contain control characters");
     }
+    let icon = raw.icon.as_ref().and_then(|file| {
+        let icon = icon(&r.path(file));
+        icon.map_err(|why| r.fail(&at.key("icon"), why)).ok()
+    });
     let written = raw.methods.as_deref().unwrap_or_default();
     let extra_methods = rules::extra_methods(written, &at.key("methods"), r);
     let hosts = hosts(raw.hosts.as_deref(), &name, &at.key("hosts"), taken, r);
@@ -80,31 +89,46 @@ fn app(
         dialect: dialect.map(Arc::new),
         hosts,
         answers: answers::answers(raw, at, r),
+        forwarded_by: forwarded_by(raw, at, r),
         upstream: upstream::upstream(raw, at, r),
         max_requests: raw
             .max_requests
             .map(|most| r.number(&at.key("max_requests"), Some(most), 1_000_000, &(2..=1_000_000))),
         websocket: raw.websocket.unwrap_or(true),
         service_workers: raw.service_workers.unwrap_or(false),
-        strip_headers: strip_headers(raw.strip_headers.as_deref(), &at.key("strip_headers"), r),
+        identity_headers: app_headers::identity_headers(raw.identity_headers.as_ref(), at, r),
+        assertion: app_headers::assertion(raw, &name, at, r),
+        strip_headers: app_headers::strip_headers(
+            raw.strip_headers.as_deref(),
+            &at.key("strip_headers"),
+            r,
+        ),
+        parks: raw.parked.as_ref().and_then(|parked| parked.enabled).unwrap_or(true),
+        passive: answers::globs(raw.passive.as_deref(), &at.key("passive"), r),
         policy,
         extra_methods,
+        portal: false,
+        related_origins_at: None,
         name,
         title,
+        icon: icon.map(Arc::new),
     }
 }
 
-/// Resolves the headers to remove from requests.
-fn strip_headers(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<HeaderName> {
-    let mut names = Vec::new();
-    for (i, written) in raw.unwrap_or_default().iter().enumerate() {
-        match stripped(written) {
-            Ok(name) if names.contains(&name) => {}
-            Ok(name) => names.push(name),
-            Err(why) => r.fail(&at.index(i), format!("{written:?} {why}")),
-        }
+/// Resolves `forward_auth`. What Vestibule changes in requests and answers of a dialect, another proxy
+/// cannot do.
+fn forwarded_by(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> ForwardedBy {
+    if !raw.forward_auth.unwrap_or(false) {
+        return ForwardedBy::Vestibule;
     }
-    names
+    if raw.dialect.is_some() {
+        r.fail(
+            &at.key("forward_auth"),
+            "cannot be combined with a dialect: Vestibule has to forward the app's requests itself",
+        );
+    }
+    let has_upstreams = raw.upstreams.as_ref().is_some_and(|upstreams| !upstreams.is_empty());
+    if has_upstreams { ForwardedBy::Both } else { ForwardedBy::Others }
 }
 
 fn name(raw: Option<&str>, key: &KeyPath, r: &mut Reader<'_>) -> String {
@@ -120,6 +144,18 @@ fn name(raw: Option<&str>, key: &KeyPath, r: &mut Reader<'_>) -> String {
         );
     }
     name.to_owned()
+}
+
+/// Reads an icon, and no more of the file than an icon may have.
+fn icon(file: &Path) -> Result<Icon, String> {
+    const ACCEPTED: &str = "a PNG, JPEG, WebP, GIF or SVG file of at most 64 KiB";
+    let name = file.display();
+    let mut content = Vec::new();
+    let opened = File::open(file);
+    opened
+        .and_then(|file| file.take(Icon::MAX_BYTES + 1).read_to_end(&mut content))
+        .map_err(|e| format!("{name} cannot be read ({e}): name {ACCEPTED}"))?;
+    Icon::new(content).ok_or_else(|| format!("{name} is not an icon: name {ACCEPTED}"))
 }
 
 fn hosts(

@@ -3,26 +3,34 @@
 
 use std::path::Path;
 
+use rustls::CertificateError;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
+use x509_parser::x509::X509Version;
 
 use crate::config::key_path::KeyPath;
 use crate::config::raw::RawCertificate;
 use crate::config::reader::Reader;
 use crate::proxy::settings::{
-    AppSettings, CertificateFiles, HostPattern, ListenerKind, ListenerSettings,
+    AppSettings, CertificateFiles, HostPattern, ListenerKind, ListenerSettings, PortalSettings,
 };
 
 type Chain = Vec<CertificateDer<'static>>;
+
+/// The hosts that certificates have to cover.
+pub(super) struct Hosts<'a> {
+    pub(super) apps: &'a [AppSettings],
+    pub(super) portal: Option<&'a PortalSettings>,
+}
 
 /// Resolves the certificates.
 pub(super) fn certificates(
     raw: &[RawCertificate],
     listeners: &[ListenerSettings],
-    apps: &[AppSettings],
+    hosts: &Hosts<'_>,
     r: &mut Reader<'_>,
 ) -> Vec<CertificateFiles> {
     let at = KeyPath::of("certificates");
@@ -48,7 +56,7 @@ pub(super) fn certificates(
     }
     // Check coverage only once all certificates are valid.
     if tls && !chains.is_empty() && chains.len() == raw.len() {
-        uncovered(&chains, apps, r);
+        uncovered(&chains, hosts, r);
     }
     files
 }
@@ -78,15 +86,17 @@ pub(super) fn check_pair(
             );
             None
         }
-        Err(rustls::Error::InvalidCertificate(_)) => {
-            r.fail(cert_key, format!("{} holds no valid X.509 certificate", files.cert.display()));
+        Err(rustls::Error::InvalidCertificate(why)) => {
+            let why = chain.first().map_or_else(String::new, |first| unusable(first, &why));
+            r.fail(cert_key, format!("{} {why}", files.cert.display()));
             None
         }
         Err(_) => {
             r.fail(
                 key_key,
                 format!(
-                    "{} holds a key of an unsupported kind: use RSA, ECDSA or Ed25519",
+                    "{} holds a key of an unsupported kind: use RSA with 2048 bits or more, ECDSA \
+                     with P-256 or P-384, or Ed25519",
                     files.key.display()
                 ),
             );
@@ -112,13 +122,40 @@ pub(super) fn chain(file: &Path) -> Result<Chain, String> {
             file.display()
         ));
     };
-    ParsedCertificate::try_from(first)
-        .map_err(|_unparsed| format!("{} holds no valid X.509 certificate", file.display()))?;
-    Ok(chain)
+    match ParsedCertificate::try_from(first) {
+        Ok(_) => Ok(chain),
+        Err(rustls::Error::InvalidCertificate(why)) => {
+            Err(format!("{} {}", file.display(), unusable(first, &why)))
+        }
+        Err(why) => Err(format!("{} cannot be used: {why}", file.display())),
+    }
+}
+
+/// Returns the reason why a certificate cannot be used, to be written after the name of its file.
+fn unusable(certificate: &CertificateDer<'_>, why: &CertificateError) -> String {
+    match x509_parser::parse_x509_certificate(certificate) {
+        Err(_) => "has a CERTIFICATE block that is no X.509 certificate, or part of one: copy the \
+                   certificate again"
+            .to_owned(),
+        Ok((_, parsed)) if parsed.version() != X509Version::V3 => format!(
+            "is a certificate of X.509 version {}, which cannot name its hosts: issue one of \
+             version 3, with a subjectAltName",
+            parsed.version().0.saturating_add(1)
+        ),
+        Ok(_) => format!("is a certificate that cannot be used: {why}"),
+    }
 }
 
 fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    PrivateKeyDer::from_pem_slice(&read(file)?).map_err(|_quotes_the_file| {
+    let pem = read(file)?;
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|_quotes_the_file| {
+        if memchr::memmem::find(&pem, b"ENCRYPTED").is_some() {
+            return format!(
+                "{} holds a key that a passphrase protects, for which the gateway cannot ask: \
+                 decrypt it with `openssl pkey -in FILE -out FILE`",
+                file.display()
+            );
+        }
         format!(
             "{} holds no private key: it should be PEM, with -----BEGIN PRIVATE KEY-----",
             file.display()
@@ -127,26 +164,29 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, String> {
 }
 
 /// Warns about hosts that no certificate covers.
-fn uncovered(chains: &[Chain], apps: &[AppSettings], r: &mut Reader<'_>) {
+fn uncovered(chains: &[Chain], hosts: &Hosts<'_>, r: &mut Reader<'_>) {
     let leaves: Vec<ParsedCertificate<'_>> = chains
         .iter()
         .filter_map(|chain| ParsedCertificate::try_from(chain.first()?).ok())
         .collect();
-    for (i, app) in apps.iter().enumerate() {
+    let is_covered = |name: &str| {
+        let name = name.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let Ok(name) = ServerName::try_from(name) else { return true };
+        leaves.iter().any(|c| rustls::client::verify_server_name(c, &name).is_ok())
+    };
+    let why = "no certificate names this host: browsers will reject the connection";
+    for (i, app) in hosts.apps.iter().enumerate() {
         for (j, host) in app.hosts.iter().enumerate() {
-            let name = match host {
-                HostPattern::Exact(name) => {
-                    name.trim_start_matches('[').trim_end_matches(']').to_owned()
-                }
-                HostPattern::Wildcard(suffix) => format!("any-label{suffix}"),
+            let covered = match host {
+                HostPattern::Exact(name) => is_covered(name),
+                HostPattern::Wildcard(suffix) => is_covered(&format!("any-label{suffix}")),
             };
-            let Ok(name) = ServerName::try_from(name) else { continue };
-            let covered =
-                leaves.iter().any(|c| rustls::client::verify_server_name(c, &name).is_ok());
             if !covered {
-                let key = KeyPath::of("apps").index(i).key("hosts").index(j);
-                r.warn(&key, "no certificate names this host: browsers will reject the connection");
+                r.warn(&KeyPath::of("apps").index(i).key("hosts").index(j), why);
             }
         }
+    }
+    if hosts.portal.is_some_and(|portal| !is_covered(&portal.host)) {
+        r.warn(&KeyPath::of("portal").key("host"), why);
     }
 }

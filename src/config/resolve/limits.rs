@@ -79,6 +79,7 @@ pub(super) fn passwords(raw: &RawPasswords, r: &mut Reader<'_>) -> PasswordSetti
     let min_length = r.number(&length_key, raw.min_length, LENGTH_MIN, &(LENGTH_MIN..=LENGTH_MAX));
     let threads_key = at.key("hashing_threads");
     let threads = r.number(&threads_key, raw.hashing_threads, (cores() / 2).max(1), &(1..=1024));
+    r.show(&threads_key, threads);
     if threads > cores() {
         let warning = format!("more than the number of cores: {} are used", cores());
         r.warn(&threads_key, &warning);

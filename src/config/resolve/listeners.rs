@@ -1,9 +1,9 @@
 //! Resolution of listeners, the admin listener and network settings.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 use super::addresses;
 use crate::config::key_path::KeyPath;
@@ -93,8 +93,11 @@ pub(super) fn network(
         .enumerate()
         .filter_map(|(i, text)| trusted(text).map_err(|why| r.fail(&key.index(i), why)).ok())
         .collect();
-    if raw.proxy_protocol == Some(true) {
-        r.fail(&at.key("proxy_protocol"), "the PROXY protocol is not available yet: write false");
+    trusts_too_much(&trusted_proxies, &key, r);
+    let proxy_protocol = raw.proxy_protocol.unwrap_or(false);
+    if proxy_protocol && written.is_empty() {
+        let why = "is read from trusted proxies only: name them in network.trusted_proxies";
+        r.fail(&at.key("proxy_protocol"), why);
     }
     for (i, listener) in listeners.iter().enumerate() {
         let plain = listener.kind == ListenerKind::Http && !listener.address.ip().is_loopback();
@@ -134,6 +137,7 @@ pub(super) fn network(
         .map(|most| r.number(&at.key("max_connections"), Some(most), 1_000_000, &(10..=1_000_000)));
     NetworkSettings {
         trusted_proxies,
+        proxy_protocol,
         max_connections,
         connections_per_address,
         requests_per_address,
@@ -141,9 +145,36 @@ pub(super) fn network(
     }
 }
 
+/// Checks what the trusted networks cover together.
+fn trusts_too_much(trusted: &Vec<IpNet>, key: &KeyPath, r: &mut Reader<'_>) {
+    let together = IpNet::aggregate(trusted);
+    if together.iter().any(is_everything) {
+        let why = "would together trust every address: name the networks of your own proxies";
+        r.fail(key, why);
+    } else if let Some(wide) = together.iter().find(|network| is_wide(network)) {
+        let why = format!(
+            "{wide} is wider than the networks of proxies are: every client in it can name any \
+             address as its own"
+        );
+        r.warn(key, &why);
+    }
+}
+
+/// Returns true if a network covers every public address of its family.
+fn is_everything(network: &IpNet) -> bool {
+    const GLOBAL_UNICAST: Ipv6Net =
+        Ipv6Net::new_assert(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3);
+    network.prefix_len() == 0 || network.contains(&IpNet::V6(GLOBAL_UNICAST))
+}
+
+/// Returns true if a network is wider than any that is assigned or private.
+fn is_wide(network: &IpNet) -> bool {
+    network.prefix_len() < if matches!(network, IpNet::V4(_)) { 8 } else { 7 }
+}
+
 fn trusted(text: &str) -> Result<IpNet, String> {
     let network = addresses::network(text)?;
-    if network.prefix_len() == 0 {
+    if is_everything(&network) {
         return Err("would trust every address: name the networks of your own proxies".to_owned());
     }
     Ok(network)
@@ -157,6 +188,7 @@ mod tests {
     fn a_network_of_all_addresses_is_never_trusted() {
         assert!(trusted("0.0.0.0/0").is_err());
         assert!(trusted("::/0").is_err());
+        assert!(trusted("2000::/3").is_err());
         assert!(trusted("10.0.0.1/8").unwrap_err().contains("10.0.0.0/8"));
         assert_eq!(trusted("10.0.0.1").unwrap().prefix_len(), 32);
     }

@@ -6,14 +6,14 @@ use http::Method;
 use ipnet::IpNet;
 
 use super::{addresses, host};
-use crate::auth::account::LoginName;
+use crate::auth::account::{LoginName, NewName};
 use crate::config::key_path::KeyPath;
 use crate::config::raw::RawRule;
 use crate::config::reader::Reader;
 use crate::gate::glob::PathGlob;
 use crate::gate::host::HostPattern;
 use crate::gate::policy::{DEFAULT, Policy};
-use crate::gate::rule::{Access, Rule};
+use crate::gate::rule::{Access, Hidden, Rule};
 use crate::gate::target::is_own_path;
 
 /// Methods that every app accepts.
@@ -72,18 +72,30 @@ pub(super) fn policy(
             let why = format!("{:?} is the name of another rule: names must be unique", rule.name);
             r.fail(&at.key("name"), why);
         }
-        if let Some(all) = rules.iter().find(|other| other.matches_all() && !other.report_only) {
-            r.warn(
-                &at,
-                &format!("is never reached: {:?} before it matches every request", all.name),
-            );
-        }
+        warn_of_hidden_rule(&rule, &rules, &at, r);
         record_weakening(&rule, &at, r);
         places.push(at);
         rules.push(rule);
     }
     warn_of_open_rules(&rules, &places, r);
     Policy::new(rules)
+}
+
+/// Warns about a rule that one of the rules `before` it keeps from ever deciding.
+fn warn_of_hidden_rule(rule: &Rule, before: &[Rule], at: &KeyPath, r: &mut Reader<'_>) {
+    let hides = |other: &&Rule| !other.report_only && other.hides(rule).is_some();
+    let Some(other) = before.iter().find(hides) else { return };
+    let why = match other.hides(rule) {
+        Some(Hidden::Entirely) => {
+            format!("is never reached: {:?} before it matches all of its requests", other.name)
+        }
+        Some(Hidden::ButForSpelling) | None => format!(
+            "is reached only by other spellings of its path, in upper case or with a slash at the \
+             end: {:?} before it matches the rest. Write the narrower rule first",
+            other.name
+        ),
+    };
+    r.warn(at, &why);
 }
 
 /// Warns about rules that admit certain users but exclude no one: without a matching rule, two
@@ -149,8 +161,13 @@ fn rule(
         groups: groups(raw.groups.as_deref(), &at.key("groups"), r),
         access: access?,
         max_age: max_age(raw.max_age.as_deref(), access?, &at.key("max_age"), r),
+        phishing_resistant: raw.phishing_resistant.unwrap_or(false),
         report_only: raw.report_only.unwrap_or(false),
     };
+    if rule.phishing_resistant && rule.access != Access::TwoFactor {
+        let why = "is about the second factor: it needs access = \"two_factor\"";
+        r.fail(&at.key("phishing_resistant"), why);
+    }
     if rule.access == Access::Public {
         public(&rule, at, r);
     }
@@ -306,7 +323,14 @@ pub(super) fn networks(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>)
 }
 
 fn users(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<LoginName> {
-    each(raw, at, r, |text| LoginName::parse(text).map_err(|why| format!("{text:?} is {why}")))
+    let users =
+        each(raw, at, r, |text| LoginName::parse(text).map_err(|why| format!("{text:?} is {why}")));
+    for (i, user) in users.iter().enumerate() {
+        if let Err(why) = NewName::of(user.clone()) {
+            r.warn(&at.index(i), &why.to_string());
+        }
+    }
+    users
 }
 
 fn groups(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<String> {

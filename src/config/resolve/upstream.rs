@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::{certificates, host};
+use super::{certificates, health, host};
 use crate::config::key_path::KeyPath;
-use crate::config::raw::RawApp;
+use crate::config::raw::{RawApp, RawUpstream};
 use crate::config::reader::Reader;
 use crate::proxy::settings::{CertificateFiles, UpstreamAddress, UpstreamName, UpstreamSettings};
 
@@ -39,7 +39,7 @@ fn address(text: &str) -> Result<UpstreamAddress, String> {
     if port == 0 {
         return Err("port 0 is not valid: write the app's port".to_owned());
     }
-    Ok(UpstreamAddress { tls: url.scheme() == "https", host, port })
+    Ok(UpstreamAddress { tls: url.scheme() == "https", host, port, weight: 1 })
 }
 
 /// Returns true if `host` names this machine, judging by its text alone.
@@ -51,7 +51,8 @@ pub(super) fn is_loopback(host: &str) -> bool {
 
 /// Resolves the upstream settings of the app at `at`.
 pub(super) fn upstream(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> UpstreamSettings {
-    let addresses = addresses(raw.upstreams.as_deref(), &at.key("upstreams"), r);
+    let required = !raw.forward_auth.unwrap_or(false);
+    let addresses = addresses(raw.upstreams.as_deref(), required, &at.key("upstreams"), r);
     let ca = raw.upstream_ca.as_ref().map(|file| {
         let file = r.path(file);
         if let Err(why) = certificates::chain(&file) {
@@ -78,6 +79,8 @@ pub(super) fn upstream(raw: &RawApp, at: &KeyPath, r: &mut Reader<'_>) -> Upstre
         read_timeout: r.positive_duration(&at.key("read_timeout"), read, Duration::from_mins(1)),
         idle: r.positive_duration(&at.key("upstream_idle"), idle, Duration::from_secs(4)),
         retry_unanswered: raw.retry_unanswered.unwrap_or(false),
+        health: health::health(raw.health.as_ref(), &at.key("health"), r),
+        sticky: raw.sticky.unwrap_or(false),
     }
 }
 
@@ -105,19 +108,29 @@ fn own_name(
     }
 }
 
-fn addresses(raw: Option<&[String]>, at: &KeyPath, r: &mut Reader<'_>) -> Vec<UpstreamAddress> {
+fn addresses(
+    raw: Option<&[RawUpstream]>,
+    required: bool,
+    at: &KeyPath,
+    r: &mut Reader<'_>,
+) -> Vec<UpstreamAddress> {
     let written = raw.unwrap_or_default();
-    if written.is_empty() {
+    if written.is_empty() && required {
         r.fail(at, "is missing: write upstreams = [\"http://10.0.0.11:8080\"]");
     }
     let mut addresses: Vec<UpstreamAddress> = Vec::new();
-    for (i, text) in written.iter().enumerate() {
+    for (i, upstream) in written.iter().enumerate() {
         let key = at.index(i);
+        let (text, weight) = match upstream {
+            RawUpstream::Url(url) => (url, None),
+            RawUpstream::Weighted(one) => (&one.url, one.weight),
+        };
         match address(text) {
-            Ok(address) if addresses.contains(&address) => {
+            Ok(address) if addresses.iter().any(|other| other.is_same(&address)) => {
                 r.fail(&key, "is listed twice: remove one");
             }
-            Ok(address) => {
+            Ok(mut address) => {
+                address.weight = r.number(&key.key("weight"), weight, 1, &(1..=100));
                 if !address.tls && !is_loopback(&address.host) {
                     r.warn(&key, "plain http off loopback: anyone on that network can read it");
                 }

@@ -95,7 +95,7 @@ pub struct Dialect {
     pub sign_in: SignIn,
     /// The response to a successful sign-in.
     pub success: Success,
-    /// The response for a missing code.
+    /// The response to a sign-in by an app client that sent no second-factor code.
     pub code_wanted: CodeWanted,
     /// Path whose POST signs out.
     pub sign_out: Option<String>,

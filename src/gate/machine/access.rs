@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::Method;
 use ipnet::IpNet;
 
-use super::{FRESH, KnownMachine, Machines, Methods, TokenKind, TokenRejection};
+use super::{KnownMachine, Machines, Methods, TokenKind, TokenRejection};
 use crate::auth::access_token::{AccessRecord, Limits, NOTED_EVERY};
 use crate::auth::ports::Stored;
 use crate::auth::token::{AccessToken, HashedToken};
@@ -15,6 +15,7 @@ use crate::base::address::ClientIp;
 use crate::base::clock::{Timestamp, millis};
 use crate::gate::glob::{BadGlob, PathGlob};
 use crate::gate::identity::IdentityHeaders;
+use crate::gate::recent::is_fresh;
 use crate::gate::target::CanonicalTarget;
 
 /// The reason why a limit is invalid.
@@ -115,6 +116,11 @@ impl KnownAccess {
         Ok(&self.machine)
     }
 
+    /// Returns the user's credential, whatever the request.
+    pub(super) fn machine(&self) -> &Arc<KnownMachine> {
+        &self.machine
+    }
+
     /// Returns the stored record.
     pub fn record(&self) -> &AccessRecord {
         &self.record
@@ -137,17 +143,17 @@ impl Machines {
         at: Duration,
     ) -> Stored<Option<Arc<KnownAccess>>> {
         if let Some(known) = self.own.get(hash)
-            && at.saturating_sub(known.machine.read_at) < FRESH
+            && is_fresh(known.machine.read_at, at)
         {
             return Ok(Some(known));
         }
-        if self.missing.get(hash).is_some_and(|then| at.saturating_sub(then) < FRESH) {
+        if self.missing.get(hash).is_some_and(|then| is_fresh(then, at)) {
             return Ok(None);
         }
         self.fetch_own(hash, at).await
     }
 
-    pub(super) async fn fetch_own(
+    async fn fetch_own(
         &self,
         hash: &HashedToken<AccessToken>,
         at: Duration,
@@ -172,8 +178,11 @@ impl Machines {
         let Some(account) = account.filter(|account| !account.disabled) else { return Ok(None) };
         // Limits are validated when a token is created. If they cannot be parsed, reject the token.
         let Ok(limited) = Limited::parse(&record.limits) else { return Ok(None) };
+        let before = self.own.get(hash).map(|before| Arc::clone(&before.machine));
+        let before = before.filter(|before| before.identity == account.identity);
+        let before = before.as_ref().map(|before| &before.headers);
         let machine = Arc::new(KnownMachine {
-            headers: IdentityHeaders::new(&account.identity),
+            headers: IdentityHeaders::new(&account.identity).after(before),
             identity: account.identity,
             read_at: at,
             by: TokenKind::Own(*hash),

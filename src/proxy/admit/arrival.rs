@@ -7,13 +7,14 @@ use pingora_proxy::Session;
 
 use super::site::{NoSite, Site};
 use super::vet;
-use super::way::{Way, refuse};
+use super::way::{Answer, refuse};
+use crate::base::address::ClientIp;
 use crate::proxy::client::connection::Connection;
 use crate::proxy::client::load::ClientLoad;
 use crate::proxy::client::origin::Origin;
 use crate::proxy::client::sender::{Front, sender};
 use crate::proxy::gateway::Gateway;
-use crate::proxy::request::RequestState;
+use crate::proxy::request::{Arrival, RequestState};
 use crate::proxy::respond::refused::Refused;
 use crate::proxy::settings::ListenerKind;
 
@@ -24,7 +25,7 @@ impl Gateway {
         &self,
         session: &'a Session,
         state: &mut RequestState,
-    ) -> Result<(Arc<Site>, Option<&'a HeaderValue>), Way> {
+    ) -> Result<(Arc<Site>, Option<&'a HeaderValue>), Answer> {
         let request = session.req_header();
         let connection = state.connection.as_ref().ok_or_else(|| {
             refuse(
@@ -34,13 +35,17 @@ impl Gateway {
             )
         })?;
         let (peer, kind) = (connection.peer, connection.kind);
-        let sender = sender(peer, kind, &request.headers, &self.trusted);
+        let trusted = if connection.nameless { &[][..] } else { &self.trusted };
+        let mut sender = sender(peer, kind, &request.headers, trusted);
+        if connection.nameless {
+            sender.client = ClientIp::unknown_behind(peer.ip());
+        }
         if let Some(doubt) = sender.doubt {
             self.doubts.warn(doubt, peer.ip(), state.started);
         }
         let origin = Origin { client: sender.client, https: sender.https };
         let front = sender.front.as_ref();
-        state.origin = Some(origin);
+        state.arrival = Arrival::From(origin);
         let scan = match vet::vet(session.as_downstream(), connection.line.is_bad()) {
             Ok(scan) => scan,
             Err(why) => {
@@ -50,10 +55,12 @@ impl Gateway {
                     Some(host) => host.ok(),
                     None => request.uri.authority().map(http::uri::Authority::as_str),
                 };
-                state.site = host.and_then(|host| {
+                if let Some(host) = host {
                     let load = self.load_of(connection, origin);
-                    Site::find(&self.apps.load(), host, origin, front, load).ok().map(Arc::new)
-                });
+                    if let Ok(site) = Site::find(&self.apps.load(), host, origin, front, load) {
+                        state.arrival = Arrival::At(Arc::new(site));
+                    }
+                }
                 return Err(why.into());
             }
         };
@@ -73,7 +80,7 @@ impl Gateway {
             Some(site) => site,
             None => self.find_site(connection, scan.host(authority)?, origin, front)?,
         };
-        state.site = Some(Arc::clone(&site));
+        state.arrival = Arrival::At(Arc::clone(&site));
         if kind == ListenerKind::Redirect {
             return Err(refuse(
                 StatusCode::FORBIDDEN,
@@ -85,7 +92,11 @@ impl Gateway {
     }
 
     /// Returns the load counters of the client, which may differ from those of the socket's peer.
-    fn load_of(&self, connection: &Connection, origin: Origin) -> Arc<ClientLoad> {
+    pub(in crate::proxy) fn load_of(
+        &self,
+        connection: &Connection,
+        origin: Origin,
+    ) -> Arc<ClientLoad> {
         if origin.client.network() == connection.load.network() {
             return Arc::clone(&connection.load);
         }
@@ -98,7 +109,7 @@ impl Gateway {
         host: &str,
         origin: Origin,
         front: Option<&Front<'_>>,
-    ) -> Result<Arc<Site>, Way> {
+    ) -> Result<Arc<Site>, Answer> {
         let load = self.load_of(connection, origin);
         let found = connection.find_site(&self.apps.load(), host, origin, front, load);
         found.map_err(|none| match none {

@@ -10,54 +10,41 @@ use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::caller::caller;
 use super::site::Site;
+use super::unidentified::Unidentified;
 use super::visitor::token;
-use crate::auth::audit::Ended;
-use crate::auth::login::LoginError;
-use crate::auth::ports::{StoreError, Stored};
+use crate::auth::audit::{Caller, Ended};
+use crate::auth::ports::Stored;
 use crate::auth::token::{HashedToken, SessionToken};
-use crate::gate::admission::Visitor;
+use crate::gate::admission::{Admission, Visitor};
 use crate::gate::dialect::{Credentials, Dialect, MOST_CREDENTIALS};
 use crate::gate::machine::{self, KnownMachine, TokenRejection, TokenRule};
-use crate::gate::sessions::KnownSession;
+use crate::gate::sessions::{KnownSession, Use};
 use crate::proxy::gateway::Gateway;
 use crate::proxy::request::RequestState;
 use crate::proxy::respond::refused::Refused;
+use crate::proxy::rewrite::omitted::Omitted;
 use crate::web::cookies;
 use crate::web::refusal::wants_page;
 
-/// The verdict on the app credentials of a request.
-pub(in crate::proxy) enum CredentialVerdict {
-    /// The request acts as this visitor.
-    Visitor(Visitor),
-    /// The request acts as this visitor, without the app's own cookie.
-    WithoutCookie(Visitor),
-    /// Rejected: the reason and the response.
-    Refused(&'static str, Refused),
-}
-
-fn refused(why: &'static str, sentence: &'static str) -> CredentialVerdict {
-    CredentialVerdict::Refused(
-        why,
-        Refused::new(StatusCode::UNAUTHORIZED, "credential_refused", sentence),
-    )
-}
+/// The visitor that a request acts as, and the app credentials to omit.
+pub(in crate::proxy) type Vouched = (Visitor, Omitted);
 
 /// Rejects credentials that belong to several users or to an unknown one.
-fn several_owners() -> CredentialVerdict {
-    refused("several users", "These credentials don't belong to one user.")
+fn several_owners() -> Unidentified {
+    Unidentified::credential("several users", "These credentials don't belong to one user.")
 }
 
 /// Rejects a session token of the app that is not bound to this session. A browser without a
 /// session gets a sign-in instead: its session has merely expired.
-fn not_bound(visitor: &Visitor, found: &Credentials) -> CredentialVerdict {
+fn not_bound(visitor: &Visitor, found: &Credentials) -> Unidentified {
     let sentence = "This token was not issued in your current session, or that session has ended. \
                     Sign in again.";
     let why = "not issued in a live session of this user";
     if found.only_cookies && matches!(visitor, Visitor::Anonymous) {
-        let refused = Refused::new(StatusCode::UNAUTHORIZED, "login_required", sentence);
-        return CredentialVerdict::Refused(why, refused);
+        let sign_in = Refused::new(StatusCode::UNAUTHORIZED, "login_required", sentence);
+        return Unidentified::refused(why, sign_in);
     }
-    refused(why, sentence)
+    Unidentified::credential(why, sentence)
 }
 
 /// Returns true if a browser loads a page or a part of one, rather than a script's request. The
@@ -93,41 +80,43 @@ impl Gateway {
         state: &RequestState,
         visitor: Visitor,
         found: &Credentials,
-    ) -> std::result::Result<CredentialVerdict, LoginError> {
+    ) -> std::result::Result<Vouched, Unidentified> {
         let Some(dialect) = site.app.dialect.as_deref() else {
-            return Ok(CredentialVerdict::Visitor(visitor));
+            return Ok((visitor, Omitted::default()));
         };
         if found.too_many() {
-            return Ok(several_owners());
+            return Err(several_owners());
         }
         let long_lived: Vec<_> = found.all.iter().filter(|t| dialect.is_long_lived(t)).collect();
-        let owner = self.owner(site, found, dialect, state.started).await?;
+        let owner = self.owner(site, found, dialect, state.look_up()).await?;
         if let Some(token) = long_lived.first() {
-            if long_lived.len() > 1 || matches!(owner, Owner::Nobody) {
-                return Ok(several_owners());
+            if long_lived.len() > 1 || matches!(owner, Owner::Unclear) {
+                return Err(several_owners());
             }
-            return self.machine(site, request, state, (visitor, owner), token).await;
+            let machine =
+                self.machine(site, request, state, Beside { visitor, owner }, token).await?;
+            return Ok((machine, Omitted::default()));
         }
         let signs_in = request.method == Method::POST
             && dialect.sign_in_likeness(request.uri.path().as_bytes())
                 == crate::gate::dialect::Likeness::Same;
-        Ok(match (owner, visitor) {
+        match (owner, visitor) {
             (Owner::Session(known), Visitor::Full(ours)) if ours.is(known.token()) => {
-                CredentialVerdict::Visitor(Visitor::Full(ours))
+                Ok((Visitor::Full(ours), Omitted::default()))
             }
             // A child process sends the app's token alone.
             (Owner::Session(known), Visitor::Anonymous | Visitor::Password(_)) => {
-                CredentialVerdict::Visitor(Visitor::Full(known))
+                Ok((Visitor::Full(known), Omitted::default()))
             }
-            (Owner::None, visitor) => CredentialVerdict::Visitor(visitor),
-            (Owner::Session(_) | Owner::Nobody, visitor) => {
+            (Owner::None, visitor) => Ok((visitor, Omitted::default())),
+            (Owner::Session(_) | Owner::Unclear, visitor) => {
                 if found.only_cookies && (loads_page(site, request) || signs_in) {
-                    CredentialVerdict::WithoutCookie(visitor)
+                    Ok((visitor, Omitted { cookie: true, authorization: false }))
                 } else {
-                    not_bound(&visitor, found)
+                    Err(not_bound(&visitor, found))
                 }
             }
-        })
+        }
     }
 
     /// Returns the owner of the session credentials, which are those that are not long-lived.
@@ -136,21 +125,21 @@ impl Gateway {
         site: &Site,
         found: &Credentials,
         dialect: &Dialect,
-        at: Duration,
+        at: (Duration, Use),
     ) -> Stored<Owner> {
         let app = site.app.name();
         let mut owner: Option<HashedToken<SessionToken>> = None;
         for token in found.all.iter().filter(|t| !dialect.is_long_lived(t)) {
             let Some(id) = self.bound.session_of(app, token).await? else {
-                return Ok(Owner::Nobody);
+                return Ok(Owner::Unclear);
             };
             if owner.replace(id).is_some_and(|other| other != id) {
-                return Ok(Owner::Nobody);
+                return Ok(Owner::Unclear);
             }
         }
         let Some(id) = owner else { return Ok(Owner::None) };
         let known = self.sessions.find_hashed(app, &id, at).await?;
-        Ok(known.map_or(Owner::Nobody, Owner::Session))
+        Ok(known.map_or(Owner::Unclear, Owner::Session))
     }
 
     /// Verifies a single long-lived app token.
@@ -159,54 +148,59 @@ impl Gateway {
         site: &Site,
         request: &RequestHeader,
         state: &RequestState,
-        beside: (Visitor, Owner),
+        beside: Beside,
         token: &[u8],
-    ) -> std::result::Result<CredentialVerdict, LoginError> {
+    ) -> std::result::Result<Visitor, Unidentified> {
         let app = site.app.name();
         let Some(caller) = caller(self, &request.headers, state) else {
-            return Ok(refused("unknown", "This token is not accepted here."));
+            let sentence = "This token is not accepted here.";
+            return Err(Unidentified::credential("unknown", sentence));
         };
         let rules: &[TokenRule] = &site.app.tokens;
         let client = site.origin.client;
         let asked = (&request.method, state.facts.websocket);
-        let let_through = machine::admits(rules, token, asked, client, self.clock.now());
-        let (rule, known) = match let_through {
+        let rule = match machine::admits(rules, token, asked, client, self.clock.now()) {
+            Ok(rule) => rule,
             // The access token admits the program. The app judges its own token.
             Err(TokenRejection::Unknown)
-                if matches!(beside, (Visitor::Machine(_), Owner::None)) =>
+                if matches!(beside.visitor, Visitor::Machine(_))
+                    && matches!(beside.owner, Owner::None) =>
             {
-                return Ok(CredentialVerdict::Visitor(beside.0));
+                return Ok(beside.visitor);
             }
-            Err(why) => return self.reject_app_token(app, why.as_str(), &caller).await,
-            Ok(rule) => match self.machines.find(rule, state.started).await? {
-                None => return self.reject_app_token(app, "account", &caller).await,
-                Some(known) => (rule, known),
-            },
+            Err(why) => return Err(self.reject_app_token(app, why.as_str(), &caller).await),
         };
-        if !is_same_user(&beside, &known) {
-            return Ok(several_owners());
+        let Some(known) = self.machines.find(rule, state.started).await? else {
+            return Err(self.reject_app_token(app, "account", &caller).await);
+        };
+        if !beside.is_of(&known) {
+            return Err(several_owners());
         }
         if self.machines.should_report(rule, client, state.started) {
-            self.login.app_token_used(app, &rule.name, known.identity(), &caller).await?;
+            self.login.tokens.app_token_used(app, &rule.name, known.identity(), &caller).await?;
             self.machines.mark_reported(rule, client, state.started);
         }
-        Ok(CredentialVerdict::Visitor(match beside {
+        Ok(match beside.visitor {
             // An access token next to it decides when the admission ends.
-            (own @ Visitor::Machine(_), _) => own,
-            _ => Visitor::Machine(known),
-        }))
+            own @ Visitor::Machine(_) => own,
+            Visitor::Anonymous | Visitor::Password(_) | Visitor::Full(_) => Visitor::Machine(known),
+        })
     }
 
     async fn reject_app_token(
         &self,
         app: &str,
         why: &'static str,
-        caller: &crate::auth::audit::Caller,
-    ) -> std::result::Result<CredentialVerdict, LoginError> {
-        Ok(match self.login.app_token_refused(app, why, caller).await? {
-            None => refused(why, "This token is not accepted here. Ask your administrator."),
-            Some(wait) => CredentialVerdict::Refused(why, Refused::too_many(wait)),
-        })
+        caller: &Caller,
+    ) -> Unidentified {
+        match self.login.tokens.app_token_refused(app, why, caller).await {
+            Ok(None) => {
+                let sentence = "This token is not accepted here. Ask your administrator.";
+                Unidentified::credential(why, sentence)
+            }
+            Ok(Some(wait)) => Unidentified::refused(why, Refused::too_many(wait)),
+            Err(error) => error.into(),
+        }
     }
 
     /// Returns the app tokens of a sign-out request that were issued in this session. The gateway
@@ -242,13 +236,9 @@ impl Gateway {
         response: &mut ResponseHeader,
         state: &RequestState,
     ) -> Result<()> {
-        let Some(site) = state.site.as_deref() else { return Ok(()) };
+        let Some(site) = state.site() else { return Ok(()) };
         let Some(dialect) = site.app.dialect.as_deref() else { return Ok(()) };
-        let Some(visitor) =
-            state.admission.as_ref().map(crate::gate::admission::Admission::visitor)
-        else {
-            return Ok(());
-        };
+        let Some(visitor) = state.admission().map(Admission::visitor) else { return Ok(()) };
         let token = |line: &HeaderValue| dialect.token_set_by(line.as_bytes());
         let lines: Vec<HeaderValue> =
             response.headers.get_all(SET_COOKIE).iter().cloned().collect();
@@ -294,16 +284,20 @@ impl Gateway {
         &self,
         request: &RequestHeader,
         response: &mut ResponseHeader,
-        state: &RequestState,
+        state: &mut RequestState,
     ) -> Result<()> {
-        let visitor = state.admission.as_ref().map(crate::gate::admission::Admission::visitor);
-        let Some(Visitor::Full(known)) = visitor else { return Ok(()) };
+        let Some(known) = state.session().cloned() else { return Ok(()) };
         if response.status.is_server_error() {
             return Ok(());
         }
+        // The end that this request brings about must not cut its own response.
+        state.leave_live();
         let Some(caller) = caller(self, &request.headers, state) else { return Ok(()) };
-        let ended =
-            self.login.end_known(known.token(), &known.session, &caller, Ended::SignedOut).await;
+        let ended = self
+            .login
+            .sessions
+            .end_known(known.token(), &known.session, &caller, Ended::SignedOut)
+            .await;
         if let Err(error) = ended {
             tracing::error!(id = %state.id, %error, "failed to end the session after the app's sign-out");
             return Err(Error::explain(ErrorType::HTTPStatus(503), "failed to end the session"));
@@ -322,27 +316,25 @@ enum Owner {
     /// All credentials belong to this session.
     Session(std::sync::Arc<KnownSession>),
     /// A credential has no known owner, or the credentials belong to several sessions.
-    Nobody,
+    Unclear,
 }
 
-/// Returns true if everything next to a long-lived token belongs to the same user.
-fn is_same_user((visitor, owner): &(Visitor, Owner), machine: &KnownMachine) -> bool {
-    let account = machine.identity().account;
-    let visitor = visitor.identity().is_none_or(|who| who.account == account);
-    let owner = match owner {
-        Owner::None => true,
-        Owner::Session(known) => known.session.identity.account == account,
-        Owner::Nobody => false,
-    };
-    visitor && owner
+/// The other credentials of a request with a long-lived token.
+struct Beside {
+    visitor: Visitor,
+    owner: Owner,
 }
 
-/// Maps a login failure to the store failure that it means for a request.
-pub(in crate::proxy) fn unavailable(error: LoginError) -> StoreError {
-    match error {
-        LoginError::Store(error) => error,
-        other @ (LoginError::Busy | LoginError::AppSilent(_) | LoginError::Broken(_)) => {
-            StoreError { store: "the gateway", reason: other.to_string() }
-        }
+impl Beside {
+    /// Returns true if all of them belong to the user of the token.
+    fn is_of(&self, machine: &KnownMachine) -> bool {
+        let account = machine.identity().account;
+        let visitor = self.visitor.identity().is_none_or(|who| who.account == account);
+        let owner = match &self.owner {
+            Owner::None => true,
+            Owner::Session(known) => known.session.identity.account == account,
+            Owner::Unclear => false,
+        };
+        visitor && owner
     }
 }

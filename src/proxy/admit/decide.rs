@@ -1,28 +1,30 @@
 //! Request admission: decides between the app, one of our own pages, and a rejection.
+//!
+//! Read from top to bottom, this is the way of a request: [`Gateway::decide`] goes as far as it gets
+//! without a store call, [`Gateway::decide_with_stores`] goes the rest of the way, and [`settle`]
+//! ends both.
 
-use http::{Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 use pingora_error::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
-use super::foreign_origin::foreign_websocket;
-use super::own_token;
-use super::take_in::hang_up;
-use super::vet::Malformed;
+use super::own_token::not_beside_session;
+use super::site::Site;
+use super::unidentified::Unidentified;
 use super::visitor::Presented;
-use super::way::{Question, Way, refuse};
-use crate::auth::ports::Stored;
-use crate::gate::admission::{Decision, Visitor, decide};
-use crate::gate::policy::{NoTrace, Outcome, Ruling};
-use crate::proxy::app::App;
-use crate::proxy::dialect::in_dialect::{in_dialect, omit_credentials};
+use super::way::{Answer, Changes, Decided, Question, refuse};
+use crate::gate::admission::{Visitor, admit};
+use crate::gate::evaluate::{Route, Verdict};
+use crate::gate::policy::NoTrace;
+use crate::proxy::dialect::in_dialect::carried;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::gateway::phase::{Phase, unanswered};
-use crate::proxy::request::RequestState;
+use crate::proxy::request::{Fate, Forwarding, RequestState};
 use crate::proxy::respond::refused::Refused;
 use crate::proxy::rewrite::forward::drop_spelling;
-use crate::proxy::rewrite::workers;
-use crate::web::cookies::DuplicateCookie;
+use crate::proxy::rewrite::omitted::Omitted;
+use crate::proxy::settings::ForwardedBy;
 
 impl Gateway {
     /// Implements `request_filter`: resolves to true if the gateway has answered the request.
@@ -31,221 +33,243 @@ impl Gateway {
         session: &'f mut Session,
         state: &'f mut RequestState,
     ) -> Phase<'f, Result<bool>> {
-        if session.req_header().method == Method::OPTIONS {
-            state.bodiless = session.is_body_empty();
+        // Pingora's look at the body needs the session to itself.
+        let bodiless = session.req_header().method == Method::OPTIONS && session.is_body_empty();
+        let decided = self.decide(session, state, bodiless);
+        if decided.is_err() && Self::is_auth_request(session.req_header()) {
+            return Box::pin(self.verify(session, state));
         }
-        let way = self.way(session, state);
-        match self.take_in(session.req_header(), state, way) {
-            Way::Forward => {
+        if let Err(limit) = self.take_in(session.req_header(), state, &decided) {
+            return Box::pin(self.shed(session, state, limit));
+        }
+        match decided {
+            Ok(Decided::Forward) => {
                 drop_spelling(session.req_header_mut());
                 unanswered()
             }
-            way @ (Way::Own | Way::SignIn(_) | Way::Refuse(_) | Way::HangUp | Way::Ask(_)) => {
-                Box::pin(self.go_other_way(session, state, way))
-            }
+            Ok(Decided::Ask(question)) => Box::pin(self.ask(session, state, question)),
+            Err(answer) => Box::pin(self.answer(session, state, answer)),
         }
-    }
-
-    async fn go_other_way(
-        &self,
-        session: &mut Session,
-        state: &mut RequestState,
-        way: Way,
-    ) -> Result<bool> {
-        let way = match way {
-            Way::Ask(question) => match self.ask(session, state, *question).await {
-                Ok(Way::Forward) => self.take_in(session.req_header(), state, Way::Forward),
-                Ok(way) => way,
-                Err(error) => {
-                    tracing::error!(id = %state.id, %error, "request rejected: a store failed");
-                    Refused::unavailable().into()
-                }
-            },
-            Way::Forward | Way::Own | Way::SignIn(_) | Way::Refuse(_) | Way::HangUp => way,
-        };
-        match way {
-            Way::Forward => return Ok(false),
-            Way::Own => self.answer_own(session, state).await?,
-            Way::SignIn(policy) => self.sign_in_by_app(session, state, policy).await?,
-            Way::Refuse(refused) => {
-                state.admission = None;
-                refused.answer(self, session, state).await?;
-            }
-            Way::HangUp => return hang_up(state),
-            Way::Ask(_) => return Err(crate::proxy::rewrite::forward::no_admission()),
-        }
-        Ok(true)
     }
 
     /// Decides as far as possible without a store call.
-    fn way(&self, session: &Session, state: &mut RequestState) -> Way {
-        let (site, only_cookie) = match self.vet(session, state) {
-            Ok(vetted) => vetted,
-            Err(way) => return way,
-        };
-        let app = &site.app;
+    pub(super) fn decide(
+        &self,
+        session: &Session,
+        state: &mut RequestState,
+        bodiless: bool,
+    ) -> Result<Decided, Answer> {
+        let (site, only_cookie) = self.vet(session, state)?;
         let request = session.req_header();
-        let target = match app.policy.target_of(request.raw_path(), request.uri.path_and_query()) {
-            Ok(target) => target,
-            Err(error) => return Malformed::from(error).into(),
+        state.facts.preflight =
+            bodiless && site.app.answers.passes(&request.method, &request.headers);
+        if site.app.forwarded_by == ForwardedBy::Others {
+            return Err(not_forwarded_here(&site, request));
+        }
+        self.decide_at(&site, request, only_cookie, state)
+    }
+
+    /// Decides about a request to this site as far as possible without a store call.
+    pub(in crate::proxy) fn decide_at(
+        &self,
+        site: &Site,
+        request: &RequestHeader,
+        only_cookie: Option<&HeaderValue>,
+        state: &mut RequestState,
+    ) -> Result<Decided, Answer> {
+        let app = &site.app;
+        let target = app.policy.target_of(request.raw_path(), request.uri.path_and_query())?;
+        if app.is_portal() {
+            return Err(Answer::Own);
+        }
+        state.counts = app.counts(&target);
+        let carried = carried(app, request);
+        let credentials = carried.as_ref().map(|carried| &carried.credentials);
+        let facts = site.facts(request, state.facts, target.path(), credentials);
+        let rules = app.rules();
+        let first = match rules.route(&target, &facts, &mut NoTrace) {
+            Route::App(first) => first,
+            Route::Own => return Err(Answer::Own),
+            Route::AppSignIn(policy) => return Err(Answer::SignIn(policy)),
+            Route::Deny(why) => return Err(why.into()),
         };
-        if target.forwarded.is_own() {
-            return Way::Own;
-        }
-        if let Some(way) = reject_for_app(app, request, state, target.forwarded.path()) {
-            return way;
-        }
-        let mut asked = site.asked(&request.method, target.path());
-        asked.preflight = state.bodiless && app.answers.passes(&request.method, &request.headers);
-        let first = app.policy.first(&asked, &mut NoTrace);
-        let rewritten = || target.forwarded.rewritten();
         // A public path ignores the visitor, so it stays up during a store outage.
-        let found = match in_dialect(app, request, state, first, &asked) {
-            Ok(found) => found,
-            Err(way) => return way,
+        if let Some(verdict) = rules.public(first, &facts) {
+            let changes = Changes::new(target.forwarded.rewritten(), carried);
+            return settle(state, verdict, Visitor::Anonymous, changes).map(|()| Decided::Forward);
+        }
+        let presented = match self.presented(site, request, only_cookie, state) {
+            Ok(presented) => presented,
+            Err(answer) => {
+                // A report-only rule before a public one must not change the result.
+                let public = rules.public_without_reports(first, &facts).ok_or(answer)?;
+                let changes = Changes::new(target.forwarded.rewritten(), carried);
+                let admitted = settle(state, public, Visitor::Anonymous, changes);
+                return admitted.map(|()| Decided::Forward);
+            }
         };
-        if let Some(ruling) = app.policy.public(first) {
-            if let Some(way) = omit_credentials(state, found.as_ref()) {
-                return way;
+        let visitor = match presented {
+            Presented::Known(visitor) if self.is_settled(app, carried.as_ref(), &visitor) => {
+                visitor
             }
-            return settle(session, state, ruling, Visitor::Anonymous, rewritten());
-        }
-        if state.facts.access_token
-            && let Some(refused) = own_token::beside_session(request, only_cookie)
-        {
-            return refused.into();
-        }
-        let visitor = match self.visitor(&site, request, only_cookie, state) {
-            Ok(Ok(visitor)) if self.is_settled(app, found.as_ref(), &visitor) => visitor,
-            Ok(asked) => {
-                let presented = asked.map_or_else(|presented| presented, Presented::Known);
-                let (path, rewritten) = (target.path().map(str::to_owned), rewritten());
-                return Way::Ask(Box::new(Question { presented, path, first, rewritten, found }));
-            }
-            Err(DuplicateCookie(_)) => {
-                return Malformed {
-                    status: StatusCode::BAD_REQUEST,
-                    sentence: "The request has a Vestibule cookie more than once.",
-                }
-                .into();
+            presented @ (Presented::Known(_)
+            | Presented::Session(..)
+            | Presented::Login(_)
+            | Presented::Token) => {
+                let changes = Changes::new(target.forwarded.rewritten(), carried);
+                let path = target.path().map(str::to_owned);
+                return Ok(Decided::Ask(Box::new(Question { presented, path, first, changes })));
             }
         };
         let reports = &mut state.reports;
-        let ruling = app.policy.ruling(first, &asked, visitor.who(), &*self.clock, reports);
-        if ruling.outcome == Outcome::Public
-            && let Some(way) = omit_credentials(state, found.as_ref())
-        {
-            return way;
+        let verdict = rules.verdict(first, &facts, visitor.who(), &*self.clock, reports);
+        let changes = Changes::new(target.forwarded.rewritten(), carried);
+        settle(state, verdict, visitor, changes).map(|()| Decided::Forward)
+    }
+
+    /// Returns what the client presented, or the rejection of contradictory credentials.
+    fn presented(
+        &self,
+        site: &Site,
+        request: &RequestHeader,
+        only_cookie: Option<&HeaderValue>,
+        state: &mut RequestState,
+    ) -> Result<Presented, Answer> {
+        if state.facts.access_token {
+            not_beside_session(request, only_cookie)?;
         }
-        settle(session, state, ruling, visitor, rewritten())
+        Ok(self.visitor(site, request, only_cookie, state)?)
     }
 
     async fn ask(
         &self,
-        session: &Session,
+        session: &mut Session,
+        state: &mut RequestState,
+        question: Box<Question>,
+    ) -> Result<bool> {
+        if let Err(answer) = self.decide_with_stores(session.req_header(), state, *question).await {
+            return self.answer(session, state, answer).await;
+        }
+        match self.take_in(session.req_header(), state, &Ok(Decided::Forward)) {
+            Ok(()) => Ok(false),
+            Err(limit) => self.shed(session, state, limit).await,
+        }
+    }
+
+    /// Decides after the stores have verified the visitor.
+    pub(in crate::proxy) async fn decide_with_stores(
+        &self,
+        request: &RequestHeader,
         state: &mut RequestState,
         question: Question,
-    ) -> Stored<Way> {
-        let Question { presented, path, first, rewritten, found } = question;
-        let Some(site) = state.site.clone() else { return Ok(Refused::unavailable().into()) };
-        let policy = &site.app.policy;
-        let request = session.req_header();
-        let mut asked = site.asked(&request.method, path.as_deref());
-        asked.preflight =
-            site.app.answers.passes(&request.method, &request.headers) && state.bodiless;
-        let found_visitor = match self.with_token_verified(&site, request, state, presented).await {
-            Ok(Ok(presented)) => self.find(site.app.name(), presented, state.started).await,
-            Ok(Err(refused)) => return Ok(refused.into()),
-            Err(error) => Err(error),
+    ) -> Result<(), Answer> {
+        let Question { presented, path, first, changes } = question;
+        let Some(site) = state.site().cloned() else { return Err(Refused::unavailable().into()) };
+        let carried = changes.carried.as_ref();
+        let credentials = carried.map(|carried| &carried.credentials);
+        let facts = site.facts(request, state.facts, path.as_deref(), credentials);
+        let rules = site.app.rules();
+        let vouched = match self.identify(&site, request, state, presented).await {
+            Ok(visitor) => {
+                self.with_credentials_verified(&site, request, state, visitor, carried).await
+            }
+            Err(why) => Err(why),
         };
-        let visitor = match found_visitor {
-            Ok(visitor) => visitor,
-            // Without a visitor, report-only rules cannot be evaluated. Public paths stay up.
-            Err(error) => match policy.public_without_reports(first, &asked) {
-                Some(ruling) => {
-                    if let Some(way) = omit_credentials(state, found.as_ref()) {
-                        return Ok(way);
-                    }
-                    return Ok(settle(session, state, ruling, Visitor::Anonymous, rewritten));
-                }
-                None => return Err(error),
-            },
-        };
-        let verdict =
-            self.with_credentials_verified(&site, request, state, visitor, found.as_ref());
-        let visitor = match verdict.await? {
-            Ok(visitor) => visitor,
-            Err(refused) => return Ok(refused.into()),
+        let (visitor, omitted) = match vouched {
+            Ok(vouched) => vouched,
+            Err(why) => {
+                // Without a visitor, report-only rules cannot be evaluated. Public paths stay up.
+                let Some(verdict) = rules.public_without_reports(first, &facts) else {
+                    return Err(rejected(state, why));
+                };
+                return settle(state, verdict, Visitor::Anonymous, changes);
+            }
         };
         let reports = &mut state.reports;
-        let ruling = policy.ruling(first, &asked, visitor.who(), &*self.clock, reports);
-        if ruling.outcome == Outcome::Public
-            && let Some(way) = omit_credentials(state, found.as_ref())
-        {
-            return Ok(way);
-        }
-        Ok(settle(session, state, ruling, visitor, rewritten))
+        let verdict = rules.verdict(first, &facts, visitor.who(), &*self.clock, reports);
+        settle(state, verdict, visitor, Changes { omitted, ..changes })
     }
-}
 
-/// Rejects requests that the app never receives, from any visitor.
-fn reject_for_app(
-    app: &App,
-    request: &RequestHeader,
-    state: &RequestState,
-    path: &str,
-) -> Option<Way> {
-    if !app.takes(&request.method) {
-        return Some(Refused::method(&request.method).into());
-    }
-    let worker =
-        state.facts.service_worker && !app.service_workers && workers::covers_our_pages(path);
-    worker.then(|| {
-        refuse(
-            StatusCode::FORBIDDEN,
-            "service_worker",
-            "A service worker may not cover the sign-in pages. Serve it from a subdirectory.",
-        )
-    })
-}
-
-/// Applies the ruling for a known visitor.
-fn settle(
-    session: &Session,
-    state: &mut RequestState,
-    ruling: Ruling,
-    visitor: Visitor,
-    rewritten: Option<String>,
-) -> Way {
-    state.ruling = Some(ruling);
-    if matches!(ruling.outcome, Outcome::SignIn | Outcome::StepUp | Outcome::Forbid) {
-        state.refused = Some(visitor.clone());
-    }
-    if ruling.outcome == Outcome::StepUp && matches!(visitor, Visitor::Machine(_)) {
-        let sentence = "This needs a recent code from a person. A token can't provide one.";
-        return refuse(StatusCode::FORBIDDEN, "forbidden", sentence);
-    }
-    match decide(ruling.outcome, visitor) {
-        Decision::Admit(admission) => {
-            if let Some(way) = foreign_websocket(session, state, &admission) {
-                return way;
+    /// Answers a request that is not forwarded. Resolves to false if it is one to send a kept
+    /// request, which is forwarded.
+    pub(super) async fn answer(
+        &self,
+        session: &mut Session,
+        state: &mut RequestState,
+        answer: Answer,
+    ) -> Result<bool> {
+        match answer {
+            Answer::Own => {
+                if let Some(order) = self.answer_own(session, state).await? {
+                    return self.resend(session, state, order).await;
+                }
             }
-            state.rewritten = rewritten;
-            state.admission = Some(admission);
-            Way::Forward
+            Answer::SignIn(policy) => self.sign_in_by_app(session, state, policy).await?,
+            Answer::Refuse(refused) => refused.answer(self, session, state).await?,
         }
-        Decision::SignIn => {
-            refuse(StatusCode::UNAUTHORIZED, "login_required", "Sign in with both factors first.")
+        Ok(true)
+    }
+}
+
+/// Answers a request to an app that only other proxies forward to: Vestibule's own pages, and nothing
+/// else.
+#[cold]
+fn not_forwarded_here(site: &Site, request: &RequestHeader) -> Answer {
+    match site.app.policy.target(request.raw_path()) {
+        Ok(target) if site.app.rules().is_own(&target, site.name()) => Answer::Own,
+        Ok(_) | Err(_) => {
+            let sentence = "There is nothing at this address of the gateway.";
+            refuse(StatusCode::NOT_FOUND, "not_found", sentence)
         }
-        Decision::StepUp => refuse(
-            StatusCode::UNAUTHORIZED,
-            "step_up_required",
-            "This needs a more recent code from your authenticator app.",
-        ),
-        Decision::Forbid => refuse(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "You're signed in, but you don't have access to this page.",
-        ),
+    }
+}
+
+/// Applies a verdict: makes the request ready to be forwarded, or returns the rejection.
+fn settle(
+    state: &mut RequestState,
+    verdict: Verdict,
+    visitor: Visitor,
+    changes: Changes,
+) -> Result<(), Answer> {
+    let grant = match verdict {
+        Verdict::Forward(ruling, grant) => {
+            state.ruling = Some(ruling);
+            grant
+        }
+        Verdict::Deny(ruling, why) => {
+            state.ruling = ruling;
+            if why.is_by_rule() {
+                state.fate = Fate::Denied(visitor);
+            }
+            return Err(why.into());
+        }
+    };
+    let Changes { rewritten, carried, omitted } = changes;
+    let mut forwarding = Forwarding::new(admit(grant, visitor)?, rewritten, state.started);
+    forwarding.omitted = omitted;
+    if let Some(carried) = carried {
+        forwarding.signs_out = carried.signs_out;
+        // Without an identity, the app's credentials would work without a session.
+        if grant.is_public() && carried.has_credentials() {
+            forwarding.omitted = Omitted { cookie: true, authorization: true };
+        }
+    }
+    state.fate = Fate::Admitted(forwarding);
+    Ok(())
+}
+
+/// Returns the answer to a request whose visitor is not identified.
+#[cold]
+fn rejected(state: &mut RequestState, why: Unidentified) -> Answer {
+    match why {
+        Unidentified::Store(error) => {
+            // The store logs the beginning and the end of an outage.
+            tracing::debug!(id = %state.id, %error, "request rejected: a store failed");
+            Refused::unavailable().into()
+        }
+        Unidentified::Refused(why, refused) => {
+            state.fate = Fate::TokenRejected(why);
+            Answer::Refuse(refused)
+        }
     }
 }

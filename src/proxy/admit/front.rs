@@ -14,6 +14,20 @@ pub(in crate::proxy) struct EntryPoints {
     pub(in crate::proxy) https_port: Option<u16>,
 }
 
+/// Scheme and port of other hosts of the gateway, as a browser at one of them reaches them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) struct OtherHosts {
+    https: bool,
+    port: Option<u16>,
+}
+
+impl OtherHosts {
+    /// Returns the origin of a host.
+    pub(in crate::proxy) fn origin(self, name: &str) -> WebOrigin {
+        WebOrigin::new(self.https, name, self.port)
+    }
+}
+
 /// The forwarding headers of a trusted proxy, kept for comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::proxy) struct KnownFront {
@@ -65,6 +79,31 @@ impl RequestedAddress<'_> {
     fn fronted(&self, is_of_app: impl Fn(&str) -> bool) -> Option<HostPort> {
         let written = HostPort::of(self.front?.host.as_deref()?)?;
         is_of_app(&written.name).then_some(written)
+    }
+
+    /// Returns scheme and port of other hosts of the gateway, for redirects from this host to them.
+    pub(in crate::proxy) fn elsewhere(
+        &self,
+        entry_points: &EntryPoints,
+        is_of_app: impl Fn(&str) -> bool,
+    ) -> OtherHosts {
+        if let Some(public) = &entry_points.public {
+            return OtherHosts { https: public.is_https(), port: public.port() };
+        }
+        let host = HostPort::of(self.host);
+        if self.front.is_some_and(|front| front.scheme) {
+            let said = self.fronted(is_of_app).and_then(|fronted| fronted.port);
+            let own = host.and_then(|host| host.port);
+            let port = said.or(self.front.and_then(|front| front.port)).or(own);
+            return OtherHosts { https: true, port: port.filter(|_| self.https) };
+        }
+        if let Some(host) = host.filter(|_| !self.https && entry_points.https_port.is_none()) {
+            let page = WebOrigin::new(false, &host.name, host.port);
+            if page.is_loopback() {
+                return OtherHosts { https: false, port: page.port() };
+            }
+        }
+        OtherHosts { https: true, port: entry_points.https_port }
     }
 
     /// Returns the origin that the browser requested, and the base of links.
@@ -148,6 +187,31 @@ mod tests {
             origins("other.test:1", false, None, &entry_points)[1],
             "https://other.test:444"
         );
+    }
+
+    #[test]
+    fn redirects_to_other_hosts_carry_the_public_port_or_that_of_the_first_https_listener() {
+        let to = |host, https, front: Option<&Front<'_>>, entry_points: &EntryPoints| {
+            let asked = RequestedAddress { host, https, front };
+            asked
+                .elsewhere(entry_points, |name| name == "gw.test")
+                .origin("portal.test")
+                .to_string()
+        };
+        let listener = |https_port| EntryPoints { public: None, https_port };
+        let public =
+            EntryPoints { public: WebOrigin::parse("https://x.test:444"), https_port: None };
+        assert_eq!(to("gw.test:1", true, None, &public), "https://portal.test:444");
+        let https = listener(Some(8443));
+        // The port in `Host` is the client's word.
+        assert_eq!(to("gw.test:9", true, None, &https), "https://portal.test:8443");
+        assert_eq!(to("gw.test:8080", false, None, &https), "https://portal.test:8443");
+        assert_eq!(to("gw.test", true, None, &listener(Some(443))), "https://portal.test");
+        let said = front(Some("gw.test:444"), None);
+        assert_eq!(to("gw.test", true, Some(&said), &https), "https://portal.test:444");
+        assert_eq!(to("gw.test", true, Some(&front(None, None)), &https), "https://portal.test");
+        assert_eq!(to("localhost:8080", false, None, &listener(None)), "http://portal.test:8080");
+        assert_eq!(to("gw.test:8080", false, None, &listener(None)), "https://portal.test");
     }
 
     #[test]

@@ -9,9 +9,9 @@ use http::Method;
 use super::site::Site;
 use crate::auth::token::{PendingToken, PlainToken};
 use crate::base::clock::Clock;
-use crate::gate::admission::Visitor;
+use crate::gate::evaluate::{Facts, Route, Verdict};
 use crate::gate::logins::CachedLogins;
-use crate::gate::policy::{NoTrace, Outcome};
+use crate::gate::policy::{NoTrace, VisitorFacts};
 use crate::web;
 
 /// The rules of one site, for our own pages.
@@ -34,11 +34,9 @@ impl web::Openings for Openings {
         let found = self.logins.find(app.name(), login, self.clock.monotonic()).await;
         let Ok(Some(known)) = found else { return false };
         let Ok(target) = app.policy.target(target.as_bytes()) else { return false };
-        let asked = self.site.asked(&Method::GET, target.path());
-        let first = app.policy.first(&asked, &mut NoTrace);
-        let visitor = Visitor::Password(known);
-        let (who, clock) = (visitor.who(), &*self.clock);
-        let ruling = app.policy.ruling(first, &asked, who, clock, &mut NoTrace);
-        matches!(ruling.outcome, Outcome::Password | Outcome::Public)
+        let facts = Facts::of(self.site.asked(&Method::GET, target.path()));
+        let who = VisitorFacts::Password(&known.identity);
+        let route = app.rules().evaluate(&target, &facts, who, &*self.clock, &mut NoTrace);
+        matches!(route, Route::App(Verdict::Forward(..)))
     }
 }

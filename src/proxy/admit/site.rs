@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode};
 
-use super::front::{KnownFront, RequestedAddress};
+use super::front::{KnownFront, OtherHosts, RequestedAddress};
 use super::vet::{self, Malformed};
 use crate::gate::rule::RequestFacts;
 use crate::gate::values::side_by_side;
@@ -14,6 +14,7 @@ use crate::proxy::client::load::ClientLoad;
 use crate::proxy::client::origin::Origin;
 use crate::proxy::client::sender::Front;
 use crate::web::origin::WebOrigin;
+use crate::web::portal::Detour;
 
 /// A host as one client sees it.
 #[derive(Debug)]
@@ -29,6 +30,10 @@ pub(in crate::proxy) struct Site {
     pub(in crate::proxy) page_text: String,
     /// The base of links to our own pages, without a trailing slash.
     pub(in crate::proxy) links: String,
+    /// Scheme and port of other hosts of the gateway.
+    pub(in crate::proxy) others: OtherHosts,
+    /// The way to the portal, if the app's users sign in there.
+    pub(in crate::proxy) detour: Option<Arc<Detour>>,
     /// The load counters of the client's network.
     pub(in crate::proxy) load: Arc<ClientLoad>,
     /// The host as the client wrote it: ASCII, validated.
@@ -65,6 +70,8 @@ impl Site {
             |name: &str| apps.by_host(name).is_some_and(|other| Arc::ptr_eq(other, &app));
         let asked = RequestedAddress { host, https: origin.https, front };
         let (page, links) = asked.origins(apps.entry_points(), is_of_app);
+        let others = asked.elsewhere(apps.entry_points(), is_of_app);
+        let detour = apps.detour(&app, others, page.name());
         let client = origin.client.to_string();
         let quoted = if client.contains(':') { format!("\"[{client}]\"") } else { client.clone() };
         let forwarded = format!("for={quoted};host=\"{host}\";proto={}", origin.scheme());
@@ -80,6 +87,8 @@ impl Site {
             page_text: page.to_string(),
             page,
             links: links.to_string(),
+            others,
+            detour,
             load,
             host: host.to_owned(),
             name,
@@ -123,6 +132,11 @@ impl Site {
             && self.host.as_bytes() == host
             && self.origin == origin
             && self.generation == generation
+    }
+
+    /// Returns the generation of the apps that this site was found in.
+    pub(in crate::proxy) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Returns the host in lower case, without its port.

@@ -4,38 +4,42 @@ use std::sync::Arc;
 
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::RequestHeader;
+use pingora_proxy::Session;
 
 use super::visitor::token;
-use super::way::Way;
+use super::way::{Answer, Decided};
 use crate::auth::browser::KnownBrowser;
 use crate::auth::token::{PendingToken, SessionToken};
 use crate::proxy::client::load::{ClientClass, ClientLoad, Limit};
 use crate::proxy::client::slot::RequestSlot;
 use crate::proxy::gateway::Gateway;
-use crate::proxy::request::RequestState;
+use crate::proxy::request::{Fate, RequestState};
 use crate::proxy::respond::refused::Refused;
 use crate::web::cookies;
 
 fn class(state: &RequestState) -> ClientClass {
-    let person = state.admission.as_ref().and_then(|admission| admission.person());
+    let person = state.admission().and_then(|admission| admission.person());
     if person.is_some() { ClientClass::Known } else { ClientClass::Stranger }
 }
 
 impl Gateway {
-    /// Takes a slot for the way that a request goes, and returns another way if there is none.
+    /// Takes a slot for the way that a request goes.
     pub(in crate::proxy) fn take_in(
         &self,
         request: &RequestHeader,
         state: &mut RequestState,
-        way: Way,
-    ) -> Way {
-        let taken = match &way {
-            Way::Forward => take_app_slot(state),
-            Way::Ask(question) if question.is_vouched_for() => {
+        decided: &std::result::Result<Decided, Answer>,
+    ) -> std::result::Result<(), Limit> {
+        match decided {
+            Ok(Decided::Forward) => {
+                take_app_slot(state)?;
+                state.go_live(request);
+                Ok(())
+            }
+            Ok(Decided::Ask(question)) if question.is_vouched_for() => {
                 take_own_slot(state, ClientClass::Known)
             }
-            Way::HangUp => Ok(()),
-            Way::Own | Way::SignIn(_) | Way::Refuse(_) | Way::Ask(_) => {
+            Ok(Decided::Ask(_)) | Err(Answer::Own | Answer::SignIn(_) | Answer::Refuse(_)) => {
                 take_own_slot(state, ClientClass::Stranger).or_else(|full| {
                     if self.is_vouched_for(request) {
                         take_own_slot(state, ClientClass::Known)
@@ -44,11 +48,26 @@ impl Gateway {
                     }
                 })
             }
-        };
-        match taken {
-            Ok(()) => way,
-            Err(limit) => shed(state, limit),
         }
+    }
+
+    /// Sheds a request without a slot: rejects it, or closes the connection of a client that does not
+    /// read its responses.
+    pub(in crate::proxy) async fn shed(
+        &self,
+        session: &mut Session,
+        state: &mut RequestState,
+        limit: Limit,
+    ) -> Result<bool> {
+        state.fate = Fate::Undecided;
+        if let Some(load) = load(state).cloned() {
+            if !load.turn_away(limit) {
+                return Err(hang_up(state));
+            }
+            state.slot = Some(RequestSlot::TurnedAway(load));
+        }
+        Refused::overloaded().answer(self, session, state).await?;
+        Ok(true)
     }
 
     /// Returns true if the browser holds a credential that needed a password. It grants nothing: it
@@ -68,7 +87,7 @@ fn take_app_slot(state: &mut RequestState) -> std::result::Result<(), Limit> {
     let class = class(state);
     // The slot of the store lookup is released first.
     state.slot = None;
-    let Some(site) = &state.site else { return Ok(()) };
+    let Some(site) = state.site() else { return Ok(()) };
     site.load.take_app(&site.app.places, class)?;
     if class == ClientClass::Known
         && let Some(connection) = &state.connection
@@ -89,28 +108,17 @@ fn take_own_slot(state: &mut RequestState, class: ClientClass) -> std::result::R
 
 /// Returns the load counters of the client, or of the socket's peer while the client is unknown.
 fn load(state: &RequestState) -> Option<&Arc<ClientLoad>> {
-    let site = state.site.as_ref().map(|site| &site.load);
+    let site = state.site().map(|site| &site.load);
     site.or_else(|| Some(&state.connection.as_ref()?.load))
 }
 
-#[cold]
-fn shed(state: &mut RequestState, limit: Limit) -> Way {
-    state.admission = None;
-    let Some(load) = load(state).cloned() else { return Refused::overloaded().into() };
-    if load.turn_away(limit) {
-        state.slot = Some(RequestSlot::TurnedAway(load));
-        return Refused::overloaded().into();
-    }
-    Way::HangUp
-}
-
 /// Closes the connection of a client that does not read its responses.
-pub(in crate::proxy) fn hang_up<T>(state: &RequestState) -> Result<T> {
+fn hang_up(state: &RequestState) -> Box<Error> {
     if let Some(connection) = &state.connection {
         connection.close();
     }
     let mut error =
         Error::explain(ErrorType::ConnectionClosed, "the client does not read its responses");
     error.esource = ErrorSource::Downstream;
-    Err(error)
+    error
 }

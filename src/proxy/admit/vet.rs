@@ -2,9 +2,10 @@
 //! the app never sees them.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 use pingora_core::protocols::http::ServerSession;
 
+use crate::base::authority;
 use crate::gate::target::BadTarget;
 use crate::proxy::rewrite::hygiene;
 use crate::proxy::rewrite::workers;
@@ -76,6 +77,8 @@ pub(in crate::proxy) struct HeaderFacts {
     pub(in crate::proxy) host: bool,
     /// An HTTP/1.1 body or an upgrade follows the header block.
     pub(in crate::proxy) has_body_or_upgrade: bool,
+    /// The request is a CORS preflight that the app should answer.
+    pub(in crate::proxy) preflight: bool,
     /// The request has a `Vestibule-Token` header.
     pub(in crate::proxy) access_token: bool,
     /// A header is hop-by-hop (RFC 9110 §7.6.1).
@@ -94,13 +97,22 @@ pub(in crate::proxy) fn vet(
         return Err(bad("The request line is malformed."));
     }
     let request = session.req_header();
-    let scan = HeaderScan::read(&request.headers)?;
     let raw = session
         .as_http1()
         .map(pingora_core::protocols::http::v1::server::HttpSession::get_headers_raw_bytes);
+    header_block(&request.headers, request.version, raw.as_deref())
+}
+
+/// Validates a header block. `raw` is the block as received in HTTP/1.1.
+pub(in crate::proxy) fn header_block<'a>(
+    headers: &'a HeaderMap,
+    version: Version,
+    raw: Option<&[u8]>,
+) -> Result<HeaderScan<'a>, Malformed> {
+    let scan = HeaderScan::read(headers)?;
     // HTTP/2 has no raw block: RFC 9113 §10.5.1 defines the size.
-    sizes(request.headers.len(), raw.as_deref().map_or(scan.bytes, <[u8]>::len))?;
-    if let Some(raw) = &raw {
+    sizes(headers.len(), raw.map_or(scan.bytes, <[u8]>::len))?;
+    if let Some(raw) = raw {
         line_ends(raw)?;
         no_fragment(raw)?;
         // Pingora has removed a `Content-Length` next to it.
@@ -108,7 +120,7 @@ pub(in crate::proxy) fn vet(
             return Err(bad("The framing of the request body is ambiguous."));
         }
     }
-    scan.framing(request.version)?;
+    scan.framing(version)?;
     Ok(scan)
 }
 
@@ -167,7 +179,7 @@ impl<'a> HeaderScan<'a> {
             }
             header::CONNECTION => {
                 self.facts.hop_by_hop = true;
-                self.connection_tokens += value.as_bytes().split(|b| *b == b',').count();
+                self.nominations(value)?;
             }
             header::UPGRADE => {
                 self.facts.hop_by_hop = true;
@@ -184,6 +196,17 @@ impl<'a> HeaderScan<'a> {
                 self.facts.hop_by_hop |= is_about_connection(name.as_str());
                 self.managed(name.as_str())?;
                 self.facts.service_worker |= workers::asks(name, value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts the tokens of `Connection`. None may be `Host`, which every request needs.
+    fn nominations(&mut self, value: &HeaderValue) -> Result<(), Malformed> {
+        for token in value.as_bytes().split(|b| *b == b',') {
+            self.connection_tokens += 1;
+            if token.trim_ascii().eq_ignore_ascii_case(b"host") {
+                return Err(bad("The Connection header names the Host header."));
             }
         }
         Ok(())
@@ -287,11 +310,11 @@ fn sizes(lines: usize, bytes: usize) -> Result<(), Malformed> {
 
 /// Rejects a line feed without a carriage return: servers disagree on whether it ends a line.
 fn line_ends(raw: &[u8]) -> Result<(), Malformed> {
-    let first = raw.first() == Some(&b'\n');
-    let pairs = raw.iter().zip(raw.get(1..).unwrap_or_default());
-    // A fold over bytes, without an early exit, lets the compiler use SIMD.
-    let bare = |before: u8, end: u8| u8::from(end == b'\n' && before != b'\r');
-    if first || pairs.fold(0, |any, (before, end)| any | bare(*before, *end)) > 0 {
+    let is_bare = |end: usize| {
+        let before = end.checked_sub(1).and_then(|before| raw.get(before));
+        before != Some(&b'\r')
+    };
+    if memchr_iter(b'\n', raw).any(is_bare) {
         return Err(bad("A header line has an invalid line ending."));
     }
     Ok(())
@@ -324,15 +347,12 @@ pub(in crate::proxy) fn host_name(host: &str) -> Result<String, Malformed> {
     if host.len() > 260 || !host.bytes().all(plain) {
         return Err(bad("The Host header is not a valid host name."));
     }
-    let (name, port) = match host.rsplit_once(':') {
-        Some((name, port)) if !name.contains(':') || name.ends_with(']') => (name, Some(port)),
-        Some(_) | None => (host, None),
+    let is_valid = |(name, port): &(&str, Option<&str>)| {
+        let has_empty_label = name.starts_with('.') || name.contains("..");
+        !has_empty_label && port.is_none_or(|port| port.parse::<u16>().is_ok())
     };
-    let port_is_number = port.is_none_or(|p| p.parse::<u16>().is_ok());
-    let has_empty_label = name.starts_with('.') || name.contains("..");
-    if name.is_empty() || has_empty_label || !port_is_number {
-        return Err(bad("The Host header is not a valid host name."));
-    }
+    let split = authority::split(host).filter(is_valid);
+    let (name, _port) = split.ok_or(bad("The Host header is not a valid host name."))?;
     Ok(name.to_ascii_lowercase())
 }
 
@@ -424,6 +444,8 @@ mod tests {
         assert!(refused(&[("host", "a"), ("host", "a")], None));
         assert!(refused(&[("host", "a")], Some("b")));
         assert!(refused(&[("host", "a/b")], None));
+        assert!(refused(&[("host", "[2001:7]:443")], None), "not an IPv6 address");
+        assert!(refused(&[("host", "::1")], None), "without brackets");
         assert!(refused(&[], None));
         assert!(!refused(&[("host", "a")], Some("A")));
     }

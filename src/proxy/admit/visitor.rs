@@ -1,27 +1,25 @@
 //! Identifies the visitor of a request, from the session cache or from the stores.
 
-use std::time::Duration;
-
 use http::HeaderValue;
 use pingora_http::RequestHeader;
 
 use super::site::Site;
+use super::unidentified::Unidentified;
 use crate::auth::keys::KeyRing;
-use crate::auth::ports::Stored;
 use crate::auth::token::{self, PendingToken, PlainToken, SessionToken};
 use crate::gate::admission::Visitor;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::request::RequestState;
 use crate::web::cookies::{self, DuplicateCookie, SessionCookie};
 
-/// A presented credential that has not been verified yet.
+/// The visitor of a request, or the credential that a store has to verify.
 pub(in crate::proxy) enum Presented {
+    /// The visitor, without the app's credentials.
+    Known(Visitor),
     Session(PlainToken<SessionToken>, Option<PlainToken<PendingToken>>),
     Login(PlainToken<PendingToken>),
     /// An access token in its header.
     Token,
-    /// The visitor is known; the app credentials next to it are not verified yet.
-    Known(Visitor),
 }
 
 impl Gateway {
@@ -32,21 +30,21 @@ impl Gateway {
         request: &RequestHeader,
         only_cookie: Option<&HeaderValue>,
         state: &mut RequestState,
-    ) -> Result<Result<Visitor, Presented>, DuplicateCookie> {
+    ) -> Result<Presented, DuplicateCookie> {
         if state.facts.access_token {
-            return Ok(Err(Presented::Token));
+            return Ok(Presented::Token);
         }
         if !state.facts.cookies {
-            return Ok(Ok(Visitor::Anonymous));
+            return Ok(Presented::Known(Visitor::Anonymous));
         }
         let session = cookies::session(&request.headers, only_cookie)?;
         state.facts.only_session_cookie = session.is_some_and(|cookie| cookie.alone);
         let session = session.map(|SessionCookie { value, .. }| value);
         // Most requests use a session that the cache knows.
         if let Some(text) = session
-            && let Some(known) = self.sessions.find_seen(site.app.name(), text, state.started)
+            && let Some(known) = self.sessions.find_seen(site.app.name(), text, state.look_up())
         {
-            return Ok(Ok(Visitor::Full(known)));
+            return Ok(Presented::Known(Visitor::Full(known)));
         }
         let login = if site.app.policy.has_password_only_rule() {
             token(cookies::pending(&request.headers)?, &self.keys)
@@ -54,38 +52,35 @@ impl Gateway {
             None
         };
         Ok(match (token(session, &self.keys), login) {
-            (Some(session), login) => Err(Presented::Session(session, login)),
-            (None, Some(login)) => Err(Presented::Login(login)),
-            (None, None) => Ok(Visitor::Anonymous),
+            (Some(session), login) => Presented::Session(session, login),
+            (None, Some(login)) => Presented::Login(login),
+            (None, None) => Presented::Known(Visitor::Anonymous),
         })
     }
 
     /// Looks up the visitor that presents this credential.
-    pub(in crate::proxy) async fn find(
+    pub(in crate::proxy) async fn identify(
         &self,
-        app: &str,
+        site: &Site,
+        request: &RequestHeader,
+        state: &RequestState,
         presented: Presented,
-        at: Duration,
-    ) -> Stored<Visitor> {
+    ) -> Result<Visitor, Unidentified> {
+        let (app, at) = (site.app.name(), state.started);
         let login = match presented {
             Presented::Known(visitor) => return Ok(visitor),
-            Presented::Token => return Ok(Visitor::Anonymous),
+            Presented::Token => return self.find_own_token(site, request, state).await,
             Presented::Login(login) => Some(login),
             Presented::Session(session, login) => {
-                if let Some(known) = self.sessions.find(app, &session, at).await? {
+                if let Some(known) = self.sessions.find(app, &session, state.look_up()).await? {
                     return Ok(Visitor::Full(known));
                 }
                 login
             }
         };
-        Ok(match login {
-            Some(login) => self
-                .logins
-                .find(app, &login, at)
-                .await?
-                .map_or(Visitor::Anonymous, Visitor::Password),
-            None => Visitor::Anonymous,
-        })
+        let Some(login) = login else { return Ok(Visitor::Anonymous) };
+        let known = self.logins.find(app, &login, at).await?;
+        Ok(known.map_or(Visitor::Anonymous, Visitor::Password))
     }
 }
 

@@ -2,13 +2,14 @@
 //! and a way to close it from outside.
 
 mod handle;
+mod tunnel;
 
 use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +27,7 @@ use self::handle::{BETWEEN_REQUESTS, IN_HEADER, PAST_HEADER};
 use super::gather::Gathered;
 use super::idle::IdleWatch;
 use super::linger::{Released, ReleasedSlot};
+use super::parting::Outgoing;
 use super::request_line::RequestLine;
 use crate::proxy::respond::unreadable;
 
@@ -33,6 +35,9 @@ use crate::proxy::respond::unreadable;
 const HEADER_TIME: Duration = Duration::from_secs(10);
 /// Maximum idle time of an HTTP/1.1 connection. Pingora has no limit for it.
 const KEEP_ALIVE: Duration = Duration::from_mins(1);
+/// Idle time of an HTTP/2 connection without requests. The check is accurate to half of it, so two
+/// minutes at most. Pingora's own limit would set a timer after each request.
+const H2_IDLE: Duration = Duration::from_secs(80);
 /// Maximum time in which a client reads nothing of a response.
 const WRITE_IDLE: Duration = Duration::from_mins(1);
 /// Maximum bytes read while a header block is awaited: the largest accepted block, and bytes read
@@ -46,6 +51,8 @@ pub(in crate::proxy) struct ClientStream<S> {
     /// Reads are unbuffered: the reader has its own buffer. `None` only once dropped.
     io: Option<Gathered<S>>,
     released_slot: ReleasedSlot<S>,
+    /// Makes the close of the socket a reset.
+    reset: Option<fn(&mut S)>,
     end: End,
     /// Bytes were written.
     answered: bool,
@@ -57,10 +64,15 @@ pub(in crate::proxy) struct ClientStream<S> {
     deadline: Option<Pin<Box<Sleep>>>,
     stalled: Option<Pin<Box<Sleep>>>,
     idle: IdleWatch,
+    /// The last request of an HTTP/2 connection as its idle check saw it: the start, and whether one
+    /// was under way.
+    last_seen: (u64, bool),
     registered: Option<Waker>,
     header_bytes: usize,
     line: RequestLine,
     flush: Flush,
+    /// Position in the frames of a WebSocket to the client.
+    outgoing: Outgoing,
 }
 
 /// The way reading from a connection ended.
@@ -72,6 +84,8 @@ enum End {
     ByClient,
     /// The gateway shed the connection while it was idle.
     Shed,
+    /// The gateway sent a Close frame.
+    Parted,
 }
 
 /// The state of written bytes in the buffer.
@@ -101,6 +115,7 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
         let stream = Self {
             io: Some(Gathered::new(io)),
             released_slot: Arc::clone(&released_slot),
+            reset: None,
             end: End::Open,
             answered: false,
             fd,
@@ -111,12 +126,21 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
             deadline: None,
             stalled: None,
             idle: IdleWatch::default(),
+            last_seen: (0, false),
             registered: None,
             header_bytes: 0,
             line: RequestLine::default(),
             flush: Flush::Nothing,
+            outgoing: Outgoing::default(),
         };
         Ok((stream, released_slot))
+    }
+
+    /// Names the function that makes the close of the socket a reset.
+    pub(in crate::proxy) fn reset_by(self, reset: fn(&mut S)) -> Self {
+        let mut this = self;
+        this.reset = Some(reset);
+        this
     }
 
     /// Counts the bytes of a header block, and parses the request line. A connection that exceeds
@@ -141,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
         Ok(())
     }
 
-    /// Fails a pending write when the connection is closed from outside, or when the client reads
+    /// Fails a pending write when another task closes the connection, or when the client reads
     /// nothing for too long.
     fn or_closed<T>(
         &mut self,
@@ -150,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite> ClientStream<S> {
     ) -> Poll<io::Result<T>> {
         if poll.is_ready() {
             self.stalled = None;
-            self.idle.touch();
+            self.bytes_passed();
             return poll;
         }
         self.connection.writer.register(cx.waker());
@@ -168,13 +192,21 @@ fn open<S>(io: &mut Option<Gathered<S>>) -> io::Result<&mut Gathered<S>> {
 }
 
 impl<S> Drop for ClientStream<S> {
-    /// Hands the stream back for an orderly close.
+    /// Passes the stream to the task that closes it in an orderly way.
     fn drop(&mut self) {
         let connection = &self.connection;
         match self.end {
             End::ByClient => return,
-            End::Open if connection.is_closed() => return,
-            End::Open | End::Shed => {}
+            End::Open if connection.is_closed() => {
+                // A response that ends with the connection must not look complete.
+                if let Some((io, reset)) = self.io.as_mut().zip(self.reset)
+                    && connection.is_cut()
+                {
+                    reset(io.get_mut());
+                }
+                return;
+            }
+            End::Open | End::Shed | End::Parted => {}
         }
         // Dropped after the header block: Pingora rejected the request by itself.
         let in_request = connection.header.load(Ordering::Relaxed) != BETWEEN_REQUESTS;
@@ -209,13 +241,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for ClientStream<S> {
             return Poll::Ready(Ok(()));
         }
         this.connection.check_open()?;
+        if let Some(farewell) = this.connection.farewell() {
+            ready!(this.part(cx, farewell))?;
+        }
         if this.flush == Flush::Soon {
             this.flush_now(cx)?;
         }
         let before = buf.filled().len();
         let read = Pin::new(open(&mut this.io)?).poll_read(cx, buf);
         if let Poll::Ready(result) = read {
-            this.idle.touch();
+            this.bytes_passed();
             let got = buf.filled().get(before..).unwrap_or_default();
             this.count_header(got)?;
             if got.is_empty() {
@@ -250,6 +285,26 @@ impl<S> ClientStream<S> {
         }
     }
 
+    /// Records that the connection is in use. In HTTP/2 only requests count, not frames such as
+    /// `PING`.
+    fn bytes_passed(&mut self) {
+        if !self.h2 {
+            self.idle.touch();
+        }
+    }
+
+    /// Returns true if an HTTP/2 connection was without requests for too long.
+    fn is_without_requests(&mut self, cx: &mut Context<'_>) -> bool {
+        let usage = &self.connection.usage;
+        // A request is over before the client has read the last bytes of its response.
+        let seen = (usage.last(), !usage.is_idle() || self.stalled.is_some());
+        if seen != self.last_seen || seen.1 {
+            self.last_seen = seen;
+            self.idle.touch();
+        }
+        self.idle.is_idle_for(H2_IDLE, cx)
+    }
+
     /// Applies the deadlines to a pending read.
     fn check_time(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.connection.header.load(Ordering::Relaxed) {
@@ -263,6 +318,7 @@ impl<S> ClientStream<S> {
             BETWEEN_REQUESTS if self.idle.is_idle_for(KEEP_ALIVE, cx) => {
                 return Poll::Ready(Ok(()));
             }
+            PAST_HEADER if self.h2 && self.is_without_requests(cx) => return Poll::Ready(Ok(())),
             // A client that does not read its response delays the app, not the other way round.
             PAST_HEADER if self.stalled.is_none() => {
                 if let Some(limit) = self.connection.silence_limit()
@@ -319,15 +375,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for ClientStream<S> {
             self.answered = true;
         }
         let written = Pin::new(open(&mut self.io)?).poll_write(cx, buf);
+        if self.connection.is_tunnel() {
+            self.wrote_to_tunnel(&written, buf)?;
+        }
         self.or_closed(cx, written)
     }
 
-    /// Defers a flush in HTTP/2, where every data frame requests one. The next poll flushes the
-    /// output of all streams that are ready with a single call. The task of an HTTP/2 connection
-    /// reads on every poll, so a read triggers it.
+    /// Defers a flush in HTTP/2, where every data frame requests one, while requests are under way.
+    /// The next poll flushes the output of all streams that are ready with a single call. The task of
+    /// an HTTP/2 connection reads on every poll, so a read triggers it.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.connection.check_open()?;
-        if self.h2 {
+        if self.h2 && !self.connection.usage.is_idle() {
             if self.flush == Flush::Unasked {
                 self.flush = Flush::Soon;
                 cx.waker().wake_by_ref();

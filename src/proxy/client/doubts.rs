@@ -1,6 +1,7 @@
 //! Warns about trusted proxies that send unusable headers: once a day for each kind, because every
 //! request repeats it.
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +14,10 @@ const AGAIN: Duration = Duration::from_hours(24);
 
 /// The next time that each kind may warn, in milliseconds of monotonic time.
 #[derive(Debug, Default)]
-pub(in crate::proxy) struct Doubts([AtomicU64; Doubt::COUNT]);
+pub(in crate::proxy) struct Doubts {
+    headers: [AtomicU64; Doubt::COUNT],
+    proxy_protocol: AtomicU64,
+}
 
 impl Doubts {
     /// Warns about `doubt` in the headers of `proxy`, at most once a day.
@@ -32,12 +36,23 @@ impl Doubts {
     }
 
     fn is_due(&self, doubt: Doubt, at: Duration) -> bool {
-        let Some(due) = self.0.get(doubt.number()) else { return false };
-        let seen = due.load(Ordering::Relaxed);
-        let next = millis(at + AGAIN);
-        millis(at) >= seen
-            && due.compare_exchange(seen, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.headers.get(doubt.number()).is_some_and(|due| is_due(due, at))
     }
+
+    /// Warns about a connection of `proxy` that was closed for its PROXY header, at most once a day.
+    pub(in crate::proxy) fn proxy_header(&self, proxy: IpAddr, error: &io::Error, at: Duration) {
+        // A proxy that closes at once only checks whether the port is open.
+        if error.kind() != io::ErrorKind::UnexpectedEof && is_due(&self.proxy_protocol, at) {
+            tracing::warn!(%proxy, %error, "connection of a trusted proxy closed");
+        }
+    }
+}
+
+fn is_due(due: &AtomicU64, at: Duration) -> bool {
+    let seen = due.load(Ordering::Relaxed);
+    let next = millis(at + AGAIN);
+    millis(at) >= seen
+        && due.compare_exchange(seen, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
 #[cfg(test)]

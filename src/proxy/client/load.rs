@@ -116,7 +116,7 @@ pub(in crate::proxy) enum Limit {
 /// The load of all client networks.
 #[derive(Debug)]
 pub(in crate::proxy) struct Loads {
-    per_address: usize,
+    per_address: AtomicUsize,
     answered: Places,
     turned_away: AtomicUsize,
     hasher: RandomState,
@@ -149,13 +149,26 @@ impl Loads {
     pub(in crate::proxy) fn new(per_address: usize) -> Arc<Self> {
         let count = |limit: &'static str| counter!("vestibule_requests_turned_away_total", "limit" => limit);
         Arc::new(Self {
-            per_address,
+            per_address: AtomicUsize::new(per_address),
             answered: Places::new(Room::of(ANSWERED)),
             turned_away: AtomicUsize::new(0),
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
             counts: Counts([count("address"), count("app"), count("gateway")]),
         })
+    }
+
+    /// Changes the number of requests of one network.
+    pub(in crate::proxy) fn set_per_address(&self, per_address: usize) {
+        self.per_address.store(per_address, Ordering::Relaxed);
+    }
+
+    fn per_address(&self, class: ClientClass) -> usize {
+        let most = self.per_address.load(Ordering::Relaxed);
+        match class {
+            ClientClass::Known => most,
+            ClientClass::Stranger => most.div_ceil(2),
+        }
     }
 
     fn shard(&self, network: ClientNetwork) -> &Mutex<HashMap<ClientNetwork, Weak<ClientLoad>>> {
@@ -206,10 +219,7 @@ impl ClientLoad {
     }
 
     fn take(&self, places: &Places, class: ClientClass, full: Limit) -> Result<(), Limit> {
-        let most = match class {
-            ClientClass::Known => self.loads.per_address,
-            ClientClass::Stranger => self.loads.per_address.div_ceil(2),
-        };
+        let most = self.loads.per_address(class);
         let theirs = self.count(class).fetch_add(1, Ordering::Relaxed);
         let taken = if theirs >= most {
             Err(Limit::Address)
@@ -261,7 +271,7 @@ impl ClientLoad {
         .increment(1);
         let theirs = self.turned_away.fetch_add(1, Ordering::Relaxed);
         let all = self.loads.turned_away.fetch_add(1, Ordering::Relaxed);
-        let fits = theirs < self.loads.per_address.div_ceil(2) && all < TURNED_AWAY;
+        let fits = theirs < self.loads.per_address(ClientClass::Stranger) && all < TURNED_AWAY;
         if !fits {
             self.turned_away_gone();
         }

@@ -11,6 +11,8 @@ pub(in crate::proxy) mod listen;
 pub(in crate::proxy) mod load;
 pub(in crate::proxy) mod open;
 pub(in crate::proxy) mod origin;
+pub(in crate::proxy) mod parting;
+pub(in crate::proxy) mod proxy_header;
 pub(in crate::proxy) mod request_line;
 pub(in crate::proxy) mod sender;
 pub(in crate::proxy) mod slot;

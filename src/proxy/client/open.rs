@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use metrics::{Counter, Gauge, counter, gauge};
 use parking_lot::Mutex;
@@ -12,6 +13,7 @@ use tokio::sync::Notify;
 
 use super::capacity::Capacity;
 use super::connection::Connection;
+use super::parting::Farewell;
 use crate::base::address::ClientNetwork;
 
 /// Fraction of all connections that is closed at once, because the search for idle ones visits
@@ -19,13 +21,15 @@ use crate::base::address::ClientNetwork;
 const PARTS: usize = 64;
 /// Minimum time between a failed search and the next one, in milliseconds.
 const PAUSE: u64 = 50;
+/// Interval between searches for connections that are not `WebSockets`.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The limits of open connections.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::proxy) struct Limits {
-    all: usize,
+#[derive(Debug)]
+struct Limits {
+    all: AtomicUsize,
     closing: usize,
-    per_address: usize,
+    per_address: AtomicUsize,
 }
 
 /// All open connections.
@@ -100,6 +104,10 @@ impl Crowd {
         group.members.insert(number, Arc::clone(connection));
         self.size += 1;
         number
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        self.by_address.values().flat_map(|group| group.members.values())
     }
 
     /// Removes a connection.
@@ -180,12 +188,13 @@ impl Crowd {
 
 impl Open {
     pub(in crate::proxy) fn new(capacity: Capacity, per_address: usize) -> Arc<Self> {
-        let all = capacity.connections;
+        let (all, closing) = (AtomicUsize::new(capacity.connections), capacity.closing);
+        let per_address = AtomicUsize::new(per_address);
         let both = |name: &'static str| {
             [counter!(name, "limit" => "address"), counter!(name, "limit" => "all")]
         };
         Arc::new(Self {
-            limits: Limits { all, closing: capacity.closing, per_address },
+            limits: Limits { all, closing, per_address },
             all: AtomicUsize::new(0),
             crowd: Mutex::default(),
             gone: Notify::new(),
@@ -197,6 +206,12 @@ impl Open {
         })
     }
 
+    /// Changes the limits. Connections beyond them end when their places are needed.
+    pub(in crate::proxy) fn set_limits(&self, capacity: Capacity, per_address: usize) {
+        self.limits.all.store(capacity.connections, Ordering::Relaxed);
+        self.limits.per_address.store(per_address, Ordering::Relaxed);
+    }
+
     /// Registers a connection, or refuses it. Trusted proxies have no limit by address.
     pub(in crate::proxy) fn enter(
         self: &Arc<Self>,
@@ -206,8 +221,10 @@ impl Open {
         let address = connection.load.network();
         let ([shed_there, shed_anywhere], [too_many_there, too_many]) =
             (&self.counts.shed, &self.counts.refused);
+        let most = self.limits.all.load(Ordering::Relaxed);
+        let most_there = self.limits.per_address.load(Ordering::Relaxed);
         let mut crowd = self.crowd.lock();
-        if !trusted && crowd.count(address) >= self.limits.per_address {
+        if !trusted && crowd.count(address) >= most_there {
             let shed = crowd.shed_of(address);
             shed_there.increment(u64::try_from(shed).unwrap_or(0));
             if shed == 0 {
@@ -215,13 +232,13 @@ impl Open {
                 return None;
             }
         }
-        if crowd.size >= self.limits.all {
-            let shed =
-                crowd.make_room(address, (self.limits.all / PARTS).max(1), connection.usage.last());
+        if crowd.size >= most {
+            let wanted = (most / PARTS).max(1);
+            let shed = crowd.make_room(address, wanted, connection.usage.last());
             shed_anywhere.increment(u64::try_from(shed).unwrap_or(0));
         }
         let closing = self.all.load(Ordering::Acquire).saturating_sub(crowd.size);
-        if crowd.size >= self.limits.all || closing > self.limits.closing {
+        if crowd.size >= most || closing > self.limits.closing {
             too_many.increment(1);
             return None;
         }
@@ -238,9 +255,35 @@ impl Open {
 
     /// Sheds connections when the process has no descriptors left.
     pub(in crate::proxy) fn out_of_descriptors(&self) {
-        let shed = self.crowd.lock().shed_idle((self.limits.all / PARTS).max(1));
+        let wanted = (self.limits.all.load(Ordering::Relaxed) / PARTS).max(1);
+        let shed = self.crowd.lock().shed_idle(wanted);
         let [_, shed_anywhere] = &self.counts.shed;
         shed_anywhere.increment(u64::try_from(shed).unwrap_or(0));
+    }
+
+    /// Resolves when every open connection carries a WebSocket.
+    pub(in crate::proxy) async fn only_tunnels(&self) {
+        loop {
+            let gone = self.gone.notified();
+            if self.crowd.lock().all().all(|connection| connection.is_tunnel()) {
+                return;
+            }
+            // A connection that becomes a tunnel is not notified about.
+            drop(tokio::time::timeout(LOOK_AGAIN, gone).await);
+        }
+    }
+
+    /// Ends all `WebSockets` with a Close frame.
+    pub(in crate::proxy) fn close_tunnels(&self, farewell: Farewell) {
+        for connection in self.crowd.lock().all().filter(|connection| connection.is_tunnel()) {
+            connection.close_tunnel(farewell);
+        }
+    }
+
+    /// Returns the connections with a request in progress.
+    pub(in crate::proxy) fn busy(&self) -> Vec<Arc<Connection>> {
+        let crowd = self.crowd.lock();
+        crowd.all().filter(|connection| !connection.usage.is_idle()).cloned().collect()
     }
 
     /// Resolves when no connection is open.

@@ -77,7 +77,7 @@ pub(in crate::proxy) struct Sender<'h> {
 /// The address that the browser used, according to a trusted proxy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::proxy) struct Front<'h> {
-    /// True if a header names the scheme.
+    /// True if `X-Forwarded-Proto` or `Forwarded` states the scheme.
     pub(in crate::proxy) scheme: bool,
     /// The host, with its port if written.
     pub(in crate::proxy) host: Option<std::borrow::Cow<'h, str>>,

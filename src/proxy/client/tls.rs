@@ -40,6 +40,8 @@ type ByName = HashMap<String, Arc<CertifiedKey>>;
 struct Loaded {
     by_name: ByName,
     first: Option<Arc<CertifiedKey>>,
+    /// The file of each certificate, and the end of its validity in Unix time.
+    expiries: Vec<(String, i64)>,
 }
 
 /// The certificates in use.
@@ -68,6 +70,12 @@ fn read(files: &CertificateFiles) -> Result<CertifiedKey, BadCertificate> {
     Ok(certified)
 }
 
+/// Returns the end of a certificate's validity in Unix time.
+fn expiry(certified: &CertifiedKey) -> Option<i64> {
+    let (_, parsed) = parse_x509_certificate(certified.cert.first()?).ok()?;
+    Some(parsed.validity().not_after.timestamp())
+}
+
 /// Returns the DNS names of a certificate, in lower case.
 fn names(certified: &CertifiedKey) -> Vec<String> {
     let Some(leaf) = certified.cert.first() else { return Vec::new() };
@@ -87,6 +95,9 @@ fn load(files: &[CertificateFiles]) -> Result<Loaded, BadCertificate> {
     let mut loaded = Loaded::default();
     for pair in files {
         let certified = Arc::new(read(pair)?);
+        if let Some(end) = expiry(&certified) {
+            loaded.expiries.push((pair.cert.display().to_string(), end));
+        }
         for name in names(&certified) {
             loaded.by_name.entry(name).or_insert_with(|| Arc::clone(&certified));
         }
@@ -135,8 +146,8 @@ impl Certificates {
         Ok(Arc::new(Self { files: ArcSwap::from_pointee(files.to_vec()), loaded }))
     }
 
-    /// Loads other files, and returns the function that puts them in use. On failure nothing
-    /// changes.
+    /// Loads new certificate files and returns a function that activates them. On failure the
+    /// current ones stay in use.
     pub(in crate::proxy) fn replacement(
         self: &Arc<Self>,
         files: &[CertificateFiles],
@@ -166,6 +177,19 @@ impl Certificates {
         Ok(Arc::new(config))
     }
 
+    /// Renders the metrics of the certificates in use, in the text format of Prometheus.
+    pub(in crate::proxy) fn metrics(&self) -> String {
+        const NAME: &str = "vestibule_certificate_expiry_timestamp_seconds";
+        let loaded = self.loaded.load();
+        let sample = |(file, end): &(String, i64)| {
+            let file = file.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            format!("{NAME}{{file=\"{file}\"}} {end}\n")
+        };
+        let samples: String = loaded.expiries.iter().map(sample).collect();
+        let help = "End of a certificate's validity, in Unix time.";
+        format!("# HELP {NAME} {help}\n# TYPE {NAME} gauge\n{samples}")
+    }
+
     fn stamps(&self) -> Stamps {
         let stamp = |path: &Path| -> io::Result<(SystemTime, u64)> {
             let meta = fs::metadata(path)?;
@@ -183,22 +207,31 @@ impl Certificates {
         let mut ticks = tokio::time::interval(WATCH);
         loop {
             ticks.tick().await;
-            let now = self.stamps();
-            if now == seen {
-                continue;
+            let (this, known) = (Arc::clone(&self), seen.clone());
+            // A disk may be slow, or hang.
+            let look = tokio::task::spawn_blocking(move || this.reload_changed(&known));
+            match look.await {
+                Ok(now) => seen = now,
+                Err(error) => tracing::error!(%error, "failed to look for changed certificates"),
             }
+        }
+    }
+
+    /// Reloads the files if they are not as `seen`. Returns how they are now.
+    fn reload_changed(&self, seen: &Stamps) -> Stamps {
+        let now = self.stamps();
+        if now != *seen {
             match load(&now.0) {
                 Ok(loaded) => {
                     self.loaded.store(Arc::new(loaded));
                     tracing::info!("certificates reloaded");
-                    seen = now;
                 }
                 Err(error) => {
                     tracing::error!(%error, "failed to reload changed certificates; the former ones stay in use");
-                    seen = now;
                 }
             }
         }
+        now
     }
 }
 

@@ -1,5 +1,8 @@
 //! Calls from the gateway to an app: sign-in and sign-out, at the paths of its dialect. Client
 //! requests never use this path: a forwarded request needs an admission.
+//!
+//! Each call has a connection of its own, without hyper-util's pooling client: that one sends a request again
+//! if a kept connection closes, and each sign-in counts at the app.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -71,11 +74,13 @@ impl AppCalls {
         Ok(Self(ArcSwap::from_pointee(callables(apps, &HashMap::new())?)))
     }
 
-    /// Replaces the apps. Calls in progress are unaffected.
-    pub(in crate::proxy) fn replace(&self, apps: &[AppSettings]) -> Result<(), BadUpstream> {
-        let next = callables(apps, &self.0.load())?;
-        self.0.store(Arc::new(next));
-        Ok(())
+    /// Prepares other apps. The result replaces them. Calls in progress are unaffected.
+    pub(in crate::proxy) fn replacement(
+        self: &Arc<Self>,
+        apps: &[AppSettings],
+    ) -> Result<impl FnOnce() + use<>, BadUpstream> {
+        let (next, this) = (callables(apps, &self.0.load())?, Arc::clone(self));
+        Ok(move || this.0.store(Arc::new(next)))
     }
 
     fn get(&self, app: &str) -> Option<Arc<Callable>> {
@@ -216,7 +221,7 @@ impl Callable {
     async fn connect(&self) -> Result<Connected, String> {
         let addresses = &self.upstream.addresses;
         let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut last = "no address is configured".to_owned();
+        let mut last = "the app has no upstream address".to_owned();
         for i in 0..addresses.len() {
             let Some(address) = addresses.get(first.wrapping_add(i) % addresses.len()) else {
                 break;
@@ -301,9 +306,9 @@ impl AppSignIn for AppCalls {
             Verdict::CodeWanted => Ok(AppAnswer::CodeWanted(answer)),
             Verdict::Wrong => Ok(AppAnswer::Refused(answer)),
             Verdict::Undecided => Ok(AppAnswer::Undecided(answer)),
-            Verdict::NoSubject => {
-                Err(silent("accepted the sign-in without naming the user".to_owned()))
-            }
+            Verdict::NoSubject => Err(silent(
+                "accepted the sign-in, but its response does not name the user".to_owned(),
+            )),
         }
     }
 

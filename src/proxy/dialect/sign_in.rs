@@ -14,7 +14,7 @@ use pingora_proxy::Session;
 use crate::auth::app_sign_in::{AppPolicy, Relayed};
 use crate::auth::audit::{Caller, Ended};
 use crate::auth::login::{
-    AppAttempt, AppRef, ByApp, GoneOn, LoginError, Owed, SecondFactor, SignedIn, TypedCode,
+    AppAttempt, AppRef, ByApp, FactorResponse, GoneOn, LoginError, Owed, SecondFactor, SignedIn,
 };
 use crate::auth::token::{HashedToken, PendingToken, PlainToken, SessionToken};
 use crate::base::secret::Secret;
@@ -22,7 +22,7 @@ use crate::gate::dialect::{Dialect, MOST_BYTES, READ_TIME, SignInForm};
 use crate::proxy::admit::caller::caller;
 use crate::proxy::admit::site::Site;
 use crate::proxy::gateway::Gateway;
-use crate::proxy::request::RequestState;
+use crate::proxy::request::{RequestState, no_admission};
 use crate::proxy::respond::bridge::{self, Form};
 use crate::proxy::respond::refused::Refused;
 use crate::proxy::rewrite::forward;
@@ -66,11 +66,11 @@ impl Gateway {
         state: &mut RequestState,
         policy: AppPolicy,
     ) -> Result<()> {
-        let site = state.site.clone().ok_or_else(forward::no_admission)?;
-        let dialect = site.app.dialect.clone().ok_or_else(forward::no_admission)?;
+        let site = state.site().cloned().ok_or_else(no_admission)?;
+        let dialect = site.app.dialect.clone().ok_or_else(no_admission)?;
         slim::down(session);
         let headers = session.req_header().headers.clone();
-        let caller = caller(self, &headers, state).ok_or_else(forward::no_admission)?;
+        let caller = caller(self, &headers, state).ok_or_else(no_admission)?;
         let attempt = Attempt { gateway: self, site: &site, caller };
         let reply = if from_elsewhere(&headers, &site) && !site.app.answers.lets_read(&headers) {
             rejection(
@@ -163,8 +163,8 @@ impl Gateway {
         let (service, within) = (Arc::clone(&self.login), self.second_request_within());
         tokio::spawn(async move {
             tokio::time::sleep(within).await;
-            if let Err(error) = service.abandon_hashed(&login).await {
-                tracing::warn!(%error, "failed to end an unfinished app sign-in");
+            if let Err(error) = service.logins.abandon_hashed(&login).await {
+                tracing::warn!(%error, "failed to end the pending login of an app client");
             }
         });
     }
@@ -200,10 +200,21 @@ fn from_elsewhere(headers: &HeaderMap, site: &Site) -> bool {
     Source::of(headers, &site.page) == Source::Elsewhere
 }
 
+/// A sign-in that the app accepted, before the second factor.
+struct Begun {
+    token: PlainToken<PendingToken>,
+    /// True if the account has to enrol a second factor first.
+    enrol: bool,
+    /// True if the app used the code of the request for its own second factor.
+    code_spent: bool,
+    /// The answer of the app.
+    answer: Relayed,
+}
+
 impl Attempt<'_> {
     fn app(&self) -> AppRef<'_> {
         let pages = &self.site.app.pages;
-        AppRef { name: &pages.name, issuer: &pages.issuer }
+        AppRef { name: &pages.name, issuer: &pages.issuer, party: None }
     }
 
     async fn run(
@@ -215,16 +226,17 @@ impl Attempt<'_> {
         let SignInForm { mut typed, code } = form;
         if let (Some(token), Some(code)) = (self.waiting(headers), &code)
             && let Some(GoneOn { enrol, answer }) =
-                self.gateway.login.gone_on(self.app(), &token, &typed).await?
+                self.gateway.login.first.gone_on(self.app(), &token, &typed).await?
         {
-            return self.go_on(token, (enrol, false), Some(code), answer).await;
+            let begun = Begun { token, enrol, code_spent: false, answer };
+            return self.go_on(begun, Some(code)).await;
         }
         // The app's request for a code shows whose code it is.
         typed.code.clone_from(&code);
         let (caller, return_to) = (self.caller.clone(), "/".to_owned());
         let attempt = AppAttempt { typed, caller, return_to, by_client: true };
         let login = &self.gateway.login;
-        let answer = login.first_factor_by_app(self.app(), policy, attempt).await?;
+        let answer = login.first.check_first_factor(self.app(), policy, attempt).await?;
         Ok(match answer {
             ByApp::CodeWanted(answer) | ByApp::Refused(answer) | ByApp::Undecided(answer) => {
                 Reply::App(answer)
@@ -249,7 +261,8 @@ impl Attempt<'_> {
                 Some(wait),
             ),
             ByApp::Begun { token, enrol, code_spent, answer } => {
-                self.go_on(token, (enrol, code_spent), code.as_ref(), answer).await?
+                let begun = Begun { token, enrol, code_spent, answer };
+                self.go_on(begun, code.as_ref()).await?
             }
         })
     }
@@ -264,11 +277,10 @@ impl Attempt<'_> {
     /// for a while; any other one ends.
     async fn go_on(
         &self,
-        token: PlainToken<PendingToken>,
-        (enrol, code_spent): (bool, bool),
+        begun: Begun,
         code: Option<&Secret>,
-        answer: Relayed,
     ) -> std::result::Result<Reply, LoginError> {
+        let Begun { token, enrol, code_spent, answer } = begun;
         let reply = match self.refusal(&token, enrol, code_spent).await? {
             Some(reply) => reply,
             None => match code {
@@ -277,7 +289,7 @@ impl Attempt<'_> {
             },
         };
         if !matches!(reply, Reply::SignedIn(..)) {
-            self.gateway.login.abandon(&token).await?;
+            self.gateway.login.logins.abandon(&token).await?;
         }
         Ok(reply)
     }
@@ -308,7 +320,15 @@ impl Attempt<'_> {
                 ),
             ));
         }
-        Ok(match self.gateway.login.owed(self.app(), token).await? {
+        Ok(match self.gateway.login.logins.owed(self.app(), token).await? {
+            Some(Owed::SecondFactor { kinds, .. }) if kinds.is_empty() => refuse(
+                "no_code",
+                format!(
+                    "Your account has passkeys or security keys only, which this program can't use. \
+                     Sign in with a browser at {login} and add an authenticator app on your account \
+                     page, or ask your administrator for an access token."
+                ),
+            ),
             Some(Owed::SecondFactor { .. } | Owed::Suspended { recovery: true, .. }) => None,
             Some(Owed::Suspended { .. }) => refuse(
                 "suspended",
@@ -326,7 +346,7 @@ impl Attempt<'_> {
         })
     }
 
-    /// Checks the code with the same use cases as our own pages.
+    /// Checks the code that an app client sent, with the same rules as our own pages.
     async fn prove(
         &self,
         token: &PlainToken<PendingToken>,
@@ -334,14 +354,9 @@ impl Attempt<'_> {
         answer: Relayed,
     ) -> std::result::Result<Reply, LoginError> {
         let (app, login) = (self.app(), &self.gateway.login);
-        let outcome = match TypedCode::parse(code.reveal()) {
-            TypedCode::App(code) => login.totp(app, token, &code, &self.caller).await?,
-            TypedCode::Recovery(code) => {
-                login.recovery_code(app, token, &code, &self.caller).await?
-            }
-            TypedCode::Neither => {
-                SecondFactor::Wrong { tries_left: 0, used_up: false, clock: None }
-            }
+        let outcome = match FactorResponse::parse(code.reveal()) {
+            Some(response) => login.second.prove(app, token, &response, &self.caller).await?,
+            None => SecondFactor::Wrong { tries_left: 0, used_up: false, clock: None },
         };
         Ok(match outcome {
             SecondFactor::SignedIn(done) => Reply::SignedIn(answer, Box::new(done)),
@@ -379,7 +394,8 @@ impl Attempt<'_> {
         let text = cookie.and_then(|cookie| std::str::from_utf8(cookie.value).ok());
         let former = text.and_then(|t| PlainToken::<SessionToken>::parse(t, &self.gateway.keys));
         let Some(former) = former else { return };
-        let ended = self.gateway.login.sign_out(&former, &self.caller, Ended::Replaced).await;
+        let ended =
+            self.gateway.login.sessions.sign_out(&former, &self.caller, Ended::Replaced).await;
         if let Err(error) = ended {
             tracing::warn!(%error, "failed to end a replaced session");
         }
@@ -414,10 +430,10 @@ fn relayed(
     let mut header = ResponseHeader::from(parts);
     let client = forward::Client {
         version: session.req_header().version,
-        https: state.origin.is_some_and(|o| o.https),
+        https: state.is_https(),
         workers: false,
     };
-    if let Some(site) = state.site.as_deref()
+    if let Some(site) = state.site()
         && let Some(own) = &site.app.own_name
     {
         own.answer(&mut header, &site.page_text)?;

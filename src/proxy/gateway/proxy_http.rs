@@ -16,18 +16,21 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use super::Gateway;
 use super::phase::{Phase, go_on, over, passed, phase};
-use crate::gate::admission::{Admission, Visitor};
-use crate::proxy::admit::site::Site;
+use crate::gate::sessions::Use;
+use crate::proxy::answered::is_final;
 use crate::proxy::client::connection;
 use crate::proxy::client::linger;
+use crate::proxy::live::served::beginning;
 use crate::proxy::log;
-use crate::proxy::request::RequestState;
+use crate::proxy::request::{Again, Arrival, Fate, RequestState, no_admission};
 use crate::proxy::respond::bridge;
 use crate::proxy::respond::refused;
-use crate::proxy::rewrite::forward;
+use crate::proxy::rewrite::{forward, hygiene};
 use crate::proxy::upstream::again;
+use crate::proxy::upstream::balance::Ask;
 use crate::proxy::upstream::handshake::{GatedConnect, ReadGate};
-use crate::proxy::upstream::tunnel_watch;
+use crate::proxy::upstream::outcome::{self, ALL_OUT, MOST_ADDRESSES};
+use crate::proxy::upstream::target::Fault;
 
 /// Maximum time between two writes of an HTTP/2 response.
 const WRITE_IDLE: Duration = Duration::from_mins(1);
@@ -35,20 +38,33 @@ const WRITE_IDLE: Duration = Duration::from_mins(1);
 impl Gateway {
     /// Records the use of the session when bytes of a body pass.
     fn bytes_passed(&self, body: Option<&Bytes>, state: &mut RequestState) {
-        if body.is_none_or(Bytes::is_empty) {
+        if body.is_none_or(Bytes::is_empty) || state.counts == Use::Passive {
             return;
         }
-        if let Some(Visitor::Full(known)) = state.admission.as_ref().map(Admission::visitor) {
-            state.bytes_at = self.clock.monotonic();
-            self.sessions.bytes_passed(known, state.bytes_at);
+        if let Some(forwarding) = state.forwarding_mut()
+            && let Some((known, at)) = forwarding.bytes_passed(self.pulse.now())
+        {
+            self.sessions.bytes_passed(known, at);
         }
     }
 
     fn request_over(&self, state: &RequestState) {
-        if let Some(Visitor::Full(known)) = state.admission.as_ref().map(Admission::visitor) {
-            self.sessions.request_over(known, (state.started, state.bytes_at));
+        if let Some(forwarding) = state.forwarding()
+            && let Some(known) = forwarding.session()
+            && state.counts == Use::Counts
+        {
+            self.sessions.request_over(known, (state.started, forwarding.bytes_at));
         }
     }
+}
+
+/// The error of a `101` without a handshake.
+fn unasked() -> Box<Error> {
+    let what = "the app switched protocols without being asked";
+    let mut error = Error::explain(ErrorType::InvalidHTTPHeader, what);
+    error.esource = ErrorSource::Upstream;
+    error.set_retry(false);
+    error
 }
 
 fn connection_of(digest: Option<&Digest>) -> Option<Arc<connection::Connection>> {
@@ -60,7 +76,7 @@ impl ProxyHttp for Gateway {
     type CTX = Box<RequestState>;
 
     fn new_ctx(&self) -> Self::CTX {
-        Box::new(RequestState::new(self.ids.next(), self.clock.monotonic()))
+        Box::new(RequestState::new(self.ids.next(), self.clock.monotonic(), beginning()))
     }
 
     fn init_downstream_modules(&self, _modules: &mut pingora_core::modules::http::HttpModules) {
@@ -111,49 +127,69 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         state: &mut Self::CTX,
     ) -> Result<Box<HttpPeer>> {
-        if state.admission.is_none() {
-            return Err(forward::no_admission());
-        }
-        let app = &state.site.as_ref().ok_or_else(forward::no_admission)?.app;
-        let mut peer = app.upstream.choose(&state.failed).ok_or_else(|| {
-            let mut error = Error::explain(ErrorType::ConnectNoRoute, "no upstream is healthy");
+        let RequestState { id, started, connection, arrival, facts, fate, .. } = &mut **state;
+        let (Arrival::At(site), Fate::Admitted(forwarding)) = (arrival, fate) else {
+            return Err(no_admission());
+        };
+        let app = &site.app;
+        let upstream = &app.upstream;
+        let ask = Ask {
+            key: upstream
+                .is_sticky()
+                .then(|| outcome::sticky_key(forwarding.admission().visitor()))
+                .flatten(),
+            failed: &forwarding.failed,
+            repeatable: outcome::is_repeatable(session),
+            now: *started,
+            patience: upstream.read_timeout(),
+        };
+        let Some((mut peer, sent)) = upstream.choose(&ask) else {
+            let gone = forwarding.failed.is_empty() && upstream.all_out();
+            let kind = if gone { ALL_OUT } else { ErrorType::ConnectNoRoute };
+            let mut error = Error::explain(kind, "no upstream is in service");
             error.esource = ErrorSource::Upstream;
-            error
-        })?;
-        if !state.facts.hop_by_hop {
+            return Err(error);
+        };
+        forwarding.sent = Some(sent);
+        let policy = &mut peer.options.http_upstream_request_policy;
+        if facts.hop_by_hop {
+            // Pingora rejects requests that nominate some headers. `forward` removes the nominated.
+            policy.strip_connection_nominated = false;
+        } else {
             // Pingora would search for each of them again.
-            peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
+            *policy = HttpUpstreamRequestPolicy::preserve();
         }
-        let tunnel = app.websocket && state.facts.websocket;
+        let tunnel = app.websocket && facts.websocket;
         let http2 = session.req_header().version == Version::HTTP_2;
-        match &state.connection {
+        match connection {
             // The header block fits the socket's buffer, and then only the app is awaited.
-            Some(connection) if !http2 && !state.facts.has_body_or_upgrade && !tunnel => {
+            Some(connection) if !http2 && !facts.has_body_or_upgrade && !tunnel => {
                 connection.watch_app(app.upstream.read_timeout());
             }
             _ => {
-                state.sending.has_body = !session.is_body_empty();
+                let has_body = !session.is_body_empty();
+                forwarding.sending.has_body = has_body;
                 let mut silence = app.upstream.read_timeout();
-                let admission = state.admission.as_ref();
-                if state.sending.has_body {
-                    silence = silence.min(self.body_idle.silence(admission));
+                if has_body {
+                    silence = silence.min(self.body_idle.load().silence(forwarding.admission()));
                 }
-                if state.sending.has_body || tunnel {
-                    session.set_read_timeout(Some(self.body_idle.of(admission)));
+                if has_body || tunnel {
+                    let idle = self.body_idle.load().of(forwarding.admission());
+                    session.set_read_timeout(Some(idle));
                 }
-                app.upstream.set_timeouts(&mut peer, !http2, state.sending.has_body, silence);
+                app.upstream.set_timeouts(&mut peer, !http2, has_body, silence);
             }
         }
-        if tunnel || state.sending.afresh {
+        if tunnel || forwarding.sending.again == Again::Afresh {
             // A unique key: the connection is not shared with other requests.
-            peer.group_key ^= state.id.number();
+            peer.group_key ^= id.number();
         }
         if tunnel {
             let gate = Arc::new(ReadGate::default());
             peer.options.custom_l4 = Some(Arc::new(GatedConnect(Arc::clone(&gate))));
             // Pingora has no tunnels over HTTP/2.
             peer.options.alpn = ALPN::H1;
-            state.handshake = Some(gate);
+            forwarding.handshake = Some(gate);
         }
         Ok(peer)
     }
@@ -166,8 +202,17 @@ impl ProxyHttp for Gateway {
         mut error: Box<Error>,
     ) -> Box<Error> {
         // Nothing was sent yet, so any request may be tried at another address.
-        state.failed.push(peer.address().clone());
-        error.set_retry(state.failed.len() < 4);
+        if let Some((site, forwarding)) = state.admitted_mut() {
+            let now = self.clock.monotonic();
+            let upstream = &site.app.upstream;
+            if let Some(sent) = &mut forwarding.sent {
+                sent.fails(Fault::Connect, now, upstream.health());
+            }
+            forwarding.failed.extend(peer.address().as_inet());
+            let retry =
+                forwarding.failed.len() < MOST_ADDRESSES && upstream.has_other(&forwarding.failed);
+            error.set_retry(retry);
+        }
         error
     }
 
@@ -179,7 +224,7 @@ impl ProxyHttp for Gateway {
         state: &mut Self::CTX,
         reused: bool,
     ) -> Box<Error> {
-        again::set_retry(error, peer, session, state, reused)
+        again::set_retry(error, peer, session, state, (reused, &*self.clock))
     }
 
     phase! {
@@ -192,8 +237,10 @@ impl ProxyHttp for Gateway {
             digest: Option<&'d Digest>,
             state: &'e mut Self::CTX,
         ) -> Result<()> {
-            if state.sending.has_body {
-                state.upstream_socket = digest.and_then(|digest| digest.socket_digest.clone());
+            if let Some(forwarding) = state.forwarding_mut()
+                && forwarding.sending.has_body
+            {
+                forwarding.upstream_socket = digest.and_then(|digest| digest.socket_digest.clone());
             }
             passed(if reused { self.spent.check(digest) } else { Ok(()) })
         }
@@ -206,10 +253,13 @@ impl ProxyHttp for Gateway {
             upstream: &'c mut RequestHeader,
             state: &'d mut Self::CTX,
         ) -> Result<()> {
-            if let Some(gate) = &state.handshake {
+            if let Some(gate) = state.forwarding().and_then(|f| f.handshake.as_ref()) {
                 gate.hold();
             }
-            let done = forward::request(upstream, state);
+            if state.facts.hop_by_hop {
+                hygiene::remove_nominated(&session.req_header().headers, upstream);
+            }
+            let done = forward::request(upstream, state, &self.keys, &*self.clock);
             if done.is_err() || !state.facts.expects_continue {
                 return passed(done);
             }
@@ -220,11 +270,11 @@ impl ProxyHttp for Gateway {
     phase! {
         fn upstream_response_filter<'a, 'b, 'c, 'd>(
             self,
-            _session: &'b mut Session,
-            _response: &'c mut ResponseHeader,
-            _state: &'d mut Self::CTX,
+            session: &'b mut Session,
+            response: &'c mut ResponseHeader,
+            state: &'d mut Self::CTX,
         ) -> Result<()> {
-            passed(Ok(()))
+            passed(outcome::answered(session, response.status, state, &*self.clock))
         }
     }
 
@@ -235,25 +285,31 @@ impl ProxyHttp for Gateway {
             response: &'c mut ResponseHeader,
             state: &'d mut Self::CTX,
         ) -> Result<()> {
-            let https = state.origin.is_some_and(|o| o.https);
+            let https = state.is_https();
             if response.status == StatusCode::SWITCHING_PROTOCOLS {
-                tunnel_watch::watch(self, state);
+                // Without a handshake, no client asked for a tunnel; the app changed the protocol.
+                if state.forwarding().is_none_or(|forwarding| forwarding.handshake.is_none()) {
+                    return passed(Err(unasked()));
+                }
+                if let Some(connection) = &state.connection {
+                    connection.begin_tunnel();
+                }
             }
-            let workers = state.site.as_ref().is_none_or(|site| site.app.service_workers);
+            let workers = state.site().is_none_or(|site| site.app.service_workers);
             let client = forward::Client { version: session.req_header().version, https, workers };
-            if let Some(site) = state.site.as_deref()
+            if let Some(site) = state.site()
                 && let Some(own) = &site.app.own_name
                 && let Err(error) = own.answer(response, &site.page_text)
             {
                 return passed(Err(error));
             }
             let done = forward::response(response, client);
-            if done.is_err() || state.site.as_ref().is_none_or(|site| site.app.dialect.is_none()) {
+            if done.is_err() || state.site().is_none_or(|site| site.app.dialect.is_none()) {
                 return passed(done);
             }
             Box::pin(async move {
                 self.bind_tokens(response, state).await?;
-                if state.signs_out {
+                if state.forwarding().is_some_and(|forwarding| forwarding.signs_out) {
                     self.signed_out_by_app(session.req_header(), response, state).await?;
                 }
                 Ok(())
@@ -269,11 +325,15 @@ impl ProxyHttp for Gateway {
             end: bool,
             state: &'d mut Self::CTX,
         ) -> Result<()> {
-            state.sending.body_begun = true;
-            if end {
-                if let Some(gate) = &state.handshake {
+            if let Some(forwarding) = state.forwarding_mut() {
+                forwarding.sending.body_begun = true;
+                if let Some((kept, _)) = &forwarding.resend {
+                    *body = Some(kept.clone());
+                }
+                if let Some(gate) = forwarding.handshake.as_ref().filter(|_| end) {
                     gate.hand_over();
-                } else if state.sending.has_body {
+                } else if end && forwarding.sending.has_body {
+                    forwarding.sending.body_over = true;
                     self.body_over(session, state);
                 }
             }
@@ -299,6 +359,9 @@ impl ProxyHttp for Gateway {
         error: &Error,
         state: &mut Self::CTX,
     ) -> FailToProxy {
+        if state.resends {
+            self.put_back(state).await;
+        }
         let error_code = refused::answer_failure(self, session, error, state).await;
         FailToProxy { error_code, can_reuse_downstream: false }
     }
@@ -320,17 +383,21 @@ impl ProxyHttp for Gateway {
             {
                 connection.request_done(session.as_downstream_mut().is_body_done());
             }
-            if let Some(Site { app, .. }) = state.site.as_deref() {
-                if state.admission.is_some() {
-                    app.forwarded.one();
-                } else {
-                    app.refused.one();
+            let failed = outcome::over(state, error, &*self.clock);
+            if let Some(app) = state.site().map(|site| &site.app) {
+                match (state.forwarding(), failed) {
+                    (Some(_), true) => app.failed.one(),
+                    (Some(_), false) => app.forwarded.one(),
+                    (None, _) => app.refused.one(),
                 }
                 app.rules.count(state.ruling, &state.reports);
+                let status = session.response_written().map(|answer| answer.status);
+                let took = self.clock.monotonic().saturating_sub(state.started);
+                app.answered.count(status, took);
             }
             self.request_over(state);
             log::request(session, error, state, &*self.clock);
-            if (state.sending.has_body || state.admission.is_none())
+            if state.forwarding().is_none_or(|forwarding| forwarding.sending.has_body)
                 && !session.as_downstream_mut().is_body_done()
             {
                 // A truncated response ends at once.
@@ -346,12 +413,14 @@ impl Gateway {
     /// Starts the watch over the app after the end of the request body, unless the app has
     /// responded already.
     fn body_over(&self, session: &Session, state: &RequestState) {
-        let answered = session.response_written().is_some_and(|a| !a.status.is_informational());
-        if answered && let Some(socket) = &state.upstream_socket {
+        let answered = session.response_written().is_some_and(|a| is_final(a.status));
+        if answered
+            && let Some(socket) = state.forwarding().and_then(|f| f.upstream_socket.as_ref())
+        {
             self.spent.add(socket);
         }
         if session.req_header().version != Version::HTTP_2
-            && let (Some(connection), Some(site)) = (&state.connection, &state.site)
+            && let (Some(connection), Some(site)) = (&state.connection, state.site())
         {
             connection.watch_app(site.app.upstream.read_timeout());
         }

@@ -13,8 +13,8 @@ use pingora_proxy::Session;
 use tower::ServiceExt;
 
 use crate::proxy::upstream::pool::or_internal;
-use crate::web::RequestContext;
 use crate::web::refusal::{Place, Refusal, RefusalSummary, wants_page};
+use crate::web::{RequestContext, Resend};
 
 /// Maximum size of a form, in bytes.
 const MAX_FORM: usize = 8 * 1024;
@@ -77,13 +77,20 @@ pub(in crate::proxy) async fn read_form(
     tokio::time::timeout(time, reading).await.unwrap_or(Ok(Form::TooSlow))
 }
 
-/// Serves the request by the gateway's own pages. Returns the status and, if it was rejected, a
-/// summary of the refusal.
+/// The result of a request for the gateway's own pages.
+pub(in crate::proxy) enum Served {
+    /// It was answered, with this status and, if it was rejected, a summary of the refusal.
+    Answered(StatusCode, Option<RefusalSummary>),
+    /// A kept request is to be sent.
+    Order(Resend),
+}
+
+/// Serves the request by the gateway's own pages.
 pub(in crate::proxy) async fn serve(
     session: &mut Session,
     router: &Router,
     context: RequestContext,
-) -> Result<(StatusCode, Option<RefusalSummary>)> {
+) -> Result<Served> {
     let body = match read_form(session, MAX_FORM, FORM_TIME).await? {
         Form::Read(body) => body,
         Form::TooLarge => return not_read(session, &context, TOO_LARGE).await,
@@ -97,37 +104,44 @@ pub(in crate::proxy) async fn serve(
         Err(never) => match never {},
     };
     let (mut parts, body) = response.into_parts();
+    if let Some(order) = parts.extensions.remove::<Resend>() {
+        return Ok(Served::Order(order));
+    }
     let summary = parts.extensions.remove::<RefusalSummary>();
     let body = or_internal(body.collect().await, "reading our own page")?.to_bytes();
     let status = write(session, Response::from_parts(parts, body)).await?;
-    Ok((status, summary))
+    Ok(Served::Answered(status, summary))
 }
 
-const TOO_LARGE: (StatusCode, &str, &str) = (
-    StatusCode::PAYLOAD_TOO_LARGE,
-    "form_too_large",
-    "What was sent is too large for this page, so nothing was done.",
-);
-const TOO_SLOW: (StatusCode, &str, &str) = (
-    StatusCode::REQUEST_TIMEOUT,
-    "form_too_slow",
-    "The form did not arrive in time, so nothing was done. Please send it again.",
-);
+/// The reason for not reading a form to its end.
+struct NotRead {
+    status: StatusCode,
+    code: &'static str,
+    sentence: &'static str,
+}
+
+const TOO_LARGE: NotRead = NotRead {
+    status: StatusCode::PAYLOAD_TOO_LARGE,
+    code: "form_too_large",
+    sentence: "What was sent is too large for this page, so nothing was done.",
+};
+const TOO_SLOW: NotRead = NotRead {
+    status: StatusCode::REQUEST_TIMEOUT,
+    code: "form_too_slow",
+    sentence: "The form did not arrive in time, so nothing was done. Please send it again.",
+};
 
 /// Responds to a form that was not read to its end.
-async fn not_read(
-    session: &mut Session,
-    context: &RequestContext,
-    (status, code, sentence): (StatusCode, &'static str, &'static str),
-) -> Result<(StatusCode, Option<RefusalSummary>)> {
+async fn not_read(session: &mut Session, context: &RequestContext, why: NotRead) -> Result<Served> {
     session.set_keepalive(None);
     let request = session.req_header();
     let page = wants_page(&request.method, &request.headers);
-    let refusal = Refusal::new(status, code, sentence, context.request_id.reference());
+    let reference = context.request_id.reference();
+    let refusal = Refusal::new(why.status, why.code, why.sentence, reference);
     let place = Place { title: &context.app.title, origin: &context.origin };
     let mut response = refusal.answer(page, Some(place));
     let summary = response.extensions_mut().remove::<RefusalSummary>();
-    write(session, response).await.map(|status| (status, summary))
+    write(session, response).await.map(|status| Served::Answered(status, summary))
 }
 
 /// Writes a whole response. A large unread request body ends the connection.
@@ -135,11 +149,19 @@ pub(in crate::proxy) async fn write(
     session: &mut Session,
     response: Response<Bytes>,
 ) -> Result<StatusCode> {
-    let (parts, body) = response.into_parts();
-    let status = parts.status;
     if !session.as_downstream_mut().is_body_done() && !drain(session).await {
         session.set_keepalive(None);
     }
+    send(session, response).await
+}
+
+/// Writes a whole response, and reads nothing.
+pub(in crate::proxy) async fn send(
+    session: &mut Session,
+    response: Response<Bytes>,
+) -> Result<StatusCode> {
+    let (parts, body) = response.into_parts();
+    let status = parts.status;
     let http2 = session.req_header().version == Version::HTTP_2;
     let head = session.req_header().method == Method::HEAD;
     let bodyless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

@@ -1,7 +1,7 @@
 //! The page for a form that did not reach the app. It says that nothing was sent, and links back to
 //! the page of the form.
 
-use http::header::REFERER;
+use http::header::{HeaderValue, REFERER};
 use pingora_http::RequestHeader;
 
 use crate::web::back::Back;
@@ -11,25 +11,59 @@ use crate::web::refusal::{Refusal, RefusalLink};
 const RESEND: &str = "To send the same form again, sign in in a new tab, come back to this one and \
                       reload it.";
 
+const ENDED: &str = "Your session has ended.";
+const TOO_BIG: &str = " It is too big to be kept.";
+/// The sentence about what was kept.
+const WAITS: &str =
+    "What you were sending was kept for 10 minutes and has not reached the app yet.";
+
+/// The fate of what a browser was sending.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::proxy) enum Parked {
+    /// It is not kept.
+    #[default]
+    No,
+    /// It is too big to be kept.
+    TooBig,
+    /// It is kept, for the browser with this `Set-Cookie` value if it is new.
+    Stored(Option<HeaderValue>),
+}
+
 /// Adapts the rejection of a form that a browser sent to the origin `here`. `https` builds the
 /// HTTPS URL of the same host.
 pub(in crate::proxy) fn explain(
     refusal: &mut Refusal,
     request: &RequestHeader,
-    here: Option<&WebOrigin>,
+    (here, own_page): (Option<&WebOrigin>, Option<&str>),
     https: impl FnOnce() -> String,
+    parked: &Parked,
 ) {
+    if let (Parked::Stored(_), Some(own_page)) = (parked, own_page) {
+        let ended = refusal.code == "login_required";
+        let sentence = &refusal.sentence;
+        refusal.sentence = if ended {
+            format!("{ENDED} {WAITS}").into()
+        } else {
+            format!("{sentence} Nothing was sent. {WAITS}").into()
+        };
+        let label = if ended { "Sign in and send it" } else { "Confirm it's you" };
+        let href = Back::resend().on(own_page);
+        refusal.link = Some(RefusalLink { href, label, hint: None });
+        return;
+    }
     let back = || page_of_form(request, here);
     match refusal.code {
         "login_required" => {
-            refusal.sentence = "Your session has ended. Nothing was sent.".into();
+            let why = if *parked == Parked::TooBig { TOO_BIG } else { "" };
+            refusal.sentence = format!("{ENDED} Nothing was sent.{why}").into();
             let href = back().on("/_auth/login");
             refusal.link = Some(RefusalLink { href, label: "Sign in", hint: Some(RESEND) });
         }
         "step_up_required" => {
             let sentence = &refusal.sentence;
-            refusal.sentence = format!("{sentence} Nothing was sent.").into();
-            let href = back().on("/_auth/step-up");
+            let why = if *parked == Parked::TooBig { TOO_BIG } else { "" };
+            refusal.sentence = format!("{sentence} Nothing was sent.{why}").into();
+            let href = back().on(own_page.unwrap_or("/_auth/step-up"));
             refusal.link = Some(RefusalLink { href, label: "Confirm it's you", hint: None });
         }
         "https_required" => {
@@ -45,8 +79,16 @@ pub(in crate::proxy) fn explain(
     }
 }
 
+/// Adds to the answer to a script that its data is kept.
+pub(super) fn mention(refusal: &mut Refusal, parked: &Parked) {
+    if matches!(parked, Parked::Stored(_)) {
+        let sentence = &refusal.sentence;
+        refusal.sentence = format!("{sentence} {WAITS}").into();
+    }
+}
+
 /// Returns the page of the form if it belongs to this origin, else the start page.
-fn page_of_form(request: &RequestHeader, here: Option<&WebOrigin>) -> Back {
+pub(super) fn page_of_form(request: &RequestHeader, here: Option<&WebOrigin>) -> Back {
     let mut referers = request.headers.get_all(REFERER).iter();
     let only = referers.next().filter(|_| referers.next().is_none());
     let path = here.and_then(|here| here.after(only?.as_bytes()));

@@ -5,7 +5,8 @@ use http::StatusCode;
 
 const BODY: &str = r#"{"error":"The request is not valid HTTP.","code":"bad_request"}"#;
 
-/// Returns the response that replaces `theirs`, the header block that Pingora wrote.
+/// Returns the response to a request that Pingora could not parse, in place of the one that Pingora
+/// wrote. `theirs` is the header block of the latter.
 pub(in crate::proxy) fn answer(theirs: &[u8]) -> Vec<u8> {
     let status = status_of(theirs).unwrap_or(StatusCode::BAD_REQUEST);
     let date = line(theirs, b"date:").unwrap_or_default();

@@ -8,12 +8,12 @@ use http::header::{
 use pingora_http::RequestHeader;
 
 use crate::auth::refusals::{RefusalRecord, RefusedVisitor, TEXT_MAX};
-use crate::gate::admission::{Admission, Visitor};
+use crate::gate::admission::Visitor;
 use crate::gate::target::CanonicalTarget;
 use crate::proxy::admit::vet::TOKEN_HEADER;
 use crate::proxy::gateway::Gateway;
 use crate::proxy::log::rule_name;
-use crate::proxy::request::RequestState;
+use crate::proxy::request::{Fate, RequestState};
 use crate::web::cookies;
 use crate::web::refusal::RefusalSummary;
 
@@ -53,21 +53,17 @@ impl Gateway {
         state: &RequestState,
         summary: &RefusalSummary,
     ) {
-        let client = state.origin.map(|origin| origin.client);
+        let client = state.origin().map(|origin| origin.client);
         self.refusals.keep(self.clock.monotonic(), client, || RefusalRecord {
             request: state.id,
             at: self.clock.now(),
-            app: state.site.as_ref().map(|site| site.app.name().to_owned()),
+            app: state.site().map(|site| site.app.name().to_owned()),
             method: bounded(request.method.as_str()),
             path: path(request),
             status: summary.status.as_u16(),
             code: summary.code.to_owned(),
             sentence: summary.sentence.clone().into_owned(),
-            rule: state
-                .site
-                .as_ref()
-                .and_then(|site| rule_name(&site.app, state))
-                .map(str::to_owned),
+            rule: state.site().and_then(|site| rule_name(&site.app, state)).map(str::to_owned),
             visitor: visitor(state),
             address: client,
             headers: names(request),
@@ -98,20 +94,19 @@ fn path(request: &RequestHeader) -> Option<String> {
 }
 
 fn visitor(state: &RequestState) -> RefusedVisitor {
-    if let Some(why) = state.token_refused {
-        return RefusedVisitor::Token { why: why.to_owned() };
-    }
-    let admitted = state.admission.as_ref().map(Admission::visitor);
-    match admitted.or(state.refused.as_ref()) {
-        None => RefusedVisitor::NotLookedAt,
-        Some(Visitor::Anonymous) => RefusedVisitor::Nobody,
-        Some(Visitor::Password(known)) => {
+    let visitor = match &state.fate {
+        Fate::Undecided => return RefusedVisitor::NotLookedAt,
+        Fate::TokenRejected(why) => return RefusedVisitor::Token { why: (*why).to_owned() },
+        Fate::Denied(visitor) => visitor,
+        Fate::Admitted(forwarding) => forwarding.admission().visitor(),
+    };
+    match visitor {
+        Visitor::Anonymous => RefusedVisitor::Nobody,
+        Visitor::Password(known) => {
             RefusedVisitor::PasswordProved { user: known.identity.name.clone() }
         }
-        Some(Visitor::Machine(known)) => {
-            RefusedVisitor::Machine { user: known.identity().name.clone() }
-        }
-        Some(Visitor::Full(known)) => RefusedVisitor::SignedIn {
+        Visitor::Machine(known) => RefusedVisitor::Machine { user: known.identity().name.clone() },
+        Visitor::Full(known) => RefusedVisitor::SignedIn {
             user: known.session.identity.name.clone(),
             second_factor_at: known.session.second_factor_at,
         },

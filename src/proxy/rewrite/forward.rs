@@ -3,11 +3,14 @@
 use std::mem::ManuallyDrop;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
-use pingora_error::{Error, ErrorType, Result};
+use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 
+use super::app_headers::ASSERTION;
 use super::hygiene;
 use super::workers;
+use crate::auth::keys::KeyRing;
+use crate::base::clock::Clock;
 use crate::gate::identity::IdentityHeaders;
 use crate::proxy::request::RequestState;
 use crate::web::cookies::{self, Stripped};
@@ -27,19 +30,22 @@ const OURS: usize = 6;
 const A_YEAR: &str = "max-age=31536000";
 const A_YEAR_SECONDS: u64 = 31_536_000;
 
-/// Returns the error for a bug in the gateway: a 500, before any connection to the app.
-#[cold]
-pub(in crate::proxy) fn no_admission() -> Box<Error> {
-    tracing::error!("bug: request without an admission in the forwarding phase");
-    Error::explain(ErrorType::HTTPStatus(500), "no admission")
-}
-
 /// Turns the client's request into the app's: removes everything reserved for the gateway, then
 /// sets the gateway's headers once.
-pub(in crate::proxy) fn request(upstream: &mut RequestHeader, state: &RequestState) -> Result<()> {
-    let admission = state.admission.as_ref().ok_or_else(no_admission)?;
-    let site = state.site.as_ref().ok_or_else(no_admission)?;
-    if let Some(target) = &state.rewritten {
+pub(in crate::proxy) fn request(
+    upstream: &mut RequestHeader,
+    state: &RequestState,
+    keys: &KeyRing,
+    clock: &dyn Clock,
+) -> Result<()> {
+    let (site, forwarding) = state.admitted()?;
+    let person = forwarding.admission().headers();
+    let of_app = site.app.headers.as_deref();
+    let assertion = match of_app {
+        None => None,
+        Some(of_app) => of_app.assertion(forwarding.admission(), keys, clock, state.started)?,
+    };
+    if let Some(target) = &forwarding.rewritten {
         upstream.set_raw_path(target.as_bytes())?;
     }
     with_headers(upstream, |headers| {
@@ -50,8 +56,8 @@ pub(in crate::proxy) fn request(upstream: &mut RequestHeader, state: &RequestSta
             // The gateway sends the `100 Continue`.
             headers.remove(header::EXPECT);
         }
-        for name in &site.app.strip_headers {
-            headers.remove(name);
+        if let Some(of_app) = of_app {
+            of_app.strip(headers);
         }
         if state.facts.only_session_cookie {
             headers.remove(header::COOKIE);
@@ -59,9 +65,9 @@ pub(in crate::proxy) fn request(upstream: &mut RequestHeader, state: &RequestSta
             remove_own_cookies(headers);
         }
         if let Some(dialect) = &site.app.dialect {
-            state.omitted.strip(dialect, headers);
+            forwarding.omitted.strip(dialect, headers);
         }
-        headers.reserve(OURS + admission.headers().map_or(0, identity_count));
+        headers.reserve(OURS + person.map_or(0, identity_count));
         if let Some(own) = &site.app.own_name {
             own.request(headers, &site.page);
         } else if !state.facts.host {
@@ -73,8 +79,13 @@ pub(in crate::proxy) fn request(upstream: &mut RequestHeader, state: &RequestSta
         headers.insert(FORWARDED_HOST, site.host_value.clone());
         headers.insert(header::FORWARDED, site.forwarded.clone());
         headers.insert(REQUEST_ID, state.id_value());
-        if let Some(person) = admission.headers() {
-            identity(headers, person);
+        match (person, of_app) {
+            (None, _) => {}
+            (Some(person), None) => identity(headers, person),
+            (Some(person), Some(of_app)) => of_app.identify(headers, person),
+        }
+        if let Some(assertion) = assertion {
+            headers.insert(ASSERTION, assertion);
         }
     });
     Ok(())

@@ -6,6 +6,7 @@
 //! and overrides of the URL, the method or the scheme.
 
 use http::{HeaderMap, HeaderName, header};
+use pingora_http::RequestHeader;
 
 use super::untrusted_names::{HARMLESS, Managed, like};
 
@@ -48,10 +49,15 @@ pub fn stripped(written: &str) -> Result<HeaderName, &'static str> {
     let name = written.to_ascii_lowercase().replace(['_', '.'], "-");
     let name = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_not_a_token| "is not a header name: write it like \"X-My-Proxy-User\"")?;
-    if NEEDED.contains(&name) {
+    if is_needed(&name) {
         return Err("cannot be removed from a request");
     }
     Ok(name)
+}
+
+/// Returns true if a request depends on this header.
+pub(super) fn is_needed(name: &HeaderName) -> bool {
+    NEEDED.contains(name)
 }
 
 /// Removes the headers that clients may not send to the app.
@@ -60,6 +66,34 @@ pub(in crate::proxy) fn clean(headers: &mut HeaderMap) {
         headers.keys().filter(|name| is_managed(name.as_str())).cloned().collect();
     for name in managed {
         headers.remove(name);
+    }
+}
+
+/// Headers that say where a request goes and how it is framed. A nomination does not remove them.
+const FRAMING: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::HOST,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Removes the headers of a client that its `Connection` header nominates (RFC 9110 §7.6.1), before
+/// the gateway adds its own. Tokens that are no header names nominate nothing.
+pub(in crate::proxy) fn remove_nominated(client: &HeaderMap, upstream: &mut RequestHeader) {
+    let lines = client.get_all(header::CONNECTION).iter();
+    let tokens = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    for token in tokens.map(<[u8]>::trim_ascii) {
+        let common = ["close", "keep-alive", "upgrade"];
+        if common.iter().any(|word| token.eq_ignore_ascii_case(word.as_bytes())) {
+            continue;
+        }
+        if let Ok(name) = HeaderName::from_bytes(token)
+            && !FRAMING.contains(&name)
+        {
+            upstream.remove_header(&name);
+        }
     }
 }
 

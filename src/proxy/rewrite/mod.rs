@@ -1,6 +1,7 @@
 //! Rewrites forwarded requests and responses: header hygiene, identity headers, host names and
 //! cookies.
 
+pub(in crate::proxy) mod app_headers;
 pub(in crate::proxy) mod forward;
 pub(in crate::proxy) mod hygiene;
 pub(in crate::proxy) mod omitted;

@@ -1,46 +1,65 @@
-//! Retries: a request that hits a closing connection is sent again, once, on a fresh one.
+//! Retries: a request that hits a closing connection is sent again, once, on a fresh one. A request
+//! that a faulty address did not answer is sent to another address.
 
-use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::{Error, ErrorType, RetryType};
+use pingora_core::upstreams::peer::{HttpPeer, Peer};
+use pingora_error::{Error, ErrorSource, ErrorType, RetryType};
 use pingora_proxy::Session;
 
+use super::outcome::{self, ANSWERED_BADLY, MOST_ADDRESSES};
 use super::spent::SPENT;
-use crate::proxy::request::RequestState;
+use crate::base::clock::Clock;
+use crate::proxy::answered::is_final;
+use crate::proxy::request::{Again, Forwarding, RequestState};
 
 /// Decides whether to retry a request that failed at the app, on a connection that was `reused` or
-/// not.
+/// not, and records the failure.
 ///
 /// A retry needs an app that sent no byte of a response, and a body that is still buffered. In
 /// addition, the method is idempotent, or the app allows it, or the header block was not fully
-/// sent, so the app cannot have acted on it.
+/// sent, so the app cannot have acted on it. A request that failed on a new connection goes to
+/// another address only.
 pub(in crate::proxy) fn set_retry(
     mut error: Box<Error>,
     peer: &HttpPeer,
     session: &mut Session,
     state: &mut RequestState,
-    reused: bool,
+    (reused, clock): (bool, &dyn Clock),
 ) -> Box<Error> {
-    if *error.etype() == SPENT {
-        // Nothing was sent. The retry uses a fresh connection.
-        state.sending.afresh = true;
+    let Some(site) = state.site().cloned() else { return error };
+    let upstream = &site.app.upstream;
+    if *error.etype() == ANSWERED_BADLY {
         error.set_retry(true);
         return error;
     }
-    let unsent = matches!(error.etype(), ErrorType::WriteError) && !state.sending.body_begun;
+    let Some(Forwarding { sending, .. }) = state.forwarding_mut() else { return error };
+    if *error.etype() == SPENT {
+        // Nothing was sent. The retry uses a fresh connection.
+        sending.again = Again::Afresh;
+        error.set_retry(true);
+        return error;
+    }
+    let unsent = matches!(error.etype(), ErrorType::WriteError) && !sending.body_begun;
     let unanswered = unsent || is_unanswered(&error);
-    let allowed = unsent
-        || session.req_header().method.is_idempotent()
-        || state.site.as_ref().is_some_and(|site| site.app.upstream.retries_unanswered());
+    let allowed =
+        unsent || session.req_header().method.is_idempotent() || upstream.retries_unanswered();
     // HTTP/2 itself signals that a request was not processed.
     let at_hand = reused || matches!(error.retry, RetryType::Decided(true));
-    let again = unanswered
+    outcome::broke_off(&error, state, at_hand && unanswered, clock);
+    let Some(Forwarding { sending, failed, .. }) = state.forwarding_mut() else { return error };
+    let may = unanswered
         && allowed
-        && at_hand
-        && !state.sending.afresh
-        && session.response_written().is_none_or(|answer| answer.status.is_informational())
+        && !matches!(error.etype(), ErrorType::ReadTimedout | ErrorType::WriteTimedout)
+        && session.response_written().is_none_or(|answer| !is_final(answer.status))
         && !session.as_downstream().retry_buffer_truncated();
-    state.sending.afresh |= again;
-    error.set_retry(again);
+    let afresh = may && at_hand && sending.again != Again::Afresh;
+    let elsewhere = may && !at_hand && *error.esource() == ErrorSource::Upstream && {
+        failed.extend(peer.address().as_inet());
+        failed.len() < MOST_ADDRESSES && upstream.has_other(failed)
+    };
+    if afresh {
+        sending.again = Again::Afresh;
+    }
+    error.set_retry(afresh || elsewhere);
     error.more_context(format!("Peer: {peer}"))
 }
 

@@ -1,32 +1,35 @@
 //! The addresses of an app: resolves, checks and selects them.
 
-use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use async_trait::async_trait;
+use arc_swap::ArcSwap;
+use futures_util::future::join_all;
+use parking_lot::Mutex;
 use pingora_core::protocols::TcpKeepalive;
-use pingora_core::protocols::l4::socket::SocketAddr as PeerAddr;
 use pingora_core::upstreams::peer::{ALPN, H1UpgradePolicy, HttpPeer};
 use pingora_core::utils::tls::{CertKey, WrappedX509};
-use pingora_error::{Error, ErrorType, OrErr};
-use pingora_load_balancing::discovery::ServiceDiscovery;
-use pingora_load_balancing::health_check::TcpHealthCheck;
-use pingora_load_balancing::selection::RoundRobin;
-use pingora_load_balancing::{Backend, Backends, LoadBalancer};
+use pingora_error::{ErrorType, OrErr};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::proxy::settings::{AppSettings, UpstreamAddress, UpstreamSettings};
+use super::balance::{Ask, Targets};
+use super::checks;
+use super::names::{self, Unresolved};
+use super::sent::Sent;
+use super::target::{Checked, Target};
+use crate::proxy::settings::{AppSettings, HealthSettings, HostPattern, UpstreamSettings};
 
-/// Interval between two health checks of an address.
-const HEALTH_EVERY: Duration = Duration::from_secs(5);
-/// Number of health checks between two name resolutions.
-const RESOLVE_EVERY: u32 = 6;
+/// Longest interval of the watch over the addresses. Those out of service are checked each time.
+const TICK: Duration = Duration::from_secs(1);
+/// Time between two name resolutions, while all names resolve and while one does not.
+const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+const RESOLVE_AGAIN: Duration = Duration::from_secs(3);
 /// Keepalive that detects a dead connection to the app while it is in use.
 const KEEP_ALIVE: TcpKeepalive = TcpKeepalive {
     idle: Duration::from_secs(30),
@@ -50,39 +53,14 @@ impl BadUpstream {
     }
 }
 
-/// Resolves the configured names.
-struct Names(Vec<UpstreamAddress>);
-
-#[async_trait]
-impl ServiceDiscovery for Names {
-    async fn discover(&self) -> pingora_error::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
-        let mut found = BTreeSet::new();
-        for address in &self.0 {
-            match tokio::net::lookup_host((address.host.as_str(), address.port)).await {
-                Ok(resolved) => {
-                    for socket in resolved {
-                        let mut backend = Backend::new(&socket.to_string())?;
-                        backend.ext.insert(Arc::new(address.clone()));
-                        found.insert(backend);
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(host = %address.host, %error, "upstream name does not resolve");
-                }
-            }
-        }
-        if found.is_empty() {
-            return Error::e_explain(ErrorType::ConnectNoRoute, "no upstream name resolves");
-        }
-        Ok((found, HashMap::new()))
-    }
-}
-
 /// The addresses of an app, with the settings for connecting to it.
 pub(in crate::proxy) struct Upstream {
-    balancer: LoadBalancer<RoundRobin>,
-    /// The address, if there is only one: selection is skipped.
-    only: ArcSwapOption<Backend>,
+    app: String,
+    targets: ArcSwap<Targets>,
+    turn: AtomicUsize,
+    unresolved: Mutex<Unresolved>,
+    /// The value of `Host` in checks.
+    host: String,
     settings: UpstreamSettings,
     websocket: bool,
     ca: Option<Arc<[WrappedX509]>>,
@@ -126,8 +104,12 @@ fn parse_certificate(der: &Vec<u8>) -> x509_parser::certificate::X509Certificate
 }
 
 impl Upstream {
-    /// Loads the certificates; [`Self::update`] resolves the names.
-    pub(in crate::proxy) fn new(app: &AppSettings) -> Result<Self, BadUpstream> {
+    /// Loads the certificates; [`Self::update`] resolves the names. The addresses of the `former`
+    /// upstream of the app stay until then, and the states of those that remain are kept.
+    pub(in crate::proxy) fn new(
+        app: &AppSettings,
+        former: Option<&Self>,
+    ) -> Result<Self, BadUpstream> {
         let bad = |reason| BadUpstream { app: app.name.clone(), reason };
         let settings = app.upstream.clone();
         let ca = settings.ca.as_deref().map(read_ca).transpose().map_err(bad)?;
@@ -144,13 +126,21 @@ impl Upstream {
             })
             .transpose()
             .map_err(bad)?;
-        let mut backends = Backends::new(Box::new(Names(settings.addresses.clone())));
-        backends.set_health_check(TcpHealthCheck::new());
+        let targets = former.map_or_else(Arc::default, |former| former.targets.load_full());
+        let exact = app.hosts.iter().find_map(|host| match host {
+            HostPattern::Exact(name) => Some(name.clone()),
+            HostPattern::Wildcard(_) => None,
+        });
+        let own = settings.name.as_ref().map(ToString::to_string);
+        let first = settings.addresses.first().map(|address| address.host.clone());
         let mut hasher = DefaultHasher::new();
         app.name.hash(&mut hasher);
         Ok(Self {
-            balancer: LoadBalancer::from_backends(backends),
-            only: ArcSwapOption::const_empty(),
+            app: app.name.clone(),
+            targets: ArcSwap::new(targets),
+            turn: AtomicUsize::new(0),
+            unresolved: Mutex::default(),
+            host: own.or(exact).or(first).unwrap_or_default(),
             settings,
             websocket: app.websocket,
             ca,
@@ -159,31 +149,123 @@ impl Upstream {
         })
     }
 
-    /// Resolves the names.
+    /// Resolves the names. A name that does not resolve keeps its former addresses. If no configured
+    /// name ever resolved, all former addresses stay.
     pub(in crate::proxy) async fn update(&self) {
-        if let Err(error) = self.balancer.update().await {
-            tracing::warn!(%error, "failed to resolve upstreams");
+        let mut unresolved = std::mem::take(&mut *self.unresolved.lock());
+        let resolved = names::resolve(&self.app, &self.settings.addresses, &mut unresolved).await;
+        *self.unresolved.lock() = unresolved;
+        let former = self.targets.load_full();
+        let mut targets: Vec<Arc<Target>> = Vec::new();
+        let mut weights = Vec::new();
+        for (address, sockets) in resolved {
+            let known = former.iter().filter(|one| one.address.is_same(&address));
+            let known: Vec<Arc<Target>> = known.cloned().collect();
+            let found = match sockets {
+                None => known,
+                Some(sockets) => {
+                    let target = |socket| {
+                        let same = known.iter().find(|one| one.socket == socket).cloned();
+                        same.unwrap_or_else(|| {
+                            Arc::new(Target::new(&self.app, address.clone(), socket))
+                        })
+                    };
+                    sockets.into_iter().map(target).collect()
+                }
+            };
+            for target in found {
+                if !targets.iter().any(|other| other.socket == target.socket) {
+                    targets.push(target);
+                    weights.push(address.weight);
+                }
+            }
         }
-        let known = self.balancer.backends().get_backend();
-        let only = known.first().filter(|_| known.len() == 1);
-        self.only.store(only.cloned().map(Arc::new));
+        if targets.is_empty() {
+            if former.len() > 0 {
+                tracing::error!(app = self.app, "no upstream name resolves, keeping all addresses");
+            }
+            return;
+        }
+        self.targets.store(Arc::new(Targets::new(targets, &weights)));
     }
 
-    /// Checks the addresses forever.
+    /// Checks the addresses forever. Those out of service are checked at each tick.
     pub(in crate::proxy) async fn watch(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(HEALTH_EVERY);
-        let mut round = 0_u32;
+        let every = self.settings.health.interval;
+        let mut ticks = tokio::time::interval(TICK.min(every));
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut resolved = tokio::time::Instant::now();
+        let mut due = resolved;
         loop {
-            ticks.tick().await;
-            if round.is_multiple_of(RESOLVE_EVERY) {
+            let now = ticks.tick().await;
+            let wait = if self.unresolved.lock().any() { RESOLVE_AGAIN } else { RESOLVE_EVERY };
+            if now.saturating_duration_since(resolved) >= wait {
                 self.update().await;
+                resolved = now;
             }
-            round = round.wrapping_add(1);
-            // A single address needs no check: there is nothing to select.
-            if self.balancer.backends().get_backend().len() > 1 {
-                self.balancer.backends().run_health_check(true).await;
+            let all = now >= due;
+            if all {
+                due = now + every;
+            }
+            let targets = self.targets.load_full();
+            // Without a path, a single address in service needs no check: there is no alternative.
+            let quiet = self.settings.health.path.is_none() && targets.len() == 1;
+            let checked = targets.iter().filter(|one| !one.is_up() || all && !quiet);
+            join_all(checked.map(|target| self.check(target))).await;
+        }
+    }
+
+    async fn check(&self, target: &Target) {
+        let result = self.probe(target).await;
+        target.was_checked(result, &self.settings.health);
+    }
+
+    async fn probe(&self, target: &Target) -> Checked {
+        let health = &self.settings.health;
+        match &health.path {
+            None => checks::connect(target, health).await,
+            Some(path) => checks::request(&self.peer(target), (&self.host, path), health).await,
+        }
+    }
+
+    /// Checks each address once by the path of the checks, if there is one. Returns a sentence for
+    /// each failure.
+    pub(super) async fn try_checks(&self) -> Vec<String> {
+        let Some(path) = &self.settings.health.path else { return Vec::new() };
+        self.update().await;
+        let mut problems = Vec::new();
+        for target in self.targets.load_full().iter() {
+            if let Checked::Fails(_, reason) = self.probe(target).await {
+                let (app, socket) = (&self.app, target.socket);
+                problems.push(format!("app {app}: upstream {socket}: GET {path}: {reason}"));
             }
         }
+        problems
+    }
+
+    /// Returns the addresses in use.
+    pub(in crate::proxy) fn targets(&self) -> Vec<Arc<Target>> {
+        self.targets.load().iter().cloned().collect()
+    }
+
+    /// Returns the settings of the checks.
+    pub(in crate::proxy) fn health(&self) -> &HealthSettings {
+        &self.settings.health
+    }
+
+    /// Returns true if the requests of a session stay with one address.
+    pub(in crate::proxy) fn is_sticky(&self) -> bool {
+        self.settings.sticky
+    }
+
+    /// Returns true if several addresses are known and none answers.
+    pub(in crate::proxy) fn all_out(&self) -> bool {
+        self.targets.load().all_out()
+    }
+
+    /// Returns true if an address in service is not among the `failed` ones.
+    pub(in crate::proxy) fn has_other(&self, failed: &[SocketAddr]) -> bool {
+        self.targets.load().has_other(failed)
     }
 
     /// Returns the maximum silence of the app.
@@ -212,20 +294,15 @@ impl Upstream {
         peer.options.write_timeout = Some(self.settings.read_timeout);
     }
 
-    /// Returns the next healthy address that is not in `failed`.
-    pub(in crate::proxy) fn choose(&self, failed: &[PeerAddr]) -> Option<Box<HttpPeer>> {
-        if let Some(only) = &*self.only.load() {
-            return if failed.contains(&only.addr) { None } else { self.peer(only) };
-        }
-        let backend = self
-            .balancer
-            .select_with(b"", 64, |b, healthy| healthy && !failed.contains(&b.addr))?;
-        self.peer(&backend)
+    /// Selects an address for a request.
+    pub(in crate::proxy) fn choose(&self, ask: &Ask<'_>) -> Option<(Box<HttpPeer>, Sent)> {
+        let selected = self.targets.load().select(ask, &self.turn)?;
+        let peer = self.peer(&selected.target);
+        Some((peer, Sent::new(selected)))
     }
 
-    fn peer(&self, backend: &Backend) -> Option<Box<HttpPeer>> {
-        let address = backend.ext.get::<Arc<UpstreamAddress>>()?;
-        let socket = *backend.addr.as_inet()?;
+    fn peer(&self, target: &Target) -> Box<HttpPeer> {
+        let (address, socket) = (&target.address, target.socket);
         // With TLS, an empty SNI would disable certificate checks: the host is never empty.
         let sni =
             if address.tls { self.settings.certified(address).to_owned() } else { String::new() };
@@ -243,7 +320,7 @@ impl Upstream {
         if self.settings.http2 {
             peer.options.alpn = ALPN::H2;
         }
-        Some(Box::new(peer))
+        Box::new(peer)
     }
 }
 

@@ -1,5 +1,5 @@
 //! Connection test for `check --online`: connects to each address once, with TLS if configured,
-//! under the same conditions as forwarded requests. It sends no request.
+//! under the same conditions as forwarded requests. It sends no request but that of `health.path`.
 
 use std::io;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::client_tls::client_config;
+use super::pool::Upstream;
 use crate::base::clock::Timestamp;
 use crate::proxy::settings::{AppSettings, UpstreamAddress, UpstreamSettings};
 
@@ -25,6 +26,12 @@ pub async fn try_connect(app: &AppSettings) -> Vec<String> {
         };
         let UpstreamAddress { host, port, .. } = address;
         problems.push(format!("app {}: upstream {host}:{port}: {problem}", app.name));
+    }
+    if problems.is_empty() {
+        match Upstream::new(app, None) {
+            Ok(upstream) => problems.extend(upstream.try_checks().await),
+            Err(error) => problems.push(error.to_string()),
+        }
     }
     problems
 }
@@ -114,7 +121,9 @@ fn wrong_name(name: &str, presented: &[String]) -> String {
     };
     let others: Vec<String> = presented.iter().map(bare).collect();
     let others = if others.is_empty() { "another name".to_owned() } else { others.join(", ") };
-    format!("its certificate is not for {name} but for {others}: set upstream_host to its name")
+    format!(
+        "its certificate is not for {name} but for {others}: set upstream_host to a name of the certificate"
+    )
 }
 
 fn moment(time: UnixTime) -> String {

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use crate::auth::ports::{AppTokens, Stored};
 use crate::auth::token::{AppToken, HashedToken, SessionToken};
 
-use super::{RedisStore, damaged, lifetime};
+use super::failure::damaged;
+use super::{RedisStore, lifetime};
 
 #[async_trait]
 impl AppTokens for RedisStore {
@@ -18,7 +19,14 @@ impl AppTokens for RedisStore {
         most: u32,
         ttl: Duration,
     ) -> Stored<bool> {
-        let mut call = self.call(|s| &s.bind_token);
+        let mut call = self.call_on(
+            |s| &s.bind_token,
+            [
+                self.key("t", &token.to_hex()),
+                self.key("s", &session.to_hex()),
+                self.key("b", &session.to_hex()),
+            ],
+        );
         call.arg(session.to_hex()).arg(token.to_hex()).arg(most).arg(lifetime(ttl));
         self.run(&call).await
     }
@@ -27,7 +35,7 @@ impl AppTokens for RedisStore {
         &self,
         token: &HashedToken<AppToken>,
     ) -> Stored<Option<HashedToken<SessionToken>>> {
-        let mut call = self.call(|s| &s.session_of_token);
+        let mut call = self.call_on(|s| &s.session_of_token, [self.key("t", &token.to_hex())]);
         call.arg(token.to_hex());
         let found: Option<String> = self.run(&call).await?;
         let read = |hex: String| HashedToken::from_hex(&hex).ok_or_else(|| damaged("token"));

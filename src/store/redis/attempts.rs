@@ -15,10 +15,20 @@ fn owner(key: &AttemptKey) -> String {
     key.request().map(|request| request.to_string()).unwrap_or_default()
 }
 
+impl RedisStore {
+    /// Returns the keys of a counter and of its backoff.
+    fn paced(&self, key: &AttemptKey) -> [String; 2] {
+        let counter = self.key("c", key.as_str());
+        let wait = format!("{counter}:wait");
+        [counter, wait]
+    }
+}
+
 #[async_trait]
 impl Attempts for RedisStore {
     async fn count(&self, keys: &[(AttemptKey, Budget)], _now: Timestamp) -> Stored<Verdict> {
-        let mut call = self.call(|s| &s.count);
+        let mut call =
+            self.call(|s| &s.count, keys.iter().map(|(key, _)| self.key("c", key.as_str())));
         for (key, budget) in keys {
             call.arg(key.as_str()).arg(budget.tries).arg(lifetime(budget.window));
         }
@@ -27,7 +37,7 @@ impl Attempts for RedisStore {
     }
 
     async fn pace(&self, keys: &[(AttemptKey, Pace)], _now: Timestamp) -> Stored<Verdict> {
-        let mut call = self.call(|s| &s.pace);
+        let mut call = self.call(|s| &s.pace, keys.iter().flat_map(|(key, _)| self.paced(key)));
         for (key, pace) in keys {
             call.arg(key.as_str())
                 .arg(owner(key))
@@ -41,7 +51,7 @@ impl Attempts for RedisStore {
     }
 
     async fn waits(&self, keys: &[AttemptKey], _now: Timestamp) -> Stored<Vec<Duration>> {
-        let mut call = self.call(|s| &s.waits);
+        let mut call = self.call(|s| &s.waits, keys.iter().flat_map(|key| self.paced(key)));
         for key in keys {
             call.arg(key.as_str());
         }
@@ -50,7 +60,7 @@ impl Attempts for RedisStore {
     }
 
     async fn forgive(&self, keys: &[AttemptKey]) -> Stored<()> {
-        let mut call = self.call(|s| &s.forgive);
+        let mut call = self.call(|s| &s.forgive, keys.iter().flat_map(|key| self.paced(key)));
         for key in keys {
             call.arg(key.as_str()).arg(owner(key));
         }
@@ -58,7 +68,7 @@ impl Attempts for RedisStore {
     }
 
     async fn clear(&self, key: &AttemptKey) -> Stored<()> {
-        let mut call = self.call(|s| &s.clear);
+        let mut call = self.call(|s| &s.clear, self.paced(key));
         call.arg(key.as_str());
         self.run(&call).await
     }

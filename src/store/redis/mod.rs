@@ -4,29 +4,44 @@
 //! | key | holds |
 //! |---|---|
 //! | `{prefix}:p:<hash of the token>` | a pending login: record, enrolment, failures |
-//! | `{prefix}:s:<hash of the token>` | a session: record, last use, codes due, offers |
+//! | `{prefix}:s:<hash of the token>` | a session: record, last use, codes due, offers; or a branch: root, tree, app |
 //! | `{prefix}:i:<public id>` | the hash of the session's token |
 //! | `{prefix}:a:<account>` | the account's pending logins and sessions, by expiry |
 //! | `{prefix}:t:<hash of an app's token>` | the hash of the token of the session it is bound to |
 //! | `{prefix}:b:<hash of the token>` | the app tokens bound to that session, oldest first |
 //! | `{prefix}:c:<what is counted>` | an attempt counter |
 //! | `{prefix}:n:<digest of a name>` | networks that the user has signed in from |
+//! | `{prefix}:h:<hash of a challenge>` | a challenge of a passkey: record, group |
+//! | `{prefix}:hg:<group>` | the challenges of one page in one browser, by expiry |
+//! | `{prefix}:k:<hash of the token>` | the branches of that session, oldest first |
+//! | `{prefix}:x:<hash of a ticket>` | a ticket of a hand-over: record, session |
+//! | `{prefix}:xg:<hash of the token>` | the tickets of that session, by expiry |
+//! | `{prefix}:f:<hash of the token>` | a session as remembered beyond its expiry |
+//! | `{prefix}:q:<hash of a token>` | a request that waits for its sender: account, sealed request, expiry |
+//! | `{prefix}:qg:<account>`, `{prefix}:qa` | the kept requests of an account, and all, by expiry |
 //! | `{prefix}:r`, `{prefix}:rt` | rejected requests by reference, and their times |
 //! | `{prefix}:w` | nothing: written to check that the server accepts writes |
 //!
 //! Every key expires by itself. Every operation is one script or one command and fails on a server
-//! that accepts no writes. All keys of an installation must be on one server. On a Redis cluster,
-//! use a hash tag such as `{vestibule}` as the prefix.
+//! that accepts no writes. All keys of an installation are on one server. In a Redis Cluster the
+//! prefix is a hash tag, such as `{vestibule}`, which puts them into one slot.
 
+mod advice;
 mod app_tokens;
 mod attempts;
+mod challenges;
 mod connection;
+mod failure;
+mod hand_overs;
+mod issued;
 mod networks;
+mod parked;
 mod pending;
 mod reason;
 mod refusals;
 mod rights;
 mod scripts;
+mod servers;
 mod sessions;
 
 use std::fmt;
@@ -35,13 +50,16 @@ use std::time::Duration;
 
 use redis::{FromRedisValue, Script, ScriptInvocation};
 
-use crate::auth::ports::{StoreError, Stored};
+use crate::auth::ports::Stored;
 use crate::base::clock::millis;
 use crate::base::secret::Secret;
 use crate::store::heartbeat::Heartbeat;
+use crate::store::outage::Outages;
 
-use connection::{Connection, STORE};
+use connection::Connection;
+use failure::STORE;
 use scripts::Scripts;
+pub use servers::{Address, Login, Sentinels, Servers};
 
 /// The ephemeral store in Redis: [`crate::auth::ports::PendingLogins`],
 /// [`crate::auth::ports::Sessions`] and [`crate::auth::ports::Attempts`].
@@ -56,8 +74,8 @@ struct Inner {
     connection: Connection,
     scripts: Scripts,
     prefix: String,
-    user: String,
     heartbeat: Heartbeat,
+    outages: Outages,
 }
 
 impl fmt::Debug for RedisStore {
@@ -71,19 +89,22 @@ impl RedisStore {
     /// public CAs. Keys start with `prefix`. No connection is made yet. Returns an error only if
     /// the address is invalid.
     pub fn open(url: &Secret, prefix: &str) -> Stored<Self> {
-        Self::open_with_ca(url, prefix, None)
+        Self::open_at(&Servers::One(url.clone()), prefix, None)
     }
 
-    /// Like [`Self::open`], but verifies a `rediss://` server only against the certificates in `ca`
-    /// (PEM).
-    pub fn open_with_ca(url: &Secret, prefix: &str, ca: Option<&[u8]>) -> Stored<Self> {
-        let connection = Connection::new(url, ca)?;
+    /// Like [`Self::open`], on any servers. Verifies their certificates only against those in `ca`
+    /// (PEM), if given.
+    pub fn open_at(servers: &Servers, prefix: &str, ca: Option<&[u8]>) -> Stored<Self> {
+        let prefix = match servers {
+            Servers::Cluster(_) => format!("{{{prefix}}}"),
+            Servers::One(_) | Servers::Sentinel(_) => prefix.to_owned(),
+        };
         let inner = Inner {
-            user: connection.user(),
-            connection,
+            connection: Connection::new(servers, ca, &prefix)?,
             scripts: Scripts::new(),
-            prefix: prefix.to_owned(),
+            prefix,
             heartbeat: Heartbeat::default(),
+            outages: Outages::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -97,18 +118,49 @@ impl RedisStore {
         format!("{}:w", self.inner.prefix)
     }
 
-    /// Returns a call of a script. The caller adds the arguments.
-    fn call(&self, pick: impl FnOnce(&Scripts) -> &Script) -> ScriptInvocation<'_> {
+    /// Returns a call of a script on records, which checks by them that the server accepts writes.
+    /// The caller adds the arguments.
+    ///
+    /// Keys that the caller knows are named, the looked-up one first: while a cluster moves the
+    /// slot to another node, the server that has this key runs the script. A key that only the
+    /// script knows may then be missing.
+    fn call_on(
+        &self,
+        pick: impl FnOnce(&Scripts) -> &Script,
+        keys: impl IntoIterator<Item = String>,
+    ) -> ScriptInvocation<'_> {
         let mut call = pick(&self.inner.scripts).prepare_invoke();
-        call.key(self.guard()).arg(&self.inner.prefix);
+        for key in keys {
+            call.key(key);
+        }
+        call.arg(&self.inner.prefix);
         call
     }
 
+    /// Returns a call of a script that checks by the guard key that the server accepts writes. The
+    /// caller adds the arguments.
+    fn call(
+        &self,
+        pick: impl FnOnce(&Scripts) -> &Script,
+        keys: impl IntoIterator<Item = String>,
+    ) -> ScriptInvocation<'_> {
+        self.call_on(pick, [self.guard()].into_iter().chain(keys))
+    }
+
     async fn run<T: FromRedisValue + Send>(&self, call: &ScriptInvocation<'_>) -> Stored<T> {
-        self.inner
+        let done = self
+            .inner
             .connection
-            .run(|mut manager| async move { call.invoke_async(&mut manager).await })
-            .await
+            .run(|mut link| async move { call.invoke_async(&mut link).await })
+            .await;
+        match &done {
+            Ok(_) => self.inner.outages.worked(STORE),
+            Err(error) => {
+                self.inner.heartbeat.doubt();
+                self.inner.outages.failed(error);
+            }
+        }
+        done
     }
 
     /// Scans the keys of a kind. Returns one batch of names and the next cursor, which is zero at
@@ -126,19 +178,11 @@ impl RedisStore {
         let (next, keys): (u64, Vec<String>) = self
             .inner
             .connection
-            .run(|mut manager| async move { scan.query_async(&mut manager).await })
+            .run(|mut link| async move { scan.query_async(&mut link).await })
             .await?;
         let start = self.key(kind, "");
         let names = keys.iter().filter_map(|k| k.strip_prefix(&start)).map(str::to_owned);
         Ok((next, names.collect()))
-    }
-}
-
-/// Builds the error for a record that cannot be parsed. It never quotes the record.
-fn damaged(what: &str) -> StoreError {
-    StoreError {
-        store: STORE,
-        reason: format!("the record of a {what} is invalid; was it written by another version?"),
     }
 }
 

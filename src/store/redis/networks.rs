@@ -8,7 +8,8 @@ use crate::auth::ports::{SeenNetworks, Stored};
 use crate::auth::throttle::{NetworkDigest, SeenNetwork};
 use crate::base::clock::Timestamp;
 
-use super::{RedisStore, damaged, lifetime};
+use super::failure::damaged;
+use super::{RedisStore, lifetime};
 
 /// Parses `<time>:<expiry>:<account>` and returns the record and its expiry.
 fn read(text: &str) -> Option<(SeenNetwork, Timestamp)> {
@@ -28,7 +29,7 @@ impl SeenNetworks for RedisStore {
         most: u32,
         lives: Duration,
     ) -> Stored<()> {
-        let mut call = self.call(|s| &s.note_network);
+        let mut call = self.call(|s| &s.note_network, [self.key("n", &network.name)]);
         call.arg(&network.name)
             .arg(&network.network)
             .arg(seen.at.as_millis())
@@ -44,7 +45,7 @@ impl SeenNetworks for RedisStore {
         network: &NetworkDigest,
         now: Timestamp,
     ) -> Stored<Option<SeenNetwork>> {
-        let mut call = self.call(|s| &s.seen_network);
+        let mut call = self.call(|s| &s.seen_network, [self.key("n", &network.name)]);
         call.arg(&network.name).arg(&network.network);
         let Some(text) = self.run::<Option<String>>(&call).await? else { return Ok(None) };
         let (seen, until) = read(&text).ok_or_else(|| damaged("network"))?;

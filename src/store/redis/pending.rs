@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 
 use crate::auth::ports::{PendingLogins, Stored};
-use crate::auth::session::{PendingLogin, ProvisionalTotp};
+use crate::auth::session::{PendingLogin, ProvisionalSecret};
 use crate::auth::token::{HashedToken, PendingToken};
 use crate::base::clock::Timestamp;
 
-use super::{RedisStore, damaged, lifetime};
+use super::failure::damaged;
+use super::{RedisStore, lifetime};
 
 const WHAT: &str = "pending login";
 
@@ -25,7 +26,10 @@ impl PendingLogins for RedisStore {
         login: &PendingLogin,
         now: Timestamp,
     ) -> Stored<()> {
-        let mut call = self.call(|s| &s.begin);
+        let mut call = self.call_on(
+            |s| &s.begin,
+            [self.key("p", &id.to_hex()), self.key("a", &login.account.to_string())],
+        );
         call.arg(id.to_hex())
             .arg(login.account.to_string())
             .arg(serde_json::json!(login).to_string())
@@ -42,7 +46,7 @@ impl PendingLogins for RedisStore {
         id: &HashedToken<PendingToken>,
         now: Timestamp,
     ) -> Stored<Option<PendingLogin>> {
-        let mut call = self.call(|s| &s.load_pending);
+        let mut call = self.call_on(|s| &s.load_pending, [self.key("p", &id.to_hex())]);
         call.arg(id.to_hex()).arg(now.as_millis());
         let found: Option<(String, Option<String>, Option<String>)> = self.run(&call).await?;
         let login = found.map(|(record, enrolment, spent)| {
@@ -59,7 +63,7 @@ impl PendingLogins for RedisStore {
         limit: u32,
         now: Timestamp,
     ) -> Stored<Option<u32>> {
-        let mut call = self.call(|s| &s.count_guess);
+        let mut call = self.call_on(|s| &s.count_guess, [self.key("p", &id.to_hex())]);
         call.arg(id.to_hex()).arg(limit).arg(now.as_millis());
         self.run(&call).await
     }
@@ -67,10 +71,10 @@ impl PendingLogins for RedisStore {
     async fn offer_enrolment(
         &self,
         id: &HashedToken<PendingToken>,
-        new: &ProvisionalTotp,
+        new: &ProvisionalSecret,
         now: Timestamp,
-    ) -> Stored<Option<ProvisionalTotp>> {
-        let mut call = self.call(|s| &s.offer_enrolment);
+    ) -> Stored<Option<ProvisionalSecret>> {
+        let mut call = self.call_on(|s| &s.offer_enrolment, [self.key("p", &id.to_hex())]);
         call.arg(id.to_hex()).arg(serde_json::json!(new).to_string()).arg(now.as_millis());
         let held: Option<String> = self.run(&call).await?;
         let held = held.map(|text| serde_json::from_str(&text)).transpose();
@@ -78,7 +82,7 @@ impl PendingLogins for RedisStore {
     }
 
     async fn end(&self, id: &HashedToken<PendingToken>) -> Stored<()> {
-        let mut call = self.call(|s| &s.end_pending);
+        let mut call = self.call_on(|s| &s.end_pending, [self.key("p", &id.to_hex())]);
         call.arg(id.to_hex());
         self.run(&call).await
     }

@@ -4,8 +4,9 @@ use redis::{Cmd, RedisResult, Value};
 
 use crate::auth::ports::{StoreError, Stored};
 
+use super::RedisStore;
+use super::failure::STORE;
 use super::reason::is_no_permission;
-use super::{RedisStore, STORE};
 
 /// Calls that change nothing, each preceded by the name of the command. `KEY` holds a string that
 /// lives for a second. Commands for hashes, lists and sorted sets fail because of its type, but
@@ -45,16 +46,20 @@ const TRIALS: &[(&str, &[&str])] = &[
     ("script|load", &["SCRIPT", "LOAD", "return 1"]),
     ("del", &["DEL", "KEY"]),
 ];
-/// The command that reports memory policy and replication role. It is optional.
+/// Further calls in a cluster.
+const CLUSTER_TRIALS: &[(&str, &[&str])] =
+    &[("cluster|slots", &["CLUSTER", "SLOTS"]), ("asking", &["ASKING"])];
+/// The command that reports memory policy, replication and persistence. It is optional.
 pub(super) const OPTIONAL: &str = "info";
 
 impl RedisStore {
     /// Checks that the server answers, accepts writes, and allows its user every command that
-    /// Vestibule uses. Changes nothing but a key that lives for a second. Returns a remark for the
-    /// operator, if any.
-    pub async fn try_rights(&self) -> Stored<Option<String>> {
+    /// Vestibule uses. Changes nothing but a key that lives for a second. Returns advice for the
+    /// operator.
+    pub async fn try_rights(&self) -> Stored<Vec<String>> {
         let (mut missing, mut keys) = (Vec::new(), false);
-        for (right, words) in TRIALS {
+        let of_cluster = if self.inner.connection.is_cluster() { CLUSTER_TRIALS } else { &[] };
+        for (right, words) in TRIALS.iter().chain(of_cluster) {
             let mut call = Cmd::new();
             for word in *words {
                 if *word == "KEY" {
@@ -64,8 +69,8 @@ impl RedisStore {
                 };
             }
             let call = &call;
-            let refused = self.inner.connection.run(|mut manager| async move {
-                let done: RedisResult<Value> = call.query_async(&mut manager).await;
+            let refused = self.inner.connection.run(|mut link| async move {
+                let done: RedisResult<Value> = call.query_async(&mut link).await;
                 Ok(done.err().map(|e| {
                     (e.code().unwrap_or("").to_owned(), e.detail().unwrap_or("").to_owned())
                 }))
@@ -84,12 +89,8 @@ impl RedisStore {
         if keys || !missing.is_empty() {
             return Err(StoreError { store: STORE, reason: self.rights_to_give(&missing, keys) });
         }
-        let seen = self.try_writing().await?;
-        let note = format!(
-            "its user may not run INFO, so Vestibule cannot check that it does not evict sessions: {}",
-            self.acl_line(&[OPTIONAL], false)
-        );
-        Ok((!seen).then_some(note))
+        self.try_writing().await?;
+        self.advice().await
     }
 
     fn rights_to_give(&self, missing: &[&str], keys: bool) -> String {
@@ -100,14 +101,14 @@ impl RedisStore {
         };
         format!(
             "its user {} lacks permission for {what}; write: {}",
-            self.inner.user,
+            self.inner.connection.user(),
             self.acl_line(missing, keys)
         )
     }
 
-    fn acl_line(&self, rights: &[&str], keys: bool) -> String {
+    pub(super) fn acl_line(&self, rights: &[&str], keys: bool) -> String {
         use std::fmt::Write as _;
-        let mut line = format!("ACL SETUSER {}", self.inner.user);
+        let mut line = format!("ACL SETUSER {}", self.inner.connection.user());
         if keys {
             // Writing to a string cannot fail.
             write!(line, " ~{}:*", self.inner.prefix).unwrap_or_default();

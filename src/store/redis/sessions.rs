@@ -5,20 +5,47 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::auth::ports::{Sessions, StoreError, Stored};
-use crate::auth::session::{Offer, Offers, Session};
+use crate::auth::ports::{
+    SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview, SessionStarts,
+    StoreError, StoreHealth, Stored,
+};
+use crate::auth::session::{Branch, Offer, Offers, Session};
 use crate::auth::token::{HashedToken, PendingToken, SessionToken};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, SessionId};
 
-use super::{RedisStore, STORE, damaged, lifetime};
+use super::failure::{STORE, damaged};
+use super::{RedisStore, lifetime};
 
 /// Fields of a session as returned by a script: record, last use in milliseconds, codes due,
 /// offers, changes to the identity.
 type SessionFields =
     (Option<String>, Option<u64>, Option<String>, Option<String>, Option<String>, Option<u64>);
-/// Names of these fields.
-const FIELDS: [&str; 6] = ["record", "seen", "due", AUTHENTICATOR, RECOVERY_CODES, "changes"];
+/// The same, with the branches of the session.
+type ListedFields = (
+    Option<String>,
+    Option<u64>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<u64>,
+    Vec<String>,
+);
+/// The same, with root, tree, app and proofs of the branch that it was looked up by.
+type LoadedFields = (
+    Option<String>,
+    Option<u64>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<u64>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+/// Root, tree, app and proofs of a branch.
+type BranchFields = (Option<String>, Option<String>, Option<String>, Option<String>);
 const AUTHENTICATOR: &str = "authenticator";
 const RECOVERY_CODES: &str = "recovery_codes";
 
@@ -41,23 +68,82 @@ fn session(fields: SessionFields) -> Stored<Option<Session>> {
     Ok(Some(session))
 }
 
+/// Builds a session with the apps of its branches.
+fn listed(fields: ListedFields) -> Stored<Option<Session>> {
+    let (record, seen, due, authenticator, recovery_codes, changes, branches) = fields;
+    let found = session((record, seen, due, authenticator, recovery_codes, changes))?;
+    Ok(found.map(|session| {
+        let tree = session.tree.map(|tree| tree.to_string());
+        let apps = branches.iter().filter_map(|member| {
+            let (_hash, rest) = member.split_once(' ')?;
+            let (of, app) = rest.split_once(' ')?;
+            (tree.as_deref() == Some(of)).then(|| app.to_owned())
+        });
+        let mut apps: Vec<String> = apps.collect();
+        apps.sort_unstable();
+        apps.dedup();
+        Session { apps, ..session }
+    }))
+}
+
+/// Splits the fields of a look-up into the session and the branch that it was looked up by.
+fn split(fields: LoadedFields) -> Stored<(Option<Session>, Option<Branch>)> {
+    let (record, seen, due, authenticator, recovery_codes, changes, root, tree, app, proofs) =
+        fields;
+    let session = session((record, seen, due, authenticator, recovery_codes, changes))?;
+    Ok((session, branch((root, tree, app, proofs))?))
+}
+
+/// Builds the branch that a session was looked up by, if any.
+fn branch(fields: BranchFields) -> Stored<Option<Branch>> {
+    let (root, tree, app, proofs) = fields;
+    let Some(root) = root else { return Ok(None) };
+    let read = || {
+        let (root, tree) = (HashedToken::from_hex(&root)?, tree?.parse().ok()?);
+        let proofs = serde_json::from_str(&proofs?).ok()?;
+        Some(Branch { root, tree, app: app?, proofs })
+    };
+    read().map(Some).ok_or_else(|| damaged("session at an app"))
+}
+
 impl RedisStore {
-    async fn all_sessions(&self) -> Stored<Vec<SessionFields>> {
+    /// Loads the fields of the session under a token or, if that is a branch, of its root.
+    async fn load_fields(&self, id: &HashedToken<SessionToken>) -> Stored<Option<LoadedFields>> {
+        let mut call = self.call_on(|s| &s.load_session, [self.key("s", &id.to_hex())]);
+        call.arg(id.to_hex());
+        self.run(&call).await
+    }
+
+    /// Builds the session under a token from its fields.
+    async fn loaded(
+        &self,
+        id: &HashedToken<SessionToken>,
+        fields: Option<LoadedFields>,
+    ) -> Stored<Option<Session>> {
+        let Some(fields) = fields else { return Ok(None) };
+        let (session, branch) = split(fields)?;
+        let Some(branch) = branch else { return Ok(session) };
+        let root = match session {
+            Some(root) => Some(root),
+            // The root has ended. Or a cluster moves its slot, and it is on the other node already:
+            // a look-up that names it is sent there.
+            None => match self.load_fields(&branch.root).await? {
+                Some(fields) => split(fields)?.0,
+                None => None,
+            },
+        };
+        Ok(root.and_then(|root| root.seen_from(branch, id)))
+    }
+
+    async fn all_sessions(&self) -> Stored<Vec<ListedFields>> {
         let (mut cursor, mut sessions) = (0, Vec::new());
         loop {
             let (next, names) = self.scan("s", cursor).await?;
-            let mut batch = redis::pipe();
-            for name in &names {
-                batch.cmd("HMGET").arg(self.key("s", name)).arg(&FIELDS);
-            }
             if !names.is_empty() {
-                let batch = &batch;
-                let found: Vec<SessionFields> = self
-                    .inner
-                    .connection
-                    .run(|mut manager| async move { batch.query_async(&mut manager).await })
-                    .await?;
-                sessions.extend(found);
+                let keys = names.iter().map(|name| self.key("s", name));
+                let mut call = self.call_on(|s| &s.list_sessions, keys);
+                call.arg(names);
+                sessions.extend(self.run::<Vec<ListedFields>>(&call).await?);
             }
             cursor = next;
             if cursor == 0 {
@@ -72,8 +158,9 @@ impl RedisStore {
         loop {
             let (next, names) = self.scan(kind, cursor).await?;
             if !names.is_empty() {
-                let mut call =
-                    self.call(|s| if kind == "s" { &s.end_sessions } else { &s.end_pending });
+                let keys = names.iter().map(|name| self.key(kind, name));
+                let mut call = self
+                    .call_on(|s| if kind == "s" { &s.end_sessions } else { &s.end_pending }, keys);
                 call.arg(names);
                 ended = ended.saturating_add(self.run::<u64>(&call).await?);
             }
@@ -86,7 +173,42 @@ impl RedisStore {
 }
 
 #[async_trait]
-impl Sessions for RedisStore {
+impl SessionLookup for RedisStore {
+    async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
+        let fields = self.load_fields(id).await?;
+        self.loaded(id, fields).await
+    }
+
+    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<Option<Session>>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<String> = ids.iter().map(HashedToken::to_hex).collect();
+        let keys = names.iter().map(|name| self.key("s", name));
+        let mut call = self.call_on(|s| &s.load_sessions, keys);
+        call.arg(&names);
+        let found: Vec<Option<LoadedFields>> = self.run(&call).await?;
+        let mut sessions = Vec::with_capacity(ids.len());
+        for (id, fields) in ids.iter().zip(found) {
+            sessions.push(self.loaded(id, fields).await?);
+        }
+        Ok(sessions)
+    }
+
+    async fn touch(
+        &self,
+        id: &HashedToken<SessionToken>,
+        now: Timestamp,
+        ttl: Duration,
+    ) -> Stored<()> {
+        let mut call = self.call_on(|s| &s.touch, [self.key("s", &id.to_hex())]);
+        call.arg(id.to_hex()).arg(now.as_millis()).arg(lifetime(ttl));
+        self.run(&call).await
+    }
+}
+
+#[async_trait]
+impl SessionStarts for RedisStore {
     async fn promote(
         &self,
         login: &HashedToken<PendingToken>,
@@ -94,11 +216,18 @@ impl Sessions for RedisStore {
         session: &Session,
         ttl: Duration,
     ) -> Stored<bool> {
-        let mut call = self.call(|s| &s.promote);
+        let account = session.identity.account.to_string();
+        let keys = [
+            self.key("p", &login.to_hex()),
+            self.key("s", &id.to_hex()),
+            self.key("i", &session.id.to_string()),
+            self.key("a", &account),
+        ];
+        let mut call = self.call_on(|s| &s.promote, keys);
         call.arg(login.to_hex())
             .arg(id.to_hex())
             .arg(session.id.to_string())
-            .arg(session.identity.account.to_string())
+            .arg(account)
             .arg(serde_json::json!(session).to_string())
             .arg(session.started_at.as_millis())
             .arg(session.last_seen_at.as_millis())
@@ -117,11 +246,20 @@ impl Sessions for RedisStore {
         offers: Option<&Offers>,
         ttl: Duration,
     ) -> Stored<bool> {
-        let mut call = self.call(|s| &s.renew);
+        let account = session.identity.account.to_string();
+        let keys = [
+            self.key("s", &old.to_hex()),
+            self.key("s", &new.to_hex()),
+            self.key("i", &session.id.to_string()),
+            self.key("a", &account),
+            self.key("b", &old.to_hex()),
+            self.key("b", &new.to_hex()),
+        ];
+        let mut call = self.call_on(|s| &s.renew, keys);
         call.arg(old.to_hex())
             .arg(new.to_hex())
             .arg(session.id.to_string())
-            .arg(session.identity.account.to_string())
+            .arg(account)
             .arg(serde_json::json!(session).to_string())
             .arg(session.last_seen_at.as_millis())
             .arg(lifetime(ttl))
@@ -132,71 +270,40 @@ impl Sessions for RedisStore {
         }
         self.run(&call).await
     }
+}
 
+#[async_trait]
+impl SessionOffers for RedisStore {
     async fn offer(
         &self,
         id: &HashedToken<SessionToken>,
         offer: Offer,
         sealed: &str,
     ) -> Stored<Option<String>> {
-        let mut call = self.call(|s| &s.offer);
+        let mut call = self.call_on(|s| &s.offer, [self.key("s", &id.to_hex())]);
         call.arg(id.to_hex()).arg(field(offer)).arg(sealed);
         self.run(&call).await
     }
 
     async fn withdraw(&self, id: &HashedToken<SessionToken>, offer: Offer) -> Stored<bool> {
-        let mut call = self.call(|s| &s.withdraw);
+        let mut call = self.call_on(|s| &s.withdraw, [self.key("s", &id.to_hex())]);
         call.arg(id.to_hex()).arg(field(offer));
         self.run(&call).await
     }
 
-    async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
-        let mut call = self.call(|s| &s.load_session);
-        call.arg(id.to_hex());
-        let found: Option<SessionFields> = self.run(&call).await?;
-        found.map_or(Ok(None), session)
-    }
-
-    async fn touch(
-        &self,
-        id: &HashedToken<SessionToken>,
-        now: Timestamp,
-        ttl: Duration,
-    ) -> Stored<()> {
-        let mut call = self.call(|s| &s.touch);
-        call.arg(id.to_hex()).arg(now.as_millis()).arg(lifetime(ttl));
-        self.run(&call).await
-    }
-
-    async fn identity_changed(&self, account: AccountId) -> Stored<()> {
-        let mut call = self.call(|s| &s.identity_changed);
-        call.arg(account.to_string());
-        self.run::<u64>(&call).await?;
-        Ok(())
-    }
-
     async fn recovery_codes_done(&self, id: &HashedToken<SessionToken>) -> Stored<()> {
-        let mut call = self.call(|s| &s.codes_done);
+        let mut call = self.call_on(|s| &s.codes_done, [self.key("s", &id.to_hex())]);
         call.arg(id.to_hex());
         self.run(&call).await
     }
+}
 
+#[async_trait]
+impl SessionEnds for RedisStore {
     async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<bool> {
-        let mut call = self.call(|s| &s.end_sessions);
+        let mut call = self.call_on(|s| &s.end_sessions, [self.key("s", &id.to_hex())]);
         call.arg(id.to_hex());
         Ok(self.run::<u64>(&call).await? == 1)
-    }
-
-    async fn end_by_id(&self, id: SessionId) -> Stored<bool> {
-        let mut call = self.call(|s| &s.end_by_id);
-        call.arg(id.to_string());
-        self.run(&call).await
-    }
-
-    async fn end_account(&self, account: AccountId) -> Stored<u64> {
-        let mut call = self.call(|s| &s.end_account);
-        call.arg(account.to_string());
-        self.run(&call).await
     }
 
     async fn end_others(
@@ -204,8 +311,56 @@ impl Sessions for RedisStore {
         account: AccountId,
         keep: &HashedToken<SessionToken>,
     ) -> Stored<u64> {
-        let mut call = self.call(|s| &s.end_account);
+        let mut call = self.call_on(|s| &s.end_account, [self.key("a", &account.to_string())]);
         call.arg(account.to_string()).arg(keep.to_hex());
+        self.run(&call).await
+    }
+}
+
+#[async_trait]
+impl SessionOverview for RedisStore {
+    async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>> {
+        let found: Vec<ListedFields> = match account {
+            None => self.all_sessions().await?,
+            Some(account) => {
+                let mut call =
+                    self.call_on(|s| &s.list_account, [self.key("a", &account.to_string())]);
+                call.arg(account.to_string());
+                self.run(&call).await?
+            }
+        };
+        let mut sessions = Vec::with_capacity(found.len());
+        for one in found {
+            sessions.extend(listed(one)?.filter(|s| s.expires_at > now));
+        }
+        sessions.sort_by_key(|s| (Reverse(s.started_at), s.id));
+        // A scan may return a key twice.
+        sessions.dedup_by_key(|s| s.id);
+        Ok(sessions)
+    }
+
+    async fn end_by_id(&self, id: SessionId, of: Option<AccountId>) -> Stored<bool> {
+        let mut call = self.call_on(|s| &s.end_by_id, [self.key("i", &id.to_string())]);
+        call.arg(id.to_string());
+        if let Some(of) = of {
+            call.arg(of.to_string());
+        }
+        self.run(&call).await
+    }
+}
+
+#[async_trait]
+impl SessionManagement for RedisStore {
+    async fn identity_changed(&self, account: AccountId) -> Stored<()> {
+        let mut call = self.call_on(|s| &s.identity_changed, [self.key("a", &account.to_string())]);
+        call.arg(account.to_string());
+        self.run::<u64>(&call).await?;
+        Ok(())
+    }
+
+    async fn end_account(&self, account: AccountId) -> Stored<u64> {
+        let mut call = self.call_on(|s| &s.end_account, [self.key("a", &account.to_string())]);
+        call.arg(account.to_string());
         self.run(&call).await
     }
 
@@ -215,26 +370,10 @@ impl Sessions for RedisStore {
         self.end_kind("p").await?;
         self.end_kind("s").await
     }
+}
 
-    async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>> {
-        let found: Vec<SessionFields> = match account {
-            None => self.all_sessions().await?,
-            Some(account) => {
-                let mut call = self.call(|s| &s.list_account);
-                call.arg(account.to_string());
-                self.run(&call).await?
-            }
-        };
-        let mut sessions = Vec::with_capacity(found.len());
-        for one in found {
-            sessions.extend(session(one)?.filter(|s| s.expires_at > now));
-        }
-        sessions.sort_by_key(|s| (Reverse(s.started_at), s.id));
-        // A scan may return a key twice.
-        sessions.dedup_by_key(|s| s.id);
-        Ok(sessions)
-    }
-
+#[async_trait]
+impl StoreHealth for RedisStore {
     async fn ping(&self) -> Stored<()> {
         self.inner.heartbeat.beat(async { self.try_writing().await.map(drop) }).await
     }
@@ -252,9 +391,9 @@ impl RedisStore {
         let reply: Option<(String, String)> = self
             .inner
             .connection
-            .run(|mut manager| async move {
-                write.query_async::<()>(&mut manager).await?;
-                match ask.query_async(&mut manager).await {
+            .run(|mut link| async move {
+                write.query_async::<()>(&mut link).await?;
+                match ask.query_async(&mut link).await {
                     Err(refused) if refused.code() == Some("NOPERM") => Ok(None),
                     reply => reply.map(Some),
                 }

@@ -15,6 +15,13 @@ use super::values::{at, json, moment, optional_at, parsed, text};
 
 const RECORD: &str = "the record of a token";
 
+/// The columns of a record.
+macro_rules! columns {
+    () => {
+        "id, account_id, app, description, limits, made_at, expires_at, last_used_at"
+    };
+}
+
 fn record(row: &AnyRow) -> sqlx::Result<AccessRecord> {
     Ok(AccessRecord {
         id: parsed(row, "id")?,
@@ -56,16 +63,19 @@ impl AccessTokens for SqlStore {
     }
 
     async fn token(&self, hash: &HashedToken<AccessToken>) -> Stored<Option<AccessRecord>> {
-        let statement = query("SELECT * FROM access_tokens WHERE hash = $1").bind(hash.to_hex());
+        let statement =
+            query(concat!("SELECT ", columns!(), " FROM access_tokens WHERE hash = $1"))
+                .bind(hash.to_hex());
         self.db.fetch_one(statement).await?.map(|row| self.token_record(&row)).transpose()
     }
 
     async fn tokens(&self, account: Option<AccountId>) -> Stored<Vec<AccessRecord>> {
         let statement = match account {
             Some(account) => {
-                query("SELECT * FROM access_tokens WHERE account_id = $1").bind(account.to_string())
+                query(concat!("SELECT ", columns!(), " FROM access_tokens WHERE account_id = $1"))
+                    .bind(account.to_string())
             }
-            None => query("SELECT * FROM access_tokens"),
+            None => query(concat!("SELECT ", columns!(), " FROM access_tokens")),
         };
         let rows = self.db.fetch(statement).await?;
         let mut tokens: Vec<AccessRecord> =
@@ -80,13 +90,15 @@ impl AccessTokens for SqlStore {
         account: Option<AccountId>,
     ) -> Stored<Option<AccessRecord>> {
         let statement = match account {
-            Some(account) => {
-                query("DELETE FROM access_tokens WHERE id = $1 AND account_id = $2 RETURNING *")
-                    .bind(id.to_string())
-                    .bind(account.to_string())
-            }
+            Some(account) => query(concat!(
+                "DELETE FROM access_tokens WHERE id = $1 AND account_id = $2 RETURNING ",
+                columns!()
+            ))
+            .bind(id.to_string())
+            .bind(account.to_string()),
             None => {
-                query("DELETE FROM access_tokens WHERE id = $1 RETURNING *").bind(id.to_string())
+                query(concat!("DELETE FROM access_tokens WHERE id = $1 RETURNING ", columns!()))
+                    .bind(id.to_string())
             }
         };
         let row = self.db.change_returning(statement).await?;

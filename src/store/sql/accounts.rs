@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sqlx::Row as _;
 use sqlx::any::AnyRow;
 use sqlx::query;
 use sqlx::query::Query;
@@ -11,7 +12,11 @@ use crate::auth::account::{
     Account, AccountStatus, Identity, IdentityChange, LoginName, NewAccount,
 };
 use crate::auth::password::PasswordRecord;
-use crate::auth::ports::{Accounts, Added, LinkEnded, Stored};
+use crate::auth::ports::{
+    AccountList, AccountLookup, AccountManagement, AccountStatuses, Added, LinkEnded, OwnPasswords,
+    StoreHealth, Stored,
+};
+use crate::auth::session::SessionMark;
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
@@ -19,6 +24,26 @@ use super::audit::TAKE_HEAD;
 use super::loan::Transaction;
 use super::values::{at, flag, json, moment, optional_at, optional_text, parsed, text};
 use super::{SqlStore, ticket_rights};
+
+/// The columns of an identity.
+macro_rules! of_identity {
+    () => {
+        "id, name, display_name, email, group_names"
+    };
+}
+
+/// Selects whole accounts; the argument is the condition.
+macro_rules! select_accounts {
+    ($which:literal) => {
+        concat!(
+            "SELECT id, name, display_name, email, group_names, password_phc, password_pepper, \
+             password_set_at, disabled, ever_enrolled, sessions_valid_from, devices_valid_from, \
+             created_at FROM accounts",
+            $which
+        )
+    };
+}
+pub(super) use select_accounts;
 
 fn identity(row: &AnyRow) -> sqlx::Result<Identity> {
     let name = LoginName::parse(&text(row, "name")?).map_err(|source| {
@@ -72,7 +97,7 @@ pub(super) async fn renew_password(
     Ok(done.rows_affected() == 1)
 }
 
-/// Inserts an account unless its name is taken.
+/// Returns the statement that inserts an account unless its name is taken.
 pub(super) fn insert(account: &NewAccount) -> Insert {
     let password = account.password.as_ref();
     query(
@@ -92,6 +117,16 @@ pub(super) fn insert(account: &NewAccount) -> Insert {
     .bind(password.map(|_set| moment(account.created_at)))
 }
 
+/// Selects the state of an account and the number of recorded ends of one of its sessions, in one
+/// round trip. The parameters are the account, the session, its token and its start.
+const STATUS: &str = concat!(
+    "SELECT ",
+    of_identity!(),
+    ", disabled, sessions_valid_from, (SELECT COUNT(*) FROM ended_sessions \
+     WHERE subject IN ($1, $1 || ':others', $1 || ':' || $2, $2, $3, $5, 'all') AND started_before > $4 AND except_session <> $2) AS ends \
+     FROM accounts WHERE id = $1"
+);
+
 type Insert = Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
 
 impl SqlStore {
@@ -101,66 +136,53 @@ impl SqlStore {
 }
 
 #[async_trait]
-impl Accounts for SqlStore {
-    async fn add(&self, account: &NewAccount) -> Stored<Added> {
-        Ok(if self.db.change(insert(account)).await? == 1 { Added::Yes } else { Added::NameTaken })
-    }
-
-    async fn by_name(&self, name: &LoginName) -> Stored<Option<Account>> {
-        let statement = query("SELECT * FROM accounts WHERE name = $1").bind(name.as_str());
-        self.db.fetch_one(statement).await?.map(|row| self.account(&row)).transpose()
-    }
-
-    async fn by_id(&self, id: AccountId) -> Stored<Option<Account>> {
-        let statement = query("SELECT * FROM accounts WHERE id = $1").bind(id.to_string());
-        self.db.fetch_one(statement).await?.map(|row| self.account(&row)).transpose()
-    }
-
-    async fn status(&self, id: AccountId) -> Stored<Option<AccountStatus>> {
-        let statement = query(
-            "SELECT id, name, display_name, email, group_names, disabled, sessions_valid_from \
-             FROM accounts WHERE id = $1",
-        )
-        .bind(id.to_string());
+impl AccountStatuses for SqlStore {
+    async fn status(&self, id: AccountId, session: &SessionMark) -> Stored<Option<AccountStatus>> {
+        let statement = query(STATUS)
+            .bind(id.to_string())
+            .bind(session.id.to_string())
+            .bind(session.token.to_hex())
+            .bind(moment(session.started_at))
+            .bind(session.branch.unwrap_or(session.token).to_hex());
         let Some(row) = self.db.fetch_one(statement).await? else { return Ok(None) };
         let status = |row: &AnyRow| {
             Ok::<_, sqlx::Error>(AccountStatus {
                 identity: Arc::new(identity(row)?),
                 disabled: flag(row, "disabled")?,
                 sessions_valid_from: at(row, "sessions_valid_from")?,
+                session_ended: row.try_get::<i64, _>("ends")? > 0,
             })
         };
         let status = status(&row);
         status.map(Some).map_err(|_values| self.db.damaged("the record of an account"))
     }
+}
 
-    async fn list(&self) -> Stored<Vec<Account>> {
-        let rows = self.db.fetch(query("SELECT * FROM accounts")).await?;
-        let mut accounts =
-            rows.iter().map(|row| self.account(row)).collect::<Stored<Vec<Account>>>()?;
-        accounts.sort_by(|a, b| a.identity.name.cmp(&b.identity.name));
-        Ok(accounts)
+#[async_trait]
+impl AccountLookup for SqlStore {
+    async fn by_name(&self, name: &LoginName) -> Stored<Option<Account>> {
+        let statement = query(select_accounts!(" WHERE name = $1")).bind(name.as_str());
+        self.db.fetch_one(statement).await?.map(|row| self.account(&row)).transpose()
     }
 
-    async fn set_password(
-        &self,
-        id: AccountId,
-        password: &PasswordRecord,
-        sessions_valid_from: Option<Timestamp>,
-    ) -> Stored<bool> {
-        let statement = query(
-            "UPDATE accounts SET password_phc = $2, password_pepper = $3, \
-             password_set_at = COALESCE($5, password_set_at), sessions_valid_from = \
-             CASE WHEN sessions_valid_from < $4 THEN $4 ELSE sessions_valid_from END WHERE id = $1",
-        )
-        .bind(id.to_string())
-        .bind(password.phc.as_str())
-        .bind(password.pepper_id.as_str())
-        .bind(moment(sessions_valid_from.unwrap_or(Timestamp::EPOCH)))
-        .bind(sessions_valid_from.map(moment));
-        Ok(self.db.change(statement).await? == 1)
+    async fn by_id(&self, id: AccountId) -> Stored<Option<Account>> {
+        let statement = query(select_accounts!(" WHERE id = $1")).bind(id.to_string());
+        self.db.fetch_one(statement).await?.map(|row| self.account(&row)).transpose()
     }
 
+    async fn of_login(&self, id: AccountId, started_at: Timestamp) -> Stored<Option<Account>> {
+        let statement = query(select_accounts!(
+            " WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $2 AND NOT EXISTS \
+             (SELECT 1 FROM ended_sessions WHERE subject IN ($1, $1 || ':others', 'all') \
+             AND started_before > $2)"
+        ));
+        let statement = statement.bind(id.to_string()).bind(moment(started_at));
+        self.db.fetch_one(statement).await?.map(|row| self.account(&row)).transpose()
+    }
+}
+
+#[async_trait]
+impl OwnPasswords for SqlStore {
     async fn change_password(
         &self,
         id: AccountId,
@@ -211,6 +233,43 @@ impl Accounts for SqlStore {
         self.db.change(statement).await?;
         Ok(())
     }
+}
+
+#[async_trait]
+impl AccountList for SqlStore {
+    async fn list(&self) -> Stored<Vec<Account>> {
+        let rows = self.db.fetch(query(select_accounts!(""))).await?;
+        let mut accounts =
+            rows.iter().map(|row| self.account(row)).collect::<Stored<Vec<Account>>>()?;
+        accounts.sort_by(|a, b| a.identity.name.cmp(&b.identity.name));
+        Ok(accounts)
+    }
+}
+
+#[async_trait]
+impl AccountManagement for SqlStore {
+    async fn add(&self, account: &NewAccount) -> Stored<Added> {
+        Ok(if self.db.change(insert(account)).await? == 1 { Added::Yes } else { Added::NameTaken })
+    }
+
+    async fn set_password(
+        &self,
+        id: AccountId,
+        password: &PasswordRecord,
+        sessions_valid_from: Option<Timestamp>,
+    ) -> Stored<bool> {
+        let statement = query(
+            "UPDATE accounts SET password_phc = $2, password_pepper = $3, \
+             password_set_at = COALESCE($5, password_set_at), sessions_valid_from = \
+             CASE WHEN sessions_valid_from < $4 THEN $4 ELSE sessions_valid_from END WHERE id = $1",
+        )
+        .bind(id.to_string())
+        .bind(password.phc.as_str())
+        .bind(password.pepper_id.as_str())
+        .bind(moment(sessions_valid_from.unwrap_or(Timestamp::EPOCH)))
+        .bind(sessions_valid_from.map(moment));
+        Ok(self.db.change(statement).await? == 1)
+    }
 
     async fn set_disabled(&self, id: AccountId, disabled: bool, now: Timestamp) -> Stored<bool> {
         let valid_from = if disabled { now } else { Timestamp::EPOCH };
@@ -255,7 +314,10 @@ impl Accounts for SqlStore {
             .timed(async {
                 let mut t = self.db.begin().await?;
                 // Locks the row until the transaction ends.
-                let lock = query("UPDATE accounts SET name = name WHERE id = $1 RETURNING *");
+                let lock = query(concat!(
+                    "UPDATE accounts SET name = name WHERE id = $1 RETURNING ",
+                    of_identity!()
+                ));
                 let found = lock.bind(id.to_string()).fetch_optional(&mut *t).await?;
                 let Some(before) = found.as_ref().map(identity).transpose()? else {
                     return t.rolled_back(None).await;
@@ -281,7 +343,10 @@ impl Accounts for SqlStore {
         let statement = query("DELETE FROM accounts WHERE id = $1").bind(id.to_string());
         Ok(self.db.change(statement).await? == 1)
     }
+}
 
+#[async_trait]
+impl StoreHealth for SqlStore {
     async fn ping(&self) -> Stored<()> {
         // Every sign-in starts with this statement too, because it appends an audit event.
         self.db.ping(query(TAKE_HEAD)).await

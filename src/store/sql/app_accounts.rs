@@ -11,7 +11,7 @@ use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
 use super::SqlStore;
-use super::accounts::insert;
+use super::accounts::{insert, select_accounts};
 use super::loan::Transaction;
 use super::values::{moment, parsed, text};
 
@@ -20,10 +20,9 @@ const RECORD: &str = "the link of an account to an app";
 type Change = query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
 
 fn find(app: &str, subject: &Subject) -> Change {
-    query(
-        "SELECT accounts.* FROM accounts JOIN app_accounts ON accounts.id = account_id \
-         WHERE app = $1 AND subject = $2",
-    )
+    query(select_accounts!(
+        " JOIN app_accounts ON accounts.id = account_id WHERE app = $1 AND subject = $2"
+    ))
     .bind(app.to_owned())
     .bind(subject.as_str().to_owned())
 }

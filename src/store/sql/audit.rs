@@ -18,8 +18,38 @@ use super::values::{at, moment, number, optional_text, text};
 /// Checkpoints up to which events are removed per transaction.
 const PRUNE_STEPS: i64 = 16;
 
+/// The columns of the head.
+macro_rules! of_head {
+    () => {
+        "seq, hash, signature, pruned, pruned_signature"
+    };
+}
+
+/// The columns of an event.
+macro_rules! of_event {
+    () => {
+        "seq, at, event, outcome, factor, account_id, name, actor, operator, address, user_agent, \
+         reference, node, detail, previous, head, hash"
+    };
+}
+
+/// The columns of a checkpoint.
+macro_rules! of_checkpoint {
+    () => {
+        "seq, hash, at, signature"
+    };
+}
+
 /// Reads the head and takes the lock.
-pub(super) const TAKE_HEAD: &str = "UPDATE audit_head SET seq = seq WHERE id = 1 RETURNING *";
+pub(super) const TAKE_HEAD: &str = concat!(
+    "UPDATE audit_head SET seq = seq WHERE id = 1 RETURNING ",
+    of_head!(),
+    ", checkpoint_at"
+);
+
+const HEAD: &str = concat!("SELECT ", of_head!(), " FROM audit_head WHERE id = 1");
+const CHECKPOINTS: &str =
+    concat!("SELECT ", of_checkpoint!(), " FROM audit_checkpoints ORDER BY seq");
 
 fn stored(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
@@ -130,7 +160,12 @@ fn find_statement(asked: &AuditQuery) -> String {
         .collect();
     let conditions = conditions.concat();
     format!(
-        "SELECT * FROM audit WHERE seq > $1 AND at >= $2{conditions} ORDER BY seq DESC LIMIT $3"
+        concat!(
+            "SELECT ",
+            of_event!(),
+            " FROM audit WHERE seq > $1 AND at >= $2{} ORDER BY seq DESC LIMIT $3"
+        ),
+        conditions
     )
 }
 
@@ -194,21 +229,25 @@ impl Audit for SqlStore {
     }
 
     async fn rows_after(&self, seq: u64, limit: u32) -> Stored<Vec<Record>> {
-        let statement = query("SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2")
-            .bind(stored(seq))
-            .bind(i64::from(limit));
+        let statement = query(concat!(
+            "SELECT ",
+            of_event!(),
+            " FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2"
+        ))
+        .bind(stored(seq))
+        .bind(i64::from(limit));
         let rows = self.db.fetch(statement).await?;
         self.read(&rows, record)
     }
 
     async fn head(&self) -> Stored<Head> {
-        let row = self.db.fetch_one(query("SELECT * FROM audit_head WHERE id = 1")).await?;
+        let row = self.db.fetch_one(query(HEAD)).await?;
         let found = row.map(|row| head(&row)).transpose();
         found.ok().flatten().ok_or_else(|| self.db.damaged("the head of the audit log"))
     }
 
     async fn checkpoints(&self) -> Stored<Vec<Checkpoint>> {
-        let rows = self.db.fetch(query("SELECT * FROM audit_checkpoints ORDER BY seq")).await?;
+        let rows = self.db.fetch(query(CHECKPOINTS)).await?;
         self.read(&rows, checkpoint)
     }
 
@@ -217,10 +256,11 @@ impl Audit for SqlStore {
             .timed(async {
                 let mut t = self.db.begin().await?;
                 let from = head(&query(TAKE_HEAD).fetch_one(&mut *t).await?)?;
-                let points = query(
-                    "SELECT * FROM audit_checkpoints WHERE seq > $1 AND at < $2 \
-                     ORDER BY seq LIMIT $3",
-                )
+                let points = query(concat!(
+                    "SELECT ",
+                    of_checkpoint!(),
+                    " FROM audit_checkpoints WHERE seq > $1 AND at < $2 ORDER BY seq LIMIT $3"
+                ))
                 .bind(stored(from.pruned))
                 .bind(moment(before))
                 .bind(PRUNE_STEPS)

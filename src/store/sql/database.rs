@@ -11,20 +11,24 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyQueryResult, AnyRow};
 use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Connection as _, Executor as _};
+use sqlx::{Any, AnyPool, AssertSqlSafe, Executor as _, query};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::auth::ports::{StoreError, Stored};
+use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
 use crate::store::heartbeat::Heartbeat;
-use crate::store::{PATIENCE, TOO_SLOW};
+use crate::store::outage::Outages;
+use crate::store::{PATIENCE, TOO_SLOW, count_error};
 
 use super::file;
 use super::loan::{Loan, Transaction};
-use super::opening::{OPENING, Route, Step, options, postgres_options, prepare_postgres};
-use super::opening::{prepare_sqlite, route};
+use super::opening::{OPENING, Step, options, prepare_sqlite};
+use super::pools::{OpenSettings, POSTGRES_CLOCK, Pools, Primary};
 use super::reason::failure;
+use super::servers::Servers;
+use super::values::at;
 
 /// A statement with its bound values.
 pub(super) type Statement<'q> = Query<'q, Any, sqlx::any::AnyArguments>;
@@ -32,22 +36,40 @@ pub(super) type Statement<'q> = Query<'q, Any, sqlx::any::AnyArguments>;
 /// Time limit for SQLite. A local file does not hang, it is only busy: one wait for the connection
 /// and one for the lock.
 const BUSY: Duration = Duration::from_secs(5);
-/// Time limit for connecting. The rest of the patience is left to find out why a connection failed.
-const CONNECTING: Duration = Duration::from_millis(1500);
+/// Time limit for a statement on a copy, which no request waits for.
+const COPY: Duration = Duration::from_mins(1);
+/// Time limit for finding out why a connection failed.
 const ASKING_WHY: Duration = Duration::from_millis(500);
-const POSTGRES_CONNECTIONS: u32 = 10;
+/// Query for the time in milliseconds by the clock of a file, which is that of its host.
+const SQLITE_CLOCK: &str =
+    "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER) AS now";
+
+/// The place of a database.
+#[derive(Clone, Debug)]
+enum Place {
+    File(Arc<Pools>),
+    Servers(Arc<Primary>),
+}
+
+impl Place {
+    fn pools(&self) -> sqlx::Result<Arc<Pools>> {
+        match self {
+            Self::File(pools) => Ok(Arc::clone(pools)),
+            Self::Servers(primary) => primary.pools(),
+        }
+    }
+}
 
 /// Connections to a database. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Database {
     store: &'static str,
-    begin: &'static str,
+    clock: &'static str,
     limit: Duration,
-    pooled: bool,
-    readers: AnyPool,
-    writers: AnyPool,
+    place: Place,
     diagnosis: Arc<Diagnosis>,
     heartbeat: Arc<Heartbeat>,
+    outages: Arc<Outages>,
 }
 
 impl Database {
@@ -85,42 +107,57 @@ impl Database {
         };
         Ok(Self {
             store,
-            begin: "BEGIN IMMEDIATE",
+            clock: SQLITE_CLOCK,
             limit: BUSY,
-            pooled: false,
-            readers: pool(4),
-            writers: pool(1),
-            diagnosis: Arc::new(Diagnosis { server: None, latest: Mutex::new(None) }),
+            place: Place::File(Arc::new(Pools::of_file(pool(4), pool(1), "BEGIN IMMEDIATE"))),
+            diagnosis: Arc::default(),
             heartbeat: Arc::default(),
+            outages: Arc::default(),
         })
     }
 
-    /// Opens a database on a PostgreSQL server.
+    /// Opens a SQLite file that no process writes to, for reading.
+    pub(super) fn sqlite_copy(store: &'static str, options: &AnyConnectOptions) -> Self {
+        let pool = AnyPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+        let pool = pool.connect_lazy_with(options.clone());
+        Self {
+            store,
+            clock: SQLITE_CLOCK,
+            limit: COPY,
+            place: Place::File(Arc::new(Pools::of_file(pool.clone(), pool, "BEGIN"))),
+            diagnosis: Arc::default(),
+            heartbeat: Arc::default(),
+            outages: Arc::default(),
+        }
+    }
+
+    /// Opens a database on a PostgreSQL server, or on the one of several that accepts writes.
     pub(super) async fn postgres(
         store: &'static str,
         url: &Secret,
-        schema: &[Step],
+        schema: Vec<Step>,
+        settings: OpenSettings,
     ) -> Stored<Self> {
-        let plain = postgres_options(store, url)?;
-        let Route { options, pooled } = within(store, OPENING, route(&plain)).await?;
-        within(store, OPENING, prepare_postgres(&plain, schema)).await?;
-        let pool = AnyPoolOptions::new().max_connections(POSTGRES_CONNECTIONS);
-        let pool = pool.acquire_timeout(CONNECTING).connect_lazy_with(options.clone());
+        let servers = Servers::of(store, url)?;
+        let primary = Primary::open((store, servers), schema, settings).await?;
         Ok(Self {
             store,
-            begin: if pooled { "BEGIN; SET LOCAL statement_timeout = 2000" } else { "BEGIN" },
+            clock: POSTGRES_CLOCK,
             limit: PATIENCE,
-            pooled,
-            readers: pool.clone(),
-            writers: pool,
-            diagnosis: Arc::new(Diagnosis { server: Some(options), latest: Mutex::new(None) }),
+            place: Place::Servers(primary),
+            diagnosis: Arc::default(),
             heartbeat: Arc::default(),
+            outages: Arc::default(),
         })
     }
 
     /// Runs a reading statement and returns all rows.
     pub(super) async fn fetch(&self, statement: Statement<'_>) -> Stored<Vec<AnyRow>> {
-        self.timed(self.rows(&self.readers, statement)).await
+        self.timed(async {
+            let pools = self.place.pools()?;
+            self.rows(&pools, &pools.readers, statement).await
+        })
+        .await
     }
 
     /// Runs a reading statement and returns one row.
@@ -128,16 +165,24 @@ impl Database {
         Ok(self.fetch(statement).await?.pop())
     }
 
+    /// Returns the time by the clock of the database.
+    pub(super) async fn now(&self) -> Stored<Timestamp> {
+        let row = self.fetch_one(query(self.clock)).await?;
+        let now = row.map(|row| at(&row, "now"));
+        now.and_then(Result::ok).ok_or_else(|| self.damaged("the time of the database"))
+    }
+
     /// Runs a changing statement and returns the number of rows changed.
     pub(super) async fn change(&self, statement: Statement<'_>) -> Stored<u64> {
         self.timed(async {
-            let done = if self.pooled {
+            let pools = self.place.pools()?;
+            let done = if pools.pooled {
                 let mut t = self.begin().await?;
                 let done = statement.execute(&mut *t).await?;
                 t.commit().await?;
                 done
             } else {
-                let mut loan = Loan::of(&self.writers, true).await?;
+                let mut loan = Loan::of(&pools.writers, true).await?;
                 let done = statement.execute(&mut loan).await?;
                 loan.give_back();
                 done
@@ -152,11 +197,20 @@ impl Database {
         &self,
         statement: Statement<'_>,
     ) -> Stored<Option<AnyRow>> {
-        Ok(self.timed(self.rows(&self.writers, statement)).await?.pop())
+        let rows = self.timed(async {
+            let pools = self.place.pools()?;
+            self.rows(&pools, &pools.writers, statement).await
+        });
+        Ok(rows.await?.pop())
     }
 
-    async fn rows(&self, pool: &AnyPool, statement: Statement<'_>) -> sqlx::Result<Vec<AnyRow>> {
-        if self.pooled {
+    async fn rows(
+        &self,
+        pools: &Pools,
+        pool: &AnyPool,
+        statement: Statement<'_>,
+    ) -> sqlx::Result<Vec<AnyRow>> {
+        if pools.pooled {
             let mut t = self.begin().await?;
             let rows = statement.fetch_all(&mut *t).await?;
             t.commit().await?;
@@ -170,8 +224,9 @@ impl Database {
 
     /// Begins a transaction, on SQLite with the write lock. Call it within [`Self::timed`].
     pub(super) async fn begin(&self) -> sqlx::Result<Transaction> {
-        let loan = Loan::of(&self.writers, !self.pooled).await?;
-        Transaction::begin(loan, self.begin).await
+        let pools = self.place.pools()?;
+        let loan = Loan::of(&pools.writers, !pools.pooled).await?;
+        Transaction::begin(loan, pools.begin).await
     }
 
     /// Runs several statements within the time limit of one operation.
@@ -179,12 +234,23 @@ impl Database {
         &self,
         work: impl Future<Output = sqlx::Result<T>> + Send,
     ) -> Stored<T> {
-        let done = tokio::time::timeout(self.limit, work).await;
-        match done {
-            Ok(Err(sqlx::Error::PoolTimedOut)) => Err(self.diagnosis.error(self.store).await),
-            Ok(done) => done.map_err(|error| failure(self.store, &error)),
-            Err(_elapsed) => Err(StoreError { store: self.store, reason: TOO_SLOW.to_owned() }),
+        let done = match tokio::time::timeout(self.limit, work).await {
+            Ok(Ok(done)) => {
+                self.outages.worked(self.store);
+                return Ok(done);
+            }
+            Ok(Err(sqlx::Error::PoolTimedOut)) => {
+                self.diagnosis.error(self.store, &self.place).await
+            }
+            Ok(Err(error)) => failure(self.store, &error),
+            Err(_elapsed) => StoreError { store: self.store, reason: TOO_SLOW.to_owned() },
+        };
+        count_error(self.store);
+        self.outages.failed(&done);
+        if let Place::Servers(primary) = &self.place {
+            primary.doubt();
         }
+        Err(done)
     }
 
     /// Checks with `write` that the database accepts writes, at most once a second.
@@ -201,43 +267,37 @@ impl Database {
     }
 
     pub(super) async fn close(&self) {
-        self.readers.close().await;
-        self.writers.close().await;
+        match &self.place {
+            Place::File(pools) => pools.close().await,
+            Place::Servers(primary) => primary.close().await,
+        }
     }
 }
 
 /// Diagnoses connection failures. A pool keeps retrying while a server rejects connections, and
 /// does not report the server's error.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Diagnosis {
-    /// The server to diagnose. `None` for a file, which connects or fails at once.
-    server: Option<AnyConnectOptions>,
     latest: Mutex<Option<(Instant, String)>>,
 }
 
 impl Diagnosis {
     /// Returns the error to report. Of several concurrent callers one connects.
-    async fn error(&self, store: &'static str) -> StoreError {
-        let reason = tokio::time::timeout(ASKING_WHY, self.reason(store)).await;
+    async fn error(&self, store: &'static str, place: &Place) -> StoreError {
+        let reason = tokio::time::timeout(ASKING_WHY, self.reason(place)).await;
         StoreError { store, reason: reason.unwrap_or_else(|_elapsed| TOO_SLOW.to_owned()) }
     }
 
-    async fn reason(&self, store: &'static str) -> String {
-        let Some(server) = &self.server else { return TOO_SLOW.to_owned() };
+    async fn reason(&self, place: &Place) -> String {
+        // A file connects or fails at once.
+        let Place::Servers(primary) = place else { return TOO_SLOW.to_owned() };
         let mut latest = self.latest.lock().await;
         if let Some((at, reason)) = latest.as_ref()
             && at.elapsed() < ASKING_WHY
         {
             return reason.clone();
         }
-        let reason = match AnyConnection::connect_with(server).await {
-            Ok(connection) => {
-                // Closing may fail without any meaning for the pool.
-                drop(connection.close().await);
-                format!("all {POSTGRES_CONNECTIONS} connections to it stayed busy for too long")
-            }
-            Err(error) => failure(store, &error).reason,
-        };
+        let reason = primary.why().await;
         *latest = Some((Instant::now(), reason.clone()));
         reason
     }

@@ -7,6 +7,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::base::owner::{
+    belongs_to_owner_of_directory, give_to_owner_of_directory, open_or_create,
+};
+
 /// Pause between checks whether another process has finished preparing.
 const POLL: Duration = Duration::from_millis(20);
 /// Number of checks: ten seconds in all.
@@ -24,14 +28,10 @@ pub(super) fn prepare(path: &Path) -> io::Result<PathBuf> {
 }
 
 fn private(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
-    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+    let mut options = OpenOptions::new();
+    let file = open_or_create(options.read(true).write(true), path)?;
+    let open_to_others = file.metadata()?.permissions().mode() & 0o077 != 0;
+    if open_to_others && belongs_to_owner_of_directory(&file, path)? {
         file.set_permissions(Permissions::from_mode(0o600))?;
     }
     Ok(file)
@@ -51,6 +51,42 @@ pub(super) async fn lock(path: &Path) -> io::Result<File> {
         }
     }
     Err(io::ErrorKind::TimedOut.into())
+}
+
+/// Shares the database at `path` with other processes that use it, until the returned file is
+/// dropped. Fails while one has taken it alone.
+pub(super) fn share(path: &Path) -> io::Result<File> {
+    let file = private(&in_use(path))?;
+    match file.try_lock_shared() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, "it is being restored"))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Takes the database at `path` alone. Returns `None` while another process uses it.
+pub(super) fn alone(path: &Path) -> io::Result<Option<File>> {
+    let file = private(&in_use(path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn in_use(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".inuse");
+    beside.into()
+}
+
+/// Creates an empty file (0600). Fails if it exists.
+pub(super) fn create_private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+    give_to_owner_of_directory(&file, path)?;
+    Ok(file)
 }
 
 /// Returns the URL of a SQLite file, with special bytes escaped.
@@ -77,6 +113,20 @@ mod tests {
     #[test]
     fn a_path_with_odd_characters_is_escaped() {
         assert_eq!(url(Path::new("/a b/ü?#.db")), "sqlite:///a%20b/%C3%BC%3F%23.db");
+    }
+
+    #[test]
+    fn a_database_in_use_is_not_taken_alone_and_one_taken_alone_is_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("accounts.db");
+        let (one, two) = (share(&path).unwrap(), share(&path).unwrap());
+        drop(one);
+        assert!(alone(&path).unwrap().is_none());
+        drop(two);
+        let taken = alone(&path).unwrap().unwrap();
+        assert!(share(&path).is_err());
+        drop(taken);
+        share(&path).unwrap();
     }
 
     #[test]

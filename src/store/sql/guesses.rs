@@ -12,75 +12,89 @@ use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
 use super::SqlStore;
+use super::database::Statement;
 use super::values::{at, moment, number, optional_at, parsed, text};
 
-/// The statements for one kind of factor.
+/// The statements for the factors in one table. The first parameter is the account, the second the
+/// name of the factor.
 struct Statements {
     count: &'static str,
     state: &'static str,
     right: &'static str,
     take_back: &'static str,
     suspend: &'static str,
-    lift: &'static str,
 }
 
 macro_rules! statements {
-    ($table:literal) => {
+    ($table:literal, $of_factor:literal) => {
         Statements {
             count: concat!(
                 "UPDATE ",
                 $table,
                 " SET failures = failures + 1, wait_until = CASE \
-                 WHEN (failures + 1) % $3 <> 0 THEN wait_until \
-                 WHEN failures + 1 >= $4 THEN $5 ELSE $6 END \
-                 WHERE account_id = $1 AND failures < $7 AND suspended_at IS NULL \
-                 AND wait_until <= $2 RETURNING failures"
+                 WHEN (failures + 1) % $4 <> 0 THEN wait_until \
+                 WHEN failures + 1 >= $5 THEN $6 ELSE $7 END WHERE ",
+                $of_factor,
+                " AND failures < $8 AND suspended_at IS NULL AND wait_until <= $3 \
+                 RETURNING failures"
             ),
             state: concat!(
                 "SELECT failures, wait_until, suspended_at FROM ",
                 $table,
-                " WHERE account_id = $1"
+                " WHERE ",
+                $of_factor
             ),
             right: concat!(
                 "UPDATE ",
                 $table,
-                " SET failures = 0, wait_until = 0 WHERE account_id = $1 AND suspended_at IS NULL"
+                " SET failures = 0, wait_until = 0 WHERE ",
+                $of_factor,
+                " AND suspended_at IS NULL"
             ),
             take_back: concat!(
                 "UPDATE ",
                 $table,
                 " SET failures = failures - 1, \
-                 wait_until = CASE WHEN failures % $2 = 0 THEN 0 ELSE wait_until END \
-                 WHERE account_id = $1 AND failures > 0 AND failures >= $3 \
-                 AND suspended_at IS NULL"
+                 wait_until = CASE WHEN failures % $3 = 0 THEN 0 ELSE wait_until END WHERE ",
+                $of_factor,
+                " AND failures > 0 AND failures >= $4 AND suspended_at IS NULL"
             ),
             suspend: concat!(
                 "UPDATE ",
                 $table,
-                " SET suspended_at = $2 \
-                 WHERE account_id = $1 AND failures >= $3 AND suspended_at IS NULL"
-            ),
-            lift: concat!(
-                "UPDATE ",
-                $table,
-                " SET failures = 0, wait_until = 0, suspended_at = NULL \
-                 WHERE account_id = $1 AND failures > 0"
+                " SET suspended_at = $3 WHERE ",
+                $of_factor,
+                " AND failures >= $4 AND suspended_at IS NULL"
             ),
         }
     };
 }
 
-const TOTP: Statements = statements!("totp_factors");
-const RECOVERY: Statements = statements!("recovery_sets");
+const AUTHENTICATORS: Statements = statements!("authenticators", "account_id = $1 AND kind = $2");
+/// The table has codes of one kind, so the name decides nothing.
+const RECOVERY: Statements =
+    statements!("recovery_sets", "account_id = $1 AND 'recovery_code' = $2");
+
+/// Resets the failures of all factors of an account.
+const LIFT: [&str; 2] = [
+    "UPDATE authenticators SET failures = 0, wait_until = 0, suspended_at = NULL \
+     WHERE account_id = $1 AND (failures > 0 OR suspended_at IS NOT NULL)",
+    "UPDATE recovery_sets SET failures = 0, wait_until = 0, suspended_at = NULL \
+     WHERE account_id = $1 AND (failures > 0 OR suspended_at IS NOT NULL)",
+];
 
 /// Returns the statements for a factor of Vestibule. Attempts at an app's own factor are counted by
 /// the app.
 fn of(factor: Factor) -> Option<&'static Statements> {
     match factor {
-        Factor::Totp => Some(&TOTP),
+        Factor::Authenticator(_) => Some(&AUTHENTICATORS),
         Factor::RecoveryCode => Some(&RECOVERY),
         Factor::App => None,
     }
+}
+
+fn bound(statement: &'static str, account: AccountId, factor: Factor) -> Statement<'static> {
+    query(statement).bind(account.to_string()).bind(factor.as_str())
 }
 
 const RECORD: &str = "the count of wrong codes";
@@ -95,8 +109,7 @@ impl Guesses for SqlStore {
         now: Timestamp,
     ) -> Stored<Counted> {
         let Some(of) = of(factor) else { return Ok(Counted::NoFactor) };
-        let statement = query(of.count)
-            .bind(account.to_string())
+        let statement = bound(of.count, account, factor)
             .bind(moment(now))
             .bind(i64::from(ladder.every))
             .bind(i64::from(ladder.long_after))
@@ -110,7 +123,7 @@ impl Guesses for SqlStore {
                 .map_err(damaged);
         }
         // Rejected. This only finds the reason.
-        let state = query(of.state).bind(account.to_string());
+        let state = bound(of.state, account, factor);
         let Some(row) = self.db.fetch_one(state).await? else { return Ok(Counted::NoFactor) };
         let failures: u32 = number(&row, "failures").map_err(damaged)?;
         let suspended = optional_at(&row, "suspended_at").map_err(damaged)?.is_some();
@@ -122,7 +135,7 @@ impl Guesses for SqlStore {
 
     async fn factor_guess_was_right(&self, account: AccountId, factor: Factor) -> Stored<()> {
         let Some(of) = of(factor) else { return Ok(()) };
-        self.db.change(query(of.right).bind(account.to_string())).await?;
+        self.db.change(bound(of.right, account, factor)).await?;
         Ok(())
     }
 
@@ -134,8 +147,7 @@ impl Guesses for SqlStore {
         counted: u32,
     ) -> Stored<()> {
         let Some(of) = of(factor) else { return Ok(()) };
-        let statement = query(of.take_back)
-            .bind(account.to_string())
+        let statement = bound(of.take_back, account, factor)
             .bind(i64::from(ladder.every))
             .bind(i64::from(counted));
         self.db.change(statement).await?;
@@ -150,16 +162,16 @@ impl Guesses for SqlStore {
         now: Timestamp,
     ) -> Stored<bool> {
         let Some(of) = of(factor) else { return Ok(false) };
-        let statement =
-            query(of.suspend).bind(account.to_string()).bind(moment(now)).bind(i64::from(most));
+        let statement = bound(of.suspend, account, factor).bind(moment(now)).bind(i64::from(most));
         Ok(self.db.change(statement).await? == 1)
     }
 
     async fn lift_suspension(&self, account: AccountId) -> Stored<bool> {
-        let id = account.to_string();
-        let app = self.db.change(query(TOTP.lift).bind(id.as_str())).await?;
-        let codes = self.db.change(query(RECOVERY.lift).bind(id.as_str())).await?;
-        Ok(app + codes > 0)
+        let mut lifted = 0;
+        for statement in LIFT {
+            lifted += self.db.change(query(statement).bind(account.to_string())).await?;
+        }
+        Ok(lifted > 0)
     }
 
     async fn note_wrong_code(&self, account: AccountId, wrong: &WrongCodes) -> Stored<()> {

@@ -3,21 +3,23 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sqlx::any::AnyConnectOptions;
+use sqlx::any::{AnyConnectOptions, AnyRow};
 use sqlx::migrate::{Migrate as _, MigrateError};
 use sqlx::{AnyConnection, Connection as _, Executor as _};
 
-use crate::auth::ports::{StoreError, Stored};
+use crate::auth::ports::{Recorded, StoreError, Stored};
+use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
 
 use super::audit::TAKE_HEAD;
 use super::database::within;
 use super::file;
-use super::opening::{FORGET_STATEMENTS, OPENING, Step, migrator, options, postgres_options};
+use super::nodes;
+use super::opening::{FORGET_STATEMENTS, MADE, OPENING, Step, check_floor, migrator, options};
 use super::reason::{failure, migration_failure};
+use super::servers::Servers;
+use super::values::{number, text};
 
-/// The driver's table of applied migrations.
-const MADE: &str = "_sqlx_migrations";
 /// Queries that find this table.
 const IN_SQLITE: &str =
     "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
@@ -38,6 +40,15 @@ pub enum SchemaState {
     NoFile,
     /// This many migrations are missing. The next start applies them.
     Behind(usize),
+    /// A newer version migrated the database. This version can run beside it.
+    Ahead,
+}
+
+impl SchemaState {
+    /// Returns true if this version can read and write all its tables.
+    pub fn has_tables(self) -> bool {
+        matches!(self, Self::UpToDate | Self::Ahead)
+    }
 }
 
 /// Inspects a SQLite file.
@@ -93,8 +104,79 @@ pub(super) async fn unknown_in_postgres(
     url: &Secret,
     names: &[String],
 ) -> Stored<Vec<String>> {
-    let options = postgres_options(store, url)?;
-    within(store, OPENING, unknown(&options, READ_ONLY, names)).await
+    let servers = Servers::of(store, url)?;
+    let looking = async {
+        let (_, options) = servers.find(0).await?;
+        unknown(&options, READ_ONLY, names).await
+    };
+    within(store, OPENING, looking).await
+}
+
+/// Returns what nodes have recorded in a SQLite file.
+pub(super) async fn nodes_in_sqlite(
+    store: &'static str,
+    path: &Path,
+    now: Timestamp,
+) -> Stored<Recorded> {
+    let options = sqlite_options(store, path)?;
+    within(store, OPENING, nodes::read(&options, QUERY_ONLY, now)).await
+}
+
+/// Returns what nodes have recorded in a database on a PostgreSQL server.
+pub(super) async fn nodes_in_postgres(
+    store: &'static str,
+    url: &Secret,
+    now: Timestamp,
+) -> Stored<Recorded> {
+    let servers = Servers::of(store, url)?;
+    let looking = async {
+        let (_, options) = servers.find(0).await?;
+        nodes::read(&options, READ_ONLY, now).await
+    };
+    within(store, OPENING, looking).await
+}
+
+/// Returns the number of keys of other relying parties in a SQLite file, by relying party.
+pub(super) async fn keys_in_sqlite(
+    store: &'static str,
+    path: &Path,
+    rp_id: &str,
+) -> Stored<Vec<(String, u64)>> {
+    let options = sqlite_options(store, path)?;
+    within(store, OPENING, keys(&options, QUERY_ONLY, rp_id)).await
+}
+
+/// Returns the number of keys of other relying parties on a PostgreSQL server, by relying party.
+pub(super) async fn keys_in_postgres(
+    store: &'static str,
+    url: &Secret,
+    rp_id: &str,
+) -> Stored<Vec<(String, u64)>> {
+    let servers = Servers::of(store, url)?;
+    let looking = async {
+        let (_, options) = servers.find(0).await?;
+        keys(&options, READ_ONLY, rp_id).await
+    };
+    within(store, OPENING, looking).await
+}
+
+async fn keys(
+    options: &AnyConnectOptions,
+    read_only: &'static str,
+    rp_id: &str,
+) -> sqlx::Result<Vec<(String, u64)>> {
+    let mut connection = AnyConnection::connect_with(options).await?;
+    connection.execute(read_only).await?;
+    let statement = sqlx::query(
+        "SELECT rp_id, COUNT(*) AS held FROM authenticators \
+         WHERE rp_id IS NOT NULL AND rp_id <> $1 GROUP BY rp_id ORDER BY rp_id",
+    )
+    .bind(rp_id);
+    let rows = connection.fetch_all(statement).await?;
+    let read = |row: &AnyRow| Ok((text(row, "rp_id")?, number(row, "held")?));
+    let found = rows.iter().map(read).collect::<sqlx::Result<_>>()?;
+    connection.close().await?;
+    Ok(found)
 }
 
 async fn unknown(
@@ -121,8 +203,12 @@ pub(super) async fn postgres(
     url: &Secret,
     schema: &[Step],
 ) -> Stored<SchemaState> {
-    let options = postgres_options(store, url)?;
-    within(store, OPENING, inspect_server(&options, schema)).await
+    let servers = Servers::of(store, url)?;
+    let looking = async {
+        let (_, options) = servers.find(0).await?;
+        inspect_server(&options, schema).await
+    };
+    within(store, OPENING, looking).await
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -147,7 +233,7 @@ async fn inspect_server(options: &AnyConnectOptions, schema: &[Step]) -> sqlx::R
     t.execute(FORGET_STATEMENTS).await?;
     let found = inspect(&mut t, IN_POSTGRES, schema).await?;
     t.execute(FORGET_STATEMENTS).await?;
-    t.execute(if found == SchemaState::UpToDate { TAKE_HEAD } else { MAKE_TABLE }).await?;
+    t.execute(if found.has_tables() { TAKE_HEAD } else { MAKE_TABLE }).await?;
     t.rollback().await?;
     connection.close().await?;
     Ok(found)
@@ -158,15 +244,19 @@ async fn inspect(
     has_tables: &'static str,
     schema: &[Step],
 ) -> sqlx::Result<SchemaState> {
-    let missing = if connection.fetch_optional(has_tables).await?.is_some() {
-        missing(connection, schema).await.map_err(migration_failure)?
-    } else {
-        schema.len()
-    };
-    Ok(if missing == 0 { SchemaState::UpToDate } else { SchemaState::Behind(missing) })
+    if connection.fetch_optional(has_tables).await?.is_none() {
+        return Ok(SchemaState::Behind(schema.len()));
+    }
+    let missing = missing(connection, schema).await.map_err(migration_failure)?;
+    let newer = check_floor(connection, schema).await?;
+    Ok(match (missing, newer) {
+        (0, None) => SchemaState::UpToDate,
+        (0, Some(_)) => SchemaState::Ahead,
+        (missing, _) => SchemaState::Behind(missing),
+    })
 }
 
-/// Returns the number of missing migrations. Those applied must match this version's.
+/// Returns the number of missing migrations. Those that were applied must match this version's.
 async fn missing(connection: &mut AnyConnection, schema: &[Step]) -> Result<usize, MigrateError> {
     if let Some(version) = connection.dirty_version(MADE).await? {
         return Err(MigrateError::Dirty(version));
@@ -174,13 +264,12 @@ async fn missing(connection: &mut AnyConnection, schema: &[Step]) -> Result<usiz
     let made = connection.list_applied_migrations(MADE).await?;
     let ours = migrator(schema);
     for step in &made {
-        match ours.iter().find(|our| our.version == step.version) {
-            None => return Err(MigrateError::VersionMissing(step.version)),
-            Some(our) if our.checksum != step.checksum => {
-                return Err(MigrateError::VersionMismatch(step.version));
-            }
-            Some(_) => {}
+        if let Some(our) = ours.iter().find(|our| our.version == step.version)
+            && our.checksum != step.checksum
+        {
+            return Err(MigrateError::VersionMismatch(step.version));
         }
     }
-    Ok(schema.len().saturating_sub(made.len()))
+    let missing = |step: &&Step| made.iter().all(|made| made.version != step.version);
+    Ok(schema.iter().filter(missing).count())
 }

@@ -5,28 +5,41 @@ mod access_tokens;
 mod accounts;
 mod app_accounts;
 mod audit;
+mod authenticators;
+mod copy;
 mod database;
+mod ended;
 pub mod ephemeral;
-mod factors;
 mod file;
 mod guesses;
 mod loan;
 mod look;
+mod nodes;
 mod opening;
+mod pools;
 mod reason;
+mod recovery;
 mod resets;
+mod servers;
 mod ticket_rights;
 mod tickets;
+mod used_challenges;
 mod values;
 
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::auth::ports::Stored;
+use crate::auth::ports::{Recorded, StoreError, Stored};
+use crate::base::clock::Timestamp;
 use crate::base::secret::Secret;
 
+pub use copy::Rows;
 use database::Database;
 pub use look::SchemaState;
 use opening::Step;
+pub use pools::OpenSettings;
+use servers::Servers;
 
 const SQLITE: &str = "the account database (SQLite)";
 const POSTGRES: &str = "the account database (PostgreSQL)";
@@ -56,6 +69,24 @@ fn schema(audit: &'static str) -> Vec<Step> {
             name: "access tokens",
             sql: include_str!("migrations/access_tokens_0008.sql"),
         },
+        Step {
+            version: 9,
+            name: "authenticators",
+            sql: include_str!("migrations/authenticators_0009.sql"),
+        },
+        Step { version: 11, name: "nodes", sql: include_str!("migrations/nodes_0011.sql") },
+        Step { version: 12, name: "keys", sql: include_str!("migrations/keys_0012.sql") },
+        Step {
+            version: 14,
+            name: "ended sessions",
+            sql: include_str!("migrations/ended_sessions_0014.sql"),
+        },
+        Step { version: 20, name: "floor", sql: include_str!("migrations/floor_0020.sql") },
+        Step {
+            version: 21,
+            name: "used challenges",
+            sql: include_str!("migrations/used_challenges_0021.sql"),
+        },
     ]
 }
 
@@ -80,38 +111,59 @@ pub enum SqlTarget {
     /// do not exist (modes 0600 and 0700). Several processes of one machine can share it.
     Embedded(PathBuf),
     /// A PostgreSQL server: `postgres://user:password@host:port/database`, with `sslmode` and
-    /// `sslrootcert` as query parameters.
+    /// `sslrootcert` as query parameters. Several hosts are separated by commas; the one that accepts
+    /// writes is used.
     Postgres(Secret),
 }
 
-/// The durable store: [`crate::auth::ports::Accounts`], [`crate::auth::ports::Factors`],
-/// [`crate::auth::ports::Guesses`], [`crate::auth::ports::Tickets`],
-/// [`crate::auth::ports::AccessTokens`] and [`crate::auth::ports::Audit`].
+/// The durable store: [`crate::auth::ports::Accounts`], [`crate::auth::ports::Authenticators`],
+/// [`crate::auth::ports::RecoveryCodes`], [`crate::auth::ports::Guesses`],
+/// [`crate::auth::ports::Tickets`], [`crate::auth::ports::AccessTokens`],
+/// [`crate::auth::ports::UsedChallenges`] and [`crate::auth::ports::Audit`].
 ///
 /// Clones share their connections.
 #[derive(Clone, Debug)]
 pub struct SqlStore {
     db: Database,
+    /// Keeps an embedded database from being replaced while it is in use.
+    _in_use: Option<Arc<File>>,
 }
 
 impl SqlStore {
     /// Opens the database and migrates its schema. Several processes can do so at once. Returns an
-    /// error if the database cannot be reached or was created by a newer version.
+    /// error if the database cannot be reached or was migrated by a version more than one release
+    /// newer.
     pub async fn open(target: SqlTarget) -> Stored<Self> {
-        let db = match target {
+        Self::open_with(target, OpenSettings::default()).await
+    }
+
+    /// Like [`Self::open`], with these settings.
+    pub async fn open_with(target: SqlTarget, settings: OpenSettings) -> Stored<Self> {
+        match target {
             SqlTarget::Embedded(path) => {
-                Database::sqlite(SQLITE, &path, &sqlite_schema(), "FULL").await?
+                let opened = file::prepare(&path).and_then(|path| file::share(&path));
+                let in_use = opened.map_err(|error| StoreError {
+                    store: SQLITE,
+                    reason: format!("failed to open {}: {error}", path.display()),
+                })?;
+                let db = Database::sqlite(SQLITE, &path, &sqlite_schema(), "FULL").await?;
+                Ok(Self { db, _in_use: Some(Arc::new(in_use)) })
             }
             SqlTarget::Postgres(url) => {
-                Database::postgres(POSTGRES, &url, &postgres_schema()).await?
+                let db = Database::postgres(POSTGRES, &url, postgres_schema(), settings).await?;
+                Ok(Self { db, _in_use: None })
             }
-        };
-        Ok(Self { db })
+        }
     }
 
     /// Returns true if `url` is a PostgreSQL address that [`Self::open`] accepts.
     pub fn takes_address(url: &Secret) -> bool {
-        opening::postgres_options(POSTGRES, url).is_ok_and(|options| opening::is_complete(&options))
+        Servers::of(POSTGRES, url).is_ok_and(|servers| servers.are_complete())
+    }
+
+    /// Returns the address of each host of a PostgreSQL address with several.
+    pub fn addresses(url: &Secret) -> Result<Vec<Secret>, &'static str> {
+        servers::addresses(url)
     }
 
     /// Inspects the database without changing it. Fails as [`Self::open`] would.
@@ -127,6 +179,24 @@ impl SqlStore {
         match target {
             SqlTarget::Embedded(path) => look::unknown_in_sqlite(SQLITE, path, names).await,
             SqlTarget::Postgres(url) => look::unknown_in_postgres(POSTGRES, url, names).await,
+        }
+    }
+
+    /// Returns what the nodes of a cluster have recorded until `now`. Changes nothing. The tables
+    /// must exist.
+    pub async fn recorded_nodes(target: &SqlTarget, now: Timestamp) -> Stored<Recorded> {
+        match target {
+            SqlTarget::Embedded(path) => look::nodes_in_sqlite(SQLITE, path, now).await,
+            SqlTarget::Postgres(url) => look::nodes_in_postgres(POSTGRES, url, now).await,
+        }
+    }
+
+    /// Returns the number of keys that are registered with a relying party other than `rp_id`, by
+    /// relying party. Changes nothing. The tables must exist.
+    pub async fn keys_elsewhere(target: &SqlTarget, rp_id: &str) -> Stored<Vec<(String, u64)>> {
+        match target {
+            SqlTarget::Embedded(path) => look::keys_in_sqlite(SQLITE, path, rp_id).await,
+            SqlTarget::Postgres(url) => look::keys_in_postgres(POSTGRES, url, rp_id).await,
         }
     }
 

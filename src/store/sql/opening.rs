@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use sqlx::any::AnyConnectOptions;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migrate as _, MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, ConnectOptions, Connection, Executor, Row as _, SqlSafeStr};
 
 use crate::auth::ports::{StoreError, Stored};
@@ -26,15 +26,19 @@ const IS_DIRECT: &str = "SELECT current_setting('vestibule.direct', true) AS dir
 /// Error codes of a pooler that rejects parameters: protocol violation, or not supported.
 const TAKES_NO_PARAMETERS: [&str; 2] = ["08P01", "0A000"];
 
-/// Begins the transaction for schema migrations, one process at a time. Discards statements that
-/// another user of a pooled connection left behind.
-const MAKING: [&str; 3] = [
+/// Statements that begin the transaction of a schema migration. They discard prepared statements left
+/// behind on a pooled connection, and take the lock that keeps other processes out.
+const BEGIN_MIGRATION: [&str; 3] = [
     "SET LOCAL statement_timeout = 0",
     // An arbitrary number that identifies Vestibule's lock.
     "SELECT pg_advisory_xact_lock(7378697629)",
     FORGET_STATEMENTS,
 ];
 pub(super) const FORGET_STATEMENTS: &str = "DEALLOCATE ALL";
+
+/// The driver's table of applied migrations.
+pub(super) const MADE: &str = "_sqlx_migrations";
+const READ_FLOOR: &str = "SELECT version FROM schema_floor WHERE id = 1";
 
 /// A schema migration. Migrations are added, never changed.
 #[derive(Debug)]
@@ -49,7 +53,41 @@ pub(super) fn migrator(steps: &[Step]) -> Migrator {
         let sql = step.sql.into_sql_str();
         Migration::new(step.version, step.name.into(), MigrationType::Simple, sql, false)
     };
-    Migrator::with_migrations(steps.iter().map(step).collect())
+    let mut migrator = Migrator::with_migrations(steps.iter().map(step).collect());
+    // `check_floor` decides about migrations of a newer version. Locking is the caller's.
+    migrator.set_ignore_missing(true).set_locking(false);
+    migrator
+}
+
+/// Returns the newest migration that this version does not know, if this version can run on the
+/// database all the same. Fails if the database is too new.
+pub(super) async fn check_floor(
+    connection: &mut AnyConnection,
+    schema: &[Step],
+) -> sqlx::Result<Option<i64>> {
+    let made = connection.list_applied_migrations(MADE).await.map_err(migration_failure)?;
+    let unknown = made.iter().map(|step| step.version);
+    let unknown = unknown.filter(|made| schema.iter().all(|step| step.version != *made)).max();
+    let Some(newest) = unknown else { return Ok(None) };
+    let floor: i64 = match connection.fetch_optional(READ_FLOOR).await {
+        Ok(Some(row)) => row.try_get("version")?,
+        // The tables of another program, or of a version from before the floor.
+        Ok(None) | Err(_) => return Err(migration_failure(MigrateError::VersionMissing(newest))),
+    };
+    if schema.iter().all(|step| step.version < floor) {
+        return Err(migration_failure(MigrateError::VersionMissing(newest)));
+    }
+    Ok(Some(newest))
+}
+
+/// Runs the migrations that are missing, and warns if the database is newer than this version.
+async fn migrate(connection: &mut AnyConnection, schema: &[Step]) -> sqlx::Result<()> {
+    let migrator = migrator(schema);
+    migrator.run_direct(None, &mut *connection, false).await.map_err(migration_failure)?;
+    if let Some(newest) = check_floor(connection, schema).await? {
+        tracing::warn!(migration = newest, "a newer version has migrated the database");
+    }
+    Ok(())
 }
 
 /// Parses the URL of a database.
@@ -83,8 +121,7 @@ pub(super) async fn prepare_sqlite(
 ) -> sqlx::Result<()> {
     let mut connection = AnyConnection::connect_with(options).await?;
     connection.execute("PRAGMA journal_mode = WAL").await?;
-    let migrated = migrator(schema).run_direct(None, &mut connection, false).await;
-    migrated.map_err(migration_failure)?;
+    migrate(&mut connection, schema).await?;
     connection.close().await
 }
 
@@ -95,11 +132,10 @@ pub(super) async fn prepare_postgres(
 ) -> sqlx::Result<()> {
     let mut connection = AnyConnection::connect_with(options).await?;
     let mut t = connection.begin().await?;
-    for statement in MAKING {
+    for statement in BEGIN_MIGRATION {
         t.execute(statement).await?;
     }
-    let migrated = migrator(schema).set_locking(false).run_direct(None, &mut *t, false).await;
-    migrated.map_err(migration_failure)?;
+    migrate(&mut t, schema).await?;
     t.execute(FORGET_STATEMENTS).await?;
     t.commit().await?;
     connection.close().await

@@ -9,11 +9,19 @@ use sqlx::sqlite::SqliteError;
 use crate::auth::ports::StoreError;
 use crate::store::TOO_SLOW;
 
+/// The error of a server that accepts no writes.
+#[derive(Debug, thiserror::Error)]
+#[error("read-only")]
+pub(super) struct ReadOnly;
+
 /// Reply of `PgBouncer` to the parameter that the driver sends at the start of each connection.
 /// `PgBouncer` rejects unknown parameters.
 const UNSUPPORTED: &str = "unsupported startup parameter: extra_float_digits";
 const LINE_FOR_POOLER: &str = "the pooler in front of it rejects a startup parameter: write \
     ignore_startup_parameters = extra_float_digits into pgbouncer.ini";
+
+const READ_ONLY: &str = "it is read-only, so no one can sign in: give the address of the primary, or \
+    turn off default_transaction_read_only";
 
 /// Describes an error to the operator.
 pub(super) fn failure(store: &'static str, error: &sqlx::Error) -> StoreError {
@@ -34,10 +42,12 @@ fn reason(error: &sqlx::Error) -> String {
         sqlx::Error::Tls(_) => {
             "its TLS certificate is not trusted; set sslrootcert in its address".to_owned()
         }
+        sqlx::Error::Configuration(why) if why.is::<ReadOnly>() => READ_ONLY.to_owned(),
         sqlx::Error::Database(said) => refusal(said.as_ref()),
         sqlx::Error::Migrate(why) => match why.as_ref() {
             MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
-                "its tables were created by another version; run that version or a newer one"
+                "its tables were created by another version, beside which this one cannot run; run that \
+                 version or a newer one"
                     .to_owned()
             }
             _ => "its schema migration failed; see its own log".to_owned(),
@@ -82,10 +92,7 @@ fn postgres(code: &str) -> Option<&'static str> {
         "57P01" | "57P02" => "it is shutting down",
         "57P03" => "it is starting up or recovering",
         "57014" => "it cancelled a statement that took longer than 2 seconds",
-        "25006" => {
-            "it is read-only, so no one can sign in: give the address of the primary, or turn \
-             off default_transaction_read_only"
-        }
+        "25006" => READ_ONLY,
         "28P01" | "28000" => "it refused the user name or the password in its address",
         "3D000" => "it has no such database: create the one in its address",
         "42501" => "its user lacks a right: make it the owner of the database or its tables",

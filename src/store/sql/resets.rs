@@ -50,10 +50,12 @@ impl PasswordResets for SqlStore {
         login: &HashedToken<PendingToken>,
         now: Timestamp,
     ) -> Stored<Option<PasswordReset>> {
-        let statement =
-            query("SELECT * FROM password_resets WHERE login_hash = $1 AND expires_at > $2")
-                .bind(login.to_hex())
-                .bind(moment(now));
+        let statement = query(
+            "SELECT account_id, method, started_at, expires_at FROM password_resets \
+                 WHERE login_hash = $1 AND expires_at > $2",
+        )
+        .bind(login.to_hex())
+        .bind(moment(now));
         let found = self.db.fetch_one(statement).await?.map(|row| reset(&row, *login)).transpose();
         found.map_err(|_values| self.db.damaged(RECORD))
     }

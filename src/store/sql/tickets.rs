@@ -7,16 +7,16 @@ use async_trait::async_trait;
 use sqlx::any::AnyRow;
 use sqlx::query;
 
+use crate::auth::authenticator::NewAuthenticator;
 use crate::auth::password::PasswordRecord;
 use crate::auth::ports::{Stored, Tickets};
 use crate::auth::ticket::{NewTicket, Rights, Ticket};
 use crate::auth::token::{HashedToken, TicketToken};
-use crate::auth::totp::NewTotpFactor;
 use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
 use super::SqlStore;
-use super::factors::insert_factor;
+use super::authenticators::insert_authenticator;
 use super::loan::Transaction;
 use super::values::{at, flag, moment, parsed};
 
@@ -57,10 +57,10 @@ fn file(new: &NewTicket, also_disabled: bool) -> Change {
     .bind(i64::from(also_disabled))
 }
 
-/// Deletes the authenticator and recovery codes.
+/// Deletes all authenticators and the recovery codes.
 pub(super) async fn forget_factors(t: &mut Transaction, account: &str) -> sqlx::Result<()> {
     for forget in [
-        "DELETE FROM totp_factors WHERE account_id = $1",
+        "DELETE FROM authenticators WHERE account_id = $1",
         "DELETE FROM recovery_sets WHERE account_id = $1",
     ] {
         query(forget).bind(account.to_owned()).execute(&mut **t).await?;
@@ -87,7 +87,7 @@ impl Tickets for SqlStore {
         now: Timestamp,
     ) -> Stored<Option<Ticket>> {
         let statement = query(
-            "SELECT * FROM tickets \
+            "SELECT account_id, sets_password, enrols, created_at, expires_at FROM tickets \
              WHERE hash = $1 AND expires_at > $2 AND sets_password + enrols > 0",
         );
         self.find_ticket(statement.bind(id.to_hex()).bind(moment(now))).await
@@ -95,7 +95,7 @@ impl Tickets for SqlStore {
 
     async fn of_account(&self, account: AccountId, now: Timestamp) -> Stored<Option<Ticket>> {
         let statement = query(
-            "SELECT * FROM tickets \
+            "SELECT account_id, sets_password, enrols, created_at, expires_at FROM tickets \
              WHERE account_id = $1 AND expires_at > $2 AND sets_password + enrols > 0",
         );
         self.find_ticket(statement.bind(account.to_string()).bind(moment(now))).await
@@ -133,9 +133,9 @@ impl Tickets for SqlStore {
     async fn redeem_enrolment(
         &self,
         id: &HashedToken<TicketToken>,
-        factor: &NewTotpFactor,
+        new: &NewAuthenticator,
     ) -> Stored<bool> {
-        let account = factor.account.to_string();
+        let account = new.account.to_string();
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
@@ -145,7 +145,7 @@ impl Tickets for SqlStore {
                 )
                 .bind(id.to_hex())
                 .bind(account.as_str())
-                .bind(moment(factor.confirmed_at))
+                .bind(moment(new.created_at))
                 .execute(&mut *t)
                 .await?;
                 if used.rows_affected() != 1 {
@@ -157,14 +157,16 @@ impl Tickets for SqlStore {
                      WHERE id = $1 AND disabled = 0",
                 )
                 .bind(account.as_str())
-                .bind(moment(factor.confirmed_at))
+                .bind(moment(new.created_at))
                 .execute(&mut *t)
                 .await?;
                 if marked.rows_affected() != 1 {
                     return t.rolled_back(false).await;
                 }
                 forget_factors(&mut t, &account).await?;
-                insert_factor(&mut t, factor).await?;
+                if !insert_authenticator(&mut t, new).await? {
+                    return t.rolled_back(false).await;
+                }
                 t.commit().await?;
                 Ok(true)
             })

@@ -8,6 +8,8 @@ use super::events::{Day, by_day};
 use super::fresh;
 use super::target::Target;
 use crate::auth::access_token::AccessRecord;
+use crate::auth::authenticator::AuthenticatorKind;
+use crate::auth::authenticator::{app_of, keys_of};
 use crate::auth::login::Profile;
 use crate::auth::recovery;
 use crate::auth::session::Session;
@@ -19,7 +21,7 @@ use crate::web::frame::Frame;
 use crate::web::guard::is_own_navigation;
 use crate::web::view::Answer;
 use crate::web::visit::Visit;
-use crate::web::words::Moment;
+use crate::web::words::{Moment, listed};
 
 /// State of the password.
 enum Password {
@@ -39,10 +41,14 @@ struct Page<'a> {
     email: Option<&'a str>,
     groups: String,
     message: Option<&'static str>,
+    /// Names of the keys that still sign in, after a change of the password.
+    remaining_keys: Option<String>,
     password: Password,
     password_set: Option<Moment>,
     others: bool,
     totp: Option<App>,
+    /// Number of keys. `None` if there are none and none can be added on this host.
+    keys: Option<usize>,
     codes: Option<Codes>,
     /// Path of the page that confirms recovery codes, while they are unconfirmed.
     unconfirmed: Option<&'static str>,
@@ -100,9 +106,12 @@ pub(super) enum Done {
     Nothing,
 }
 
+const PASSWORD_CHANGED: &str =
+    "Your password has been changed, and every other browser has been signed out.";
+
 /// Messages about changes, by their name in the query.
 const MESSAGES: [(&str, &str); 7] = [
-    ("password", "Your password has been changed, and every other browser has been signed out."),
+    ("password", PASSWORD_CHANGED),
     ("codes", "Your recovery codes are confirmed. Any you had before no longer work."),
     ("session", "That browser has been signed out."),
     ("gone", "That browser was already signed out."),
@@ -150,7 +159,7 @@ pub(in crate::web) fn home() -> Response {
 /// Redirects password managers to the page that changes the password, or to the account page if the
 /// app checks the password.
 pub(in crate::web) fn change_password(visit: &Visit) -> Response {
-    let at_app = visit.context.app.keeps_passwords;
+    let at_app = !visit.context.app.first_factor.is_kept_here();
     Answer::see_other(if at_app { "/_auth/account" } else { "/_auth/account/password" }).done()
 }
 
@@ -161,7 +170,7 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     };
     let (message, events) = query(&visit)?;
     // One more than shown reveals that there are more.
-    let mut profile = visit.service.profile(&session, events + 1).await?;
+    let mut profile = visit.services.account.profile(&session, events + 1).await?;
     let shown = usize::try_from(events).unwrap_or(usize::MAX);
     let more = profile.events.len() > shown;
     profile.events.truncate(shown);
@@ -169,6 +178,14 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     let pages = &visit.context.app;
     let mut page = page(visit.frame(), csrf, pages, &profile, &session);
     page.message = message;
+    if message == Some(PASSWORD_CHANGED) {
+        let keys = keys_of(&profile.authenticators, visit.services.key_settings());
+        let names: Vec<_> = keys.map(|key| key.name.clone()).collect();
+        page.remaining_keys = (!names.is_empty()).then(|| listed(&names));
+    }
+    let keys = profile.authenticators.iter();
+    let keys = keys.filter(|one| one.kind == AuthenticatorKind::Webauthn).count();
+    page.keys = Some(keys).filter(|keys| *keys > 0 || visit.party().is_some());
     page.more = more && events < ALL;
     Ok(Answer::page(StatusCode::OK, &page)?.cookie(cookie).done())
 }
@@ -191,18 +208,20 @@ fn page<'a>(
         email: identity.email.as_deref(),
         groups: identity.groups.join(", "),
         message: None,
+        remaining_keys: None,
         password: match profile.account.password {
-            _ if pages.keeps_passwords => Password::AtApp,
+            _ if !pages.first_factor.is_kept_here() => Password::AtApp,
             Some(_) => Password::Set,
             None => Password::Unset,
         },
         password_set: profile.account.password_set_at.map(Moment::new),
         others: profile.sessions.iter().any(|s| s.id != current.id),
-        totp: profile.totp.as_ref().map(|t| App {
-            since: Moment::new(t.confirmed_at),
-            used: Moment::new(t.last_used_at),
+        totp: app_of(&profile.authenticators).map(|t| App {
+            since: Moment::new(t.created_at),
+            used: Moment::new(t.last_used_at.unwrap_or(t.created_at)),
             suspended: t.suspended_at.map(Moment::new),
         }),
+        keys: None,
         codes: profile.recovery.as_ref().map(|set| Codes {
             left: set.left,
             few: set.left <= recovery::FEW_CODES,
@@ -234,11 +253,21 @@ fn token(token: &AccessRecord, pages: &AppPages) -> Token {
     }
 }
 
+/// Returns the title of the session's app, or of the portal with those of the apps below it.
+fn apps_of(session: &Session, pages: &AppPages) -> String {
+    let title = pages.title_of(&session.app);
+    if session.apps.is_empty() {
+        return title.to_owned();
+    }
+    let below: Vec<&str> = session.apps.iter().map(|app| pages.title_of(app)).collect();
+    format!("{title}: {}", below.join(", "))
+}
+
 fn row(session: &Session, current: &Session, pages: &AppPages) -> Row {
     Row {
         id: session.id.to_string(),
         device: browser::in_words(&session.device.user_agent),
-        app: pages.title_of(&session.app).to_owned(),
+        app: apps_of(session, pages),
         address: session.device.address.to_string(),
         started: Moment::new(session.signed_in_at()),
         seen: Moment::new(session.last_seen_at),

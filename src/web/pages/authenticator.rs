@@ -13,8 +13,8 @@ use crate::auth::totp::Code;
 use crate::web::failure::Failure;
 use crate::web::form::CodeForm;
 use crate::web::frame::Frame;
-use crate::web::outcome::Finished;
 use crate::web::qr::Scan;
+use crate::web::token::Finished;
 use crate::web::view::{Answer, Complaint};
 use crate::web::visit::{Visit, with_renewed_session};
 use crate::web::words;
@@ -45,10 +45,11 @@ async fn page(
     session: &Session,
     complaint: &Complaint,
 ) -> Result<Response, Failure> {
-    let Some(proof) = FreshFactors::of(session, visit.service.now()) else {
+    let Some(proof) = FreshFactors::of(session, visit.services.now()) else {
         return Ok(fresh::to_step_up(&Target::Authenticator));
     };
-    let offer = visit.service.offered_authenticator(visit.app(), token, proof).await?;
+    let offer =
+        visit.services.authenticators.offered_authenticator(visit.app(), token, proof).await?;
     let Some(offer) = offer else { return Ok(fresh::to_login_for(&Target::Authenticator)) };
     let (csrf, cookie) = visit.csrf()?;
     let page = Page {
@@ -73,14 +74,17 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
             return page(&visit, &token, &session, &Complaint::stale(&old, visit.host())).await;
         }
     };
-    let Some(proof) = FreshFactors::of(&session, visit.service.now()) else {
+    let Some(proof) = FreshFactors::of(&session, visit.services.now()) else {
         return Ok(fresh::to_step_up(&Target::Authenticator));
     };
     let Ok(code) = Code::parse(form.code.reveal()) else {
         return page(&visit, &token, &session, &Complaint::wrong(words::NOT_A_CODE)).await;
     };
-    let outcome =
-        visit.service.replace_authenticator(&token, proof, &code, &visit.caller()).await?;
+    let outcome = visit
+        .services
+        .authenticators
+        .replace_authenticator(&token, proof, &code, &visit.caller())
+        .await?;
     match outcome {
         Replaced::Done(changed) => {
             Ok(with_renewed_session(Answer::see_other(Target::RecoveryCodes.path()), &changed)

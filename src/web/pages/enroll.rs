@@ -9,8 +9,8 @@ use crate::auth::totp::Code;
 use crate::web::failure::Failure;
 use crate::web::form::CodeForm;
 use crate::web::frame::Frame;
-use crate::web::outcome::Pending;
 use crate::web::qr::Scan;
+use crate::web::token::Pending;
 use crate::web::view::{Answer, Complaint};
 use crate::web::visit::Visit;
 use crate::web::words;
@@ -27,6 +27,8 @@ struct Page<'a> {
     csrf: String,
     name: &'a str,
     scan: Scan<'a>,
+    /// True if a key can be set up instead.
+    key: bool,
     complaint: &'a Complaint,
 }
 
@@ -35,7 +37,7 @@ async fn page(
     pending: &Pending,
     complaint: &Complaint,
 ) -> Result<Response, Failure> {
-    let Some(offer) = visit.service.enrolment(visit.app(), pending).await? else {
+    let Some(offer) = visit.services.enrolments.enrolment(visit.app(), pending).await? else {
         return elsewhere(visit, pending).await;
     };
     let (csrf, cookie) = visit.csrf()?;
@@ -44,6 +46,7 @@ async fn page(
         csrf,
         name: offer.name.as_str(),
         scan: Scan::of(&offer)?,
+        key: visit.party().is_some(),
         complaint,
     };
     let answer = Answer::page(complaint.status(), &page)?;
@@ -51,8 +54,8 @@ async fn page(
 }
 
 /// Redirects a login that may not enrol.
-async fn elsewhere(visit: &Visit, pending: &Pending) -> Result<Response, Failure> {
-    Ok(match visit.service.owed(visit.app(), pending).await? {
+pub(super) async fn elsewhere(visit: &Visit, pending: &Pending) -> Result<Response, Failure> {
+    Ok(match visit.services.logins.owed(visit.app(), pending).await? {
         Some(
             Owed::SecondFactor { .. }
             | Owed::Suspended { .. }
@@ -80,8 +83,9 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     let Ok(code) = Code::parse(form.code.reveal()) else {
         return page(&visit, &pending, &Complaint::wrong(words::NOT_A_CODE)).await;
     };
-    let service = &visit.service;
-    let outcome = service.confirm_enrolment(visit.app(), &pending, &code, &visit.caller()).await?;
+    let service = &visit.services;
+    let outcome =
+        service.enrolments.confirm_enrolment(visit.app(), &pending, &code, &visit.caller()).await?;
     visit.end_former_session(&outcome).await;
     match finished(&visit, &outcome, WRONG)? {
         Ok(response) => Ok(response),

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::second_factor::{RECOVERY_WORDS, finished, no_login, to_login};
+use super::second_factor::{RECOVERY_WORDS, finished, first_choice, no_login, to_login};
 use super::setup::unfit;
 use crate::auth::login::{FirstFactor, ForgotAttempt, NewPasswordSet, Owed};
 use crate::auth::recovery::RecoveryCode;
@@ -38,7 +38,7 @@ struct NewPassword<'a> {
 }
 
 fn page(visit: &Visit, username: &str, complaint: &Complaint) -> Result<Response, Failure> {
-    if visit.context.app.keeps_passwords {
+    if !visit.context.app.first_factor.is_kept_here() {
         // The sign-in page says where to reset the password.
         return Ok(to_login(visit));
     }
@@ -71,10 +71,11 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         caller: visit.caller(),
         return_to: visit.back().as_str().to_owned(),
     };
-    let complaint = match visit.service.forgot(visit.app(), attempt).await? {
+    let complaint = match visit.services.forgotten.forgot(visit.app(), attempt).await? {
         FirstFactor::Begun { token, .. } => {
             let cookie = cookies::set(cookies::PENDING, token.reveal());
-            return Ok(Answer::see_other(&visit.on("/_auth/otp")).cookie(cookie).done());
+            let next = first_choice(&visit, &token).await?;
+            return Ok(Answer::see_other(&visit.on(next)).cookie(cookie).done());
         }
         FirstFactor::Wrong
         | FirstFactor::SignedIn(_)
@@ -93,7 +94,7 @@ async fn password(
     status: StatusCode,
 ) -> Result<Response, Failure> {
     let Some(pending) = visit.pending() else { return no_login(visit).await };
-    let name = match visit.service.owed(visit.app(), &pending).await? {
+    let name = match visit.services.logins.owed(visit.app(), &pending).await? {
         Some(Owed::NewPassword { name }) => name,
         Some(Owed::SecondFactor { .. } | Owed::Suspended { .. } | Owed::Help { .. }) => {
             return Ok(Answer::see_other(&visit.on("/_auth/otp")).done());
@@ -121,12 +122,19 @@ pub(in crate::web) async fn send_password(mut visit: Visit) -> Result<Response, 
         }
     };
     let Some(pending) = visit.pending() else { return no_login(&visit).await };
-    if !matches!(visit.service.owed(visit.app(), &pending).await?, Some(Owed::NewPassword { .. })) {
+    if !matches!(
+        visit.services.logins.owed(visit.app(), &pending).await?,
+        Some(Owed::NewPassword { .. })
+    ) {
         return password(&visit, &Complaint::none(), StatusCode::OK).await;
     }
-    let service = &visit.service;
+    let service = &visit.services;
     let caller = visit.caller();
-    match service.set_forgotten_password(visit.app(), &pending, &form.password, &caller).await? {
+    match service
+        .forgotten
+        .set_forgotten_password(visit.app(), &pending, &form.password, &caller)
+        .await?
+    {
         NewPasswordSet::Unfit(why) => {
             let complaint = Complaint::wrong(unfit(&why.to_string()));
             password(&visit, &complaint, StatusCode::BAD_REQUEST).await

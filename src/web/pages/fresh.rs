@@ -8,7 +8,7 @@ use crate::auth::fresh::{FreshFactors, FreshSecondFactor};
 use crate::auth::session::Session;
 use crate::web::back::Back;
 use crate::web::failure::Failure;
-use crate::web::outcome::Finished;
+use crate::web::token::Finished;
 use crate::web::view::Answer;
 use crate::web::visit::Visit;
 
@@ -31,16 +31,35 @@ pub(super) async fn with_second_factor(
     target: &Target,
 ) -> Result<SessionOrRedirect, Failure> {
     let found = session(visit, target).await?;
-    Ok(if_fresh(found, target, |s| FreshSecondFactor::of(s, visit.service.now()).is_some()))
+    Ok(if_fresh(found, target, |s| FreshSecondFactor::of(s, visit.services.now()).is_some()))
 }
 
-/// Returns a session with both factors fresh, or a redirect to a step-up that returns to `target`.
+/// Returns a session with both factors fresh, or a redirect to a step-up that returns to `target`. An
+/// account that has a key needs that, or a recovery code, as the second one.
 pub(super) async fn with_both(
     visit: &Visit,
     target: &Target,
 ) -> Result<SessionOrRedirect, Failure> {
     let found = session(visit, target).await?;
-    Ok(if_fresh(found, target, |s| FreshFactors::of(s, visit.service.now()).is_some()))
+    let found = if_fresh(found, target, |s| FreshFactors::of(s, visit.services.now()).is_some());
+    match &found {
+        Ok((_, session)) if owes_key(visit, target, session).await? => {
+            Ok(Err(Box::new(to_step_up_by_key(target))))
+        }
+        Ok(_) | Err(_) => Ok(found),
+    }
+}
+
+/// Returns true if a change needs a proof by key first. Recovery codes that the session has made after
+/// such a proof are shown to it.
+pub(super) async fn owes_key(
+    visit: &Visit,
+    target: &Target,
+    session: &Session,
+) -> Result<bool, Failure> {
+    let is_codes = matches!(target, Target::RecoveryCodes | Target::FirstCodes);
+    let shown = is_codes && session.offers.recovery_codes.is_some();
+    Ok(!shown && target.needs_key() && visit.services.keys.owes_key(session).await?)
 }
 
 fn if_fresh(
@@ -57,4 +76,9 @@ fn if_fresh(
 /// Redirects to the step-up, which returns to `target`.
 pub(super) fn to_step_up(target: &Target) -> Response {
     Answer::see_other(&target.step_up_path()).done()
+}
+
+/// Redirects to the step-up by key, which returns to `target`.
+pub(super) fn to_step_up_by_key(target: &Target) -> Response {
+    Answer::see_other(&format!("{}&with=key", target.step_up_path())).done()
 }

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
+use super::{hand_over, second_factor};
 use crate::auth::login::{FirstFactor, FirstFactorAttempt};
 use crate::auth::session::Session;
 use crate::web::back::Back;
@@ -35,19 +36,24 @@ struct Page<'a> {
     complaint: &'a Complaint,
     app_code: bool,
     forgot: bool,
+    /// Request options, where passkeys sign in.
+    passkey: Option<String>,
 }
 
 pub(in crate::web) async fn show(mut visit: Visit) -> Result<Response, Failure> {
+    if let Some(answer) = hand_over::hand_over(&visit).await? {
+        return Ok(answer);
+    }
     if let Some(answer) = visit.led_on().await? {
         return Ok(answer.done());
     }
     // Do not ask for a password that cannot be checked now.
-    visit.service.is_open().await?;
+    visit.services.first.is_open().await?;
     let back = visit.back();
     let mut notice = back.is_too_long().then_some(TOO_LONG);
     let mut cleared = None;
     if let Some(pending) = visit.pending()
-        && visit.service.owed(visit.app(), &pending).await?.is_none()
+        && visit.services.logins.owed(visit.app(), &pending).await?.is_none()
     {
         notice = Some(EXPIRED);
         cleared = visit.forget_pending();
@@ -94,17 +100,29 @@ fn page(
     notice: Option<&'static str>,
     complaint: &Complaint,
 ) -> Result<Answer, Failure> {
-    let (csrf, cookie) = visit.csrf()?;
+    // Both forms have one token, because the challenge is bound to it.
+    let (csrf, cookie, passkey) = if let Some(forms) = visit.key_page()? {
+        let options = visit.services.passkeys.passkey_options(visit.app(), &forms.page)?;
+        (forms.csrf, forms.cookie, options)
+    } else {
+        let (csrf, cookie) = visit.csrf()?;
+        (csrf, cookie, None)
+    };
     let app_code = complaint.text.as_deref() == Some(APP_CODE);
-    let forgot = !visit.context.app.keeps_passwords;
+    let forgot = visit.context.app.first_factor.is_kept_here();
     let frame = visit.frame().with_back(back);
-    let page = Page { frame, csrf, username, notice, complaint, app_code, forgot };
+    let page = Page { frame, csrf, username, notice, complaint, app_code, forgot, passkey };
     let answer = Answer::page(complaint.status(), &page)?.with_summary(complaint);
     Ok(answer.cookie(cookie).retry_after(complaint.wait))
 }
 
+/// Shows the page with a message about a passkey.
+pub(super) fn with_complaint(visit: &Visit, complaint: &Complaint) -> Result<Response, Failure> {
+    Ok(page(visit, &visit.back(), "", None, complaint)?.done())
+}
+
 /// Answers a stale form: redirects a signed-in browser, else shows the form with the same user name.
-async fn again(visit: &Visit, stale: &Stale) -> Result<Response, Failure> {
+pub(super) async fn again(visit: &Visit, stale: &Stale) -> Result<Response, Failure> {
     if let Some(answer) = visit.led_on().await? {
         return Ok(answer.done());
     }
@@ -125,7 +143,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         caller: visit.caller(),
         return_to: back.as_str().to_owned(),
     };
-    let complaint = match visit.service.first_factor(visit.app(), attempt).await? {
+    let complaint = match visit.services.first.first_factor(visit.app(), attempt).await? {
         FirstFactor::Begun { token, lives: _, enrol } => {
             let cookie = cookies::set(cookies::PENDING, token.reveal());
             let next = match &visit.context.openings {
@@ -133,7 +151,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
                     back.as_str().to_owned()
                 }
                 _ if enrol => visit.on("/_auth/enroll"),
-                _ => visit.on("/_auth/otp"),
+                _ => visit.on(second_factor::first_choice(&visit, &token).await?),
             };
             return Ok(Answer::see_other(&next).cookie(cookie).done());
         }

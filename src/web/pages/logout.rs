@@ -46,10 +46,10 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         return page(&visit, Complaint::stale(&old, visit.host())).await;
     }
     if let Some(token) = visit.session_token() {
-        visit.service.sign_out(&token, &visit.caller(), Ended::SignedOut).await?;
+        visit.services.sessions.sign_out(&token, &visit.caller(), Ended::SignedOut).await?;
     }
     if let Some(token) = visit.pending() {
-        visit.service.abandon(&token).await?;
+        visit.services.logins.abandon(&token).await?;
     }
     let answer = Answer::see_other("/_auth/logout");
     let answer = answer.cookie(cookies::clear(cookies::SESSION));

@@ -14,7 +14,7 @@ use crate::auth::session::Session;
 use crate::web::failure::Failure;
 use crate::web::form::ConfirmForm;
 use crate::web::frame::Frame;
-use crate::web::outcome::Finished;
+use crate::web::token::Finished;
 use crate::web::view::{Answer, Complaint};
 use crate::web::visit::Visit;
 use crate::web::words;
@@ -26,6 +26,8 @@ struct Page<'a> {
     csrf: String,
     sheet: CodeSheet<'a>,
     in_force: bool,
+    /// Names of the keys that still sign in, after the authenticator app was set up anew.
+    remaining_keys: Option<String>,
     complaint: &'a Complaint,
 }
 
@@ -53,12 +55,14 @@ async fn page(
     if let Some(redirect) = first_codes(session) {
         return Ok(redirect);
     }
-    let Some(proof) = FreshFactors::of(session, visit.service.now()) else {
+    let Some(proof) = FreshFactors::of(session, visit.services.now()) else {
         return Ok(fresh::to_step_up(&Target::RecoveryCodes));
     };
-    let Some(offer) = visit.service.offered_codes(token, proof).await? else {
+    let Some(offer) = visit.services.codes.offered_codes(token, proof).await? else {
         return Ok(fresh::to_login_for(&Target::RecoveryCodes));
     };
+    let keys =
+        if offer.in_force { visit.services.account.key_names(session).await? } else { Vec::new() };
     let name = session.identity.name.as_str();
     let (csrf, cookie) = visit.csrf()?;
     let page = Page {
@@ -66,6 +70,7 @@ async fn page(
         csrf,
         sheet: CodeSheet::of(visit, name, &offer),
         in_force: offer.in_force,
+        remaining_keys: (!keys.is_empty()).then(|| words::listed(&keys)),
         complaint,
     };
     Ok(Answer::page(complaint.status(), &page)?.with_summary(complaint).cookie(cookie).done())
@@ -86,11 +91,11 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
             return page(&visit, &token, &session, &Complaint::stale(&old, visit.host())).await;
         }
     };
-    let Some(proof) = FreshFactors::of(&session, visit.service.now()) else {
+    let Some(proof) = FreshFactors::of(&session, visit.services.now()) else {
         return Ok(fresh::to_step_up(&Target::RecoveryCodes));
     };
     let outcome = match RecoveryCode::parse(form.code.reveal()) {
-        Ok(code) => visit.service.keep_codes(&token, proof, &code, &visit.caller()).await?,
+        Ok(code) => visit.services.codes.keep_codes(&token, proof, &code, &visit.caller()).await?,
         Err(_) => {
             return page(&visit, &token, &session, &Complaint::wrong(words::TYPO)).await;
         }

@@ -12,7 +12,7 @@ use crate::web::failure::Failure;
 use crate::web::frame::Frame;
 use crate::web::view::Answer;
 use crate::web::visit::Visit;
-use crate::web::words::Moment;
+use crate::web::words::{Moment, listed};
 
 /// A notice as shown on the page.
 struct Item {
@@ -38,6 +38,7 @@ type Link = (&'static str, &'static str);
 
 const PASSWORD: Link = ("/_auth/account/password", "Change your password");
 const CODES: Link = ("/_auth/account/recovery-codes", "Create new recovery codes");
+const KEYS: Link = ("/_auth/account/keys", "See your keys");
 const APP: Link = ("/_auth/account/authenticator", "Set up your authenticator app");
 
 /// Returns the address as text, if it is known.
@@ -88,6 +89,7 @@ fn item(notice: &Notice) -> Item {
             advice: "Set it up again now, or ask your administrator for a one-time link.",
             link: APP,
         },
+        Notice::KeysRemain { names } => keys_remain(names),
         Notice::SignedInWithRecoveryCode => Item {
             title: "You signed in with a recovery code".to_owned(),
             text: "That code is used up. Lost your phone, or got a new one?",
@@ -97,6 +99,20 @@ fn item(notice: &Notice) -> Item {
                      you still have your phone, there's nothing to do.",
             link: APP,
         },
+    }
+}
+
+fn keys_remain(names: &[String]) -> Item {
+    Item {
+        title: match names.len() {
+            1 => format!("This key still signs in to your account: {}", listed(names)),
+            n => format!("These {n} keys still sign in to your account: {}", listed(names)),
+        },
+        text: "What you've just set up anew doesn't change that.",
+        at: None,
+        address: None,
+        advice: "If one of them isn't yours, remove it now and tell your administrator.",
+        link: KEYS,
     }
 }
 
@@ -110,7 +126,7 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
         frame: visit.frame().with_back(&back),
         name: session.identity.name.as_str(),
         notices: session.notices.iter().map(item).collect(),
-        at_app: visit.context.app.keeps_passwords,
+        at_app: !visit.context.app.first_factor.is_kept_here(),
     };
     Ok(Answer::page(StatusCode::OK, &page)?.done())
 }

@@ -56,7 +56,7 @@ pub(in crate::web) fn refused(why: &PasswordRefused) -> String {
 /// Rejects the request if the app checks passwords itself, because there is none here to change.
 fn kept_here(visit: &Visit) -> Result<(), Failure> {
     let app = &visit.context.app;
-    if !app.keeps_passwords {
+    if app.first_factor.is_kept_here() {
         return Ok(());
     }
     let sentence = format!("{} keeps your password. Change it there.", app.title);
@@ -82,7 +82,7 @@ fn page(
 ) -> Result<Response, Failure> {
     let (csrf, cookie) = visit.csrf()?;
     let name = session.identity.name.as_str();
-    let min_length = visit.service.password_length();
+    let min_length = visit.services.password_length();
     let page = Page { frame: visit.frame(), csrf, name, min_length, current, new };
     let answer = Answer::page(status, &page)?.with_summary(current);
     Ok(answer.cookie(cookie).retry_after(current.wait).done())
@@ -102,12 +102,13 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
             return page(&visit, &session, complaint.status(), &complaint, &Complaint::none());
         }
     };
-    let Some(proof) = FreshSecondFactor::of(&session, visit.service.now()) else {
+    let Some(proof) = FreshSecondFactor::of(&session, visit.services.now()) else {
         return Ok(fresh::to_step_up(&Target::Password));
     };
     let change =
         PasswordChange { current: form.current, new: form.password, caller: visit.caller() };
-    let (current, new) = match visit.service.change_password(&token, proof, change).await? {
+    let (current, new) = match visit.services.account.change_password(&token, proof, change).await?
+    {
         PasswordChanged::Done(changed) => {
             return Ok(with_renewed_session(done_with(Done::PasswordChanged), &changed).done());
         }

@@ -18,7 +18,7 @@ use crate::web::failure::Failure;
 use crate::web::form::ConfirmForm;
 use crate::web::frame::Frame;
 use crate::web::guard::is_own_navigation;
-use crate::web::outcome::Finished;
+use crate::web::token::Finished;
 use crate::web::view::{Answer, Complaint};
 use crate::web::visit::{Visit, notice_path};
 use crate::web::words::{self, day};
@@ -56,9 +56,9 @@ struct Ready<'a> {
 
 impl<'a> CodeSheet<'a> {
     pub(super) fn of(visit: &Visit, name: &'a str, offer: &'a OfferedCodes) -> Self {
-        let forgot = !visit.context.app.keeps_passwords;
+        let forgot = visit.context.app.first_factor.is_kept_here();
         let made_at =
-            if offer.made_at == Timestamp::EPOCH { visit.service.now() } else { offer.made_at };
+            if offer.made_at == Timestamp::EPOCH { visit.services.now() } else { offer.made_at };
         let made = day(made_at);
         let file = file(visit, name, &offer.codes, &made, forgot);
         Self { name, codes: &offer.codes, made, forgot, file }
@@ -117,10 +117,13 @@ async fn page(
     session: &Session,
     complaint: &Complaint,
 ) -> Result<Response, Failure> {
-    let Some(proof) = FreshSecondFactor::of(session, visit.service.now()) else {
+    let Some(proof) = FreshSecondFactor::of(session, visit.services.now()) else {
         return Ok(fresh::to_step_up(&Target::FirstCodes));
     };
-    match visit.service.due_codes(token, proof, false, &visit.caller()).await? {
+    if fresh::owes_key(visit, &Target::FirstCodes, session).await? {
+        return Ok(fresh::to_step_up_by_key(&Target::FirstCodes));
+    }
+    match visit.services.codes.due_codes(token, proof, false, &visit.caller()).await? {
         DueCodes::NotDue => Ok(confirmed_before(visit)),
         DueCodes::ShownBefore { made_at } => ready(visit, session, Some(made_at), complaint),
         DueCodes::Shown(offer) => {
@@ -167,20 +170,25 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
             return again(&visit, &token, &session, &complaint).await;
         }
     };
-    let fresh = FreshSecondFactor::of(&session, visit.service.now());
+    let fresh = FreshSecondFactor::of(&session, visit.services.now());
     if form.anew {
         let Some(proof) = fresh else { return Ok(fresh::to_step_up(&Target::FirstCodes)) };
-        return Ok(match visit.service.due_codes(&token, proof, true, &visit.caller()).await? {
-            DueCodes::NotDue => confirmed_before(&visit),
-            DueCodes::Shown(_) | DueCodes::ShownBefore { .. } => {
-                Answer::see_other(&visit.on(Target::FirstCodes.path())).done()
-            }
-        });
+        if fresh::owes_key(&visit, &Target::FirstCodes, &session).await? {
+            return Ok(fresh::to_step_up_by_key(&Target::FirstCodes));
+        }
+        return Ok(
+            match visit.services.codes.due_codes(&token, proof, true, &visit.caller()).await? {
+                DueCodes::NotDue => confirmed_before(&visit),
+                DueCodes::Shown(_) | DueCodes::ShownBefore { .. } => {
+                    Answer::see_other(&visit.on(Target::FirstCodes.path())).done()
+                }
+            },
+        );
     }
     let kept = match RecoveryCode::parse(form.code.reveal()) {
         Ok(code) => {
-            let service = &visit.service;
-            service.confirm_due_codes(&token, &session, &code, &visit.caller()).await?
+            let service = &visit.services;
+            service.codes.confirm_due_codes(&token, &session, &code, &visit.caller()).await?
         }
         Err(_) => {
             return again(&visit, &token, &session, &Complaint::wrong(words::TYPO)).await;
@@ -207,7 +215,7 @@ async fn again(
     session: &Session,
     complaint: &Complaint,
 ) -> Result<Response, Failure> {
-    if FreshSecondFactor::of(session, visit.service.now()).is_some() {
+    if FreshSecondFactor::of(session, visit.services.now()).is_some() {
         page(visit, token, session, complaint).await
     } else {
         ready(visit, session, None, complaint)

@@ -4,14 +4,15 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
-use crate::auth::login::{ClockOff, Owed, SecondFactor};
+use crate::auth::authenticator::AuthenticatorKind;
+use crate::auth::login::{ClockOff, FactorResponse, Owed, SecondFactor};
 use crate::auth::recovery::RecoveryCode;
 use crate::auth::totp::Code;
 use crate::web::failure::Failure;
 use crate::web::form::CodeForm;
 use crate::web::frame::Frame;
-use crate::web::outcome::Pending;
 use crate::web::refusal::RefusalSummary;
+use crate::web::token::Pending;
 use crate::web::view::{Answer, Complaint};
 use crate::web::visit::{Visit, signed_in};
 use crate::web::words;
@@ -49,6 +50,8 @@ struct RecoveryPage<'a> {
     frame: Frame,
     csrf: String,
     name: &'a str,
+    /// Other ways. Empty if the account has keys alone, and none of them works here.
+    others: Vec<AuthenticatorKind>,
     complaint: &'a Complaint,
 }
 
@@ -75,6 +78,24 @@ enum Means {
     RecoveryCode,
 }
 
+/// Redirects to the page for codes, which leads on where a login needs something else.
+pub(super) fn to_code(visit: &Visit) -> Response {
+    Answer::see_other(&visit.on("/_auth/otp")).done()
+}
+
+/// Returns the page of the second factor of a login: a key before a code.
+pub(super) async fn first_choice(
+    visit: &Visit,
+    pending: &Pending,
+) -> Result<&'static str, Failure> {
+    Ok(match visit.services.logins.owed(visit.app(), pending).await? {
+        Some(Owed::SecondFactor { kinds, .. }) if kinds.contains(&AuthenticatorKind::Webauthn) => {
+            "/_auth/key"
+        }
+        Some(_) | None => "/_auth/otp",
+    })
+}
+
 /// Redirects to the sign-in page and keeps the return address.
 pub(in crate::web) fn to_login(visit: &Visit) -> Response {
     Answer::see_other(&visit.on("/_auth/login")).done()
@@ -89,7 +110,8 @@ pub(in crate::web) async fn no_login(visit: &Visit) -> Result<Response, Failure>
 /// Renders the form that the login needs next, or redirects to its page.
 async fn page(visit: &Visit, means: Means, complaint: &Complaint) -> Result<Response, Failure> {
     let Some(pending) = visit.pending() else { return no_login(visit).await };
-    let name = match visit.service.owed(visit.app(), &pending).await? {
+    let mut others = vec![AuthenticatorKind::Totp];
+    let name = match visit.services.logins.owed(visit.app(), &pending).await? {
         None => return no_login(visit).await,
         Some(Owed::NewPassword { .. }) => {
             return Ok(Answer::see_other(&visit.on("/_auth/forgot/password")).done());
@@ -98,7 +120,17 @@ async fn page(visit: &Visit, means: Means, complaint: &Complaint) -> Result<Resp
             return Ok(Answer::see_other(&visit.on("/_auth/enroll")).done());
         }
         Some(Owed::Help { name }) => return help(visit, name.as_str()),
-        Some(Owed::SecondFactor { name }) => name,
+        Some(Owed::SecondFactor { kinds, .. })
+            if means == Means::App && !kinds.contains(&AuthenticatorKind::Totp) =>
+        {
+            let is_key = kinds.contains(&AuthenticatorKind::Webauthn);
+            let other = if is_key { "/_auth/key" } else { "/_auth/recovery" };
+            return Ok(Answer::see_other(&visit.on(other)).done());
+        }
+        Some(Owed::SecondFactor { name, kinds }) => {
+            others = kinds;
+            name
+        }
         Some(Owed::Suspended { name, recovery: true }) if means == Means::RecoveryCode => name,
         Some(Owed::Suspended { name, recovery }) => {
             return suspended(visit, name.as_str(), recovery);
@@ -108,7 +140,10 @@ async fn page(visit: &Visit, means: Means, complaint: &Complaint) -> Result<Resp
     let (name, status) = (name.as_str(), complaint.status());
     let answer = match means {
         Means::App => Answer::page(status, &OtpPage { frame, csrf, name, complaint }),
-        Means::RecoveryCode => Answer::page(status, &RecoveryPage { frame, csrf, name, complaint }),
+        Means::RecoveryCode => {
+            let page = RecoveryPage { frame, csrf, name, others, complaint };
+            Answer::page(status, &page)
+        }
     }?;
     Ok(answer.with_summary(complaint).cookie(cookie).retry_after(complaint.wait).done())
 }
@@ -156,7 +191,7 @@ pub(in crate::web) async fn send_otp(mut visit: Visit) -> Result<Response, Failu
     let Ok(code) = Code::parse(form.code.reveal()) else {
         return page(&visit, Means::App, &Complaint::wrong(words::NOT_A_CODE)).await;
     };
-    let outcome = visit.service.totp(visit.app(), &pending, &code, &visit.caller()).await?;
+    let outcome = prove(&visit, &pending, &FactorResponse::Code(code)).await?;
     visit.end_former_session(&outcome).await;
     match finished(&visit, &outcome, APP_WORDS)? {
         Ok(response) => Ok(response),
@@ -175,7 +210,7 @@ pub(in crate::web) async fn send_recovery(mut visit: Visit) -> Result<Response, 
     let Ok(code) = RecoveryCode::parse(form.code.reveal()) else {
         return page(&visit, Means::RecoveryCode, &Complaint::wrong(words::TYPO)).await;
     };
-    let outcome = with_recovery_code(&visit, &pending, &code).await?;
+    let outcome = prove(&visit, &pending, &FactorResponse::RecoveryCode(code)).await?;
     visit.end_former_session(&outcome).await;
     match finished(&visit, &outcome, RECOVERY_WORDS)? {
         Ok(response) => Ok(response),
@@ -183,12 +218,12 @@ pub(in crate::web) async fn send_recovery(mut visit: Visit) -> Result<Response, 
     }
 }
 
-async fn with_recovery_code(
+async fn prove(
     visit: &Visit,
     pending: &Pending,
-    code: &RecoveryCode,
+    response: &FactorResponse,
 ) -> Result<SecondFactor, Failure> {
-    Ok(visit.service.recovery_code(visit.app(), pending, code, &visit.caller()).await?)
+    Ok(visit.services.second.prove(visit.app(), pending, response, &visit.caller()).await?)
 }
 
 pub(super) fn clock_words(off: ClockOff) -> String {

@@ -20,16 +20,16 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         Ok(found) => found,
         Err(redirect) => return Ok(*redirect),
     };
-    let Some(proof) = FreshSecondFactor::of(&session, visit.service.now()) else {
+    let Some(proof) = FreshSecondFactor::of(&session, visit.services.now()) else {
         return Ok(fresh::to_step_up(&Target::Account));
     };
     if form.id == OTHERS {
-        visit.service.end_other_sessions(&token, proof, &visit.caller()).await?;
+        visit.services.account.end_other_sessions(&token, proof, &visit.caller()).await?;
         return Ok(done(Done::OthersEnded));
     }
     let ended = match form.id.parse::<SessionId>() {
         Ok(id) if id == session.id => return Ok(done(Done::Nothing)),
-        Ok(id) => visit.service.end_session(proof, id, &visit.caller()).await?,
+        Ok(id) => visit.services.account.end_session(proof, id, &visit.caller()).await?,
         Err(_) => false,
     };
     Ok(done(if ended { Done::SessionEnded } else { Done::SessionGone }))

@@ -7,12 +7,13 @@ use askama::Template;
 use axum::response::Response;
 use http::StatusCode;
 
+use super::second_factor::first_choice;
 use crate::auth::login::{Elsewhere, Redeemed, TicketView};
 use crate::auth::token::PlainToken;
 use crate::web::failure::Failure;
 use crate::web::form::{Fields, SetupForm};
 use crate::web::frame::Frame;
-use crate::web::outcome::TicketText;
+use crate::web::token::TicketText;
 use crate::web::view::{Answer, Complaint};
 use crate::web::visit::Visit;
 use crate::web::{cookies, ticket_cookie};
@@ -71,14 +72,14 @@ fn in_address(visit: &Visit) -> Result<String, Failure> {
 fn ticket(visit: &Visit) -> Result<Option<TicketText>, Failure> {
     let text = in_address(visit)?;
     let text = if text.is_empty() { ticket_cookie::read(&visit.headers) } else { Some(text) };
-    Ok(text.and_then(|text| PlainToken::parse(&text, visit.service.keys())))
+    Ok(text.and_then(|text| PlainToken::parse(&text, visit.services.keys())))
 }
 
 pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
     let text = in_address(&visit)?;
     if !text.is_empty() {
         // A malformed ticket is not stored in a cookie.
-        let known = PlainToken::parse(&text, visit.service.keys());
+        let known = PlainToken::parse(&text, visit.services.keys());
         let cookie = known
             .as_ref()
             .and_then(|t: &TicketText| ticket_cookie::set(t.reveal()))
@@ -91,7 +92,7 @@ pub(in crate::web) async fn show(visit: Visit) -> Result<Response, Failure> {
 /// Renders the page for the ticket's purpose.
 async fn page(visit: &Visit, complaint: &Complaint) -> Result<Response, Failure> {
     let ticket = ticket(visit)?;
-    match visit.service.ticket(visit.app(), ticket.as_ref(), &visit.caller()).await? {
+    match visit.services.links.ticket(visit.app(), ticket.as_ref(), &visit.caller()).await? {
         TicketView::NewPassword { name } => {
             new_password(visit, name.as_str(), complaint, complaint.status())
         }
@@ -111,11 +112,11 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     };
     let username = typed.name.clone();
     let ticket = ticket(&visit)?;
-    let service = &visit.service;
+    let service = &visit.services;
     let caller = visit.caller();
-    match service.redeem(visit.app(), ticket.as_ref(), typed, &caller).await? {
+    match service.links.redeem(visit.app(), ticket.as_ref(), typed, &caller).await? {
         Redeemed::Begun { token, enrol } => {
-            let next = if enrol { "/_auth/enroll" } else { "/_auth/otp" };
+            let next = if enrol { "/_auth/enroll" } else { first_choice(&visit, &token).await? };
             let cookie = cookies::set(cookies::PENDING, token.reveal());
             Ok(Answer::see_other(next).cookie(cookie).cookie(ticket_cookie::clear()).done())
         }
@@ -124,7 +125,8 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
             new_password(&visit, name.as_str(), &complaint, StatusCode::BAD_REQUEST)
         }
         Redeemed::Wrong { name } => {
-            let wrong = if visit.context.app.keeps_passwords { WRONG_AT_APP } else { WRONG };
+            let kept_here = visit.context.app.first_factor.is_kept_here();
+            let wrong = if kept_here { WRONG } else { WRONG_AT_APP };
             password(&visit, name.as_str(), &username, &Complaint::wrong(wrong))
         }
         Redeemed::AppCodeWanted { name } => {
@@ -164,7 +166,7 @@ fn password(
     complaint: &Complaint,
 ) -> Result<Response, Failure> {
     let (csrf, cookie) = visit.csrf()?;
-    let at_app = visit.context.app.keeps_passwords;
+    let at_app = !visit.context.app.first_factor.is_kept_here();
     let app_code = complaint.text.as_deref() == Some(APP_CODE);
     let frame = visit.frame();
     let page = Password { frame, csrf, name, complaint, at_app, username, app_code };

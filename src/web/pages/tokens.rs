@@ -17,11 +17,11 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         Ok(found) => found,
         Err(redirect) => return Ok(*redirect),
     };
-    let Some(proof) = FreshSecondFactor::of(&session, visit.service.now()) else {
+    let Some(proof) = FreshSecondFactor::of(&session, visit.services.now()) else {
         return Ok(fresh::to_step_up(&Target::Account));
     };
     let revoked = match form.id.parse::<TokenId>() {
-        Ok(id) => visit.service.revoke_token(proof, id, &visit.caller()).await?,
+        Ok(id) => visit.services.account.revoke_own_token(proof, id, &visit.caller()).await?,
         Err(_) => false,
     };
     Ok(done(if revoked { Done::TokenRevoked } else { Done::TokenGone }))

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::support::gateway::HOST;
+
 /// One attack.
 #[derive(Debug, Deserialize)]
 pub(super) struct Attack {
@@ -76,9 +78,24 @@ impl Attack {
         self.h2_headers.iter().map(|(n, v)| (n.clone(), fill(v))).collect()
     }
 
+    /// True if it is a single request that names `host`.
+    pub(super) fn is_shot_at(&self, host: &str) -> bool {
+        let of_h2 = self.h2_headers.iter().any(|(_, value)| value.contains(host));
+        self.flood.is_none()
+            && self.proto != "script"
+            && !self.asserts.iter().any(|a| a == "closed_after_logout")
+            && (of_h2 || self.raw_b64.is_empty() && self.raw.contains(host))
+    }
+
     /// Whether it is judged by the connection being closed.
     pub(super) fn must_close(&self) -> bool {
         self.asserts.iter().any(|a| a == "closed")
+    }
+
+    /// True if the status of an answer decides.
+    pub(super) fn must_answer(&self) -> bool {
+        let kinds = ["status_in", "h2_error_or_status", "refused_or_upstream_has"];
+        self.asserts.iter().any(|a| kinds.contains(&a.split(':').next().unwrap_or_default()))
     }
 
     /// The method, as far as there is one.
@@ -90,8 +107,13 @@ impl Attack {
 
 /// All of them.
 pub(super) fn read() -> Vec<Attack> {
+    read_at(HOST)
+}
+
+/// All of them, sent to another host.
+pub(super) fn read_at(host: &str) -> Vec<Attack> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/attacks.jsonl");
-    let text = std::fs::read_to_string(path).unwrap();
+    let text = std::fs::read_to_string(path).unwrap().replace(HOST, host);
     let parse = |line: &str| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
     text.lines().filter(|l| !l.trim().is_empty()).map(parse).collect()
 }

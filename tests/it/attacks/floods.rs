@@ -15,9 +15,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sends a flood and looks at the gateway's memory while it still holds the connection.
 pub(super) async fn run(range: &Range, attack: &Attack) -> Result<(), String> {
-    let before = range.gateway.resident();
+    let gateway = range.own_gateway().await;
+    let before = gateway.resident();
     let fields = attack.fields(&range.placeholders);
-    let wire = Wire::new(range.client().connect_h2().await);
+    let wire = Wire::new(Range::client_of(&gateway).connect_h2().await);
     let flood = attack.flood.as_deref().unwrap_or_default();
     let window = if flood.contains("window 0") { 0 } else { 65_535 };
     let mut connection = Frames::hello(wire, window).await.map_err(|e| e.to_string())?;
@@ -54,9 +55,9 @@ pub(super) async fn run(range: &Range, attack: &Attack) -> Result<(), String> {
             return Err("closed without a word".to_owned());
         }
     }
-    let mut other = range.client();
+    let mut other = Range::client_of(&gateway);
     let answered = within(PATIENCE, "an answer to somebody else", other.get("/_auth/login")).await;
-    let grown = range.gateway.resident().saturating_sub(before);
+    let grown = gateway.resident().saturating_sub(before);
     if answered.status != 200 {
         return Err(format!("somebody else got {}", answered.status));
     }

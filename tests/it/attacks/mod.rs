@@ -8,12 +8,16 @@ mod shots;
 mod slow;
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use corpus::{Attack, Placeholders};
 use judge::Seen;
 
+use vestibule::gate::target::CanonicalTarget;
+
+use super::portal::tour::{PORTAL, Tour, with_portal};
 use super::support::client::Browser;
-use super::support::gateway::{Gateway, Plan};
+use super::support::gateway::{Gateway, HOST, Plan};
 use super::support::upstream::Recorder;
 use super::support::visitor::{self, PENDING, SESSION, Visitor};
 
@@ -24,7 +28,10 @@ struct Range {
     /// An app that only the slow attacks ask, on a host of its own, so that nothing they cause is
     /// put down to another attack.
     slow_app: Recorder,
+    /// Another proxy between the attacker and the gateway.
+    front: Option<SocketAddr>,
     placeholders: Placeholders,
+    plan: Plan,
 }
 
 impl Range {
@@ -36,18 +43,43 @@ impl Range {
         let plan = Plan { apps: plan.apps.clone() + rules, ..plan };
         let plan = plan.app("slow", "other.test", &slow_app.url(), open);
         let gateway = Gateway::start(&plan).await;
+        Self::over((plan, gateway), app, slow_app, None).await
+    }
+
+    async fn over(
+        (plan, gateway): (Plan, Gateway),
+        app: Recorder,
+        slow_app: Recorder,
+        front: Option<SocketAddr>,
+    ) -> Self {
         let (full, _person) = visitor::signed_in(&gateway, "corpus").await;
         let mut half = Visitor::pending(&gateway, "halfway").await;
         let placeholders = Placeholders {
             session: full.jar[SESSION].clone(),
             pending: half.browser().jar[PENDING].clone(),
         };
-        Self { gateway, app, slow_app, placeholders }
+        Self { gateway, app, slow_app, front, placeholders, plan }
+    }
+
+    /// Starts a gateway for an attack that is judged by the memory it takes: the others would count
+    /// for it.
+    async fn own_gateway(&self) -> Gateway {
+        Gateway::start(&self.plan).await
     }
 
     fn client(&self) -> Browser {
-        // Not the address that attacks claim to come from.
-        let mut client = Browser::new(&self.gateway);
+        match self.front {
+            None => Self::client_of(&self.gateway),
+            Some(front) => Self::from_elsewhere(Browser::through(front, &self.gateway)),
+        }
+    }
+
+    fn client_of(gateway: &Gateway) -> Browser {
+        Self::from_elsewhere(Browser::new(gateway))
+    }
+
+    /// Not the address that attacks claim to come from.
+    fn from_elsewhere(mut client: Browser) -> Browser {
         client.from = [127, 0, 0, 77].into();
         client
     }
@@ -120,6 +152,44 @@ async fn no_attack_of_the_corpus_gets_through_with_rules_of_every_kind() {
     none_gets_through(&(rules + ABOUT_ALL)).await;
 }
 
+/// Fires the single requests of the corpus at an app below a portal, and at the portal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_of_the_corpus_gets_through_below_a_portal_or_at_it() {
+    let (app, slow_app) = (Recorder::start().await, Recorder::start().await);
+    let plan = with_portal(Plan::new(&app), &app);
+    let gateway = Gateway::start(&plan).await;
+    let mut tour = Tour::new(&[&gateway]);
+    tour.join(&gateway, "corpus").await;
+    tour.open(HOST, 0, "/app").await.at_app(HOST, "/app");
+    gateway.add_user("halfway");
+    let mut half = Tour::new(&[&gateway]).at(PORTAL, None);
+    visitor::prove_password(&mut half, "halfway").await;
+    let pending = half.jar[PENDING].clone();
+    let placeholders = Placeholders { session: tour.jars[HOST][SESSION].clone(), pending };
+    let mut range = Range { gateway, app, slow_app, front: None, placeholders, plan };
+    let mut failures = Vec::new();
+    for attack in corpus::read().iter().filter(|attack| attack.is_shot_at(HOST)) {
+        if let Err(why) = range.run(attack).await {
+            failures.push(format!("{} ({}): {why}", attack.id, attack.name));
+        }
+    }
+    assert!(failures.is_empty(), "below the portal:\n{}", failures.join("\n"));
+    // At the portal nothing at all reaches an app, with a session of its own.
+    range.placeholders.session = tour.jars[PORTAL][SESSION].clone();
+    let start = range.app.mark();
+    let shots = corpus::read_at(PORTAL);
+    for attack in shots.iter().filter(|attack| attack.is_shot_at(PORTAL)) {
+        match attack.proto.as_str() {
+            "h1" => drop(shots::h1(&range, attack).await),
+            _ => drop(shots::h2(&range, attack).await),
+        }
+        range.app.barrier().await;
+        let seen = range.app.requests(start);
+        let reached = seen.iter().find(|seen| !seen.head.target.starts_with("/-"));
+        assert!(reached.is_none(), "{} ({}): {reached:?}", attack.id, attack.name);
+    }
+}
+
 async fn none_gets_through(rules: &str) {
     let range = Range::set_up(rules).await;
     let all = corpus::read();
@@ -160,5 +230,60 @@ async fn none_gets_through(rules: &str) {
     }
     let count = failures.len();
     assert!(failures.is_empty(), "{count} of {} attacks got through:\n{report}", all.len());
+    range.holds_good_cookies().await;
+}
+
+/// The asserts about what reaches the app. What a proxy in front answers by itself, and whether it
+/// closes, is its own affair.
+const ABOUT_THE_APP: [&str; 6] = [
+    "no_upstream",
+    "no_smuggle",
+    "refused_or_upstream_has",
+    "response_lacks",
+    "upstream_max",
+    "upstream_never_contains",
+];
+
+/// Attacks by `Connection`, which every proxy in front replaces by its own.
+const ABOUT_CONNECTION: [&str; 2] = ["CONN-016", "CONN-018"];
+
+/// Fires the HTTP/1.1 attacks at another proxy that asks the gateway about each request. Whatever the app
+/// gets must be what was judged: a path that is public, or one of the user who is named.
+pub(super) async fn none_gets_through_front(
+    gateway: (Plan, Gateway),
+    app: Recorder,
+    front: SocketAddr,
+) {
+    let slow_app = Recorder::start().await;
+    let range = Range::over(gateway, app, slow_app, Some(front)).await;
+    range.holds_good_cookies().await;
+    let start = range.app.mark();
+    let mut report = String::new();
+    let (mut fired, mut forwarded) = (0, 0);
+    for mut attack in corpus::read() {
+        attack.asserts.retain(|a| ABOUT_THE_APP.contains(&a.split(':').next().unwrap_or_default()));
+        if attack.proto != "h1" || ABOUT_CONNECTION.contains(&attack.id.as_str()) {
+            continue;
+        }
+        fired += 1;
+        let mark = range.app.mark();
+        if let Err(why) = range.run(&attack).await {
+            writeln!(report, "{} ({}): {why}", attack.id, attack.name).unwrap();
+        }
+        for seen in range.app.requests(mark) {
+            forwarded += 1;
+            let user = seen.head.all("remote-user");
+            let path = CanonicalTarget::canonical(seen.head.target.as_bytes());
+            let public =
+                path.is_ok_and(|p| p.path() == "/public" || p.path().starts_with("/public/"));
+            if user != ["corpus"] && !(public && user.is_empty()) {
+                let got = &seen.head.target;
+                writeln!(report, "{} ({}): the app got {got}", attack.id, attack.name).unwrap();
+            }
+        }
+    }
+    assert!(fired > 200 && forwarded > 10, "{fired} fired, {forwarded} forwarded");
+    let smuggled = range.app.requests(start).iter().any(|r| r.head.target.contains("SMUG"));
+    assert!(report.is_empty() && !smuggled, "{report}");
     range.holds_good_cookies().await;
 }

@@ -9,10 +9,9 @@ use crate::support::frames::{self, Frames, Reply};
 use crate::support::wire::{Answer, Wire};
 use crate::support::within;
 
-/// How long a request that is not complete may stay without an answer before we hang up.
+/// Time without an answer after which an incomplete request is cut off, where
+/// nothing is judged by the answer.
 const SILENCE: Duration = Duration::from_millis(1500);
-/// How long the gateway may take to close where it must.
-const CLOSING: Duration = Duration::from_secs(5);
 
 /// What came back.
 #[derive(Debug)]
@@ -39,13 +38,14 @@ pub(super) async fn h1(range: &Range, attack: &Attack) -> Shot {
     let (answer, sent) = {
         // The gateway may refuse and close before it has read all of it.
         let sent = wire.send(&bytes).await.is_ok();
-        (tokio::time::timeout(SILENCE, wire.answer(&method)).await, sent)
+        let patience = if attack.must_answer() { PATIENCE } else { SILENCE };
+        (tokio::time::timeout(patience, wire.answer(&method)).await, sent)
     };
     let answer = answer.ok().and_then(Result::ok);
     let mut after = Vec::new();
     let mut closed = !sent;
     if attack.must_close() && !closed {
-        closed = match tokio::time::timeout(CLOSING, wire.rest()).await {
+        closed = match tokio::time::timeout(PATIENCE, wire.rest()).await {
             Ok(rest) => {
                 after.extend(rest);
                 true

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::Range;
 use super::corpus::Attack;
 use crate::support::client::{self, Browser};
+use crate::support::gateway::Gateway;
 use crate::support::visitor::{self, SESSION};
 
 /// How long a silent connection may wait for its TLS handshake: 10 s, and a little more.
@@ -21,7 +22,7 @@ const SLOW_READ: Duration = Duration::from_secs(90);
 /// How long a tunnel may outlive its session.
 const TUNNEL: Duration = Duration::from_secs(65);
 /// How long an honest client may wait beside a flood.
-const HONEST: Duration = Duration::from_secs(5);
+const HONEST: Duration = Duration::from_secs(20);
 
 /// Plays a script.
 pub(super) async fn run(range: &Range, attack: &Attack) -> Result<(), String> {
@@ -36,7 +37,7 @@ pub(super) async fn run(range: &Range, attack: &Attack) -> Result<(), String> {
 
 async fn slow_body(range: &Range) -> Result<(), String> {
     let (mut reader, mut writer) =
-        tokio::io::split(https(range, Ipv4Addr::new(127, 0, 0, 4)).await);
+        tokio::io::split(https(&range.gateway, Ipv4Addr::new(127, 0, 0, 4)).await);
     let head = "POST /_auth/login HTTP/1.1\r\nHost: gw.test\r\n\
                 Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\n";
     writer.write_all(head.as_bytes()).await.map_err(|e| e.to_string())?;
@@ -61,18 +62,18 @@ async fn slow_body(range: &Range) -> Result<(), String> {
 }
 
 async fn https(
-    range: &Range,
+    gateway: &Gateway,
     from: Ipv4Addr,
 ) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
-    let gateway = &range.gateway;
     let stream = client::tcp(gateway.https, IpAddr::V4(from)).await.unwrap();
     client::tls(stream, &gateway.certificates, "gw.test", "http/1.1").await.unwrap()
 }
 
 /// The app's own connection breaks when the gateway gives the reader up.
 async fn slow_read(range: &Range) -> Result<(), String> {
-    let before = range.gateway.resident();
-    let mut stream = https(range, Ipv4Addr::new(127, 0, 0, 5)).await;
+    let gateway = range.own_gateway().await;
+    let before = gateway.resident();
+    let mut stream = https(&gateway, Ipv4Addr::new(127, 0, 0, 5)).await;
     let head = "GET /big?bytes=1073741824 HTTP/1.1\r\nHost: other.test\r\n\r\n";
     stream.write_all(head.as_bytes()).await.map_err(|e| e.to_string())?;
     let sipping = async {
@@ -91,7 +92,7 @@ async fn slow_read(range: &Range) -> Result<(), String> {
         }
     };
     let given_up = tokio::time::timeout(SLOW_READ, race).await;
-    let grown = range.gateway.resident().saturating_sub(before);
+    let grown = gateway.resident().saturating_sub(before);
     if grown > 64 * 1024 * 1024 {
         return Err(format!("memory grew by {} KiB for one slow reader", grown / 1024));
     }

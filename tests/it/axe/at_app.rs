@@ -43,7 +43,7 @@ impl Sweep {
         self.open_link(&RESET).await;
         self.look_at("setup", "input[name=username]:not([hidden])").await;
         self.send(&[("username", "bob"), ("password", "wrong")]).await;
-        self.look_at("setup-wrong", "[role=alert]").await;
+        self.look_at("setup-wrong", "[role=alert]:not([hidden])").await;
         self.send(&[("password", "pw-bob")]).await;
         self.look_at("setup-code", "input[name=app_code]").await;
         let code = app.code("bob").await;

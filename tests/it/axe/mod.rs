@@ -2,6 +2,7 @@
 //! page fits 320 pixels and a zoom of 200 %.
 
 mod at_app;
+mod keys;
 mod outage;
 mod seldom;
 mod sweep;
@@ -24,7 +25,7 @@ impl Sweep {
         self.goto("/start").await;
         self.look_at("login", "input[name=username]").await;
         self.send(&[("username", "alice"), ("password", "wrong")]).await;
-        self.look_at("login-wrong", "[role=alert]").await;
+        self.look_at("login-wrong", "[role=alert]:not([hidden])").await;
         self.send(&[("username", "alice"), ("password", PASSWORD)]).await;
     }
 
@@ -33,13 +34,13 @@ impl Sweep {
         self.look_at("enroll", "#totp-secret").await;
         let secret = html::by_id(&self.walk.screen.source().await, "totp-secret").unwrap();
         self.send(&[("code", "000000")]).await;
-        self.look_at("enroll-wrong", "[role=alert]").await;
+        self.look_at("enroll-wrong", "[role=alert]:not([hidden])").await;
         let (code, used) = fresh_code(&secret, 0).await;
         self.send(&[("code", &code)]).await;
         self.look_at("codes", "li code").await;
         let recovery = html::recovery_codes(&self.walk.screen.source().await);
         self.send(&[("confirm", "0000")]).await;
-        self.look_at("codes-typo", "[role=alert]").await;
+        self.look_at("codes-typo", "[role=alert]:not([hidden])").await;
         self.send(&[("confirm", &recovery[0])]).await;
         self.walk.screen.wait_for_path("/start").await;
         (secret, used)
@@ -71,11 +72,11 @@ impl Sweep {
         self.goto("/_auth/account/authenticator").await;
         self.look_at("authenticator", "#totp-secret").await;
         self.send(&[("code", "000000")]).await;
-        self.look_at("authenticator-wrong", "[role=alert]").await;
+        self.look_at("authenticator-wrong", "[role=alert]:not([hidden])").await;
         self.goto("/_auth/account/recovery-codes").await;
         self.look_at("new-codes", "li code").await;
         self.send(&[("confirm", "0000")]).await;
-        self.look_at("new-codes-wrong", "[role=alert]").await;
+        self.look_at("new-codes-wrong", "[role=alert]:not([hidden])").await;
         let codes = html::recovery_codes(&self.walk.screen.source().await);
         self.send(&[("confirm", &codes[0])]).await;
         self.look_at("account-told", "[role=status]").await;
@@ -112,16 +113,16 @@ impl Sweep {
         self.signing_in().await;
         self.look_at("otp", "input[name=code]").await;
         self.send(&[("code", "000000")]).await;
-        self.look_at("otp-wrong", "[role=alert]").await;
+        self.look_at("otp-wrong", "[role=alert]:not([hidden])").await;
         self.goto("/_auth/recovery").await;
         self.look_at("recovery", "input[name=code]").await;
         self.send(&[("code", "0000")]).await;
-        self.look_at("recovery-wrong", "[role=alert]").await;
+        self.look_at("recovery-wrong", "[role=alert]:not([hidden])").await;
         self.walk.screen.sign_out(&self.walk.origin).await;
         self.goto("/_auth/forgot").await;
         self.look_at("forgot", "input[name=code]").await;
         self.send(&[("username", "alice"), ("code", "0000")]).await;
-        self.look_at("forgot-wrong", "[role=alert]").await;
+        self.look_at("forgot-wrong", "[role=alert]:not([hidden])").await;
         self.send(&[("username", "alice"), ("code", &recovery[0])]).await;
         self.walk.screen.wait_for_path("/_auth/otp").await;
         self.goto("/_auth/recovery").await;
@@ -129,7 +130,7 @@ impl Sweep {
         self.walk.screen.wait_for_path("/_auth/forgot/password").await;
         self.look_at("forgot-password", "input[name=password]").await;
         self.send(&[("password", "password1")]).await;
-        self.look_at("forgot-password-refused", "[role=alert]").await;
+        self.look_at("forgot-password-refused", "[role=alert]:not([hidden])").await;
     }
 }
 

@@ -32,12 +32,12 @@ impl Sweep {
         self.goto(&link).await;
         self.look_at("setup", "input[name=password]").await;
         self.send(&[("password", "password1")]).await;
-        self.look_at("setup-refused", "[role=alert]").await;
+        self.look_at("setup-refused", "[role=alert]:not([hidden])").await;
         self.send(&[("password", PASSWORD)]).await;
         self.look_at("setup-enroll", "#totp-secret").await;
         let secret = html::by_id(&self.walk.screen.source().await, "totp-secret").unwrap();
         self.send(&[("code", "000000")]).await;
-        self.look_at("setup-enroll-wrong", "[role=alert]").await;
+        self.look_at("setup-enroll-wrong", "[role=alert]:not([hidden])").await;
         let (code, _used) = fresh_code(&secret, 0).await;
         self.send(&[("code", &code)]).await;
         self.look_at("setup-codes", "li code").await;
@@ -48,7 +48,7 @@ impl Sweep {
         self.goto(&link).await;
         self.look_at("setup-password", "input[autocomplete=current-password]").await;
         self.send(&[("password", "wrong")]).await;
-        self.look_at("setup-password-wrong", "[role=alert]").await;
+        self.look_at("setup-password-wrong", "[role=alert]:not([hidden])").await;
     }
 
     async fn page_of_what_is_told(&mut self, person: &mut Person) {
@@ -97,9 +97,10 @@ impl Sweep {
         for _ in 0..20 {
             self.goto(path).await;
             self.send(fields).await;
-            let said = self.walk.screen.wait_for("[role=alert]").await.text().await.unwrap();
+            let said =
+                self.walk.screen.wait_for("[role=alert]:not([hidden])").await.text().await.unwrap();
             if said.contains("minutes") {
-                self.look_at(what, "[role=alert]").await;
+                self.look_at(what, "[role=alert]:not([hidden])").await;
                 return;
             }
         }
@@ -114,7 +115,7 @@ impl Sweep {
         for _ in 0..9 {
             self.goto(&format!("/_auth/setup?ticket={}", "A".repeat(64))).await;
         }
-        self.look_at("setup-waits", "[role=alert]").await;
+        self.look_at("setup-waits", "[role=alert]:not([hidden])").await;
     }
 }
 

@@ -6,7 +6,7 @@ use vestibule::auth::account::{IdentityChange, LoginName};
 use vestibule::auth::ports::Added;
 
 use super::places::{Durable, DurablePorts};
-use super::samples::{account, account_id, at_once, factor, password, recovery, start};
+use super::samples::{account, account_id, at_once, factor, password, recovery, start, unseen};
 
 async fn an_account_comes_back_as_it_was_added<S: DurablePorts>(place: &Durable<S>) {
     let new = account("alice");
@@ -27,7 +27,7 @@ async fn an_account_comes_back_as_it_was_added<S: DurablePorts>(place: &Durable<
     let found = place.one.by_id(bare.identity.account).await.unwrap().unwrap();
     assert_eq!((found.identity.email, found.password), (None, None));
     assert!(place.one.by_id(account_id()).await.unwrap().is_none());
-    assert!(place.one.status(account_id()).await.unwrap().is_none());
+    assert!(place.one.status(account_id(), &unseen()).await.unwrap().is_none());
     place.one.ping().await.unwrap();
 }
 
@@ -55,12 +55,12 @@ async fn a_new_password_ends_older_sessions_when_asked_to<S: DurablePorts>(place
     let id = new.identity.account;
     assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
     assert!(place.one.set_password(id, &password("$two"), None).await.unwrap());
-    let status = place.two.status(id).await.unwrap().unwrap();
+    let status = place.two.status(id, &unseen()).await.unwrap().unwrap();
     assert!(status.honours(start()), "no session ends by itself");
 
     let later = start().plus(Duration::from_secs(5));
     assert!(place.one.set_password(id, &password("$three"), Some(later)).await.unwrap());
-    let status = place.two.status(id).await.unwrap().unwrap();
+    let status = place.two.status(id, &unseen()).await.unwrap().unwrap();
     assert!(!status.honours(start()));
     assert!(status.honours(later));
 
@@ -88,10 +88,10 @@ async fn disabling_ends_sessions_for_good<S: DurablePorts>(place: &Durable<S>) {
     assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
     let later = start().plus(Duration::from_secs(1));
     assert!(place.one.set_disabled(id, true, later).await.unwrap());
-    assert!(place.two.status(id).await.unwrap().unwrap().disabled);
+    assert!(place.two.status(id, &unseen()).await.unwrap().unwrap().disabled);
     let even_later = later.plus(Duration::from_secs(1));
     assert!(place.one.set_disabled(id, false, even_later).await.unwrap());
-    let status = place.two.status(id).await.unwrap().unwrap();
+    let status = place.two.status(id, &unseen()).await.unwrap().unwrap();
     assert!(!status.disabled);
     assert!(!status.honours(start()), "a session from before stays ended");
     assert!(status.honours(later));
@@ -130,7 +130,7 @@ async fn an_identity_is_changed_in_its_named_parts_by_many_at_once<S: DurablePor
     assert!(
         after.groups.contains(&"ops".to_owned()) && !after.groups.contains(&"group3".to_owned())
     );
-    assert_eq!(*place.two.status(id).await.unwrap().unwrap().identity, after);
+    assert_eq!(*place.two.status(id, &unseen()).await.unwrap().unwrap().identity, after);
     assert_eq!(place.one.change_identity(account_id(), &change).await.unwrap(), None);
 }
 
@@ -146,7 +146,7 @@ async fn removal_takes_factors_and_codes_along<S: DurablePorts>(place: &Durable<
     place.one.replace_recovery(&recovery(id, "salt"), start()).await.unwrap();
     assert!(place.two.remove(id).await.unwrap());
     assert!(!place.two.remove(id).await.unwrap());
-    assert!(place.one.totp(id).await.unwrap().is_none());
+    assert!(place.one.app(id).await.is_none());
     assert!(place.one.recovery_set(id).await.unwrap().is_none());
     assert!(place.one.by_name(&LoginName::parse("grace").unwrap()).await.unwrap().is_none());
 }

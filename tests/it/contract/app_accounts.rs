@@ -8,7 +8,7 @@ use vestibule::base::id::AccountId;
 
 use super::on_both_databases;
 use super::places::{Durable, DurablePorts};
-use super::samples::{account, account_id, at_once, start};
+use super::samples::{account, account_id, at_once, start, unseen};
 
 fn subject(text: &str) -> Subject {
     text.parse().unwrap()
@@ -46,7 +46,7 @@ async fn a_link_is_of_one_account_and_one_person_of_an_app<S: DurablePorts>(plac
     assert!(place.one.unlink(alice, "cell", later).await.unwrap());
     assert!(!place.two.unlink(alice, "cell", later).await.unwrap(), "once");
     assert_eq!(found(place, "cell", "u1").await, None);
-    let status = place.two.status(alice).await.unwrap().unwrap();
+    let status = place.two.status(alice, &unseen()).await.unwrap().unwrap();
     assert_eq!(status.sessions_valid_from, later, "what was signed in by it is over");
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use vestibule::auth::session::Session;
 use vestibule::auth::token::{AppToken, HashedToken, SessionToken};
 
-use super::on_both_session_stores;
+use super::on_session_stores;
 use super::places::{ShortLived, ShortLivedPorts};
 use super::samples::{at_once, identity, login, session, token};
 
@@ -117,7 +117,7 @@ async fn fifty_at_once_are_all_bound<S: ShortLivedPorts>(place: &ShortLived<S>) 
     }
 }
 
-on_both_session_stores! {
+on_session_stores! {
     a_token_is_worth_its_session_and_no_longer,
     tokens_go_with_a_session_to_its_new_id,
     a_token_is_not_taken_from_another_account,

@@ -268,7 +268,7 @@ async fn the_waits_of_paced_keys_are_told_without_counting<S: ShortLivedPorts>(
     }
 }
 
-super::on_both_session_stores!(
+super::on_session_stores!(
     the_waits_of_paced_keys_are_told_without_counting,
     a_forgiven_paced_try_takes_its_wait_along,
     a_forgiven_paced_try_leaves_the_wait_of_any_other,

@@ -23,6 +23,7 @@ fn caller() -> Caller {
         browser: None,
         reference: RequestId::random(&OsRandom::new()).unwrap(),
         host: None,
+        parked: None,
     }
 }
 

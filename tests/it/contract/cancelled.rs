@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::{AnyConnection, Connection as _, query};
 use vestibule::auth::audit::{Context, Event, NewRecord, verify};
-use vestibule::auth::ports::{Added, PendingLogins as _, Sessions};
+use vestibule::auth::ports::{Added, PendingLogins as _, SessionLookup, SessionStarts as _};
 use vestibule::auth::token::SessionToken;
 use vestibule::base::secret::Secret;
 use vestibule::store::redis::RedisStore;
@@ -55,13 +55,13 @@ async fn a_late_answer_of_redis_meets_no_later_question() {
     server.hang();
     let given_up = Duration::from_millis(50);
     for (id, _) in filed.iter().cycle().take(7) {
-        let asked = tokio::time::timeout(given_up, Sessions::load(&store, id)).await;
+        let asked = tokio::time::timeout(given_up, SessionLookup::load(&store, id)).await;
         assert!(asked.is_err(), "a hanging server does not answer");
     }
-    assert!(Sessions::load(&store, &filed[0].0).await.is_err(), "nor within two seconds");
+    assert!(SessionLookup::load(&store, &filed[0].0).await.is_err(), "nor within two seconds");
     server.resume();
     for (id, name) in filed.iter().cycle().take(20) {
-        let found = Sessions::load(&store, id).await.unwrap().unwrap();
+        let found = SessionLookup::load(&store, id).await.unwrap().unwrap();
         assert_eq!(found.identity.name, *name);
     }
 }

@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
+use vestibule::auth::authenticator::NewAuthenticator;
 use vestibule::auth::ports::{Added, LinkEnded};
-use vestibule::auth::totp::TimeStep;
 use vestibule::base::id::AccountId;
 
 use super::places::{Durable, DurablePorts};
 use super::samples::{
-    account, account_id, at_once, code, factor, factor_id, password, recovery, start,
+    account, account_id, at_once, code, factor, factor_id, password, recovery, start, unseen,
 };
-
-fn step(number: u64) -> TimeStep {
-    TimeStep::from_number(number)
-}
 
 async fn somebody<S: DurablePorts>(place: &Durable<S>, name: &str) -> AccountId {
     let new = account(name);
@@ -31,8 +27,8 @@ async fn the_first_authenticator_is_the_only_first<S: DurablePorts>(place: &Dura
     assert_eq!(enrolled.iter().filter(|e| **e).count(), 1);
     assert!(!place.two.enrol_first(&factor(id, 100)).await.unwrap());
     assert!(place.two.by_id(id).await.unwrap().unwrap().ever_enrolled);
-    let held = place.two.totp(id).await.unwrap().unwrap();
-    assert_eq!((held.confirmed_at, held.last_used_at), (start(), start()));
+    let held = place.two.app(id).await.unwrap();
+    assert_eq!((held.created_at, held.last_used_at), (start(), Some(start())));
     assert_eq!(held.sealed, "v1.k1.sealed");
     assert!(!place.one.enrol_first(&factor(account_id(), 1)).await.unwrap(), "no such account");
 }
@@ -44,7 +40,7 @@ async fn a_step_is_used_by_one_of_fifty_at_once<S: DurablePorts>(place: &Durable
     for round in 101..104 {
         let used = at_once(50, |i| {
             let (store, factor) = (place.either(i), new.id);
-            async move { store.consume_step(id, factor, step(round), start()).await.unwrap() }
+            async move { store.use_step(id, factor, round, start()).await }
         })
         .await;
         assert_eq!(used.iter().filter(|u| **u).count(), 1, "step {round}");
@@ -56,19 +52,38 @@ async fn a_step_not_after_the_last_is_refused<S: DurablePorts>(place: &Durable<S
     let new = factor(id, 100);
     assert!(place.one.enrol_first(&new).await.unwrap());
     let later = start().plus(Duration::from_secs(90));
-    let consume = |n| place.two.consume_step(id, new.id, step(n), later);
-    assert!(!consume(100).await.unwrap(), "the confirming step is used already");
-    assert!(!consume(99).await.unwrap());
-    assert!(consume(102).await.unwrap());
-    assert!(!consume(102).await.unwrap());
-    assert!(!consume(101).await.unwrap(), "skipped is gone");
-    assert!(consume(103).await.unwrap());
-    assert_eq!(place.one.totp(id).await.unwrap().unwrap().last_used_at, later);
+    let consume = |n| place.two.use_step(id, new.id, n, later);
+    assert!(!consume(100).await, "the confirming step is used already");
+    assert!(!consume(99).await);
+    assert!(consume(102).await);
+    assert!(!consume(102).await);
+    assert!(!consume(101).await, "skipped is gone");
+    assert!(consume(103).await);
+    assert_eq!(place.one.app(id).await.unwrap().last_used_at, Some(later));
     let other = somebody(place, "mallory").await;
-    let foreign = place.one.consume_step(other, new.id, step(500), later).await.unwrap();
+    let foreign = place.one.use_step(other, new.id, 500, later).await;
     assert!(!foreign, "another account's factor");
-    let unknown = place.one.consume_step(id, factor_id(), step(500), later).await.unwrap();
+    let unknown = place.one.use_step(id, factor_id(), 500, later).await;
     assert!(!unknown);
+}
+
+async fn no_two_authenticators_are_found_by_one_lookup_key<S: DurablePorts>(place: &Durable<S>) {
+    let (first, second) = (somebody(place, "nina").await, somebody(place, "omar").await);
+    let keyed = |account, lookup: &str| NewAuthenticator {
+        lookup: Some(lookup.to_owned()),
+        ..factor(account, 100)
+    };
+    assert!(place.one.enrol_first(&keyed(first, "digest")).await.unwrap());
+    assert!(!place.two.enrol_first(&keyed(second, "digest")).await.unwrap());
+    assert!(!place.one.by_id(second).await.unwrap().unwrap().ever_enrolled, "nothing was changed");
+    let (taken, codes) = (keyed(second, "digest"), recovery(second, "salt"));
+    assert!(place.two.enrol_first(&factor(second, 100)).await.unwrap());
+    let replaced = place.two.replace_authenticator(&taken, &codes, start()).await.unwrap();
+    assert_eq!(replaced, None);
+    assert_ne!(place.one.app(second).await.unwrap().id, taken.id, "the present one stays");
+    assert!(place.one.remove(first).await.unwrap());
+    let replaced = place.two.replace_authenticator(&taken, &codes, start()).await.unwrap();
+    assert!(replaced.is_some(), "it went with its account");
 }
 
 async fn a_recovery_code_is_used_by_one_of_fifty_at_once<S: DurablePorts>(place: &Durable<S>) {
@@ -172,23 +187,23 @@ async fn an_authenticator_is_replaced_at_once_with_all_that_hangs_on_it<S: Durab
     let at = start().plus(Duration::from_hours(1));
     let replaced = at_once(20, |i| {
         let (store, mut new, mut codes) = (place.either(i), factor(id, 300), recovery(id, "new"));
-        new.confirmed_at = at;
+        new.created_at = at;
         new.sealed = format!("v1.new.{i}");
         codes.hashes = vec![code(100 + i)];
-        async move { store.replace_totp(&new, &codes, start()).await.unwrap() }
+        async move { store.replace_authenticator(&new, &codes, start()).await.unwrap() }
     })
     .await;
     assert_eq!(replaced.iter().flatten().count(), 1);
     let won = replaced.iter().position(Option::is_some).unwrap();
-    let held = place.two.totp(id).await.unwrap().unwrap();
-    assert_eq!((held.sealed, held.confirmed_at), (format!("v1.new.{won}"), at));
-    assert!(!place.one.consume_step(id, old.id, step(301), at).await.unwrap(), "the old one");
-    assert!(!place.one.consume_step(id, held.id, step(300), at).await.unwrap(), "is used");
-    assert!(place.one.consume_step(id, held.id, step(301), at).await.unwrap());
+    let held = place.two.app(id).await.unwrap();
+    assert_eq!((held.sealed, held.created_at), (format!("v1.new.{won}"), at));
+    assert!(!place.one.use_step(id, old.id, 301, at).await, "the old one");
+    assert!(!place.one.use_step(id, held.id, 300, at).await, "is used");
+    assert!(place.one.use_step(id, held.id, 301, at).await);
     let set = place.two.recovery_set(id).await.unwrap().unwrap();
     assert_eq!((set.salt.as_str(), set.left, set.confirmed_at), ("new", 1, None));
     assert_eq!(place.one.consume_recovery(id, &code(1), at).await.unwrap(), None, "an old code");
-    let status = place.two.status(id).await.unwrap().unwrap();
+    let status = place.two.status(id, &unseen()).await.unwrap().unwrap();
     assert!(!status.honours(start()) && status.honours(at), "older sessions are over");
 }
 
@@ -200,14 +215,25 @@ async fn no_authenticator_is_replaced_by_a_session_that_is_over<S: DurablePorts>
     let (new, codes) = (factor(id, 200), recovery(id, "new"));
     let later = start().plus(Duration::from_secs(1));
     assert!(place.one.set_disabled(id, true, later).await.unwrap());
-    assert_eq!(place.two.replace_totp(&new, &codes, later).await.unwrap(), None, "disabled");
+    assert_eq!(
+        place.two.replace_authenticator(&new, &codes, later).await.unwrap(),
+        None,
+        "disabled"
+    );
     assert!(place.one.set_disabled(id, false, later).await.unwrap());
-    assert_eq!(place.two.replace_totp(&new, &codes, start()).await.unwrap(), None, "ended");
+    assert_eq!(
+        place.two.replace_authenticator(&new, &codes, start()).await.unwrap(),
+        None,
+        "ended"
+    );
     assert!(place.two.recovery_set(id).await.unwrap().is_none(), "nothing was changed");
-    assert_ne!(place.two.totp(id).await.unwrap().unwrap().id, new.id);
+    assert_ne!(place.two.app(id).await.unwrap().id, new.id);
     let stranger = account_id();
-    assert_eq!(place.two.replace_totp(&factor(stranger, 1), &codes, later).await.unwrap(), None);
-    let done = place.two.replace_totp(&new, &codes, later).await.unwrap();
+    assert_eq!(
+        place.two.replace_authenticator(&factor(stranger, 1), &codes, later).await.unwrap(),
+        None
+    );
+    let done = place.two.replace_authenticator(&new, &codes, later).await.unwrap();
     assert_eq!(done, Some(LinkEnded(false)), "there is no link");
 }
 
@@ -260,6 +286,7 @@ super::on_both_databases!(
     no_authenticator_is_replaced_by_a_session_that_is_over,
     a_code_shows_that_its_set_was_kept_and_stays_good,
     the_first_authenticator_is_the_only_first,
+    no_two_authenticators_are_found_by_one_lookup_key,
     a_step_is_used_by_one_of_fifty_at_once,
     a_step_not_after_the_last_is_refused,
     a_recovery_code_is_used_by_one_of_fifty_at_once,

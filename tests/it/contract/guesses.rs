@@ -26,7 +26,7 @@ async fn somebody<S: DurablePorts>(place: &Durable<S>, name: &str) -> AccountId 
 }
 
 async fn guess<S: DurablePorts>(place: &Durable<S>, id: AccountId, now: Timestamp) -> Counted {
-    place.one.count_factor_guess(id, Factor::Totp, &ladder(), now).await.unwrap()
+    place.one.count_factor_guess(id, Factor::TOTP, &ladder(), now).await.unwrap()
 }
 
 /// The waits and the end of the ladder as they are documented.
@@ -49,11 +49,11 @@ async fn ten_wrong_wait_five_minutes_twenty_thirty_and_fifty_are_the_end<S: Dura
     }
     let years = now.plus(Duration::from_hours(3 * 365 * 24));
     assert_eq!(guess(place, id, years).await, Counted::Suspended { failures: 50 });
-    assert!(place.two.suspend_factor(id, Factor::Totp, 50, years).await.unwrap());
-    assert!(!place.one.suspend_factor(id, Factor::Totp, 50, years).await.unwrap(), "once");
-    place.one.factor_guess_was_right(id, Factor::Totp).await.unwrap();
+    assert!(place.two.suspend_factor(id, Factor::TOTP, 50, years).await.unwrap());
+    assert!(!place.one.suspend_factor(id, Factor::TOTP, 50, years).await.unwrap(), "once");
+    place.one.factor_guess_was_right(id, Factor::TOTP).await.unwrap();
     assert_eq!(guess(place, id, years).await, Counted::Suspended { failures: 50 });
-    let held = place.two.totp(id).await.unwrap().unwrap();
+    let held = place.two.app(id).await.unwrap();
     assert_eq!((held.failures, held.suspended_at), (50, Some(years)));
     assert!(place.two.lift_suspension(id).await.unwrap());
     assert!(!place.two.lift_suspension(id).await.unwrap(), "nothing is left to forget");
@@ -66,7 +66,7 @@ async fn of_two_hundred_guesses_at_once_no_more_than_ten_are_let_through<S: Dura
     let id = somebody(place, "bob").await;
     let verdicts = at_once(200, |i| {
         let store = place.either(i);
-        async move { store.count_factor_guess(id, Factor::Totp, &ladder(), start()).await.unwrap() }
+        async move { store.count_factor_guess(id, Factor::TOTP, &ladder(), start()).await.unwrap() }
     })
     .await;
     let mut let_through: Vec<u32> = verdicts
@@ -77,7 +77,7 @@ async fn of_two_hundred_guesses_at_once_no_more_than_ten_are_let_through<S: Dura
     assert_eq!(let_through, (1..=10).collect::<Vec<_>>());
     let suspended = at_once(20, |i| {
         let store = place.either(i);
-        async move { store.suspend_factor(id, Factor::Totp, 10, start()).await.unwrap() }
+        async move { store.suspend_factor(id, Factor::TOTP, 10, start()).await.unwrap() }
     })
     .await;
     assert_eq!(suspended.iter().filter(|s| **s).count(), 1);
@@ -91,21 +91,21 @@ async fn a_right_guess_starts_its_own_factor_afresh_and_no_other<S: DurablePorts
         place.two.count_factor_guess(id, factor, &ladder(), start()).await.unwrap()
     };
     for failures in 1..=7 {
-        assert_eq!(count(Factor::Totp).await, Counted::Go { failures });
+        assert_eq!(count(Factor::TOTP).await, Counted::Go { failures });
         assert_eq!(count(Factor::RecoveryCode).await, Counted::Go { failures });
     }
     place.one.factor_guess_was_right(id, Factor::RecoveryCode).await.unwrap();
     assert_eq!(count(Factor::RecoveryCode).await, Counted::Go { failures: 1 });
-    assert_eq!(count(Factor::Totp).await, Counted::Go { failures: 8 });
+    assert_eq!(count(Factor::TOTP).await, Counted::Go { failures: 8 });
     let nobody = account_id();
-    let verdict = place.one.count_factor_guess(nobody, Factor::Totp, &ladder(), start()).await;
+    let verdict = place.one.count_factor_guess(nobody, Factor::TOTP, &ladder(), start()).await;
     assert_eq!(verdict.unwrap(), Counted::NoFactor);
 }
 
 async fn a_guess_that_is_taken_back_takes_its_wait_along<S: DurablePorts>(place: &Durable<S>) {
     let id = somebody(place, "judy").await;
     let back_of = async |counted| {
-        place.two.take_back_factor_guess(id, Factor::Totp, &ladder(), counted).await.unwrap();
+        place.two.take_back_factor_guess(id, Factor::TOTP, &ladder(), counted).await.unwrap();
     };
     let back = async || back_of(1).await;
     back().await;
@@ -122,7 +122,7 @@ async fn a_guess_that_is_taken_back_takes_its_wait_along<S: DurablePorts>(place:
     back().await;
     assert_eq!(guess(place, id, start()).await, Counted::Wait(wait), "that was of another guess");
     assert_eq!(guess(place, id, later).await, Counted::Go { failures: 11 });
-    place.one.factor_guess_was_right(id, Factor::Totp).await.unwrap();
+    place.one.factor_guess_was_right(id, Factor::TOTP).await.unwrap();
     assert_eq!(guess(place, id, later).await, Counted::Go { failures: 1 });
     back_of(11).await;
     let next = guess(place, id, later).await;

@@ -79,7 +79,7 @@ async fn of_many_networks_of_one_name_the_newest_are_known<S: ShortLivedPorts>(
     assert_eq!(found(place, &network("bob", 1)).await, Some(bob), "names do not compete");
 }
 
-super::on_both_session_stores!(
+super::on_session_stores!(
     a_network_is_known_to_the_name_it_was_noted_for,
     a_network_is_forgotten_when_its_time_is_over,
     of_many_networks_of_one_name_the_newest_are_known,

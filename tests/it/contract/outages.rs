@@ -5,7 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, Executor as _};
-use vestibule::auth::ports::{Accounts as _, Attempts, PendingLogins, Sessions, StoreError};
+use vestibule::auth::ports::{
+    AccountLookup as _, AccountManagement as _, Attempts, PendingLogins, SessionEnds,
+    SessionLookup, SessionOverview as _, SessionStarts as _, StoreError, StoreHealth,
+};
 use vestibule::auth::throttle::{AttemptKey, ENROLMENT_GUESSES, Verdict};
 use vestibule::auth::token::{PendingToken, PlainToken, SessionToken};
 use vestibule::base::secret::Secret;
@@ -25,7 +28,7 @@ fn store(server: &RedisServer) -> RedisStore {
 }
 
 async fn load(store: &RedisStore) -> Result<(), StoreError> {
-    Sessions::load(store, &token::<SessionToken>()).await.map(drop)
+    SessionLookup::load(store, &token::<SessionToken>()).await.map(drop)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the time that really passes is what is tested")]
@@ -52,7 +55,7 @@ async fn a_dead_redis_is_an_error_and_one_that_is_back_is_used_at_once() {
     if load(&store).await.is_err() {
         load(&store).await.unwrap();
     }
-    Sessions::ping(&store).await.unwrap();
+    StoreHealth::ping(&store).await.unwrap();
 }
 
 #[tokio::test]
@@ -85,10 +88,10 @@ async fn a_redis_that_takes_no_writes_tells_of_no_session() {
     let port = primary.url().rsplit(':').next().unwrap().trim_end_matches("/0").to_owned();
     server.command::<()>(&["REPLICAOF", "127.0.0.1", &port]).await;
     for failed in [
-        Sessions::load(&store, &id).await.map(drop),
+        SessionLookup::load(&store, &id).await.map(drop),
         PendingLogins::load(&store, &from, start()).await.map(drop),
         store.touch(&id, start(), IDLE).await,
-        Sessions::ping(&store).await,
+        StoreHealth::ping(&store).await,
     ] {
         let said = failed.unwrap_err().to_string();
         assert!(said.contains("READONLY") || said.contains("replica"), "{said}");
@@ -111,15 +114,15 @@ async fn a_redis_that_is_full_or_evicts_is_an_error() {
     assert!(full.contains("OOM"), "{full}");
     let keys = [(AttemptKey::second_factor(account_id()), ENROLMENT_GUESSES)];
     assert!(Attempts::count(&store, &keys, start()).await.is_err());
-    assert!(Sessions::ping(&self::store(&server)).await.is_err());
-    Sessions::end(&store, &id).await.expect("a full server can still end a session");
+    assert!(StoreHealth::ping(&self::store(&server)).await.is_err());
+    SessionEnds::end(&store, &id).await.expect("a full server can still end a session");
     server.command::<()>(&["CONFIG", "SET", "maxmemory", "1gb"]).await;
-    assert_eq!(Sessions::load(&store, &id).await.unwrap(), None);
+    assert_eq!(SessionLookup::load(&store, &id).await.unwrap(), None);
     let waits = PendingLogins::load(&store, &next, start()).await.unwrap();
     assert!(waits.is_some(), "a promotion that did not fit left the login as it was");
-    Sessions::ping(&self::store(&server)).await.unwrap();
+    StoreHealth::ping(&self::store(&server)).await.unwrap();
     server.command::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
-    let evicts = Sessions::ping(&self::store(&server)).await.unwrap_err().to_string();
+    let evicts = StoreHealth::ping(&self::store(&server)).await.unwrap_err().to_string();
     assert!(evicts.contains("noeviction"), "{evicts}");
 }
 
@@ -153,7 +156,7 @@ async fn a_redis_dump_signs_nobody_in_and_every_key_in_it_expires() {
         assert!(left > 0, "{key} never expires");
     }
     server.flush().await;
-    assert_eq!(Sessions::load(&store, plain_session.hashed()).await.unwrap(), None);
+    assert_eq!(SessionLookup::load(&store, plain_session.hashed()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -203,9 +206,10 @@ async fn a_database_made_by_a_newer_version_is_left_alone() {
         )
         .await
         .unwrap();
+    newer.execute("UPDATE schema_floor SET version = 999").await.unwrap();
     newer.close().await.unwrap();
     let said = SqlStore::open(SqlTarget::Embedded(file)).await.unwrap_err().to_string();
-    assert!(said.contains("created by another version"), "{said}");
+    assert!(said.contains("another version, beside which this one cannot run"), "{said}");
 }
 
 #[tokio::test]
@@ -258,7 +262,7 @@ async fn embedded_files_are_private_and_outlive_the_process() {
     let added = store.add(&new).await.unwrap();
     assert_eq!(added, vestibule::auth::ports::Added::Yes);
     let sessions = EmbeddedStore::open(&dir.path().join("sessions.db")).await.unwrap();
-    Sessions::ping(&sessions).await.unwrap();
+    StoreHealth::ping(&sessions).await.unwrap();
     for entry in std::fs::read_dir(dir.path()).unwrap() {
         let entry = entry.unwrap();
         let mode = entry.metadata().unwrap().permissions().mode() & 0o777;

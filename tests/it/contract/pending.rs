@@ -69,7 +69,7 @@ async fn one_authenticator_is_offered_however_often_asked<S: ShortLivedPorts>(
     assert!(offered.iter().all(|o| *o == held));
 }
 
-super::on_both_session_stores!(
+super::on_session_stores!(
     a_login_comes_back_until_it_expires,
     an_ended_login_is_gone,
     guesses_at_once_are_counted_one_by_one,

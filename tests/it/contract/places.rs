@@ -2,47 +2,77 @@
 
 use std::any::Any;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use vestibule::auth::authenticator::{Authenticator, AuthenticatorUse, app_of};
 use vestibule::auth::ports::{
-    AccessTokens, Accounts, AppAccounts, AppTokens, Attempts, Audit, Factors, Guesses,
-    PasswordResets, PendingLogins, Refusals, SeenNetworks, Sessions, Tickets,
+    AccessTokens, Accounts, AppAccounts, AppTokens, Attempts, Audit, Authenticators, Challenges,
+    EndedSessions, Guesses, HandOvers, Nodes, ParkedRequests, PasswordResets, PendingLogins,
+    RecoveryCodes, Refusals, SeenNetworks, SessionEnds, SessionLookup, Sessions, StoreHealth,
+    Tickets, UsedChallenges,
 };
 use vestibule::auth::session::{PendingLogin, Session};
 use vestibule::auth::token::{HashedToken, PendingToken, SessionToken};
 use vestibule::base::clock::Timestamp;
+use vestibule::base::id::{AccountId, FactorId};
 use vestibule::base::secret::Secret;
-use vestibule::store::redis::RedisStore;
+use vestibule::store::redis::{Address, Login, RedisStore, Sentinels, Servers};
 use vestibule::store::sql::ephemeral::EmbeddedStore;
 use vestibule::store::sql::{SqlStore, SqlTarget};
 
 use super::samples::START;
+use crate::support::redis_ha::{Monitored, RedisCluster, SERVICE, Shape};
 use crate::support::servers::{Pooler, PostgresServer, RedisServer};
 
 /// What a durable store does.
 pub(crate) trait DurablePorts:
     AccessTokens
     + Accounts
+    + EndedSessions
     + AppAccounts
-    + Factors
+    + Authenticators
+    + RecoveryCodes
     + Guesses
     + Tickets
     + PasswordResets
     + Audit
+    + Nodes
+    + UsedChallenges
     + Clone
     + 'static
 {
+    /// The authenticator app of an account.
+    fn app(&self, account: AccountId) -> impl Future<Output = Option<Authenticator>> + Send {
+        async move { app_of(&self.authenticators(account).await.unwrap()).cloned() }
+    }
+
+    /// Returns true if this call used up the code of this time step.
+    fn use_step(
+        &self,
+        account: AccountId,
+        id: FactorId,
+        counter: u64,
+        at: Timestamp,
+    ) -> impl Future<Output = bool> + Send {
+        let used = AuthenticatorUse { account, id, counter, sealed: None, at };
+        async move { self.use_authenticator(&used).await.unwrap() }
+    }
 }
 impl<S> DurablePorts for S where
     S: AccessTokens
         + Accounts
+        + EndedSessions
         + AppAccounts
-        + Factors
+        + Authenticators
+        + RecoveryCodes
         + Guesses
         + Tickets
         + PasswordResets
         + Audit
+        + Nodes
+        + UsedChallenges
         + Clone
         + 'static
 {
@@ -51,7 +81,17 @@ impl<S> DurablePorts for S where
 /// What a short-lived store does. Where two ports have an operation of one name, each has a name of
 /// its own here.
 pub(crate) trait ShortLivedPorts:
-    PendingLogins + Sessions + AppTokens + Attempts + Refusals + SeenNetworks + Clone + 'static
+    PendingLogins
+    + Sessions
+    + AppTokens
+    + Attempts
+    + Challenges
+    + HandOvers
+    + ParkedRequests
+    + Refusals
+    + SeenNetworks
+    + Clone
+    + 'static
 {
     fn load_login(
         &self,
@@ -69,19 +109,29 @@ pub(crate) trait ShortLivedPorts:
         &self,
         id: &HashedToken<SessionToken>,
     ) -> impl Future<Output = Option<Session>> + Send {
-        async move { Sessions::load(self, id).await.unwrap() }
+        async move { SessionLookup::load(self, id).await.unwrap() }
     }
 
     fn end_session(&self, id: &HashedToken<SessionToken>) -> impl Future<Output = bool> + Send {
-        async move { Sessions::end(self, id).await.unwrap() }
+        async move { SessionEnds::end(self, id).await.unwrap() }
     }
 
     fn ping_sessions(&self) -> impl Future<Output = ()> + Send {
-        async move { Sessions::ping(self).await.unwrap() }
+        async move { StoreHealth::ping(self).await.unwrap() }
     }
 }
 impl<S> ShortLivedPorts for S where
-    S: PendingLogins + Sessions + AppTokens + Attempts + Refusals + SeenNetworks + Clone + 'static
+    S: PendingLogins
+        + Sessions
+        + AppTokens
+        + Attempts
+        + Challenges
+        + HandOvers
+        + ParkedRequests
+        + Refusals
+        + SeenNetworks
+        + Clone
+        + 'static
 {
 }
 
@@ -136,12 +186,12 @@ pub(crate) struct ShortLived<S> {
     pub(crate) one: S,
     pub(crate) two: S,
     now: AtomicU64,
-    redis: Option<RedisServer>,
+    redis: Vec<Arc<RedisServer>>,
     _kept: Box<dyn Any + Send + Sync>,
 }
 
 impl<S: Clone + Sync> ShortLived<S> {
-    fn new(one: S, two: S, redis: Option<RedisServer>, kept: Box<dyn Any + Send + Sync>) -> Self {
+    fn new(one: S, two: S, redis: Vec<Arc<RedisServer>>, kept: Box<dyn Any + Send + Sync>) -> Self {
         Self { one, two, now: AtomicU64::new(START), redis, _kept: kept }
     }
 
@@ -157,9 +207,23 @@ impl<S: Clone + Sync> ShortLived<S> {
     pub(crate) async fn pass(&self, time: Duration) {
         let millis = u64::try_from(time.as_millis()).unwrap();
         self.now.fetch_add(millis, Ordering::SeqCst);
-        if let Some(redis) = &self.redis {
+        for redis in &self.redis {
             redis.pass(time).await;
         }
+    }
+}
+
+/// The settings of a store for these servers.
+pub(crate) fn sentinels(monitored: &Monitored) -> Sentinels {
+    let addresses = monitored.addresses().into_iter();
+    let addresses = addresses.map(|(host, port)| Address { host, port });
+    Sentinels {
+        service: SERVICE.to_owned(),
+        addresses: addresses.collect(),
+        login: Login::default(),
+        sentinel_login: Login::default(),
+        database: 0,
+        tls: false,
     }
 }
 
@@ -168,7 +232,7 @@ impl ShortLived<EmbeddedStore> {
         let dir = tempfile::tempdir().unwrap();
         let file: PathBuf = dir.path().join("sessions.db");
         let (one, two) = tokio::join!(EmbeddedStore::open(&file), EmbeddedStore::open(&file));
-        Self::new(one.unwrap(), two.unwrap(), None, Box::new(dir))
+        Self::new(one.unwrap(), two.unwrap(), Vec::new(), Box::new(dir))
     }
 }
 
@@ -177,6 +241,32 @@ impl ShortLived<RedisStore> {
         let server = RedisServer::start();
         let url = Secret::new(server.url());
         let open = || RedisStore::open(&url, "vestibule [test]").unwrap();
-        Self::new(open(), open(), Some(server), Box::new(()))
+        Self::new(open(), open(), vec![Arc::new(server)], Box::new(()))
+    }
+
+    /// A primary that a sentinel monitors.
+    pub(crate) async fn monitored() -> Self {
+        let monitored = Monitored::start(&Shape { sentinels: 1, ..Shape::default() }).await;
+        let servers = Servers::Sentinel(sentinels(&monitored));
+        let open = || RedisStore::open_at(&servers, "vestibule [test]", None).unwrap();
+        Self::new(open(), open(), monitored.servers.clone(), Box::new(monitored))
+    }
+
+    /// A cluster for several places.
+    pub(crate) async fn cluster() -> Arc<RedisCluster> {
+        Arc::new(RedisCluster::start(&Shape::default()).await)
+    }
+
+    /// An empty place in a cluster. The address of any node is enough.
+    pub(crate) async fn in_cluster(cluster: &Arc<RedisCluster>, prefix: &str) -> Self {
+        for server in &cluster.servers {
+            server.flush().await;
+        }
+        let urls = cluster.urls();
+        let open = |at: usize| {
+            let servers = Servers::Cluster(vec![Secret::new(urls[at].clone())]);
+            RedisStore::open_at(&servers, prefix, None).unwrap()
+        };
+        Self::new(open(0), open(1), cluster.servers.clone(), Box::new(Arc::clone(cluster)))
     }
 }

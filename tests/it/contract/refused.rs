@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
-use vestibule::auth::ports::{Accounts as _, Sessions};
+use vestibule::auth::ports::{AccountLookup as _, StoreHealth};
 use vestibule::base::secret::Secret;
 use vestibule::store::redis::RedisStore;
 use vestibule::store::sql::{SqlStore, SqlTarget};
@@ -77,8 +77,8 @@ async fn a_redis_that_refuses_is_told_of_and_recovers() {
     server.command::<()>(&acl).await;
     let url = server.url().replace("redis://", "redis://app:secret@");
     let store = RedisStore::open(&Secret::new(url), "vestibule").unwrap();
-    Sessions::ping(&store).await.unwrap();
-    let ping = async || Sessions::ping(&store).await;
+    StoreHealth::ping(&store).await.unwrap();
+    let ping = async || StoreHealth::ping(&store).await;
     for (refuse, expected, allow) in [
         (
             &["CONFIG", "SET", "maxmemory", "1"][..],
@@ -128,16 +128,20 @@ async fn a_user_of_redis_with_the_documented_rights_and_no_more_suffices() {
     server.command::<()>(&line.split(' ').collect::<Vec<_>>()).await;
     let url = server.url().replace("redis://", "redis://vestibule:PASSWORD@");
     let store = RedisStore::open(&Secret::new(url), "vestibule").unwrap();
-    assert_eq!(store.try_rights().await.unwrap(), None);
+    let advice = store.try_rights().await.unwrap();
+    assert_eq!(advice.len(), 1, "{advice:?}");
+    assert!(advice[0].contains("set appendonly yes"), "{advice:?}");
+    server.command::<()>(&["CONFIG", "SET", "appendonly", "yes"]).await;
+    assert_eq!(store.try_rights().await.unwrap(), Vec::<String>::new());
 
     server.command::<()>(&["ACL", "SETUSER", "vestibule", "-info"]).await;
-    let note = store.try_rights().await.unwrap().unwrap();
+    let note = store.try_rights().await.unwrap().concat();
     assert!(
         note.contains("write: ACL SETUSER vestibule +info")
             || note.contains("ACL SETUSER vestibule +info"),
         "{note}"
     );
-    Sessions::ping(&store).await.expect("INFO is not needed to be ready");
+    StoreHealth::ping(&store).await.expect("INFO is not needed to be ready");
 
     server.command::<()>(&["ACL", "SETUSER", "vestibule", "-hset", "-script|load"]).await;
     let said = store.try_rights().await.unwrap_err().to_string();

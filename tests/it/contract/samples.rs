@@ -3,16 +3,18 @@
 use std::future::Future;
 
 use vestibule::auth::account::{Identity, LoginName, NewAccount};
+use vestibule::auth::authenticator::{AuthenticatorKind, NewAuthenticator};
 use vestibule::auth::keys::{KEY_LEN, Key, KeyMaterial, KeyRing};
 use vestibule::auth::password::PasswordRecord;
 use vestibule::auth::recovery::{NewRecoverySet, RecoveryHash};
-use vestibule::auth::session::{BegunWith, Device, Offers, PendingLogin, ProvisionalTotp, Session};
+use vestibule::auth::session::{
+    BegunWith, Device, Offers, PendingLogin, ProvisionalSecret, Session, SessionMark,
+};
 use vestibule::auth::stage::Factor;
 use vestibule::auth::token::{HashedToken, Kind, PlainToken};
-use vestibule::auth::totp::{NewTotpFactor, TimeStep};
 use vestibule::base::address::ClientIp;
 use vestibule::base::clock::Timestamp;
-use vestibule::base::id::{AccountId, FactorId, SessionId};
+use vestibule::base::id::{AccountId, FactorId, SessionId, TreeId};
 use vestibule::base::random::OsRandom;
 use zeroize::Zeroizing;
 
@@ -49,13 +51,18 @@ pub(crate) fn account(name: &str) -> NewAccount {
     NewAccount { identity: identity(name), password: Some(password("$one")), created_at: start() }
 }
 
-pub(crate) fn factor(account: AccountId, step: u64) -> NewTotpFactor {
-    NewTotpFactor {
+/// An authenticator app, confirmed by the code of a time step.
+pub(crate) fn factor(account: AccountId, step: u64) -> NewAuthenticator {
+    NewAuthenticator {
         account,
         id: factor_id(),
+        kind: AuthenticatorKind::Totp,
+        name: String::new(),
         sealed: "v1.k1.sealed".to_owned(),
-        confirmed_step: TimeStep::from_number(step),
-        confirmed_at: start(),
+        lookup: None,
+        rp_id: None,
+        counter: step,
+        created_at: start(),
     }
 }
 
@@ -76,15 +83,25 @@ pub(crate) fn recovery(account: AccountId, salt: &str) -> NewRecoverySet {
 
 pub(crate) fn keys() -> KeyRing {
     let key = |n: u8| Key { id: format!("k{n}"), bytes: Zeroizing::new([n; KEY_LEN]) };
-    KeyRing::new(&KeyMaterial { token: vec![key(1)], data: vec![key(2)], pepper: vec![key(3)] })
-        .unwrap()
+    KeyRing::new(&KeyMaterial {
+        token: vec![key(1)],
+        data: vec![key(2)],
+        pepper: vec![key(3)],
+        assertion: vec![],
+    })
+    .unwrap()
 }
 
 /// Those of another key file.
 pub(crate) fn other_keys() -> KeyRing {
     let key = |n: u8| Key { id: format!("k{n}"), bytes: Zeroizing::new([n; KEY_LEN]) };
-    KeyRing::new(&KeyMaterial { token: vec![key(7)], data: vec![key(8)], pepper: vec![key(9)] })
-        .unwrap()
+    KeyRing::new(&KeyMaterial {
+        token: vec![key(7)],
+        data: vec![key(8)],
+        pepper: vec![key(9)],
+        assertion: vec![],
+    })
+    .unwrap()
 }
 
 pub(crate) fn plain_token<K: Kind>() -> PlainToken<K> {
@@ -110,8 +127,8 @@ pub(crate) fn login(account: AccountId, now: Timestamp) -> PendingLogin {
     }
 }
 
-pub(crate) fn provisional(sealed: &str) -> ProvisionalTotp {
-    ProvisionalTotp { factor: factor_id(), sealed: sealed.to_owned() }
+pub(crate) fn provisional(sealed: &str) -> ProvisionalSecret {
+    ProvisionalSecret { factor: factor_id(), sealed: sealed.to_owned() }
 }
 
 pub(crate) fn session(identity: Identity, now: Timestamp) -> Session {
@@ -119,7 +136,9 @@ pub(crate) fn session(identity: Identity, now: Timestamp) -> Session {
         id: SessionId::random(&OsRandom::new()).unwrap(),
         identity,
         app: "cellengine".to_owned(),
-        method: Factor::Totp,
+        method: Factor::TOTP,
+        key: None,
+        alone: false,
         started_at: now,
         renewed_since: None,
         second_factor_at: now,
@@ -134,7 +153,15 @@ pub(crate) fn session(identity: Identity, now: Timestamp) -> Session {
         offers: Offers::default(),
         notices: Vec::new(),
         identity_changes: 0,
+        tree: Some(TreeId::random(&OsRandom::new()).unwrap()),
+        branch: None,
+        apps: Vec::new(),
     }
+}
+
+/// A session of which the durable store knows nothing.
+pub(crate) fn unseen() -> SessionMark {
+    session(identity("nobody"), start()).mark(&token())
 }
 
 /// Does one thing `times` times at once, all let go at the same moment; what came of each.

@@ -130,8 +130,12 @@ async fn a_session_is_ended_by_its_public_id<S: ShortLivedPorts>(place: &ShortLi
     let who = identity("frank");
     let (id, filed) = signed_in(place, &who).await;
     let (other, _) = signed_in(place, &who).await;
-    assert!(place.two.end_by_id(filed.id).await.unwrap());
-    assert!(!place.two.end_by_id(filed.id).await.unwrap());
+    let [owner, stranger] = [who.account, identity("frances").account].map(Some);
+    assert!(!place.two.end_by_id(filed.id, stranger).await.unwrap());
+    assert!(S::load_session(&place.one, &id).await.is_some(), "it is of another account");
+    assert!(place.two.end_by_id(filed.id, owner).await.unwrap());
+    assert!(!place.two.end_by_id(filed.id, owner).await.unwrap());
+    assert!(!place.two.end_by_id(filed.id, None).await.unwrap());
     assert_eq!(S::load_session(&place.one, &id).await, None);
     assert!(S::load_session(&place.one, &other).await.is_some());
 }
@@ -217,10 +221,10 @@ async fn a_session_goes_on_under_one_new_id_only<S: ShortLivedPorts>(place: &Sho
         }
     }
     assert_eq!(S::load_session(&place.one, &old).await, None, "the old one is over");
-    assert!(!place.one.end_by_id(filed.id).await.unwrap(), "and its public id with it");
+    assert!(!place.one.end_by_id(filed.id, None).await.unwrap(), "and its public id with it");
     let listed = place.two.list(Some(filed.identity.account), now).await.unwrap();
     assert_eq!(listed.len(), 1);
-    assert!(place.one.end_by_id(listed[0].id).await.unwrap());
+    assert!(place.one.end_by_id(listed[0].id, None).await.unwrap());
 }
 
 async fn an_ended_or_lapsed_session_is_not_renewed<S: ShortLivedPorts>(place: &ShortLived<S>) {
@@ -316,7 +320,27 @@ async fn changes_to_an_identity_are_counted_in_each_of_its_sessions<S: ShortLive
     assert_eq!(S::load_session(&place.one, &one).await, None, "nothing is brought back");
 }
 
-super::on_both_session_stores!(
+async fn many_sessions_are_read_as_each_of_them_is<S: ShortLivedPorts>(place: &ShortLived<S>) {
+    let who = identity("vera");
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(signed_in(place, &who).await.0);
+    }
+    place.one.identity_changed(who.account).await.unwrap();
+    place.one.offer(&ids[1], Offer::RecoveryCodes, "codes").await.unwrap();
+    assert!(S::end_session(&place.one, &ids[3]).await);
+    ids.extend([token(), ids[0]]);
+    let mut each = Vec::new();
+    for id in &ids {
+        each.push(S::load_session(&place.two, id).await);
+    }
+    assert_eq!(place.two.load_all(&ids).await.unwrap(), each);
+    assert_eq!(each.iter().filter(|one| one.is_some()).count(), 5);
+    assert_eq!(place.two.load_all(&[]).await.unwrap(), []);
+}
+
+super::on_session_stores!(
+    many_sessions_are_read_as_each_of_them_is,
     changes_to_an_identity_are_counted_in_each_of_its_sessions,
     a_session_goes_on_under_one_new_id_only,
     an_ended_or_lapsed_session_is_not_renewed,

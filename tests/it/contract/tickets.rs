@@ -113,7 +113,7 @@ async fn a_second_factor_is_enrolled_by_one_of_fifty_at_once<S: DurablePorts>(pl
     .await;
     let winners: Vec<_> = enrolled.into_iter().flatten().collect();
     assert_eq!(winners.len(), 1);
-    assert_eq!(place.two.totp(id).await.unwrap().unwrap().id, winners[0]);
+    assert_eq!(place.two.app(id).await.unwrap().id, winners[0]);
     assert!(account_of(place, id).await.ever_enrolled);
     assert_eq!(place.one.by_token(&ticket, later()).await.unwrap(), None, "it is used up");
     assert_eq!(place.one.of_account(id, later()).await.unwrap(), None);
@@ -126,19 +126,15 @@ async fn a_new_authenticator_takes_the_place_of_all_that_was<S: DurablePorts>(pl
     place.one.replace_recovery(&recovery(id, "salt"), start()).await.unwrap();
     let ticket = issued(place, id, Rights::SET_UP).await;
     let mut new = factor(id, 200);
-    new.confirmed_at = later();
+    new.created_at = later();
     assert!(place.two.redeem_enrolment(&ticket, &new).await.unwrap());
-    let held = place.one.totp(id).await.unwrap().unwrap();
-    assert_eq!((held.id, held.confirmed_at), (new.id, later()));
+    let held = place.one.app(id).await.unwrap();
+    assert_eq!((held.id, held.created_at), (new.id, later()));
     assert!(place.one.recovery_set(id).await.unwrap().is_none(), "the codes went with it");
     assert_eq!(account_of(place, id).await.sessions_valid_from, later());
-    let step = vestibule::auth::totp::TimeStep::from_number;
-    assert!(!place.one.consume_step(id, old.id, step(300), later()).await.unwrap(), "the old one");
-    assert!(
-        !place.one.consume_step(id, new.id, step(200), later()).await.unwrap(),
-        "used to confirm"
-    );
-    assert!(place.one.consume_step(id, new.id, step(201), later()).await.unwrap());
+    assert!(!place.one.use_step(id, old.id, 300, later()).await, "the old one");
+    assert!(!place.one.use_step(id, new.id, 200, later()).await, "used to confirm");
+    assert!(place.one.use_step(id, new.id, 201, later()).await);
     let set = place.one.redeem_password(&ticket, &password("$late"), later()).await.unwrap();
     assert_eq!(set, None, "a ticket ends with the enrolment");
 }
@@ -154,13 +150,13 @@ async fn a_ticket_is_worth_what_it_says_and_for_its_account_only<S: DurablePorts
     assert_eq!(set, None);
     assert!(!place.one.redeem_enrolment(&enrols, &factor(theirs, 100)).await.unwrap());
     let mut late = factor(mine, 100);
-    late.confirmed_at = start().plus(DAY);
+    late.created_at = start().plus(DAY);
     assert!(!place.one.redeem_enrolment(&enrols, &late).await.unwrap(), "lapsed");
     for id in [mine, theirs] {
         let account = account_of(place, id).await;
         assert_eq!((phc(&account), account.ever_enrolled), ("$one", false));
         assert_eq!(account.sessions_valid_from, Timestamp::EPOCH);
-        assert!(place.one.totp(id).await.unwrap().is_none());
+        assert!(place.one.app(id).await.is_none());
     }
 }
 
@@ -192,7 +188,7 @@ async fn a_reset_leaves_nothing_but_the_password_and_the_mark<S: DurablePorts>(p
     let old = issued(place, id, Rights::SET_UP).await;
     let new = ticket(id, Rights::ENROL);
     assert!(place.two.reset_second_factor(&new).await.unwrap());
-    assert!(place.one.totp(id).await.unwrap().is_none());
+    assert!(place.one.app(id).await.is_none());
     assert!(place.one.recovery_set(id).await.unwrap().is_none());
     assert_eq!(place.one.by_token(&old, later()).await.unwrap(), None);
     assert_eq!(place.one.by_token(&new.id, later()).await.unwrap(), Some(new.ticket));
@@ -222,7 +218,7 @@ async fn what_a_person_does_without_the_link_ends_its_right_to_it<S: DurablePort
     let refused = place.two.change_password(id, &new, early, later()).await.unwrap();
     assert_eq!((refused, rights(later()).await), (None, Some(Rights::SET_UP)));
     let codes = recovery(id, "new");
-    let refused = place.two.replace_totp(&factor(id, 200), &codes, early).await.unwrap();
+    let refused = place.two.replace_authenticator(&factor(id, 200), &codes, early).await.unwrap();
     assert_eq!((refused, rights(later()).await), (None, Some(Rights::SET_UP)));
 
     let changed = place.two.change_password(id, &new, since, later()).await.unwrap();
@@ -232,8 +228,8 @@ async fn what_a_person_does_without_the_link_ends_its_right_to_it<S: DurablePort
     let again = place.two.change_password(id, &new, later(), later()).await.unwrap();
     assert_eq!(again, Some(LinkEnded(false)), "told once");
     let mut replaced = factor(id, 300);
-    replaced.confirmed_at = later();
-    let done = place.two.replace_totp(&replaced, &codes, later()).await.unwrap();
+    replaced.created_at = later();
+    let done = place.two.replace_authenticator(&replaced, &codes, later()).await.unwrap();
     assert_eq!((done, rights(later()).await), (Some(LinkEnded(true)), None));
     assert!(!place.one.redeem_enrolment(&link, &factor(id, 400)).await.unwrap());
 

@@ -143,12 +143,18 @@ impl Peer {
         };
         let (kind, more) = match head.last_segment() {
             "worker.js" => ("text/javascript", "Service-Worker-Allowed: /\r\n"),
+            "strict" => (
+                "text/html",
+                "Content-Security-Policy: default-src 'none'; script-src 'self'; connect-src 'self'\r\n",
+            ),
             "isolated" => ("text/html", "Cross-Origin-Opener-Policy: same-origin\r\n"),
             _ => ("application/json", ""),
         };
         let said = said(head);
         let text = if head.last_segment() == "echo" {
             body.start.clone()
+        } else if head.last_segment() == "strict" {
+            b"<!DOCTYPE html><title>App</title><script src=\"/_auth/assets/session.js\" defer></script><p>App".to_vec()
         } else if kind != "application/json" {
             b"/* the app's own */".to_vec()
         } else {
@@ -201,6 +207,9 @@ impl Peer {
             let n = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
             self.wire.send(&block[..n]).await?;
             left -= n as u64;
+            if let Some(pace) = head.number("pace") {
+                tokio::time::sleep(std::time::Duration::from_millis(pace)).await;
+            }
         }
         Ok(())
     }

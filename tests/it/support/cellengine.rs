@@ -1,6 +1,7 @@
 //! A stand-in for `CellEngine` behind two gateways on one Redis and one PostgreSQL, and the client
 //! that sends what its toolkit sends.
 
+use super::program::output_of;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -148,6 +149,17 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
+    /// Stops both gateways; all that they logged.
+    pub(crate) async fn whole_log(&self) -> String {
+        let mut all = String::new();
+        for gateway in [&self.one, &self.two] {
+            gateway.signal("TERM");
+            assert!(gateway.ended().await.success(), "{}", gateway.log.so_far());
+            all.push_str(&gateway.log.whole());
+        }
+        all
+    }
+
     /// Starts it all: people of the app get accounts; `more` holds further keys of the app.
     pub(crate) async fn start(more: &str) -> Self {
         Self::with(more, &[]).await
@@ -193,6 +205,7 @@ impl Lab {
             keys: Some(keys),
             disk: None,
             descriptors: None,
+            clock: None,
         };
         let other = more.contains("dialect = ");
         let dialect = if other { "" } else { "dialect = \"cellengine\"\n" };
@@ -234,7 +247,7 @@ impl Lab {
         let run = tokio::task::spawn_blocking(move || {
             let mut child = command.spawn().unwrap();
             drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
-            child.wait_with_output().unwrap()
+            output_of(child)
         });
         let output = within(LONGEST, "the client", run).await.unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -45,6 +45,8 @@ pub(crate) struct Browser {
     certificates: Certificates,
     /// The host it asks for.
     pub(crate) host: String,
+    /// The port in its addresses, where it is not the usual one.
+    port: Option<u16>,
     /// Its address.
     pub(crate) from: IpAddr,
     /// The address that a trusted proxy before the gateway says it has.
@@ -68,10 +70,21 @@ impl Browser {
             gateway: gateway.https,
             certificates: gateway.certificates.clone(),
             host: HOST.to_owned(),
+            port: None,
             from: IpAddr::V4(Ipv4Addr::LOCALHOST),
             forwarded_for: None,
             jar: BTreeMap::new(),
         }
+    }
+
+    /// A fresh one that reaches the gateway's host through another proxy.
+    pub(crate) fn through(front: SocketAddr, gateway: &Gateway) -> Self {
+        Self { gateway: front, port: Some(front.port()), ..Self::new(gateway) }
+    }
+
+    /// The host with its port, as in `Host` and `Origin`.
+    fn authority(&self) -> String {
+        self.port.map_or_else(|| self.host.clone(), |port| format!("{}:{port}", self.host))
     }
 
     /// The same browser, with the same cookies, at another node.
@@ -109,11 +122,11 @@ impl Browser {
              Content-Type: application/x-www-form-urlencoded\r\nOrigin: https://{}\r\n\
              Accept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\n\
              Sec-Fetch-Dest: document\r\n\r\n{body}",
-            self.host,
+            self.authority(),
             self.forwarded_line(),
             self.cookie_line(),
             body.len(),
-            self.host
+            self.authority()
         );
         let mut statuses = Vec::with_capacity(times);
         let mut wire = self.connect().await;
@@ -138,6 +151,12 @@ impl Browser {
         Wire::new(tls(stream, &self.certificates, &self.host, "http/1.1").await.unwrap())
     }
 
+    /// True if the server accepts TLS connections with the right certificate.
+    pub(crate) async fn reaches(&self) -> bool {
+        let Ok(stream) = tcp(self.gateway, self.from).await else { return false };
+        tls(stream, &self.certificates, &self.host, "http/1.1").await.is_ok()
+    }
+
     /// A TLS connection for HTTP/2.
     pub(crate) async fn connect_h2(&self) -> TlsStream<TcpStream> {
         let stream = tcp(self.gateway, self.from).await.unwrap();
@@ -159,7 +178,7 @@ impl Browser {
         };
         let head = format!(
             "{method} {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{}{}{length}{lines}\r\n",
-            self.host,
+            self.authority(),
             self.forwarded_line(),
             self.cookie_line()
         );
@@ -199,7 +218,7 @@ impl Browser {
             "Content-Type: application/x-www-form-urlencoded\r\nOrigin: https://{}\r\n\
              Accept: text/html\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Site: same-origin\r\n\
              Sec-Fetch-Dest: document\r\n",
-            self.host
+            self.authority()
         );
         self.ask("POST", target, &lines, pairs.join("&").as_bytes()).await
     }
@@ -243,6 +262,13 @@ impl Browser {
             }
         }
     }
+}
+
+/// Waits until a gateway whose session store was away signs people in again. The first request may
+/// still find the former connection.
+pub(crate) async fn signs_in(gateway: &Gateway) {
+    let page = async { while Browser::new(gateway).get("/_auth/login").await.status != 200 {} };
+    within(PATIENCE, "the sign-in page", page).await;
 }
 
 /// A plain GET to the admin listener.

@@ -47,14 +47,22 @@ impl Cluster {
 
     /// Starts it all with further keys and rules of the app, and further tables.
     pub(crate) async fn serving(more: &str, extra: &str) -> Self {
+        Self::shaped(|plan, _app| {
+            let apps = plan.apps.replacen("[[apps.rules]]", &format!("{more}[[apps.rules]]"), 1);
+            Plan { apps, ..plan }.extra(extra)
+        })
+        .await
+    }
+
+    /// Starts it all with a plan that `shape` changes.
+    pub(crate) async fn shaped(shape: impl FnOnce(Plan, &Recorder) -> Plan) -> Self {
         let app = Recorder::start().await;
         let (redis, postgres) = (RedisServer::start(), PostgresServer::shared());
         let database = postgres.database().await;
         let dir = tempfile::tempdir().unwrap();
         let keys = dir.path().join("keys.toml");
         gateway::make_keys(&keys);
-        let mut plan = plan(&app, &redis, &database, &keys).extra(extra);
-        plan.apps = plan.apps.replacen("[[apps.rules]]", &format!("{more}[[apps.rules]]"), 1);
+        let plan = shape(plan(&app, &redis, &database, &keys), &app);
         let one = Gateway::start(&plan).await;
         let two = Gateway::start(&plan).await;
         Self { redis, app, one, two, keys, _postgres: postgres, _dir: dir }

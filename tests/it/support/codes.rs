@@ -54,12 +54,18 @@ impl Codes {
     /// The earliest code after all those given out that the gateway must take now. It waits for
     /// the clock when three in a row were asked for within one step.
     pub(crate) async fn next(&mut self) -> String {
-        // A code of the step before holds until this step ends: not to be relied on near its end.
-        let earliest = if PERIOD - now() % PERIOD > 8 { Self::step() - 1 } else { Self::step() };
-        let step = earliest.max(self.used + 1);
+        let step = Self::earliest(15).max(self.used + 1);
         Self::reached(step - 1).await;
         self.used = step;
         self.of_step(step)
+    }
+
+    /// The earliest step whose code the gateway takes for so many seconds to come: a code of the step
+    /// before holds until the present one ends.
+    pub(crate) fn earliest(seconds: u64) -> u64 {
+        let now = now();
+        let before = u64::from(PERIOD - now % PERIOD > seconds);
+        now / PERIOD - before
     }
 
     /// Waits until at least `seconds` of the present step are left, and names it.

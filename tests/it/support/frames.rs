@@ -163,6 +163,37 @@ impl Frames {
         }
     }
 
+    /// The payload of the next frame of a kind. Only `SETTINGS` are answered on the way.
+    async fn next(&mut self, kind: u8) -> io::Result<Vec<u8>> {
+        loop {
+            let Some((found, flags, _, payload)) = self.frame().await? else {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            };
+            if found == kind && flags & ACK == 0 {
+                return Ok(payload);
+            }
+            if found == SETTINGS && flags & ACK == 0 {
+                self.send(&frame(SETTINGS, ACK, 0, &[])).await?;
+            }
+        }
+    }
+
+    /// The last stream and the error of the next `GOAWAY`.
+    pub(crate) async fn goaway(&mut self) -> io::Result<(u32, u32)> {
+        let payload = self.next(GOAWAY).await?;
+        Ok((number(&payload, 0), number(&payload, 4)))
+    }
+
+    /// The next `PING`, and its answer, which is not sent.
+    pub(crate) async fn pinged(&mut self) -> io::Result<Vec<u8>> {
+        Ok(frame(PING, ACK, 0, &self.next(PING).await?))
+    }
+
+    /// Reads until the other side closes the connection.
+    pub(crate) async fn closed(&mut self) {
+        while let Ok(Some(_)) = self.frame().await {}
+    }
+
     /// Says goodbye and waits until the other side has closed too.
     pub(crate) async fn goodbye(mut self) {
         if self.send(&frame(GOAWAY, 0, 0, &[0; 8])).await.is_ok() {

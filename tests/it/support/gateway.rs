@@ -1,5 +1,7 @@
 //! The built program, running: a directory of its own, a configuration, certificates, free ports.
 
+use super::program::output_of;
+use super::watchdog::watch;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -41,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) disk: Option<&'static str>,
     /// Soft and hard limit of open descriptors; by default those of the test.
     pub(crate) descriptors: Option<(u32, u32)>,
+    /// A clock of its own; by default that of the machine.
+    pub(crate) clock: Option<FalseClock>,
 }
 
 impl Plan {
@@ -55,6 +59,7 @@ impl Plan {
             keys: None,
             disk: None,
             descriptors: None,
+            clock: None,
         };
         plan.app("main", HOST, &app.url(), &format!("websocket = true\n{PUBLIC_RULE}"))
     }
@@ -99,6 +104,45 @@ impl Plan {
     }
 }
 
+/// The clock of one program, which a test can set while the program runs. Durations are right.
+#[derive(Clone, Debug)]
+pub(crate) struct FalseClock(Arc<TempDir>);
+
+impl FalseClock {
+    /// A clock that is right plus this offset, such as `+2h`.
+    pub(crate) fn at(offset: &str) -> Self {
+        let clock = Self(Arc::new(tempfile::tempdir().unwrap()));
+        clock.set(offset);
+        clock
+    }
+
+    /// Sets it to what is right plus this offset.
+    pub(crate) fn set(&self, offset: &str) {
+        let new = self.0.path().join("new");
+        std::fs::write(&new, offset).unwrap();
+        std::fs::rename(new, self.file()).unwrap();
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("offset")
+    }
+
+    fn give_to(&self, program: &mut Command) {
+        program
+            .env("LD_PRELOAD", libfaketime())
+            .env("FAKETIME_TIMESTAMP_FILE", self.file())
+            .env("FAKETIME_NO_CACHE", "1")
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
+}
+
+fn libfaketime() -> PathBuf {
+    let machines = std::fs::read_dir("/usr/lib").unwrap().flatten();
+    let files = machines.map(|machine| machine.path().join("faketime/libfaketime.so.1"));
+    let mut files = files.filter(|file| file.exists());
+    files.next().expect("these tests need libfaketime: install it")
+}
+
 /// The rule of most tests.
 pub(crate) const PUBLIC_RULE: &str = "[[apps.rules]]\npath = \"/public/**\"\naccess = \"public\"\n";
 
@@ -128,9 +172,12 @@ pub(crate) struct Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        let mut child = self.child.lock();
-        drop(child.kill());
-        drop(child.wait());
+        match self.child.try_lock() {
+            Some(mut child) => drop(child.kill()),
+            // A test failed while `ended` waits: only the number is at hand, and still this child's.
+            None => drop(Command::new("kill").args(["-KILL", &self.pid.to_string()]).status()),
+        }
+        drop(self.child.lock().wait());
     }
 }
 
@@ -161,7 +208,7 @@ pub(crate) fn run(args: &[&str], input: &str) -> Output {
         .unwrap();
     // A command that does not read its input may have ended before this.
     drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
-    child.wait_with_output().unwrap()
+    output_of(child)
 }
 
 /// Like [`run`], and the command must succeed.
@@ -180,26 +227,16 @@ pub(crate) fn make_keys(file: &Path) {
 impl Gateway {
     /// Starts the program and waits until it serves.
     pub(crate) async fn start(plan: &Plan) -> Self {
+        watch();
         let dir = tempfile::tempdir().unwrap();
         let certificates = Certificates::make(dir.path(), &plan.names);
         let config = dir.path().join("vestibule.toml");
         std::fs::write(&config, plan.toml(&certificates)).unwrap();
         let data = dir.path().join("data");
         let disk = plan.disk.map(|size| SmallDisk::mount(&data, size));
-        let mut child = program_within(plan.descriptors)
-            .args(["serve", "--config"])
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = Log::follow(child.stderr.take().unwrap());
-        let pid = child.id();
-        let child = Arc::new(Mutex::new(child));
-        let starting = Started { child: Arc::clone(&child), armed: true };
+        let (starting, log, pid) = Started::spawn(&config, plan.descriptors, plan.clock.as_ref());
         log.wait_for("ready line", |l| (l.get("message") == Some("ready")).then_some(())).await;
-        let gateway = Self {
+        Self {
             https: listening(&log, "https").await,
             http: listening(&log, "http").await,
             redirect: listening(&log, "redirect").await,
@@ -207,13 +244,27 @@ impl Gateway {
             log,
             certificates,
             config,
-            child,
+            child: starting.disarm(),
             pid,
             disk,
             _dir: dir,
-        };
-        starting.disarm();
-        gateway
+        }
+    }
+
+    /// Starts it anew after it ended, with the same directory and on other ports.
+    pub(crate) async fn start_again(&mut self) {
+        let (starting, log, pid) = Started::spawn(&self.config, None, None);
+        log.wait_for("ready line", |l| (l.get("message") == Some("ready")).then_some(())).await;
+        self.https = listening(&log, "https").await;
+        self.http = listening(&log, "http").await;
+        self.redirect = listening(&log, "redirect").await;
+        self.admin = listening(&log, "admin").await;
+        (self.log, self.pid, self.child) = (log, pid, starting.disarm());
+    }
+
+    /// The directory of its configuration; its data is in `data`.
+    pub(crate) fn dir(&self) -> &Path {
+        self.config.parent().unwrap()
     }
 
     /// Runs a command of the program with this gateway's configuration.
@@ -258,6 +309,19 @@ impl Gateway {
         assert!(sent.success(), "kill -{name}");
     }
 
+    /// Has it read its configuration again, and waits until it has.
+    pub(crate) async fn reload(&self) {
+        let message = "configuration reloaded";
+        let before = self.log.so_far().matches(message).count();
+        self.signal("HUP");
+        let seen = std::cell::Cell::new(0);
+        let once_more = |line: &super::log::Line| {
+            seen.set(seen.get() + usize::from(line.get("message") == Some(message)));
+            (seen.get() > before).then_some(())
+        };
+        self.log.wait_for("reloaded configuration", once_more).await;
+    }
+
     /// Waits for the program to end by itself.
     pub(crate) async fn ended(&self) -> ExitStatus {
         self.log.wait_for_the_end().await;
@@ -274,8 +338,31 @@ struct Started {
 }
 
 impl Started {
-    fn disarm(mut self) {
+    fn spawn(
+        config: &Path,
+        descriptors: Option<(u32, u32)>,
+        clock: Option<&FalseClock>,
+    ) -> (Self, Log, u32) {
+        let mut program = program_within(descriptors);
+        if let Some(clock) = clock {
+            clock.give_to(&mut program);
+        }
+        let mut child = program
+            .args(["serve", "--config"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Log::follow(child.stderr.take().unwrap());
+        let pid = child.id();
+        (Self { child: Arc::new(Mutex::new(child)), armed: true }, log, pid)
+    }
+
+    fn disarm(mut self) -> Arc<Mutex<Child>> {
         self.armed = false;
+        Arc::clone(&self.child)
     }
 }
 

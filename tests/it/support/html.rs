@@ -19,6 +19,13 @@ pub(crate) fn by_id(page: &str, id: &str) -> Option<String> {
     Some(inner.chars().filter(|c| !c.is_whitespace()).collect())
 }
 
+/// The page without its challenge for a key: every page has one of its own.
+pub(crate) fn without_challenge(page: &str) -> String {
+    let Some((before, rest)) = page.split_once("\"challenge\":\"") else { return page.to_owned() };
+    let (_, after) = rest.split_once('"').unwrap_or_default();
+    format!("{before}{after}")
+}
+
 /// The recovery codes: every `<li><code>`.
 pub(crate) fn recovery_codes(page: &str) -> Vec<String> {
     let code = |rest: &str| rest.split("</code>").next().unwrap_or_default().trim().to_owned();

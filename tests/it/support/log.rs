@@ -33,15 +33,32 @@ impl Log {
         Self { lines, changed }
     }
 
-    /// All of it.
-    pub(crate) fn text(&self) -> String {
+    /// The lines read so far. The program may have written more: for messages of failed tests, and
+    /// for lines before one that was waited for.
+    pub(crate) fn so_far(&self) -> String {
         self.lines.lock().join("\n")
+    }
+
+    /// Like [`Self::so_far`].
+    pub(crate) fn text(&self) -> String {
+        self.so_far()
+    }
+
+    /// All lines of a program that has ended.
+    pub(crate) fn whole(&self) -> String {
+        assert!(self.changed.has_changed().is_err(), "the program still writes");
+        self.so_far()
+    }
+
+    /// Waits for a line with these words.
+    pub(crate) async fn wait_for_words(&self, words: &str) {
+        self.wait_for(words, |line| line.text().contains(words).then_some(())).await;
     }
 
     /// Waits for a line that `found` makes something of.
     pub(crate) async fn wait_for<T>(&self, what: &str, found: impl Fn(&Line) -> Option<T>) -> T {
         let found = self.find(what, found).await;
-        found.unwrap_or_else(|| panic!("ended before {what}; it said:\n{}", self.text()))
+        found.unwrap_or_else(|| panic!("ended before {what}; it said:\n{}", self.so_far()))
     }
 
     /// The same; nothing when the program closes the pipe before there is such a line.
@@ -70,7 +87,7 @@ impl Log {
             }
         };
         let found = tokio::time::timeout(Duration::from_mins(1), search).await;
-        found.unwrap_or_else(|_elapsed| panic!("no {what} in the log; it said:\n{}", self.text()))
+        found.unwrap_or_else(|_elapsed| panic!("no {what} in the log; it said:\n{}", self.so_far()))
     }
 
     /// Waits until the program has closed the pipe.

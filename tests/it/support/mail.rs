@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -95,9 +96,18 @@ impl MailServer {
         self.log.wait_for(subject, |line| self.mail(line.json()).filter(wanted)).await
     }
 
+    /// Waits for the mail of this number, from 1, among those with this subject.
+    pub(crate) async fn wait_for_number(&self, subject: &str, number: usize) -> Mail {
+        let seen = AtomicUsize::new(0);
+        let wanted = |mail: &Mail| {
+            mail.subject.ends_with(subject) && seen.fetch_add(1, Ordering::Relaxed) + 1 == number
+        };
+        self.log.wait_for(subject, |line| self.mail(line.json()).filter(wanted)).await
+    }
+
     /// The subjects of all mails so far.
     pub(crate) fn subjects(&self) -> Vec<String> {
-        let text = self.log.text();
+        let text = self.log.so_far();
         let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
         lines.filter_map(|line| self.mail(&line)).map(|mail| mail.subject).collect()
     }

@@ -2,6 +2,7 @@
 //! hears, and visitors that walk through the real pages. Knows only the outside of Vestibule.
 
 pub(crate) mod app;
+pub(crate) mod authenticator;
 pub(crate) mod cellengine;
 pub(crate) mod certs;
 pub(crate) mod client;
@@ -9,17 +10,22 @@ pub(crate) mod cluster;
 pub(crate) mod codes;
 pub(crate) mod disk;
 pub(crate) mod frames;
+pub(crate) mod fronts;
 pub(crate) mod gateway;
+pub(crate) mod generated;
 pub(crate) mod grpc;
 pub(crate) mod html;
 pub(crate) mod log;
 pub(crate) mod mail;
 pub(crate) mod program;
+pub(crate) mod redis_ha;
 mod selftest;
 pub(crate) mod servers;
 pub(crate) mod strict;
 pub(crate) mod upstream;
+pub(crate) mod virtual_key;
 pub(crate) mod visitor;
+mod watchdog;
 pub(crate) mod wire;
 
 use std::future::Future;
@@ -31,6 +37,25 @@ pub(crate) async fn within<F: Future>(limit: Duration, what: &str, future: F) ->
         Ok(output) => output,
         Err(tokio::time::error::Elapsed { .. }) => panic!("not within {limit:?}: {what}"),
     }
+}
+
+/// Asks until `over` is true. What has just ended must be over for every request that is sent more
+/// than a second from now; however long the requests themselves take.
+pub(crate) async fn over_after_a_second(what: &str, mut over: impl AsyncFnMut() -> bool) {
+    let ended = tokio::time::Instant::now();
+    let asking = async {
+        loop {
+            let sent = ended.elapsed();
+            if over().await {
+                return;
+            }
+            assert!(
+                sent <= Duration::from_secs(1),
+                "{what}: not for a request sent after {sent:?}"
+            );
+        }
+    };
+    within(client::PATIENCE, what, asking).await;
 }
 
 /// Lower-case hexadecimal SHA-256.

@@ -4,7 +4,9 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -32,9 +34,35 @@ pub(crate) fn vestibule(arguments: &[&str]) -> Command {
     command
 }
 
+/// Time limit of a program that ends by itself.
+const LONGEST: Duration = Duration::from_mins(3);
+
+/// The output of a program that should end by itself. One that does not is killed, and fails the test.
+pub(crate) fn output_of(child: Child) -> Output {
+    let pid = child.id();
+    let (ended, end) = mpsc::channel();
+    std::thread::spawn(move || ended.send(child.wait_with_output()));
+    match end.recv_timeout(LONGEST) {
+        Ok(output) => output.unwrap(),
+        Err(_still_running) => {
+            drop(Command::new("kill").args(["-KILL", &pid.to_string()]).status());
+            let said = end.recv().unwrap().unwrap();
+            let (out, err) =
+                (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+            panic!("process {pid} did not end within {LONGEST:?}; it said:\n{out}\n{err}");
+        }
+    }
+}
+
+/// Runs a program to its end.
+pub(crate) fn run_to_end(command: &mut Command) -> Output {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    output_of(command.spawn().unwrap())
+}
+
 /// Runs it.
 pub(crate) fn run(arguments: &[&str]) -> Run {
-    vestibule(arguments).stdin(Stdio::null()).output().unwrap().into()
+    run_to_end(&mut vestibule(arguments)).into()
 }
 
 /// Runs it with text on standard input.
@@ -47,7 +75,7 @@ pub(crate) fn run_with_input(arguments: &[&str], input: &str) -> Run {
         .unwrap();
     // The program may end before it reads, which its exit code and output will tell.
     drop(child.stdin.take().unwrap().write_all(input.as_bytes()));
-    child.wait_with_output().unwrap().into()
+    output_of(child).into()
 }
 
 /// A directory with certificates in `certs/`: `cellengine`, `client`, `internal-ca`, `other`.

@@ -3,6 +3,7 @@
 //! A server is ready when its own log says so. On Linux it dies with the test process, however
 //! that ends.
 
+use super::watchdog::watch;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
@@ -16,18 +17,27 @@ use std::time::Duration;
 use parking_lot::{Mutex, const_mutex};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
+use vestibule::base::random::{OsRandom, Random as _};
 
 use super::certs::Certificates;
 
 /// A free port is taken by somebody else between the look and the start, now and then.
-const STARTS: u32 = 10;
+pub(crate) const STARTS: u32 = 10;
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
+/// Ports of servers. No outgoing connection gets one of them, so a server that was stopped can be
+/// started on its port again.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+pub(crate) fn free_port() -> u16 {
+    let mut random = [0; 2];
+    OsRandom::new().fill(&mut random).unwrap();
+    let first = u16::from_le_bytes(random) % (PORTS.end - PORTS.start);
+    let mut all = PORTS.skip(first.into()).chain(PORTS);
+    let free = all.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    free.expect("a free port")
 }
 
-fn find(program: &str) -> PathBuf {
+pub(super) fn find(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut dirs: Vec<PathBuf> = std::env::split_paths(&path).collect();
     if let Ok(versions) = std::fs::read_dir("/usr/lib/postgresql") {
@@ -39,7 +49,7 @@ fn find(program: &str) -> PathBuf {
 }
 
 /// A command that runs as `user` (as ourselves when there is none) and dies with its parent.
-fn command(program: &Path, user: Option<(u32, u32)>) -> Command {
+pub(super) fn command(program: &Path, user: Option<(u32, u32)>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]);
     if let Some((uid, gid)) = user {
@@ -50,7 +60,7 @@ fn command(program: &Path, user: Option<(u32, u32)>) -> Command {
 }
 
 /// A running server. Its thread owns the process, for the kernel ends it with the thread.
-struct Process {
+pub(crate) struct Process {
     pid: u32,
     /// The signal that ends the server; KILL when it was never set.
     last_signal: &'static str,
@@ -66,7 +76,12 @@ enum Output {
 impl Process {
     /// Starts `command` and waits until a line of its output holds `ready`; `None` when it ended
     /// before that.
-    fn start(mut command: Command, ready: &'static str, on_stderr: bool) -> Option<Self> {
+    pub(super) fn start(
+        mut command: Command,
+        ready: &'static str,
+        on_stderr: bool,
+    ) -> Option<Self> {
+        watch();
         let (stop, stopped) = mpsc::channel::<&'static str>();
         let (started, start) = mpsc::channel::<Option<u32>>();
         let thread = std::thread::spawn(move || {
@@ -139,43 +154,67 @@ impl Drop for Process {
     }
 }
 
-/// A Redis server without persistence.
+/// The server that the tests of Redis run: `VESTIBULE_TEST_REDIS`, such as `valkey-server`, or
+/// `redis-server`.
+#[expect(clippy::disallowed_methods, reason = "the tests are told which server to run")]
+pub(super) fn redis_program() -> PathBuf {
+    match std::env::var("VESTIBULE_TEST_REDIS") {
+        Ok(program) if program.contains('/') => program.into(),
+        Ok(program) => find(&program),
+        Err(_) => find("redis-server"),
+    }
+}
+
+/// A Redis server that saves nothing unless asked to.
 pub(crate) struct RedisServer {
     dir: TempDir,
     port: u16,
     tls: Option<Certificates>,
+    more: Vec<String>,
     process: Option<Process>,
 }
 
 impl RedisServer {
     /// Starts one on a free port.
     pub(crate) fn start() -> Self {
-        Self::with(None)
+        Self::with(None, |_| Vec::new())
     }
 
     /// The same for TLS only, with a certificate for `localhost`.
     pub(crate) fn start_tls(certificates: Certificates) -> Self {
-        Self::with(Some(certificates))
+        Self::with(Some(certificates), |_| Vec::new())
     }
 
-    fn with(tls: Option<Certificates>) -> Self {
+    /// The same with further settings, each as `--name value`, which may depend on the port.
+    pub(crate) fn with(
+        tls: Option<Certificates>,
+        more: impl Fn(u16) -> Vec<(&'static str, String)>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for _ in 0..STARTS {
             let port = free_port();
-            if let Some(process) = Self::launch(dir.path(), port, tls.as_ref()) {
-                return Self { dir, port, tls, process: Some(process) };
+            let more: Vec<String> =
+                more(port).into_iter().flat_map(|(k, v)| [format!("--{k}"), v]).collect();
+            if let Some(process) = Self::launch(dir.path(), port, tls.as_ref(), &more) {
+                return Self { dir, port, tls, more, process: Some(process) };
             }
         }
         panic!("redis-server did not start on any of {STARTS} ports");
     }
 
-    fn launch(dir: &Path, port: u16, tls: Option<&Certificates>) -> Option<Process> {
-        let mut redis = command(&find("redis-server"), None);
+    fn launch(
+        dir: &Path,
+        port: u16,
+        tls: Option<&Certificates>,
+        more: &[String],
+    ) -> Option<Process> {
+        let mut redis = command(&redis_program(), None);
         redis.args(["--bind", "127.0.0.1", "--save", ""]);
         match tls {
             None => redis.args(["--port", &port.to_string()]),
             Some(known) => redis
                 .args(["--port", "0", "--tls-auth-clients", "no", "--tls-port", &port.to_string()])
+                .args(["--tls-replication", "yes", "--tls-cluster", "yes"])
                 .arg("--tls-cert-file")
                 .arg(&known.cert)
                 .arg("--tls-key-file")
@@ -184,15 +223,22 @@ impl RedisServer {
                 .arg(&known.authority),
         };
         redis.args(["--appendonly", "no", "--daemonize", "no", "--dir"]).arg(dir);
-        redis.args(["--enable-debug-command", "no"]);
+        redis.args(["--enable-debug-command", "no"]).args(more);
         Process::start(redis, "Ready to accept connections", false)
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Its address.
     pub(crate) fn url(&self) -> String {
+        let password = self.more.iter().skip_while(|word| *word != "--requirepass").nth(1);
+        let password = password.map(|p| format!(":{p}@")).unwrap_or_default();
         match self.tls {
-            None => format!("redis://127.0.0.1:{}/0", self.port),
-            Some(_) => format!("rediss://localhost:{}/0", self.port),
+            None => format!("redis://{password}127.0.0.1:{}/0", self.port),
+            Some(_) => format!("rediss://{password}localhost:{}/0", self.port),
         }
     }
 
@@ -201,10 +247,15 @@ impl RedisServer {
         self.process = None;
     }
 
-    /// Starts it anew, empty, on the same port.
+    /// Ends it at once, whoever else holds it.
+    pub(crate) fn die(&self) {
+        self.process.as_ref().unwrap().signal("-KILL");
+    }
+
+    /// Starts it anew on the same port: empty, or with the last snapshot.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        self.process = Self::launch(self.dir.path(), self.port, self.tls.as_ref());
+        self.process = Self::launch(self.dir.path(), self.port, self.tls.as_ref(), &self.more);
         assert!(self.process.is_some(), "redis-server did not start again on port {}", self.port);
     }
 
@@ -240,7 +291,14 @@ impl RedisServer {
 
     /// A connection of its own.
     pub(crate) async fn connect(&self) -> redis::aio::MultiplexedConnection {
-        let client = redis::Client::open(self.url()).unwrap();
+        let client = match &self.tls {
+            None => redis::Client::open(self.url()).unwrap(),
+            Some(known) => {
+                let root_cert = Some(std::fs::read(&known.authority).unwrap());
+                let certificates = redis::TlsCertificates { client_tls: None, root_cert };
+                redis::Client::build_with_tls(self.url(), certificates).unwrap()
+            }
+        };
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
@@ -287,8 +345,9 @@ impl RedisServer {
 pub(crate) struct PostgresServer {
     port: u16,
     databases: AtomicU32,
-    process: Process,
-    _dir: TempDir,
+    process: Option<Process>,
+    user: Option<(u32, u32)>,
+    dir: TempDir,
 }
 
 static SHARED: Mutex<Weak<PostgresServer>> = const_mutex(Weak::new());
@@ -320,22 +379,81 @@ impl PostgresServer {
             .output()
             .unwrap();
         assert!(init.status.success(), "initdb: {}", String::from_utf8_lossy(&init.stderr));
+        Self::run(dir, user)
+    }
+
+    /// Runs the server whose files are in `dir` on a free port.
+    fn run(dir: TempDir, user: Option<(u32, u32)>) -> Self {
         for _ in 0..STARTS {
             let port = free_port();
-            let mut postgres = command(&find("postgres"), user);
-            postgres.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1"]);
-            postgres.arg("-k").arg(dir.path()).current_dir(dir.path());
-            for setting in ["fsync=off", "max_connections=200", "dynamic_shared_memory_type=mmap"] {
-                postgres.args(["-c", setting]);
-            }
-            let ready = "database system is ready to accept connections";
-            if let Some(mut process) = Process::start(postgres, ready, true) {
-                // An immediate stop: its children end with it, its shared memory is given back.
-                process.last_signal = "-QUIT";
-                return Self { port, databases: AtomicU32::new(0), process, _dir: dir };
+            if let Some(process) = Self::launch(dir.path(), user, port) {
+                let (databases, process) = (AtomicU32::new(0), Some(process));
+                return Self { port, databases, process, user, dir };
             }
         }
         panic!("postgres did not start on any of {STARTS} ports");
+    }
+
+    fn launch(dir: &Path, user: Option<(u32, u32)>, port: u16) -> Option<Process> {
+        let mut postgres = command(&find("postgres"), user);
+        postgres.arg("-D").arg(dir.join("data")).args(["-p", &port.to_string(), "-h", "127.0.0.1"]);
+        postgres.arg("-k").arg(dir).current_dir(dir);
+        for setting in ["fsync=off", "max_connections=200", "dynamic_shared_memory_type=mmap"] {
+            postgres.args(["-c", setting]);
+        }
+        // A standby says so in other words.
+        let mut process = Process::start(postgres, "ready to accept", true)?;
+        // An immediate stop: its children end with it, its shared memory is given back.
+        process.last_signal = "-QUIT";
+        Some(process)
+    }
+
+    /// Starts a server that follows this one and accepts no writes.
+    pub(crate) fn standby(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let user = unprivileged(dir.path());
+        if let Some((uid, gid)) = user {
+            chown(dir.path(), Some(uid), Some(gid)).unwrap();
+        }
+        let port = self.port.to_string();
+        let copied = command(&find("pg_basebackup"), user)
+            .args(["-h", "127.0.0.1", "-p", &port, "-U", "vestibule", "-R", "-X", "stream"])
+            .args(["--checkpoint=fast", "--no-sync", "-D"])
+            .arg(dir.path().join("data"))
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&copied.stderr);
+        assert!(copied.status.success(), "pg_basebackup: {said}");
+        Self::run(dir, user)
+    }
+
+    /// Makes a standby accept writes.
+    pub(crate) async fn promote(&self) {
+        let mut connection = PgConnection::connect(&self.url("postgres")).await.unwrap();
+        connection.execute("SELECT pg_promote()").await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Starts it anew on the same port.
+    pub(crate) fn restart(&mut self) {
+        self.kill();
+        self.process = Self::launch(self.dir.path(), self.user, self.port);
+        assert!(self.process.is_some(), "postgres did not start again on port {}", self.port);
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn process(&self) -> &Process {
+        self.process.as_ref().unwrap()
     }
 
     fn url(&self, database: &str) -> String {
@@ -352,36 +470,72 @@ impl PostgresServer {
         self.url(&name)
     }
 
+    /// Stops it and the processes of its connections: nothing is answered any more.
+    pub(crate) fn freeze(&self) {
+        self.signal_all("-STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal_all("-CONT");
+    }
+
+    fn signal_all(&self, signal: &str) {
+        let parent = self.process().pid.to_string();
+        let children = Command::new("ps").args(["-o", "pid=", "--ppid", &parent]).output().unwrap();
+        for child in String::from_utf8(children.stdout).unwrap().split_whitespace() {
+            // A connection may have ended meanwhile.
+            signal_to(child.parse().unwrap(), signal);
+        }
+        self.process().signal(signal);
+    }
+
     /// Makes it hang: new connections are not answered any more.
     pub(crate) fn hang(&self) {
-        self.process.signal("-STOP");
+        self.process().signal("-STOP");
     }
 }
 
-/// `PgBouncer` in transaction mode before a PostgreSQL server.
+/// `PgBouncer` before a PostgreSQL server.
 pub(crate) struct Pooler {
     _process: Process,
     _dir: TempDir,
 }
 
 impl Pooler {
-    /// Starts one on a free port: it, and the address of the database at `direct` through it.
+    /// Starts one in transaction mode on a free port: it, and the address of the database at `direct`
+    /// through it.
     pub(crate) fn start(server: &PostgresServer, direct: &str) -> (Self, String) {
         Self::ignoring(server, direct, "extra_float_digits")
     }
 
     /// The same with these start-up parameters ignored.
     pub(crate) fn ignoring(server: &PostgresServer, direct: &str, ignored: &str) -> (Self, String) {
+        // Fewer connections than a store has, so that each transaction gets what is free.
+        Self::with(server, direct, ignored, "transaction", 3)
+    }
+
+    /// The same in session mode: each connection has one of the server for itself.
+    pub(crate) fn by_session(server: &PostgresServer, direct: &str) -> (Self, String) {
+        Self::with(server, direct, "extra_float_digits", "session", 20)
+    }
+
+    fn with(
+        server: &PostgresServer,
+        direct: &str,
+        ignored: &str,
+        mode: &str,
+        size: u32,
+    ) -> (Self, String) {
         let dir = tempfile::tempdir().unwrap();
         let user = unprivileged(dir.path());
         for _ in 0..STARTS {
             let port = free_port();
             let file = dir.path().join("pgbouncer.ini");
-            // Fewer connections than a store has, so that each transaction gets what is free.
             let config = format!(
                 "[databases]\n* = host=127.0.0.1 port={} user=vestibule\n[pgbouncer]\n\
                  listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-                 auth_type = any\npool_mode = transaction\ndefault_pool_size = 3\n\
+                 auth_type = any\npool_mode = {mode}\ndefault_pool_size = {size}\n\
                  ignore_startup_parameters = {ignored}\n",
                 server.port
             );

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use vestibule::auth::keys::KeyRing;
-use vestibule::auth::ports::Sessions;
+use vestibule::auth::ports::{SessionLookup, Sessions};
 use vestibule::auth::session::Session;
 use vestibule::auth::token::{PlainToken, SessionToken};
 use vestibule::base::clock::Timestamp;
@@ -99,18 +99,41 @@ pub(crate) async fn let_proofs_age(gateway: &Gateway, browser: &Browser) {
 
 /// The same in another store, under the keys of that file.
 pub(crate) async fn let_proofs_age_in(store: &dyn Sessions, keys: &Path, browser: &Browser) {
-    let keys = vestibule::config::keys::load(keys).unwrap();
-    let keys = KeyRing::new(&keys).unwrap();
-    let held = PlainToken::<SessionToken>::parse(&browser.jar[SESSION], &keys).unwrap();
-    let session = Sessions::load(store, held.hashed()).await.unwrap().unwrap();
     let before = |at: Timestamp| Timestamp::from_millis(at.as_millis() - 6 * 60 * 1000);
-    let older = Session {
+    let older = |session: Session| Session {
         second_factor_at: before(session.second_factor_at),
         password_at: before(session.password_at),
         ..session
     };
+    change_session(store, keys, browser, older).await;
+}
+
+/// The token of a browser's session.
+fn held(keys: &Path, browser: &Browser) -> PlainToken<SessionToken> {
+    let keys = vestibule::config::keys::load(keys).unwrap();
+    PlainToken::parse(&browser.jar[SESSION], &KeyRing::new(&keys).unwrap()).unwrap()
+}
+
+/// A browser's session as stored.
+pub(crate) async fn stored_session(
+    store: &dyn Sessions,
+    keys: &Path,
+    browser: &Browser,
+) -> Session {
+    SessionLookup::load(store, held(keys, browser).hashed()).await.unwrap().unwrap()
+}
+
+/// Changes a browser's session in the store, which keeps it for half an hour.
+pub(crate) async fn change_session(
+    store: &dyn Sessions,
+    keys: &Path,
+    browser: &Browser,
+    change: impl FnOnce(Session) -> Session,
+) {
+    let held = held(keys, browser);
+    let session = change(stored_session(store, keys, browser).await);
     let ttl = Duration::from_mins(30);
-    assert!(store.renew(held.hashed(), held.hashed(), &older, None, ttl).await.unwrap());
+    assert!(store.renew(held.hashed(), held.hashed(), &session, None, ttl).await.unwrap());
 }
 
 /// Proves the password; the answer that leads on.
@@ -156,6 +179,15 @@ pub(crate) async fn keep_recovery_codes(
     let kept = browser.submit_from(&page, &target, &[("confirm", &codes[0])]).await;
     assert_eq!(kept.status, 303, "keeping the codes: {}", kept.text());
     (codes, kept)
+}
+
+/// Proves the second factor again, by a recovery code, which gives the session a new token.
+pub(crate) async fn step_up(browser: &mut Browser, person: &mut Person) {
+    let (former, code) = (browser.jar[SESSION].clone(), person.recovery.remove(0));
+    let page = "/_auth/step-up?with=recovery&return_to=%2Fapp";
+    let done = browser.submit(page, &[("code", &code)]).await;
+    assert_eq!((done.status, done.location()), (303, "/app"), "{}", done.text());
+    assert_ne!(browser.jar[SESSION], former);
 }
 
 /// A later sign-in with password and code; the answer to the code.

@@ -166,7 +166,7 @@ async fn own_typos_are_not_told_and_those_of_another_login_are_told_once() {
 /// Lets time pass for the waits of all accounts, in the durable store.
 async fn let_waits_pass(database: &str, time: Duration) {
     let mut connection = PgConnection::connect(database).await.unwrap();
-    let passed = sqlx::query("UPDATE totp_factors SET wait_until = wait_until - $1");
+    let passed = sqlx::query("UPDATE authenticators SET wait_until = wait_until - $1");
     let millis = i64::try_from(time.as_millis()).unwrap();
     passed.bind(millis).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();

@@ -6,7 +6,7 @@ use vestibule::auth::app_sign_in::Typed;
 use vestibule::auth::audit::Caller;
 use vestibule::auth::fresh::{FreshFactors, FreshSecondFactor};
 use vestibule::auth::login::{
-    FirstFactor, FirstFactorAttempt, ForgotAttempt, NewPasswordSet, PasswordChange,
+    FactorResponse, FirstFactor, FirstFactorAttempt, ForgotAttempt, NewPasswordSet, PasswordChange,
     PasswordChanged, Redeemed, Replaced, SecondFactor,
 };
 use vestibule::auth::recovery::RecoveryCode;
@@ -32,7 +32,7 @@ impl Life {
             caller,
             return_to: "/".to_owned(),
         };
-        self.service().first_factor(APP, attempt).await.unwrap()
+        self.service().first.first_factor(APP, attempt).await.unwrap()
     }
 
     /// Proves a password, waiting as long as it is told to.
@@ -62,7 +62,7 @@ impl Life {
         token: &PlainToken<PendingToken>,
     ) -> SecondFactor {
         let (code, step) = self.fresh_code();
-        let outcome = self.send_code(token, &code).await;
+        let outcome = self.send_code(token, &FactorResponse::Code(code)).await;
         if matches!(outcome, SecondFactor::SignedIn(_) | SecondFactor::NewPasswordOwed) {
             self.known.used_step = step;
         }
@@ -75,8 +75,8 @@ impl Life {
         token: &PlainToken<PendingToken>,
         code: &str,
     ) -> SecondFactor {
-        let code = RecoveryCode::parse(code).unwrap();
-        self.service().recovery_code(APP, token, &code, &self.caller()).await.unwrap()
+        let code = FactorResponse::RecoveryCode(RecoveryCode::parse(code).unwrap());
+        self.service().second.prove(APP, token, &code, &self.caller()).await.unwrap()
     }
 
     pub(super) fn take_recovery(&mut self) -> Option<String> {
@@ -86,7 +86,9 @@ impl Life {
     }
 
     pub(super) async fn sign_in(&mut self) -> Option<PlainToken<SessionToken>> {
-        self.known.app.as_ref()?;
+        if self.known.app.is_none() {
+            return self.sign_in_by_key().await;
+        }
         let password = self.known.password.clone();
         if self.known.suspended {
             let token = self.prove(&password).await.expect("the right password");
@@ -118,7 +120,7 @@ impl Life {
                 caller: self.caller(),
                 return_to: "/".to_owned(),
             };
-            match self.service().forgot(APP, attempt).await.unwrap() {
+            match self.service().forgotten.forgot(APP, attempt).await.unwrap() {
                 FirstFactor::Begun { token, .. } => return Some(token),
                 FirstFactor::Wrong => return None,
                 FirstFactor::Wait(wait) => self.pass(wait + Duration::from_secs(1)),
@@ -161,8 +163,12 @@ impl Life {
     ) -> bool {
         let secret = Secret::new(new.to_owned());
         let caller = self.caller();
-        let done =
-            self.service().set_forgotten_password(APP, token, &secret, &caller).await.unwrap();
+        let done = self
+            .service()
+            .forgotten
+            .set_forgotten_password(APP, token, &secret, &caller)
+            .await
+            .unwrap();
         let NewPasswordSet::Login(outcome) = done else { panic!("a good password is not taken") };
         if !matches!(outcome, SecondFactor::SignedIn(_)) {
             return false;
@@ -181,7 +187,8 @@ impl Life {
         let redeemed = loop {
             let password = Secret::new(password.clone());
             let typed = Typed { name: String::new(), password, code: None };
-            let answer = self.service().redeem(APP, Some(&token), typed, &self.caller()).await;
+            let answer =
+                self.service().links.redeem(APP, Some(&token), typed, &self.caller()).await;
             match answer.unwrap() {
                 Redeemed::Wait { wait, .. } => self.pass(wait + Duration::from_secs(1)),
                 answer @ (Redeemed::Begun { .. }
@@ -198,11 +205,15 @@ impl Life {
             self.password_is_now(new);
         }
         self.known.used_links.push(text);
-        if link.rights.second_factor { self.enrol(&token).await } else { true }
+        match (link.rights.second_factor, self.known.enrols_by_key) {
+            (true, true) => self.enrol_key(&token).await,
+            (true, false) => self.enrol(&token).await,
+            (false, _) => true,
+        }
     }
 
     pub(super) async fn enrol(&mut self, token: &PlainToken<PendingToken>) -> bool {
-        let Some(offer) = self.service().enrolment(APP, token).await.unwrap() else {
+        let Some(offer) = self.service().enrolments.enrolment(APP, token).await.unwrap() else {
             assert!(!self.on_time(), "a ticket does not enrol");
             return false;
         };
@@ -210,11 +221,13 @@ impl Life {
         let step = self.clock.now().as_secs() / 30;
         let code = Code::parse(&app.of_step(step)).unwrap();
         let caller = self.caller();
-        let outcome = self.service().confirm_enrolment(APP, token, &code, &caller).await.unwrap();
+        let outcome =
+            self.service().enrolments.confirm_enrolment(APP, token, &code, &caller).await.unwrap();
         if !matches!(outcome, SecondFactor::SignedIn(_)) {
             return self.got_in(outcome).await;
         }
         self.app_is_now(app, step);
+        self.keys_are_gone();
         self.codes_are_now(Vec::new());
         self.got_in(outcome).await
     }
@@ -238,22 +251,31 @@ impl Life {
         let Some(session) = self.session(&token).await else { return };
         let now = self.clock.now();
         let Some(fresh) = FreshFactors::of(&session, now) else { return };
-        let offer =
-            self.service().offered_authenticator(APP, &token, fresh).await.unwrap().unwrap();
+        let offer = self
+            .service()
+            .authenticators
+            .offered_authenticator(APP, &token, fresh)
+            .await
+            .unwrap()
+            .unwrap();
         let app = Codes::new(&offer.secret);
         let session = self.session(&token).await.unwrap();
         let fresh = FreshFactors::of(&session, now).unwrap();
         let step = now.as_secs() / 30;
         let code = Code::parse(&app.of_step(step)).unwrap();
         let caller = self.caller();
-        let done =
-            self.service().replace_authenticator(&token, fresh, &code, &caller).await.unwrap();
+        let done = self
+            .service()
+            .authenticators
+            .replace_authenticator(&token, fresh, &code, &caller)
+            .await
+            .unwrap();
         let Replaced::Done(next) = done else { return };
         let next = next.token;
         self.app_is_now(app, step);
         let session = self.session(&next).await.expect("the session goes on");
         let fresh = FreshFactors::of(&session, self.clock.now()).unwrap();
-        let codes = self.service().offered_codes(&next, fresh).await.unwrap().unwrap();
+        let codes = self.service().codes.offered_codes(&next, fresh).await.unwrap().unwrap();
         self.codes_are_now(codes.codes.iter().map(|code| code.to_string()).collect());
         self.known.open.push(next);
     }
@@ -268,7 +290,7 @@ impl Life {
             caller: self.caller(),
         };
         let Some(fresh) = FreshSecondFactor::of(&session, self.clock.now()) else { return };
-        let done = self.service().change_password(&token, fresh, change).await.unwrap();
+        let done = self.service().account.change_password(&token, fresh, change).await.unwrap();
         let PasswordChanged::Done(next) = done else { return };
         self.all_over();
         self.password_is_now(new);
@@ -276,7 +298,7 @@ impl Life {
     }
 
     pub(super) async fn use_link(&mut self, rights: Rights) {
-        let link = self.admin().ticket(&name(), rights, None).await.unwrap();
+        let link = self.admin().recovery.ticket(&name(), rights, None).await.unwrap();
         self.open_link(&link).await;
     }
 
@@ -295,9 +317,10 @@ impl Life {
 
     /// The second factor is taken away, and its owner sets up another by the link.
     pub(super) async fn reset(&mut self) {
-        let done = self.admin().reset_second_factor(&name(), "lost", None).await.unwrap();
+        let done = self.admin().recovery.reset_second_factor(&name(), "lost", None).await.unwrap();
         self.all_over();
         self.known.former_apps.extend(self.known.app.take());
+        self.keys_are_gone();
         self.known.wrong.clear();
         self.known.suspended = false;
         self.codes_are_now(Vec::new());

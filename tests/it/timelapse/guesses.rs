@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use vestibule::auth::login::{FirstFactor, SecondFactor};
-use vestibule::auth::ports::Factors as _;
+use vestibule::auth::authenticator::app_of;
+use vestibule::auth::login::{FactorResponse, FirstFactor, SecondFactor};
+use vestibule::auth::ports::Authenticators as _;
 use vestibule::auth::token::{PendingToken, PlainToken};
-use vestibule::auth::totp::Code;
 use vestibule::base::clock::Clock as _;
 
 use super::Event;
@@ -28,9 +28,10 @@ impl Life {
     pub(super) async fn send_code(
         &mut self,
         token: &PlainToken<PendingToken>,
-        code: &Code,
+        response: &FactorResponse,
     ) -> SecondFactor {
-        let outcome = self.service().totp(APP, token, code, &self.caller()).await.unwrap();
+        let outcome =
+            self.service().second.prove(APP, token, response, &self.caller()).await.unwrap();
         match outcome {
             SecondFactor::Wrong { .. } => {
                 self.known.wrong.push(self.clock.now());
@@ -43,12 +44,12 @@ impl Life {
     }
 
     /// A code that is right at no time near this one.
-    fn wrong_code(&self) -> Code {
+    fn wrong_code(&self) -> FactorResponse {
         let app = self.known.app.as_ref().unwrap();
         let now = self.clock.now().as_secs() / 30;
         let near: Vec<String> = (now - 25..now + 25).map(|step| app.of_step(step)).collect();
         let wrong = (0..100).map(|n| format!("{n:06}")).find(|text| !near.contains(text));
-        Code::parse(&wrong.unwrap()).unwrap()
+        FactorResponse::parse(&wrong.unwrap()).unwrap()
     }
 
     /// Whoever knows the password guesses at codes, in login after login and over both nodes, without
@@ -115,7 +116,7 @@ impl Life {
 
     /// An operator forgives all wrong codes.
     pub(super) async fn lift_suspension(&mut self) {
-        self.admin().lift_suspension(&name()).await.unwrap();
+        self.admin().recovery.lift_suspension(&name()).await.unwrap();
         self.known.wrong.clear();
         self.known.suspended = false;
     }
@@ -130,9 +131,10 @@ impl Life {
                 assert!(waited >= documented_wait(before), "{event:?}: {waited:?} after {before}");
             }
         }
-        let Some(totp) = self.durable.totp(self.account).await.unwrap() else { return };
-        assert_eq!(totp.failures as usize, wrong.len(), "after {event:?}: wrong codes in a row");
-        assert_eq!(totp.suspended_at.is_some(), self.known.suspended, "after {event:?}");
+        let all = self.durable.authenticators(self.account).await.unwrap();
+        let Some(app) = app_of(&all) else { return };
+        assert_eq!(app.failures as usize, wrong.len(), "after {event:?}: wrong codes in a row");
+        assert_eq!(app.suspended_at.is_some(), self.known.suspended, "after {event:?}");
     }
 
     pub(super) async fn bad_code(&mut self, event: Event, password: &str) {
@@ -152,7 +154,7 @@ impl Life {
             return; // Once in 300 000 times two codes are the same.
         }
         let token = self.prove(password).await.expect("the right password");
-        let code = Code::parse(&text).unwrap();
+        let code = FactorResponse::parse(&text).unwrap();
         let outcome = self.send_code(&token, &code).await;
         self.is_refused(outcome, "a wrong, used or former code").await;
     }

@@ -5,6 +5,7 @@
 
 mod acts;
 mod guesses;
+mod keys;
 mod world;
 
 use std::time::Duration;
@@ -14,7 +15,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use vestibule::auth::app_sign_in::Typed;
 use vestibule::auth::login::{Redeemed, SecondFactor};
-use vestibule::auth::ports::{Accounts as _, Factors as _};
+use vestibule::auth::ports::{AccountLookup as _, Authenticators as _, RecoveryCodes as _};
 use vestibule::auth::ticket::Rights;
 use vestibule::auth::token::{PlainToken, TicketToken};
 use vestibule::base::secret::Secret;
@@ -51,6 +52,14 @@ enum Event {
     GuessCodes,
     GuessPasswords,
     LiftSuspension,
+    AddKey,
+    SignInByKey,
+    SignInByPasskey,
+    BadKey,
+    EnrolKeyByPassword,
+    LinkForAKey,
+    RemoveKey,
+    LoseKey,
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -80,6 +89,14 @@ fn event() -> impl Strategy<Value = Event> {
         2 => Just(E::GuessCodes),
         1 => Just(E::GuessPasswords),
         1 => Just(E::LiftSuspension),
+        4 => Just(E::AddKey),
+        3 => Just(E::SignInByKey),
+        3 => Just(E::SignInByPasskey),
+        2 => Just(E::BadKey),
+        2 => Just(E::EnrolKeyByPassword),
+        2 => Just(E::LinkForAKey),
+        1 => Just(E::RemoveKey),
+        1 => Just(E::LoseKey),
     ]
 }
 
@@ -110,7 +127,7 @@ impl Life {
             }
             Event::EnrolByPassword => {
                 let token = self.prove(&password).await.expect("the right password");
-                let offer = self.service().enrolment(APP, &token).await.unwrap();
+                let offer = self.service().enrolments.enrolment(APP, &token).await.unwrap();
                 assert!(offer.is_none(), "enrolment by the password alone");
             }
             Event::ForgotWithTheApp => self.forgot(true).await,
@@ -130,7 +147,8 @@ impl Life {
                 let token = PlainToken::<TicketToken>::parse(&text, &self.keys).unwrap();
                 let password = Secret::new(password);
                 let typed = Typed { name: String::new(), password, code: None };
-                let answer = self.service().redeem(APP, Some(&token), typed, &self.caller()).await;
+                let answer =
+                    self.service().links.redeem(APP, Some(&token), typed, &self.caller()).await;
                 let begun = matches!(answer.unwrap(), Redeemed::Begun { .. });
                 assert!(!begun || !self.on_time(), "a used link");
             }
@@ -138,19 +156,27 @@ impl Life {
             Event::NewPhone => self.new_phone().await,
             Event::ChangePassword => self.change_password().await,
             Event::EndSessions => {
-                self.admin().end_sessions_of(&name()).await.unwrap();
+                self.admin().sessions.end_of(&name()).await.unwrap();
                 self.all_over();
             }
             Event::DisableAndEnable => {
-                self.admin().disable(&name()).await.unwrap();
+                self.admin().accounts.disable(&name()).await.unwrap();
                 self.all_over();
                 assert!(self.prove(&password).await.is_none(), "a disabled account");
-                self.admin().enable(&name()).await.unwrap();
+                self.admin().accounts.enable(&name()).await.unwrap();
             }
             Event::ClockSetBack => self.clock.set_back(Duration::from_mins(3)),
             Event::GuessCodes => self.guess_codes(&password).await,
             Event::GuessPasswords => self.guess_passwords().await,
             Event::LiftSuspension => self.lift_suspension().await,
+            Event::AddKey => self.add_key().await,
+            Event::SignInByKey => drop(self.sign_in_by_key().await),
+            Event::SignInByPasskey => self.sign_in_by_passkey().await,
+            Event::BadKey => self.bad_key().await,
+            Event::EnrolKeyByPassword => self.enrol_key_by_password().await,
+            Event::LinkForAKey => self.link_for_a_key().await,
+            Event::RemoveKey => self.remove_key().await,
+            Event::LoseKey => self.lose_key().await,
         }
     }
 
@@ -161,8 +187,9 @@ impl Life {
         }
         let account = self.durable.by_id(self.account).await.unwrap().unwrap();
         assert!(account.ever_enrolled, "after {event:?} it was never enrolled");
-        let totp = self.durable.totp(self.account).await.unwrap();
-        assert_eq!(totp.is_some(), self.known.app.is_some(), "after {event:?}");
+        let all = self.durable.authenticators(self.account).await.unwrap();
+        let held = usize::from(self.known.app.is_some()) + self.known.keys.len();
+        assert_eq!(all.len(), held, "after {event:?}: authenticators");
         let left = self.durable.recovery_set(self.account).await.unwrap().map_or(0, |set| set.left);
         assert_eq!(left as usize, self.known.recovery.len(), "after {event:?}: codes left");
         self.check_counters(event).await;
@@ -201,6 +228,30 @@ fn in_three_years_of_anything_nobody_gets_in_without_two_proofs() {
             Ok(())
         })
         .unwrap();
+}
+
+/// Keys come, go and are lost, with an authenticator app beside them and without.
+#[tokio::test]
+async fn a_key_is_a_second_factor_from_its_registration_to_its_removal() {
+    use Event as E;
+    let events = [
+        [E::AddKey, E::SignInByKey, E::SignInByPasskey, E::AddKey, E::BadKey],
+        [E::EnrolKeyByPassword, E::EnrolByPassword, E::RemoveKey, E::BadKey, E::SignIn],
+        [E::GuessCodes, E::SignInByKey, E::SignInByPasskey, E::NewPhone, E::SignInByKey],
+        [E::ChangePassword, E::SignInByPasskey, E::ForgotWithTwoCodes, E::SignInByKey, E::Reset],
+        [E::BadKey, E::SignIn, E::LinkForAKey, E::BadKey, E::FormerAuthenticator],
+        [E::SignInByKey, E::SignInByPasskey, E::RemoveKey, E::AddKey, E::RemoveKey],
+        [E::NewPhone, E::SignIn, E::LinkForAKey, E::LoseKey, E::EnrolKeyByPassword],
+        [E::EnrolByPassword, E::BadKey, E::SignInByRecoveryCode, E::LinkForANewPhone, E::SignIn],
+    ];
+    let mut life = Life::begin().await;
+    for (number, event) in (0..).zip(events.into_iter().flatten()) {
+        life.shuffle(number);
+        life.pass(DAY);
+        life.happen(event).await;
+        life.check(event).await;
+    }
+    assert!(life.sign_in().await.is_some());
 }
 
 /// Every event once, and suspensions with each of the ways back.

@@ -6,31 +6,29 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use vestibule::auth::account::LoginName;
-use vestibule::auth::admin::{AccountAdmin, AdminDeps, NewUser};
-use vestibule::auth::app_sign_in::NoAppSignIn;
-use vestibule::auth::audit::{Caller, Report, Trail};
+use vestibule::auth::account::{LoginName, NewName};
+use vestibule::auth::admin::{Admin, NewUser};
+use vestibule::auth::audit::{Caller, Report};
 use vestibule::auth::fresh::FreshSecondFactor;
-use vestibule::auth::keys::{KEY_LEN, Key, KeyMaterial, KeyRing};
-use vestibule::auth::login::{AppRef, DueCodes, KeptCodes, LoginDeps, LoginService, SecondFactor};
-use vestibule::auth::password::{Cost, PasswordPool, PasswordSettings};
+use vestibule::auth::keys::KeyRing;
+use vestibule::auth::login::{AppRef, DueCodes, KeptCodes, SecondFactor, Services};
 use vestibule::auth::recovery::RecoveryCode;
-use vestibule::auth::session::{Device, Session, SessionLimits};
+use vestibule::auth::session::{Device, Session};
 use vestibule::auth::throttle::Budgets;
-use vestibule::auth::ticket::{FirstEnrolment, TicketPrinter};
 use vestibule::auth::token::{PlainToken, SessionToken};
 use vestibule::auth::totp::Code;
 use vestibule::base::address::ClientIp;
 use vestibule::base::clock::{Clock, ManualClock, Timestamp};
 use vestibule::base::id::{AccountId, RequestId};
-use vestibule::base::random::{OsRandom, Random};
-use vestibule::store::sql::ephemeral::EmbeddedStore;
+use vestibule::base::random::OsRandom;
 use vestibule::store::sql::{SqlStore, SqlTarget};
-use zeroize::Zeroizing;
 
+use super::super::services::{self, CHEAP, Node};
+use super::super::support::authenticator::Authenticator;
 use super::super::support::codes::Codes;
+use super::keys::Key;
 
-pub(super) const APP: AppRef<'static> = AppRef { name: "app", issuer: "App" };
+pub(super) const APP: AppRef<'static> = AppRef { name: "app", issuer: "App", party: None };
 const START: u64 = 1_800_000_000_000;
 pub(super) const DAY: Duration = Duration::from_hours(24);
 
@@ -42,6 +40,10 @@ pub(super) struct Known {
     pub(super) app: Option<Codes>,
     pub(super) used_step: u64,
     pub(super) former_apps: Vec<Codes>,
+    pub(super) keys: Vec<Key>,
+    pub(super) former_keys: Vec<Authenticator>,
+    /// The next one-time link is used to register a key.
+    pub(super) enrols_by_key: bool,
     pub(super) recovery: Vec<String>,
     pub(super) used_recovery: Vec<String>,
     pub(super) open: Vec<PlainToken<SessionToken>>,
@@ -53,89 +55,6 @@ pub(super) struct Known {
     pub(super) suspended: bool,
     pub(super) ever_enrolled: bool,
     pub(super) passwords_made: u32,
-}
-
-fn printer(keys: &Arc<KeyRing>) -> TicketPrinter {
-    let public_url = "https://gw.test".to_owned();
-    let app_urls = std::collections::BTreeMap::new();
-    TicketPrinter { keys: Arc::clone(keys), public_url, app_urls, lifetime: DAY }
-}
-
-fn passwords(keys: &Arc<KeyRing>, random: &Arc<dyn Random>) -> Arc<PasswordPool> {
-    let cost = Cost { memory_kib: 8, passes: 1, lanes: 1 };
-    let settings = PasswordSettings { cost, min_length: 8, threads: 2, queue: 8 };
-    Arc::new(PasswordPool::new(settings, Arc::clone(keys), Arc::clone(random)))
-}
-
-/// One of the nodes.
-struct Node {
-    service: LoginService,
-    admin: AccountAdmin,
-    trail: Arc<Trail>,
-}
-
-impl Node {
-    async fn open(
-        node: &str,
-        dir: &TempDir,
-        clock: &Arc<ManualClock>,
-        keys: &Arc<KeyRing>,
-    ) -> Self {
-        let sql = SqlTarget::Embedded(dir.path().join("accounts.db"));
-        let sql = Arc::new(SqlStore::open(sql).await.unwrap());
-        let short = Arc::new(EmbeddedStore::open(&dir.path().join("sessions.db")).await.unwrap());
-        let random: Arc<dyn Random> = Arc::new(OsRandom::new());
-        let passwords = passwords(keys, &random);
-        let time: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
-        let trail = Arc::new(Trail::new(
-            Arc::<SqlStore>::clone(&sql),
-            Arc::clone(keys),
-            Arc::clone(&time),
-            node.to_owned(),
-            Vec::new(),
-        ));
-        let service = LoginService::new(LoginDeps {
-            accounts: Arc::<SqlStore>::clone(&sql),
-            app_accounts: Arc::<SqlStore>::clone(&sql),
-            factors: Arc::<SqlStore>::clone(&sql),
-            guesses: Arc::<SqlStore>::clone(&sql),
-            tickets: Arc::<SqlStore>::clone(&sql),
-            resets: Arc::<SqlStore>::clone(&sql),
-            pending: Arc::<EmbeddedStore>::clone(&short),
-            sessions: Arc::<EmbeddedStore>::clone(&short),
-            attempts: Arc::<EmbeddedStore>::clone(&short),
-            networks: Arc::<EmbeddedStore>::clone(&short),
-            app_tokens: Arc::<EmbeddedStore>::clone(&short),
-            access_tokens: Arc::<SqlStore>::clone(&sql),
-            apps: Arc::new(NoAppSignIn),
-            reserved: Arc::default(),
-            trail: Arc::clone(&trail),
-            passwords: Arc::clone(&passwords),
-            keys: Arc::clone(keys),
-            clock: Arc::clone(&time),
-            random: Arc::clone(&random),
-            enrolment: FirstEnrolment::FirstLogin,
-            limits: SessionLimits::default(),
-            budgets: Budgets::default(),
-        });
-        let admin = AccountAdmin::new(AdminDeps {
-            accounts: Arc::<SqlStore>::clone(&sql),
-            app_accounts: Arc::<SqlStore>::clone(&sql),
-            factors: Arc::<SqlStore>::clone(&sql),
-            guesses: Arc::<SqlStore>::clone(&sql),
-            access_tokens: Arc::<SqlStore>::clone(&sql),
-            tickets: sql,
-            sessions: short,
-            passwords,
-            printer: printer(keys),
-            enrolment: FirstEnrolment::FirstLogin,
-            clock: time,
-            random,
-            trail: Arc::clone(&trail),
-            operator: "ops".to_owned(),
-        });
-        Self { service, admin, trail }
-    }
 }
 
 pub(super) struct Life {
@@ -152,12 +71,6 @@ pub(super) struct Life {
     _dir: TempDir,
 }
 
-fn keys() -> KeyRing {
-    let key = |n: u8| Key { id: format!("k{n}"), bytes: Zeroizing::new([n; KEY_LEN]) };
-    KeyRing::new(&KeyMaterial { token: vec![key(1)], data: vec![key(2)], pepper: vec![key(3)] })
-        .unwrap()
-}
-
 pub(super) fn name() -> LoginName {
     LoginName::parse("alice").unwrap()
 }
@@ -167,13 +80,17 @@ impl Life {
     pub(super) async fn begin() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(START)));
-        let keys = Arc::new(keys());
-        let one = Node::open("one", &dir, &clock, &keys).await;
-        let two = Node::open("two", &dir, &clock, &keys).await;
+        let keys = Arc::new(services::keys());
+        let open = |node| {
+            let (dir, clock, keys) = (dir.path(), &clock, &keys);
+            Node::open(node, dir, clock, keys, CHEAP, Budgets::default())
+        };
+        let (one, two) = (open("one").await, open("two").await);
         let added = one
             .admin
+            .accounts
             .add(NewUser {
-                name: name(),
+                name: NewName::of(name()).unwrap(),
                 display_name: None,
                 email: None,
                 groups: Vec::new(),
@@ -214,11 +131,11 @@ impl Life {
         &self.nodes[usize::from(next(turn) >> 63 == 1)]
     }
 
-    pub(super) fn service(&self) -> &LoginService {
-        &self.node().service
+    pub(super) fn service(&self) -> &Services {
+        &self.node().login
     }
 
-    pub(super) fn admin(&self) -> &AccountAdmin {
+    pub(super) fn admin(&self) -> &Admin {
         &self.node().admin
     }
 
@@ -235,6 +152,7 @@ impl Life {
             },
             reference: RequestId::random(&self.random).unwrap(),
             host: None,
+            parked: None,
         }
     }
 
@@ -282,7 +200,7 @@ impl Life {
     }
 
     pub(super) async fn session(&self, token: &PlainToken<SessionToken>) -> Option<Session> {
-        self.service().session(APP.name, token).await.unwrap()
+        self.service().sessions.session(APP.name, token).await.unwrap()
     }
 
     /// Whether a second factor let somebody in; keeps the session, and the codes that are due.
@@ -318,17 +236,18 @@ impl Life {
         let caller = self.caller();
         let service = self.service();
         let fresh = FreshSecondFactor::of(session, service.now()).unwrap();
-        let due = service.due_codes(token, fresh, true, &caller).await.unwrap();
+        let due = service.codes.due_codes(token, fresh, true, &caller).await.unwrap();
         let DueCodes::Shown(offer) = due else { panic!("due, and not shown: {due:?}") };
         let codes: Vec<_> = offer.codes.iter().map(|code| String::clone(code)).collect();
         let first = RecoveryCode::parse(&codes[0]).unwrap();
         self.codes_are_now(codes);
         let session = self.session(token).await.unwrap();
         let service = self.service();
-        let kept = service.confirm_due_codes(token, &session, &first, &caller).await.unwrap();
+        let kept = service.codes.confirm_due_codes(token, &session, &first, &caller).await.unwrap();
         assert_eq!(kept, KeptCodes::Done);
         let session = self.session(token).await.unwrap();
-        let again = service.confirm_due_codes(token, &session, &first, &caller).await.unwrap();
+        let again =
+            service.codes.confirm_due_codes(token, &session, &first, &caller).await.unwrap();
         assert_eq!(again, KeptCodes::NothingOffered, "kept once");
     }
 

@@ -3,15 +3,17 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::task::AbortHandle;
 
 use super::super::load::ClientLoad;
+use super::super::parting::Farewell;
 use super::super::request_line::LineVerdict;
 use super::super::sender::Front;
 use super::super::usage::Usage;
@@ -19,6 +21,7 @@ use crate::base::clock::millis;
 use crate::proxy::admit::site::{NoSite, Site};
 use crate::proxy::app::Apps;
 use crate::proxy::client::origin::Origin;
+use crate::proxy::live::request::Underway;
 use crate::proxy::settings::ListenerKind;
 
 /// The state of a connection, shared with its requests.
@@ -27,12 +30,25 @@ pub(in crate::proxy) struct Connection {
     pub(in crate::proxy) peer: SocketAddr,
     /// The kind of its listener.
     pub(in crate::proxy) kind: ListenerKind,
+    /// True if a balancer did not name its client: `peer` is the balancer, and no header is
+    /// believed.
+    pub(in crate::proxy) nameless: bool,
     pub(super) header: AtomicU8,
     pub(super) closed: AtomicBool,
+    /// True once the connection carries a WebSocket.
+    tunnel: AtomicBool,
+    /// Number of the [`Farewell`] with which the current WebSocket is to end, or 0.
+    farewell: AtomicU8,
+    /// True once the gateway has cut a request.
+    cut: AtomicBool,
+    /// The task that serves the connection.
+    task: Arc<OnceLock<AbortHandle>>,
+    /// Its requests, as far as they are admitted.
+    pub(in crate::proxy) underway: Underway,
     pub(super) reader: AtomicWaker,
     pub(super) writer: AtomicWaker,
     /// The site of the last request. Most connections use one host only.
-    site: ArcSwapOption<Site>,
+    site: Mutex<Option<Arc<Site>>>,
     /// Maximum silence of the app in milliseconds, while this connection enforces it, else 0.
     silence_allowed: AtomicU64,
     pub(super) app_silent: AtomicBool,
@@ -66,11 +82,17 @@ impl Connection {
         Self {
             peer,
             kind,
+            nameless: false,
             header: AtomicU8::new(IN_HEADER),
             closed: AtomicBool::new(false),
+            tunnel: AtomicBool::new(false),
+            farewell: AtomicU8::new(0),
+            cut: AtomicBool::new(false),
+            task: Arc::default(),
+            underway: Underway::default(),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
-            site: ArcSwapOption::const_empty(),
+            site: Mutex::new(None),
             silence_allowed: AtomicU64::new(0),
             app_silent: AtomicBool::new(false),
             unread: AtomicBool::new(false),
@@ -78,6 +100,42 @@ impl Connection {
             load,
             usage: Usage::new(now),
         }
+    }
+
+    /// Marks a connection whose balancer does not name its client.
+    pub(in crate::proxy) fn without_name(self) -> Self {
+        Self { nameless: true, ..self }
+    }
+
+    /// Names the task that serves the connection, which may not have started yet.
+    pub(in crate::proxy) fn in_task(self, task: Arc<OnceLock<AbortHandle>>) -> Self {
+        Self { task, ..self }
+    }
+
+    /// Returns the task that serves the connection.
+    pub(in crate::proxy) fn task(&self) -> Arc<OnceLock<AbortHandle>> {
+        Arc::clone(&self.task)
+    }
+
+    /// Records that the connection carries a WebSocket from the next header block to the client on.
+    pub(in crate::proxy) fn begin_tunnel(&self) {
+        self.tunnel.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns true if the connection carries a WebSocket.
+    pub(in crate::proxy) fn is_tunnel(&self) -> bool {
+        self.tunnel.load(Ordering::Relaxed)
+    }
+
+    /// Ends a WebSocket with a Close frame.
+    pub(in crate::proxy) fn close_tunnel(&self, farewell: Farewell) {
+        self.farewell.store(farewell.number(), Ordering::Release);
+        self.reader.wake();
+    }
+
+    /// Returns the reason for which the WebSocket is to end.
+    pub(super) fn farewell(&self) -> Option<Farewell> {
+        Farewell::numbered(self.farewell.load(Ordering::Relaxed))
     }
 
     /// Resolves when the connection is closed from outside while nothing else reads from it.
@@ -98,7 +156,7 @@ impl Connection {
         origin: Origin,
         front: Option<&Front<'_>>,
     ) -> Option<Arc<Site>> {
-        let site = self.site.load();
+        let site = self.site.lock();
         site.as_ref().filter(|site| site.is(generation, host, origin, front)).cloned()
     }
 
@@ -112,7 +170,8 @@ impl Connection {
         load: Arc<ClientLoad>,
     ) -> Result<Arc<Site>, NoSite> {
         let site = Arc::new(Site::find(apps, host, origin, front, load)?);
-        self.site.store(Some(Arc::clone(&site)));
+        let former = self.site.lock().replace(Arc::clone(&site));
+        drop(former);
         Ok(site)
     }
 
@@ -125,6 +184,7 @@ impl Connection {
     /// to its end.
     pub(in crate::proxy) fn request_done(&self, body_read: bool) {
         self.line.request_done(body_read);
+        self.farewell.store(0, Ordering::Relaxed);
         self.header.store(BETWEEN_REQUESTS, Ordering::Relaxed);
         self.silence_allowed.store(0, Ordering::Relaxed);
     }
@@ -155,6 +215,24 @@ impl Connection {
         self.closed.store(true, Ordering::Release);
         self.reader.wake();
         self.writer.wake();
+    }
+
+    /// Closes the connection from outside, in the middle of a request.
+    pub(in crate::proxy) fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.close();
+    }
+
+    /// Returns true if the gateway has cut a request.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
+    /// Drops the task that serves the connection, and with it the connection to the app.
+    pub(in crate::proxy) fn abort(&self) {
+        if let Some(task) = self.task.get() {
+            task.abort();
+        }
     }
 
     /// Returns true if it was closed from outside while idle.

@@ -3,6 +3,7 @@
 local session, token, most, ms = unpack(ARGV, 2)
 local account = redis.call('HGET', P .. ':s:' .. session, 'account')
 if not account then
+  guard(P .. ':s:' .. session)
   return 0
 end
 local key, list = P .. ':t:' .. token, P .. ':b:' .. session
@@ -10,11 +11,15 @@ local bound = redis.call('GET', key)
 if bound then
   local other = redis.call('HGET', P .. ':s:' .. bound, 'account')
   if other and other ~= account then
+    guard(P .. ':s:' .. session)
     return 0
   end
+end
+-- The first write, which a full server rejects.
+redis.call('SET', key, session, 'PX', ms)
+if bound then
   redis.call('LREM', P .. ':b:' .. bound, 0, token)
 end
-redis.call('SET', key, session, 'PX', ms)
 redis.call('RPUSH', list, token)
 redis.call('PEXPIRE', list, ms)
 -- Keep the first token: the sign-in issued it, and its client sends no other.

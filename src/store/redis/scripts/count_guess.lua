@@ -1,9 +1,7 @@
 local hash, limit, now = unpack(ARGV, 2)
-if not pending(hash, now) then
-  return false
-end
 local key = P .. ':p:' .. hash
-if tonumber(redis.call('HGET', key, 'guesses')) >= tonumber(limit) then
+if not pending(hash, now) or tonumber(redis.call('HGET', key, 'guesses')) >= tonumber(limit) then
+  guard(key)
   return false
 end
 local guesses = redis.call('HINCRBY', key, 'guesses', 1)

@@ -1,5 +1,8 @@
-local hash = redis.call('GET', P .. ':i:' .. ARGV[2])
-if not hash then
+-- ARGV from the second: public id, account that the session must be of (optional).
+local key, account = P .. ':i:' .. ARGV[2], ARGV[3]
+local hash = redis.call('GET', key)
+if hash and account and redis.call('HGET', P .. ':s:' .. hash, 'account') ~= account then
   return 0
 end
-return end_session(hash)
+redis.call('DEL', key)
+return hash and end_session(hash) or 0

@@ -6,7 +6,9 @@ for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
   if redis.call('EXISTS', record_key) == 0 then
     redis.call('ZREM', key, member)
   elseif kind == 's' then
-    table.insert(sessions, redis.call('HMGET', record_key, 'record', 'seen', 'due', 'authenticator', 'recovery_codes', 'changes'))
+    local session = redis.call('HMGET', record_key, 'record', 'seen', 'due', 'authenticator', 'recovery_codes', 'changes')
+    table.insert(session, redis.call('LRANGE', branches_key(hash), 0, -1))
+    table.insert(sessions, session)
   end
 end
 return sessions

@@ -6,9 +6,18 @@ local offers = {ARGV[10], ARGV[11]}
 if not ARGV[10] then
   offers = redis.call('HMGET', P .. ':s:' .. old, 'authenticator', 'recovery_codes')
 end
-if end_session(old) ~= 1 then
+-- Only a root continues under a new id.
+if redis.call('HMGET', P .. ':s:' .. old, 'record')[1] == false then
+  guard(P .. ':s:' .. old)
   return 0
 end
+-- The first write, which a full server rejects. It is repeated in case both have the same id.
+redis.call('SET', P .. ':i:' .. id, hash, 'PX', ms)
+-- The branches continue below the new id.
+local branches = redis.call('LRANGE', branches_key(old), 0, -1)
+local branches_ms = redis.call('PTTL', branches_key(old))
+redis.call('DEL', branches_key(old))
+end_session(old)
 local key = P .. ':s:' .. hash
 redis.call('HSET', key, 'account', account, 'id', id, 'record', record, 'seen', seen)
 for field, value in pairs({due = due, authenticator = offers[1], recovery_codes = offers[2]}) do
@@ -19,6 +28,14 @@ end
 redis.call('PEXPIRE', key, ms)
 redis.call('SET', P .. ':i:' .. id, hash, 'PX', ms)
 index(account, 's:' .. hash, tonumber(ms))
+for _, member in ipairs(branches) do
+  local branch = P .. ':s:' .. branch_of(member)
+  if redis.call('EXISTS', branch) == 1 then
+    redis.call('HSET', branch, 'root', hash)
+    redis.call('RPUSH', branches_key(hash), member)
+    redis.call('PEXPIRE', branches_key(hash), branches_ms)
+  end
+end
 -- App tokens bound to the session stay valid under its new id.
 local bound = P .. ':b:' .. old
 if old ~= hash and redis.call('EXISTS', bound) == 1 then

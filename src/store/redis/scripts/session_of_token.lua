@@ -1,6 +1,12 @@
 -- ARGV from the second: hash of the app token.
-local session = redis.call('GET', P .. ':t:' .. ARGV[2])
-if not session or redis.call('EXISTS', P .. ':s:' .. session) == 0 then
+local key = P .. ':t:' .. ARGV[2]
+local session = redis.call('GET', key)
+if not session then
+  redis.call('DEL', key)
+  return false
+end
+guard(P .. ':s:' .. session)
+if redis.call('EXISTS', P .. ':s:' .. session) == 0 then
   return false
 end
 return session

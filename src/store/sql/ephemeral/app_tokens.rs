@@ -28,10 +28,11 @@ impl AppTokens for EmbeddedStore {
                 let bound = query(
                     "INSERT INTO app_tokens (id, session_id, number) \
                      SELECT $1, id, (SELECT COALESCE(MAX(number), 0) + 1 FROM app_tokens) \
-                     FROM sessions WHERE id = $2 \
+                     FROM token_holders WHERE id = $2 \
                      ON CONFLICT (id) DO UPDATE SET session_id = excluded.session_id, \
                      number = excluded.number \
-                     WHERE NOT EXISTS (SELECT 1 FROM sessions AS other JOIN sessions AS ours \
+                     WHERE NOT EXISTS (SELECT 1 FROM token_holders AS other \
+                     JOIN token_holders AS ours \
                      ON other.account_id <> ours.account_id \
                      WHERE other.id = app_tokens.session_id AND ours.id = excluded.session_id)",
                 )
@@ -64,8 +65,8 @@ impl AppTokens for EmbeddedStore {
         token: &HashedToken<AppToken>,
     ) -> Stored<Option<HashedToken<SessionToken>>> {
         let statement = query(
-            "SELECT session_id FROM app_tokens JOIN sessions ON sessions.id = session_id \
-             WHERE app_tokens.id = $1",
+            "SELECT app_tokens.session_id FROM app_tokens JOIN token_holders \
+             ON token_holders.id = app_tokens.session_id WHERE app_tokens.id = $1",
         );
         let Some(row) = self.db.fetch_one(statement.bind(token.to_hex())).await? else {
             return Ok(None);

@@ -5,8 +5,11 @@
 
 mod app_tokens;
 mod attempts;
+mod challenges;
 mod counters;
+mod hand_overs;
 mod networks;
+mod parked;
 mod pending;
 mod refusals;
 mod sessions;
@@ -39,6 +42,18 @@ const SCHEMA: &[Step] = &[
         version: 12,
         name: "identity changes",
         sql: include_str!("../migrations/identity_changes_0012.sql"),
+    },
+    Step {
+        version: 16,
+        name: "challenges",
+        sql: include_str!("../migrations/challenges_0016.sql"),
+    },
+    Step { version: 20, name: "floor", sql: include_str!("../migrations/floor_0020.sql") },
+    Step { version: 22, name: "branches", sql: include_str!("../migrations/branches_0022.sql") },
+    Step {
+        version: 23,
+        name: "parked requests",
+        sql: include_str!("../migrations/parked_0023.sql"),
     },
 ];
 
@@ -79,8 +94,12 @@ impl EmbeddedStore {
         self.db.change(logins).await?;
         let sessions = query("DELETE FROM sessions WHERE keep_until <= $1").bind(moment(now));
         self.db.change(sessions).await?;
+        let branches = query(
+            "DELETE FROM branches WHERE keep_until <= $1 OR root NOT IN (SELECT id FROM sessions)",
+        );
+        self.db.change(branches.bind(moment(now))).await?;
         let tokens =
-            query("DELETE FROM app_tokens WHERE session_id NOT IN (SELECT id FROM sessions)");
+            query("DELETE FROM app_tokens WHERE session_id NOT IN (SELECT id FROM token_holders)");
         self.db.change(tokens).await?;
         Ok(())
     }

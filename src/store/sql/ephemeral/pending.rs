@@ -5,7 +5,7 @@ use sqlx::any::AnyRow;
 use sqlx::query;
 
 use crate::auth::ports::{PendingLogins, Stored};
-use crate::auth::session::{PendingLogin, ProvisionalTotp};
+use crate::auth::session::{PendingLogin, ProvisionalSecret};
 use crate::auth::token::{HashedToken, PendingToken};
 use crate::base::clock::Timestamp;
 
@@ -19,7 +19,7 @@ const SPENT: u32 = 1_000_000;
 fn login(row: &AnyRow) -> sqlx::Result<PendingLogin> {
     let mut login: PendingLogin = json(row, "record")?;
     login.enrolment = optional_text(row, "enrolment")?
-        .map(|_some| json::<ProvisionalTotp>(row, "enrolment"))
+        .map(|_some| json::<ProvisionalSecret>(row, "enrolment"))
         .transpose()?;
     login.spent = number::<u32>(row, "guesses")? >= SPENT;
     Ok(login)
@@ -84,9 +84,9 @@ impl PendingLogins for EmbeddedStore {
     async fn offer_enrolment(
         &self,
         id: &HashedToken<PendingToken>,
-        new: &ProvisionalTotp,
+        new: &ProvisionalSecret,
         now: Timestamp,
-    ) -> Stored<Option<ProvisionalTotp>> {
+    ) -> Stored<Option<ProvisionalSecret>> {
         let statement = query(
             "UPDATE pending_logins SET enrolment = COALESCE(enrolment, $3) \
              WHERE id = $1 AND expires_at > $2 RETURNING enrolment",

@@ -1,14 +1,18 @@
 //! Sessions in a file.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::any::AnyRow;
-use sqlx::query;
+use sqlx::{AssertSqlSafe, query};
 
-use crate::auth::ports::{Sessions, Stored};
-use crate::auth::session::{Offer, Offers, Session};
+use crate::auth::ports::{
+    SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview, SessionStarts,
+    StoreHealth, Stored,
+};
+use crate::auth::session::{Branch, Offer, Offers, Session};
 use crate::auth::token::{HashedToken, PendingToken, SessionToken};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, SessionId};
@@ -19,6 +23,35 @@ use super::EmbeddedStore;
 
 const RECORD: &str = "the record of a session";
 
+/// Selects the sessions under tokens; the argument selects the tokens. Under the token of a branch it is
+/// the root, with the branch.
+macro_rules! select_under_tokens {
+    ($tokens:literal) => {
+        concat!(
+            "SELECT asked.token AS token, sessions.record, last_seen_at, recovery_codes_due, \
+             offered_authenticator, offered_recovery_codes, identity_changes, \
+             branches.root AS root, branches.tree AS tree, branches.app AS app, \
+             branches.proofs AS proofs FROM (",
+            $tokens,
+            ") AS asked LEFT JOIN branches ON branches.id = asked.token \
+             JOIN sessions ON sessions.id = COALESCE(branches.root, asked.token)"
+        )
+    };
+}
+
+/// Selects the sessions of one account or of all, with the trees and apps of their branches.
+const LIST: &str = "SELECT record, last_seen_at, recovery_codes_due, offered_authenticator, \
+    offered_recovery_codes, identity_changes, \
+    (SELECT group_concat(tree || ' ' || app, ',') FROM branches WHERE root = sessions.id) AS branches \
+    FROM sessions WHERE keep_until > $1 AND ($2 = '' OR account_id = $2)";
+
+/// The condition of the session under a token, or of the root if the token is a branch's.
+macro_rules! is_under_token {
+    () => {
+        "id = COALESCE((SELECT root FROM branches WHERE branches.id = $1), $1)"
+    };
+}
+
 fn session(row: &AnyRow) -> sqlx::Result<Session> {
     let mut session: Session = json(row, "record")?;
     session.last_seen_at = at(row, "last_seen_at")?;
@@ -26,6 +59,30 @@ fn session(row: &AnyRow) -> sqlx::Result<Session> {
     session.offers = offered(row)?;
     session.identity_changes = number(row, "identity_changes")?;
     Ok(session)
+}
+
+/// Returns the branch that a session was looked up by, if any.
+fn branch(row: &AnyRow) -> sqlx::Result<Option<Branch>> {
+    let Some(root) = optional_text(row, "root")? else { return Ok(None) };
+    let unreadable = || sqlx::Error::Decode("not a branch".into());
+    let root = HashedToken::from_hex(&root).ok_or_else(unreadable)?;
+    let tree = text(row, "tree")?.parse().map_err(|_not_an_id| unreadable())?;
+    Ok(Some(Branch { root, tree, app: text(row, "app")?, proofs: json(row, "proofs")? }))
+}
+
+/// Returns a session with the apps of its branches.
+fn listed(row: &AnyRow) -> sqlx::Result<Session> {
+    let session = session(row)?;
+    let tree = session.tree.map(|tree| tree.to_string());
+    let branches = optional_text(row, "branches")?.unwrap_or_default();
+    let of_tree = |branch: &str| {
+        let (of, app) = branch.split_once(' ')?;
+        (tree.as_deref() == Some(of)).then(|| app.to_owned())
+    };
+    let mut apps: Vec<String> = branches.split(',').filter_map(of_tree).collect();
+    apps.sort_unstable();
+    apps.dedup();
+    Ok(Session { apps, ..session })
 }
 
 fn offered(row: &AnyRow) -> sqlx::Result<Offers> {
@@ -62,8 +119,17 @@ async fn file(
 }
 
 impl EmbeddedStore {
-    fn session(&self, row: &AnyRow) -> Stored<Session> {
-        session(row).map_err(|_values| self.db.damaged(RECORD))
+    /// Returns the session of a look-up by token, if `token` is not that of a branch of another
+    /// tree.
+    fn session(&self, row: &AnyRow, token: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
+        let read = || {
+            let (session, branch) = (session(row)?, branch(row)?);
+            Ok::<_, sqlx::Error>(match branch {
+                Some(branch) => session.seen_from(branch, token),
+                None => Some(session),
+            })
+        };
+        read().map_err(|_values| self.db.damaged(RECORD))
     }
 
     /// Ends all sessions and pending logins of an account, except the session under the hash
@@ -85,7 +151,55 @@ impl EmbeddedStore {
 }
 
 #[async_trait]
-impl Sessions for EmbeddedStore {
+impl SessionLookup for EmbeddedStore {
+    async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
+        let statement = query(select_under_tokens!("SELECT $1 AS token")).bind(id.to_hex());
+        let Some(row) = self.db.fetch_one(statement).await? else { return Ok(None) };
+        self.session(&row, id)
+    }
+
+    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<Option<Session>>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let tokens: Vec<String> =
+            (1..=ids.len()).map(|n| format!("SELECT ${n} AS token")).collect();
+        let statement = format!(select_under_tokens!("{}"), tokens.join(" UNION ALL "));
+        let statement =
+            ids.iter().fold(query(AssertSqlSafe(statement)), |query, id| query.bind(id.to_hex()));
+        let mut found = HashMap::new();
+        for row in &self.db.fetch(statement).await? {
+            let token = text(row, "token").map_err(|_values| self.db.damaged(RECORD))?;
+            let id = HashedToken::from_hex(&token).ok_or_else(|| self.db.damaged(RECORD))?;
+            if let Some(session) = self.session(row, &id)? {
+                found.insert(id, session);
+            }
+        }
+        Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+    }
+
+    async fn touch(
+        &self,
+        id: &HashedToken<SessionToken>,
+        now: Timestamp,
+        ttl: Duration,
+    ) -> Stored<()> {
+        // A session that had expired by `now` stays ended, even if its row still exists.
+        let statement = query(concat!(
+            "UPDATE sessions SET last_seen_at = $2, keep_until = $3 WHERE ",
+            is_under_token!(),
+            " AND last_seen_at <= $2 AND keep_until > $2"
+        ))
+        .bind(id.to_hex())
+        .bind(moment(now))
+        .bind(moment(now.plus(ttl)));
+        self.db.change(statement).await?;
+        self.sweep(now).await
+    }
+}
+
+#[async_trait]
+impl SessionStarts for EmbeddedStore {
     async fn promote(
         &self,
         login: &HashedToken<PendingToken>,
@@ -137,6 +251,8 @@ impl Sessions for EmbeddedStore {
                     None => offered(&ended)?,
                 };
                 file(&mut t, new, session, &offers, ttl).await?;
+                let branches = query("UPDATE branches SET root = $2 WHERE root = $1");
+                branches.bind(old.to_hex()).bind(new.to_hex()).execute(&mut *t).await?;
                 let tokens = query("UPDATE app_tokens SET session_id = $2 WHERE session_id = $1");
                 tokens.bind(old.to_hex()).bind(new.to_hex()).execute(&mut *t).await?;
                 t.commit().await?;
@@ -144,7 +260,10 @@ impl Sessions for EmbeddedStore {
             })
             .await
     }
+}
 
+#[async_trait]
+impl SessionOffers for EmbeddedStore {
     async fn offer(
         &self,
         id: &HashedToken<SessionToken>,
@@ -181,56 +300,20 @@ impl Sessions for EmbeddedStore {
         Ok(self.db.change(statement.bind(id.to_hex())).await? == 1)
     }
 
-    async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
-        let statement = query("SELECT * FROM sessions WHERE id = $1").bind(id.to_hex());
-        self.db.fetch_one(statement).await?.map(|row| self.session(&row)).transpose()
-    }
-
-    async fn touch(
-        &self,
-        id: &HashedToken<SessionToken>,
-        now: Timestamp,
-        ttl: Duration,
-    ) -> Stored<()> {
-        // A session that had expired by `now` stays ended, even if its row still exists.
-        let statement = query(
-            "UPDATE sessions SET last_seen_at = $2, keep_until = $3 \
-             WHERE id = $1 AND last_seen_at <= $2 AND keep_until > $2",
-        )
-        .bind(id.to_hex())
-        .bind(moment(now))
-        .bind(moment(now.plus(ttl)));
-        self.db.change(statement).await?;
-        self.sweep(now).await
-    }
-
-    async fn identity_changed(&self, account: AccountId) -> Stored<()> {
-        let statement = query(
-            "UPDATE sessions SET identity_changes = identity_changes + 1 WHERE account_id = $1",
-        );
-        self.db.change(statement.bind(account.to_string())).await?;
-        Ok(())
-    }
-
     async fn recovery_codes_done(&self, id: &HashedToken<SessionToken>) -> Stored<()> {
         let statement =
             query("UPDATE sessions SET recovery_codes_due = NULL WHERE id = $1").bind(id.to_hex());
         self.db.change(statement).await?;
         Ok(())
     }
+}
 
+#[async_trait]
+impl SessionEnds for EmbeddedStore {
     async fn end(&self, id: &HashedToken<SessionToken>) -> Stored<bool> {
-        let statement = query("DELETE FROM sessions WHERE id = $1").bind(id.to_hex());
+        let statement = concat!("DELETE FROM sessions WHERE ", is_under_token!());
+        let statement = query(statement).bind(id.to_hex());
         Ok(self.db.change(statement).await? == 1)
-    }
-
-    async fn end_by_id(&self, id: SessionId) -> Stored<bool> {
-        let statement = query("DELETE FROM sessions WHERE public_id = $1").bind(id.to_string());
-        Ok(self.db.change(statement).await? == 1)
-    }
-
-    async fn end_account(&self, account: AccountId) -> Stored<u64> {
-        self.end_all_of(account, "").await
     }
 
     async fn end_others(
@@ -239,6 +322,43 @@ impl Sessions for EmbeddedStore {
         keep: &HashedToken<SessionToken>,
     ) -> Stored<u64> {
         self.end_all_of(account, &keep.to_hex()).await
+    }
+}
+
+#[async_trait]
+impl SessionOverview for EmbeddedStore {
+    async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>> {
+        let statement =
+            query(LIST).bind(moment(now)).bind(account.map(|a| a.to_string()).unwrap_or_default());
+        let rows = self.db.fetch(statement).await?;
+        let sessions = rows.iter().map(listed).collect::<sqlx::Result<Vec<Session>>>();
+        let mut sessions = sessions.map_err(|_values| self.db.damaged(RECORD))?;
+        sessions.retain(|s| s.expires_at > now);
+        sessions.sort_by_key(|s| (Reverse(s.started_at), s.id));
+        Ok(sessions)
+    }
+
+    async fn end_by_id(&self, id: SessionId, of: Option<AccountId>) -> Stored<bool> {
+        let statement =
+            query("DELETE FROM sessions WHERE public_id = $1 AND ($2 = '' OR account_id = $2)")
+                .bind(id.to_string())
+                .bind(of.map(|of| of.to_string()).unwrap_or_default());
+        Ok(self.db.change(statement).await? == 1)
+    }
+}
+
+#[async_trait]
+impl SessionManagement for EmbeddedStore {
+    async fn identity_changed(&self, account: AccountId) -> Stored<()> {
+        let statement = query(
+            "UPDATE sessions SET identity_changes = identity_changes + 1 WHERE account_id = $1",
+        );
+        self.db.change(statement.bind(account.to_string())).await?;
+        Ok(())
+    }
+
+    async fn end_account(&self, account: AccountId) -> Stored<u64> {
+        self.end_all_of(account, "").await
     }
 
     async fn end_all(&self) -> Stored<u64> {
@@ -252,20 +372,10 @@ impl Sessions for EmbeddedStore {
             })
             .await
     }
+}
 
-    async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>> {
-        let statement =
-            query("SELECT * FROM sessions WHERE keep_until > $1 AND ($2 = '' OR account_id = $2)")
-                .bind(moment(now))
-                .bind(account.map(|a| a.to_string()).unwrap_or_default());
-        let rows = self.db.fetch(statement).await?;
-        let mut sessions =
-            rows.iter().map(|row| self.session(row)).collect::<Stored<Vec<Session>>>()?;
-        sessions.retain(|s| s.expires_at > now);
-        sessions.sort_by_key(|s| (Reverse(s.started_at), s.id));
-        Ok(sessions)
-    }
-
+#[async_trait]
+impl StoreHealth for EmbeddedStore {
     async fn ping(&self) -> Stored<()> {
         // A row that is written each time, under a key that no counter has.
         let write = query(

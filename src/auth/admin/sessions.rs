@@ -1,0 +1,95 @@
+//! Sessions as operators list and end them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::error::AdminError;
+use super::journal::OperatorJournal;
+use crate::auth::account::LoginName;
+use crate::auth::audit::{Ended, Event};
+use crate::auth::ports::{AccountManagement, SessionManagement, SessionOverview};
+use crate::auth::session::Session;
+use crate::base::clock::Clock;
+use crate::base::id::SessionId;
+
+/// Lists and ends sessions.
+pub struct SessionAdmin {
+    pub(super) journal: Arc<OperatorJournal>,
+    pub(super) accounts: Arc<dyn AccountManagement>,
+    pub(super) overview: Arc<dyn SessionOverview>,
+    pub(super) sessions: Arc<dyn SessionManagement>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for SessionAdmin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionAdmin(…)")
+    }
+}
+
+impl SessionAdmin {
+    /// Returns the sessions of one account or of all, newest first.
+    pub async fn list(&self, name: Option<&LoginName>) -> Result<Vec<Session>, AdminError> {
+        let account = match name {
+            Some(name) => Some(self.journal.find(name).await?.id()),
+            None => None,
+        };
+        Ok(self.overview.list(account, self.clock.now()).await?)
+    }
+
+    /// Ends the session with this id.
+    pub async fn end(&self, id: SessionId) -> Result<(), AdminError> {
+        // The list serves the audit row only. The session ends whether or not it can be read.
+        let all = self.overview.list(None, self.clock.now()).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "failed to list sessions: the audit row names no user");
+            Vec::new()
+        });
+        if !self.overview.end_by_id(id, None).await? {
+            return Err(AdminError::NoSuchSession(id));
+        }
+        let whose = all.iter().find(|s| s.id == id).map(|s| &s.identity);
+        let event = Event::SessionEnded { session: id, why: Ended::ByOperator };
+        self.journal.record(event, whose).await
+    }
+
+    /// Ends the sessions and pending logins of one account and makes its known browsers unknown.
+    /// Returns the number of sessions ended.
+    pub async fn end_of(&self, name: &LoginName) -> Result<u64, AdminError> {
+        let who = self.journal.find(name).await?.identity;
+        // Neither waits for the success of the other or of the audit row: an attacker may be signed
+        // in.
+        let strangers = self.accounts.forget_devices(who.account, self.clock.now()).await;
+        let ended = self.sessions.end_account(who.account).await;
+        let mut rows = match strangers {
+            Ok(_) => self.journal.record(Event::DevicesRevoked, Some(&who)).await,
+            Err(_) => Ok(()),
+        };
+        if let Ok(sessions) = ended {
+            let event = Event::SessionsEnded { sessions, why: Ended::ByOperator };
+            rows = rows.and(self.journal.record(event, Some(&who)).await);
+        }
+        match (ended, strangers) {
+            (Ok(sessions), Ok(_)) => rows.map(|()| sessions),
+            (Ok(_), Err(source)) => Err(AdminError::Partly {
+                done: "the sessions were ended",
+                left: "the account's known browsers could not be reset",
+                source,
+            }),
+            (Err(source), Ok(_)) => Err(AdminError::Partly {
+                done: "the account's known browsers were reset",
+                left: "its sessions could not be ended",
+                source,
+            }),
+            (Err(source), Err(_)) => Err(AdminError::Store(source)),
+        }
+    }
+
+    /// Ends all sessions and pending logins. Returns the number of sessions ended.
+    pub async fn end_all(&self) -> Result<u64, AdminError> {
+        let sessions = self.sessions.end_all().await?;
+        self.journal
+            .record(Event::SessionsEnded { sessions, why: Ended::ByOperator }, None)
+            .await?;
+        Ok(sessions)
+    }
+}

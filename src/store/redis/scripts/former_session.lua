@@ -1,0 +1,1 @@
+return redis.call('HGET', P .. ':f:' .. ARGV[2], 'record')
