@@ -244,29 +244,27 @@ impl NewSessions {
         Ok(news)
     }
 
-    /// Names the keys that still sign in, after a login that set the password anew. A key that was set up in
-    /// the login itself is left out.
+    /// Names the keys that are older than the password, after a login that set it anew or began just
+    /// after it was set.
     async fn remaining_keys(
         &self,
         account: &Account,
         login: &PendingLogin,
     ) -> Result<Option<Notice>, LoginError> {
-        let since = login.started_at;
-        let anew = match login.begun_with {
-            BegunWith::RecoveryCode => true,
+        let began = login.started_at;
+        let set_at = match login.begun_with {
+            BegunWith::RecoveryCode => Some(began),
             BegunWith::PasswordAndTicket(_)
             | BegunWith::Password
             | BegunWith::App
             | BegunWith::AppClient
             | BegunWith::Passkey => {
-                account.password_set_at.is_some_and(|at| at.plus(SET_BEFORE) >= since)
+                account.password_set_at.filter(|at| at.plus(SET_BEFORE) >= began)
             }
         };
-        if !anew {
-            return Ok(None);
-        }
+        let Some(set_at) = set_at else { return Ok(None) };
         let all = self.deps.authenticators.authenticators(account.id()).await?;
-        let keys = keys_of(&all, &self.deps.key_settings).filter(|key| key.created_at < since);
+        let keys = keys_of(&all, &self.deps.key_settings).filter(|key| key.created_at < set_at);
         let names: Vec<_> = keys.map(|key| key.name.clone()).collect();
         Ok((!names.is_empty()).then_some(Notice::KeysRemain { names }))
     }
