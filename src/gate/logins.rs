@@ -10,6 +10,7 @@ use quick_cache::sync::Cache;
 
 use super::identity::IdentityHeaders;
 use super::recent::is_fresh;
+use super::shared_loads::SharedLoads;
 use crate::auth::account::Identity;
 use crate::auth::ports::{AccountLookup, PendingLogins, Stored};
 use crate::auth::session::{BegunWith, PendingLogin};
@@ -60,6 +61,7 @@ pub struct CachedLogins {
     accounts: Arc<dyn AccountLookup>,
     clock: Arc<dyn Clock>,
     known: Cache<HashedToken<PendingToken>, Arc<KnownLogin>>,
+    loads: SharedLoads<HashedToken<PendingToken>, KnownLogin>,
 }
 
 impl fmt::Debug for CachedLogins {
@@ -75,38 +77,52 @@ impl CachedLogins {
         accounts: Arc<dyn AccountLookup>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { pending, accounts, clock, known: Cache::new(CAPACITY) }
+        Self {
+            pending,
+            accounts,
+            clock,
+            known: Cache::new(CAPACITY),
+            loads: SharedLoads::default(),
+        }
     }
 
     /// Returns the live pending login under `token` at `app` that started with a password. `at` is
     /// the monotonic time. Returns an error if a store does not answer.
     pub async fn find(
-        &self,
+        self: &Arc<Self>,
         app: &str,
         token: &PlainToken<PendingToken>,
         at: Duration,
     ) -> Stored<Option<Arc<KnownLogin>>> {
-        let fresh = |known: &Arc<KnownLogin>| is_fresh(known.read_at, at) && at < known.alive_until;
-        let known = match self.known.get(token.hashed()).filter(fresh) {
-            Some(known) => Some(known),
-            None => self.fetch(token.hashed(), at).await?,
-        };
+        let known = self.find_hashed(token.hashed(), at).await?;
         Ok(known.filter(|known| known.login.app == app))
     }
 
     /// Returns the pending login of a request under way as of the monotonic time `at`, or `None` if it
     /// has ended.
     pub async fn as_of_now(
-        &self,
+        self: &Arc<Self>,
         known: &KnownLogin,
         at: Duration,
     ) -> Stored<Option<Arc<KnownLogin>>> {
-        let fresh = |seen: &Arc<KnownLogin>| is_fresh(seen.read_at, at);
-        let current = match self.known.get(&known.token).filter(fresh) {
-            Some(seen) => Some(seen),
-            None => self.fetch(&known.token, at).await?,
+        self.find_hashed(&known.token, at).await
+    }
+
+    /// Returns the live pending login under `token`.
+    async fn find_hashed(
+        self: &Arc<Self>,
+        token: &HashedToken<PendingToken>,
+        at: Duration,
+    ) -> Stored<Option<Arc<KnownLogin>>> {
+        let fresh = |known: &Arc<KnownLogin>| is_fresh(known.read_at, at);
+        let known = if let Some(known) = self.known.get(token).filter(fresh) {
+            Some(known)
+        } else {
+            let (this, token) = (Arc::clone(self), *token);
+            let lookup = || async move { this.fetch(&token, at).await };
+            self.loads.load(token, (at, 0), lookup).await?
         };
-        Ok(current.filter(|seen| at < seen.alive_until))
+        Ok(known.filter(|known| at < known.alive_until))
     }
 
     async fn fetch(

@@ -17,6 +17,7 @@ use subtle::ConstantTimeEq;
 pub use self::access::{BadLimit, KnownAccess, Limited, TokenUse};
 use super::identity::IdentityHeaders;
 use super::recent::is_fresh;
+use super::shared_loads::SharedLoads;
 use crate::auth::account::{Identity, LoginName};
 use crate::auth::ports::{AccessTokens, AccountLookup, Stored};
 use crate::auth::token::{AccessToken, HashedToken};
@@ -200,8 +201,10 @@ impl KnownMachine {
 pub struct Machines {
     accounts: Arc<dyn AccountLookup>,
     known: Cache<[u8; 32], Arc<KnownMachine>>,
+    loads: SharedLoads<[u8; 32], KnownMachine>,
     tokens: Arc<dyn AccessTokens>,
     own: Cache<HashedToken<AccessToken>, Arc<KnownAccess>>,
+    own_loads: SharedLoads<HashedToken<AccessToken>, KnownAccess>,
     /// Access tokens recently not found, with the monotonic time of the lookup. A revoked token
     /// causes no more lookups than a valid one.
     missing: Cache<HashedToken<AccessToken>, Duration>,
@@ -221,8 +224,10 @@ impl Machines {
         Self {
             accounts,
             known: Cache::new(CAPACITY),
+            loads: SharedLoads::default(),
             tokens,
             own: Cache::new(CAPACITY),
+            own_loads: SharedLoads::default(),
             missing: Cache::new(CAPACITY),
             reported: Cache::new(CAPACITY),
         }
@@ -230,14 +235,32 @@ impl Machines {
 
     /// Returns the user of a rule that accepted a token. `at` is the monotonic time. Returns `None`
     /// if the account does not exist or is disabled.
-    pub async fn find(&self, rule: &TokenRule, at: Duration) -> Stored<Option<Arc<KnownMachine>>> {
-        if let Some(known) = self.known.get(&rule.sha256)
-            && is_fresh(known.read_at, at)
-            && known.identity.name == rule.user
-        {
+    pub async fn find(
+        self: &Arc<Self>,
+        rule: &TokenRule,
+        at: Duration,
+    ) -> Stored<Option<Arc<KnownMachine>>> {
+        self.find_by_hash(rule.sha256, &rule.user, at).await
+    }
+
+    async fn find_by_hash(
+        self: &Arc<Self>,
+        sha256: [u8; 32],
+        user: &LoginName,
+        at: Duration,
+    ) -> Stored<Option<Arc<KnownMachine>>> {
+        let of_user = |known: &Arc<KnownMachine>| known.identity.name == *user;
+        let fresh = |known: &Arc<KnownMachine>| is_fresh(known.read_at, at) && of_user(known);
+        if let Some(known) = self.known.get(&sha256).filter(fresh) {
             return Ok(Some(known));
         }
-        self.fetch(rule.sha256, &rule.user, at).await
+        let (this, name) = (Arc::clone(self), user.clone());
+        let lookup = || async move { this.fetch(sha256, &name, at).await };
+        match self.loads.load(sha256, (at, 0), lookup).await? {
+            // A reload has given the token to another user since the lookup began.
+            Some(known) if !of_user(&known) => self.fetch(sha256, user, at).await,
+            known => Ok(known),
+        }
     }
 
     /// Returns true if the use of a token from this address should be reported, because this
@@ -255,7 +278,7 @@ impl Machines {
     /// Returns the token of a request under way as of now, or `None` if it has expired or its user may
     /// not sign in. `at` is the monotonic time.
     pub async fn as_of_now(
-        &self,
+        self: &Arc<Self>,
         known: &KnownMachine,
         at: Duration,
         now: Timestamp,
@@ -266,15 +289,7 @@ impl Machines {
                 let valid = current.filter(|token| now < token.record().expires_at);
                 Ok(valid.map(|token| Arc::clone(token.machine())))
             }
-            TokenKind::App(sha256) => {
-                let fresh = |seen: &Arc<KnownMachine>| {
-                    is_fresh(seen.read_at, at) && seen.identity.name == known.identity.name
-                };
-                match self.known.get(sha256).filter(fresh) {
-                    Some(seen) => Ok(Some(seen)),
-                    None => self.fetch(*sha256, &known.identity.name, at).await,
-                }
-            }
+            TokenKind::App(sha256) => self.find_by_hash(*sha256, &known.identity.name, at).await,
         }
     }
 

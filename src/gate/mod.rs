@@ -18,5 +18,6 @@ pub mod policy;
 mod recent;
 pub mod rule;
 pub mod sessions;
+mod shared_loads;
 pub mod target;
 pub mod values;

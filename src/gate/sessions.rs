@@ -25,6 +25,7 @@ pub use self::standing::{BATCH, Standing};
 use super::identity::IdentityHeaders;
 pub use super::known::KnownSession;
 use super::recent::is_fresh;
+use super::shared_loads::SharedLoads;
 use crate::auth::account::AccountStatus;
 use crate::auth::ports::{AccountStatuses, Sessions, Stored};
 use crate::auth::session::{Session, SessionLimits};
@@ -70,6 +71,7 @@ pub struct CachedSessions {
     clock: Arc<dyn Clock>,
     limits: SessionLimits,
     known: Cache<HashedToken<SessionToken>, Arc<KnownSession>>,
+    loads: SharedLoads<HashedToken<SessionToken>, KnownSession>,
     seen: Cache<u128, Arc<KnownSession>>,
     /// The tokens under which sessions with requests under way go on after a step-up, by their former ones.
     renewed: Cache<HashedToken<SessionToken>, HashedToken<SessionToken>>,
@@ -107,6 +109,7 @@ impl CachedSessions {
             clock,
             limits,
             known: Cache::new(CAPACITY),
+            loads: SharedLoads::default(),
             seen: Cache::new(CAPACITY),
             renewed: Cache::new(RENEWED),
             fingerprints: SipHasher24::new_with_key(&bytes(random)?),
@@ -195,7 +198,10 @@ impl CachedSessions {
         {
             return Ok(Some(known));
         }
-        let known = self.fetch(token, at).await?;
+        let (this, token) = (Arc::clone(self), *token);
+        let lookup = || async move { this.fetch(&token, at).await };
+        let ends = self.ends.load(Ordering::Acquire);
+        let known = self.loads.load(token, (at, ends), lookup).await?;
         Ok(known.filter(|known| self.accepts(app, known, (at, by))))
     }
 

@@ -138,7 +138,7 @@ impl Machines {
     /// Returns the token with this hash. `at` is the monotonic time. Returns `None` if there is no
     /// such token or its account may not sign in.
     pub async fn find_own(
-        &self,
+        self: &Arc<Self>,
         hash: &HashedToken<AccessToken>,
         at: Duration,
     ) -> Stored<Option<Arc<KnownAccess>>> {
@@ -150,7 +150,9 @@ impl Machines {
         if self.missing.get(hash).is_some_and(|then| is_fresh(then, at)) {
             return Ok(None);
         }
-        self.fetch_own(hash, at).await
+        let (this, hash) = (Arc::clone(self), *hash);
+        let lookup = || async move { this.fetch_own(&hash, at).await };
+        self.own_loads.load(hash, (at, 0), lookup).await
     }
 
     async fn fetch_own(
