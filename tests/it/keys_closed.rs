@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
 use super::keys::{by_passkey, enrolled, options, origin, prove, register, session};
@@ -24,6 +25,7 @@ struct Lab {
     app: Recorder,
     redis: RedisServer,
     postgres: Option<Arc<PostgresServer>>,
+    database: String,
     _dir: TempDir,
 }
 
@@ -50,7 +52,7 @@ impl Lab {
         };
         let one = Gateway::start(&plan(HOSTS[0])).await;
         let two = Gateway::start(&plan(HOSTS[1])).await;
-        Self { one, two, app, redis, postgres: Some(postgres), _dir: dir }
+        Self { one, two, app, redis, postgres: Some(postgres), database, _dir: dir }
     }
 
     fn browser(&self, number: usize) -> Browser {
@@ -198,6 +200,34 @@ async fn an_answer_from_the_sign_in_page_is_good_once_however_often_redis_is_emp
         (line.get("reason") == Some("challenge_unknown_or_used")).then_some(())
     };
     lab.one.log.wait_for("the reason", used).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_of_sessions_after_the_check_of_a_passkey_ends_its_session() {
+    let lab = Lab::start(PostgresServer::shared()).await;
+    let (_owner, mut key) = lab.enrolled("alice").await;
+    let pages = ["/_auth/login", "/_auth/passkey"];
+    let mut waiting = Waiting::proof(lab.browser(0), &mut key, pages).await;
+    let mut database = PgConnection::connect(&lab.database).await.unwrap();
+    lab.redis.hang();
+    let sent = tokio::spawn(async move {
+        let sent = waiting.send().await;
+        (sent, waiting.browser)
+    });
+    let checked = async {
+        let used = "SELECT COUNT(*) FROM authenticators WHERE last_used_at > created_at";
+        while sqlx::query_scalar::<_, i64>(used).fetch_one(&mut database).await.unwrap() == 0 {}
+    };
+    within(PATIENCE, "the check of the key", checked).await;
+    // What another node does to end all sessions of the account.
+    let end = "UPDATE accounts SET sessions_valid_from = \
+               CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+    sqlx::query(end).execute(&mut database).await.unwrap();
+    lab.redis.resume();
+    let (sent, mut browser) = sent.await.unwrap();
+    assert_eq!(sent.status, 303, "{}", sent.text());
+    assert!(browser.jar.contains_key(SESSION));
+    assert_eq!(browser.get("/app").await.status, 303, "the session has ended");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

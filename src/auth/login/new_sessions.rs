@@ -76,6 +76,10 @@ impl NewSessions {
             return Err(LoginError::Broken("login finished for another account".to_owned()));
         }
         let (now, factor) = (self.deps.now(), finished.method());
+        // A login that begins and ends in one request is stored only after the checks, so that an end
+        // of sessions meanwhile does not remove it. It ends the session by its start.
+        let in_one_request = finished.is_by_passkey_alone() || factor == Factor::App;
+        let started_at = if in_one_request { login.started_at } else { now };
         let read = login.begun_with != BegunWith::AppClient;
         let notices =
             if read { self.news(&account, &login, token, factor).await? } else { Vec::new() };
@@ -90,7 +94,7 @@ impl NewSessions {
             method: factor,
             key: finished.key(),
             alone: finished.is_by_passkey_alone(),
-            started_at: now,
+            started_at,
             renewed_since: None,
             second_factor_at: now,
             last_seen_at: now,

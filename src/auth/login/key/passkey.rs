@@ -24,6 +24,7 @@ use crate::auth::webauthn::challenge::Purpose;
 use crate::auth::webauthn::options::Request;
 use crate::auth::webauthn::response::AssertionResponse;
 use crate::auth::webauthn::{Refusal, UserVerification, credential};
+use crate::base::clock::Timestamp;
 
 /// An answer from the sign-in page.
 #[derive(Debug)]
@@ -102,9 +103,12 @@ impl Passkeys {
             return Ok(ByPasskey::Refused);
         }
         self.deps.check_clock().await?;
+        // Read before the check, so that an end of sessions meanwhile also ends this login.
+        let asked_at = self.deps.now();
         match self.proven_passkey(&answer.page, &answer, &caller).await? {
             Ok((account, proof)) => {
-                self.begin_by_passkey(app, account, proof, return_to, &caller).await
+                let login = self.passkey_login(app, &account, return_to, asked_at);
+                self.begin_by_passkey(login, account, proof, &caller).await
             }
             Err((refusal, account)) => {
                 log_refusal(refusal, account.as_ref().map(Account::id), &caller);
@@ -160,28 +164,35 @@ impl Passkeys {
         })
     }
 
-    /// Begins the session. The login is pending for a moment only, under a token that no browser has.
-    async fn begin_by_passkey(
+    fn passkey_login(
         &self,
         app: AppRef<'_>,
-        account: Account,
-        proof: PasskeyProof,
+        account: &Account,
         return_to: String,
-        caller: &Caller,
-    ) -> Result<ByPasskey, LoginError> {
-        let now = self.deps.now();
-        let login = PendingLogin {
+        asked_at: Timestamp,
+    ) -> PendingLogin {
+        PendingLogin {
             account: account.id(),
             app: app.name.to_owned(),
             begun_with: BegunWith::Passkey,
-            started_at: now,
-            expires_at: now.plus(self.logins.pending_lives()),
+            started_at: asked_at,
+            expires_at: asked_at.plus(self.logins.pending_lives()),
             return_to,
             enrolment: None,
             typed_name: None,
             held: None,
             spent: false,
-        };
+        }
+    }
+
+    /// Begins the session. The login is pending for a moment only, under a token that no browser has.
+    async fn begin_by_passkey(
+        &self,
+        login: PendingLogin,
+        account: Account,
+        proof: PasskeyProof,
+        caller: &Caller,
+    ) -> Result<ByPasskey, LoginError> {
         let token = self.logins.file_login(&login).await?;
         let codes = self.deps.recovery.recovery_set(account.id()).await?;
         let due = codes.is_none_or(|set| set.confirmed_at.is_none());
