@@ -155,7 +155,12 @@ impl Queue {
             left.await.ok()
         };
         let unsent = tokio::time::timeout(patience, closing).await;
-        unsent.ok().flatten().unwrap_or_else(|| QUEUE.saturating_sub(self.sender.capacity()).max(1))
+        unsent.ok().flatten().unwrap_or_else(|| self.unsent())
+    }
+
+    /// Returns the least number of notices that a queue which is still being closed has not sent.
+    pub(super) fn unsent(&self) -> usize {
+        QUEUE.saturating_sub(self.sender.capacity()).max(1)
     }
 }
 

@@ -219,6 +219,27 @@ async fn a_dead_mail_server_keeps_nobody_from_signing_in_and_is_told_of() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_notice_that_waits_when_mail_is_removed_is_sent_before_the_program_ends() {
+    let mut mail = MailServer::holding(1).await;
+    let app = Recorder::start().await;
+    let table = mail.config(PASSWORD);
+    let gateway = Gateway::start(&Plan::new(&app).extra(&table)).await;
+    let _signed_in = visitor::signed_in(&gateway, "alice").await;
+    gateway.log.wait_for_words("failed to send notice, will retry").await;
+    let config = std::fs::read_to_string(&gateway.config).unwrap();
+    std::fs::write(&gateway.config, config.replacen(&table, "", 1)).unwrap();
+    gateway.reload().await;
+    mail.wait_for_held().await;
+    gateway.signal("TERM");
+    gateway.log.wait_for_words("sending the notices from before mail was removed").await;
+    mail.let_go();
+    mail.wait_for("Authenticator app set up").await;
+    assert!(gateway.ended().await.success());
+    let said = gateway.log.whole();
+    assert!(said.contains("notice sent") && !said.contains("not sent"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mail_server_without_the_right_certificate_gets_nothing() {
     let (mail, other) = (MailServer::start(0).await, MailServer::start(0).await);
     let app = Recorder::start().await;

@@ -1,6 +1,7 @@
 //! A mail server that takes mail, over TLS from who knows its password or without either, and shows
 //! what it took.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -49,6 +50,16 @@ impl MailServer {
 
     /// Starts one that is spoken to as `mail.tls` says.
     pub(crate) async fn speaking(tls: &'static str, refusals: u32) -> Self {
+        Self::with(tls, refusals, &[]).await
+    }
+
+    /// Starts one that puts off the first `refusals` mails and takes each further one only after
+    /// [`Self::let_go`].
+    pub(crate) async fn holding(refusals: u32) -> Self {
+        Self::with("starttls", refusals, &["hold"]).await
+    }
+
+    async fn with(tls: &'static str, refusals: u32, more: &[&str]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let certificates = Certificates::make(dir.path(), &["localhost"]);
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/smtp.py");
@@ -57,7 +68,8 @@ impl MailServer {
             .arg(script)
             .args([&certificates.cert, &certificates.key])
             .args([&refusals.to_string(), tls])
-            .stdin(Stdio::null())
+            .args(more)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -67,6 +79,16 @@ impl MailServer {
         });
         let port = port.await;
         Self { port, tls, log, child, certificates, _dir: dir }
+    }
+
+    /// Waits until it holds a mail.
+    pub(crate) async fn wait_for_held(&self) {
+        self.log.wait_for("held mail", |line| line.json().get("held").map(|_to| ())).await;
+    }
+
+    /// Has it take a mail that it holds.
+    pub(crate) fn let_go(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     }
 
     /// Ends it.

@@ -1,6 +1,7 @@
 """A real mail server on a free port of loopback. MODE is starttls (TLS after a greeting, then a name
 and a password, or nothing is taken), tls (the same from the first byte on), or none (no TLS and no
-name). Prints its port, then every mail as a line of JSON. The first REFUSALS mails are put off."""
+name). Prints its port, then every mail as a line of JSON. The first REFUSALS mails are put off. With
+HOLD, each one after them is announced and then taken only once a line comes from standard input."""
 
 import asyncio
 import json
@@ -10,6 +11,7 @@ import sys
 from aiosmtpd.smtp import SMTP, AuthResult
 
 cert, key, refusals, mode = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+hold = sys.argv[5:] == ["hold"]
 
 
 class Handler:
@@ -20,6 +22,9 @@ class Handler:
             Handler.left -= 1
             print(json.dumps({"refused": envelope.rcpt_tos}), flush=True)
             return "451 come back later"
+        if hold:
+            print(json.dumps({"held": envelope.rcpt_tos}), flush=True)
+            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
         mail = {
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
