@@ -123,7 +123,8 @@ table! {
     pub(super) RawCertificate {
         /// PEM file with the certificate chain, the server's own certificate first.
         cert: Option<PathBuf>, is "path", shown "certs/cellengine.pem";
-        /// PEM file with the private key: RSA, ECDSA or Ed25519.
+        /// PEM file with the private key, without a passphrase: ECDSA (P-256 or P-384), RSA (2048 to
+        /// 4096 bits) or Ed25519, which most browsers do not accept in a certificate.
         key: Option<PathBuf>, is "path", shown "certs/cellengine.key";
     }
 }

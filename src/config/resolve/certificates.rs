@@ -95,8 +95,8 @@ pub(super) fn check_pair(
             r.fail(
                 key_key,
                 format!(
-                    "{} holds a key of an unsupported kind: use RSA with 2048 bits or more, ECDSA \
-                     with P-256 or P-384, or Ed25519",
+                    "{} holds a key of an unsupported kind: use ECDSA with P-256 or P-384, RSA with \
+                     2048 to 4096 bits, or Ed25519",
                     files.key.display()
                 ),
             );
