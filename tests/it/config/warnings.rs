@@ -58,6 +58,17 @@ fn what_may_not_be_meant_is_a_warning() {
 }
 
 #[test]
+fn a_listener_of_the_other_address_family_is_no_loop() {
+    let site = Site::new();
+    let text = GOOD.replace("\"127.0.0.1:8443\"", "\"[::1]:8443\"");
+    let upstream = |url: &str| text.replace("http://127.0.0.1:8080", url);
+    assert!(load(&site, &upstream("https://127.0.0.1:8443")).warnings.is_empty());
+    let warnings = load(&site, &upstream("https://localhost:8443")).warnings;
+    let [warning] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(warning.contains("is the gateway itself (listeners[0]) as well"), "{warning}");
+}
+
+#[test]
 fn a_rule_for_certain_people_that_keeps_nobody_out_is_a_warning() {
     let site = Site::new();
     let team = "[[apps.rules]]\npath = \"/team/**\"\n";
