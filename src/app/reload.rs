@@ -104,7 +104,8 @@ async fn apply(
     parts: &Reloaded,
 ) -> bool {
     parts.reserved.add(&settings.people_meant());
-    let replacement = parts.proxy.replacement(&settings.proxy, settings.issuer.as_deref()).await;
+    let (issuer, signer) = (settings.issuer.as_deref(), keys.assertion_signer());
+    let replacement = parts.proxy.replacement(&settings.proxy, issuer, &signer).await;
     let replace_apps = match replacement {
         Ok(replace_apps) => replace_apps,
         Err(error) => {
@@ -115,14 +116,9 @@ async fn apply(
     parts.budgets.store(Arc::new(settings.budgets));
     parts.passwords.set_rules(settings.passwords, service_names(&settings));
     parts.notices.deliver_by(delivery);
-    // At no moment does an app want an assertion that no key signs.
-    if parts.keys.signs_less_with(&keys) {
-        replace_apps();
-        parts.keys.replace(keys);
-    } else {
-        parts.keys.replace(keys);
-        replace_apps();
-    }
+    // The new apps have the new assertion keys, which are listed before they sign.
+    parts.keys.replace(keys);
+    replace_apps();
     parts.sessions.keys_replaced();
     log_warnings(&settings);
     logs::set_level(settings.log.level);

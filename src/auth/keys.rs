@@ -10,7 +10,6 @@ mod signing;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use data_encoding::BASE64URL_NOPAD;
@@ -22,7 +21,9 @@ pub(super) use self::mark::ASSERTION;
 pub use self::mark::KeyMark;
 use self::seal::SealKeys;
 use self::signing::Signers;
-pub use self::signing::{AssertionKey, SigningAlgorithm, generate_es256, is_es256};
+pub use self::signing::{
+    AssertionKey, AssertionSigner, SigningAlgorithm, generate_es256, is_es256,
+};
 use crate::base::random::Random;
 
 /// A tag of a challenge of the sign-in page.
@@ -72,8 +73,6 @@ pub(super) struct TokenKey {
 /// The derived keys. Everything that uses keys shares one ring, whose content can be replaced.
 pub struct KeyRing {
     keys: ArcSwap<Keys>,
-    /// Number of replacements, readable without a guard on the keys.
-    generation: AtomicU64,
 }
 
 /// The derived keys of one key file.
@@ -87,12 +86,19 @@ pub(super) struct Keys {
     data: SealKeys,
     parked: SealKeys,
     peppers: Vec<Key>,
-    signers: Signers,
+    signer: AssertionSigner,
     marks: Vec<KeyMark>,
 }
 
 /// Derived keys that are not in use yet.
 pub struct DerivedKeys(Keys);
+
+impl DerivedKeys {
+    /// Returns the assertion keys, for the apps that are configured together with them.
+    pub fn assertion_signer(&self) -> AssertionSigner {
+        self.0.signer.clone()
+    }
+}
 
 impl fmt::Debug for DerivedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -148,7 +154,7 @@ impl Keys {
             parked: seal::keys(&material.data, |key| derive_bytes(key, b"parked requests"))?,
             data,
             peppers: material.pepper.clone(),
-            signers: Signers::new(&material.assertion)?,
+            signer: AssertionSigner(Arc::new(Signers::new(&material.assertion)?)),
             marks: mark::of(material),
         })
     }
@@ -158,7 +164,7 @@ impl KeyRing {
     /// Derives the keys. Returns an error if a ring is empty.
     pub fn new(material: &KeyMaterial) -> Result<Self, SealError> {
         let keys = ArcSwap::from_pointee(Keys::derive(material)?);
-        Ok(Self { keys, generation: AtomicU64::new(0) })
+        Ok(Self { keys })
     }
 
     /// Derives keys that can replace those of this ring. Returns an error if a ring is empty.
@@ -166,33 +172,19 @@ impl KeyRing {
         Keys::derive(material).map(DerivedKeys)
     }
 
-    /// Returns true if these keys do not sign with an algorithm that the present ones sign with.
-    pub fn signs_less_with(&self, keys: &DerivedKeys) -> bool {
-        let (now, next) = (self.now(), &keys.0.signers);
-        SigningAlgorithm::ALL.into_iter().any(|one| now.signers.signs(one) && !next.signs(one))
-    }
-
     /// Replaces all keys at once.
     pub fn replace(&self, keys: DerivedKeys) {
         self.keys.store(Arc::new(keys.0));
-        self.generation.fetch_add(1, Ordering::Release);
     }
 
-    /// Returns a number that changes when the keys are replaced. A reader that gets the new number
-    /// gets the new keys afterwards.
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
-    /// Returns these claims, as JSON, as a signed JSON Web Token. Returns `None` if no key signs with
-    /// this algorithm.
-    pub fn sign_assertion(&self, algorithm: SigningAlgorithm, claims: &str) -> Option<String> {
-        self.now().signers.sign(algorithm, claims)
+    /// Returns the assertion keys in effect now.
+    pub fn assertion_signer(&self) -> AssertionSigner {
+        self.now().signer.clone()
     }
 
     /// Returns the public halves of all assertion keys as a JSON Web Key Set.
     pub fn key_set(&self) -> String {
-        self.now().signers.set().to_owned()
+        self.now().signer.set().to_owned()
     }
 
     /// Returns the keys in effect now.

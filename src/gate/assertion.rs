@@ -2,7 +2,7 @@
 //!
 //! An assertion is made once and sent with every request of the session for half of its lifetime. It
 //! is kept with the session as the gate knows it, so it goes when the session ends, and it is made
-//! anew when the identity or the keys change.
+//! anew when the identity changes, or the keys or the apps by a reload.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::admission::Visitor;
 use super::last_assertion::{LastAssertion, Made};
 use crate::auth::account::Identity;
-use crate::auth::keys::{KeyRing, SigningAlgorithm};
+use crate::auth::keys::{AssertionSigner, SigningAlgorithm};
 use crate::base::clock::{Clock, Timestamp};
 
 /// Lifetime of an assertion, in seconds.
@@ -46,8 +46,10 @@ pub struct NoSigningKey(&'static str);
 #[derive(Debug)]
 pub struct Asserter {
     settings: AssertionSettings,
+    /// The keys of the reload that the settings are from, so that both change together.
+    signer: AssertionSigner,
     /// Tells the asserters of this process apart, so that an assertion for one app is never sent to
-    /// another.
+    /// another, nor one by former keys again.
     serial: u64,
 }
 
@@ -104,10 +106,10 @@ impl<'a> SignIn<'a> {
 }
 
 impl Asserter {
-    /// Creates the asserter of an app.
-    pub fn new(settings: AssertionSettings) -> Self {
+    /// Creates the asserter of an app, with the keys that sign.
+    pub fn new(settings: AssertionSettings, signer: AssertionSigner) -> Self {
         static SERIALS: AtomicU64 = AtomicU64::new(0);
-        Self { settings, serial: SERIALS.fetch_add(1, Ordering::Relaxed) }
+        Self { settings, signer, serial: SERIALS.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Returns the assertion about `visitor` at the monotonic time `at`: the `last` one, or a new
@@ -116,32 +118,28 @@ impl Asserter {
         &self,
         visitor: &Visitor,
         last: &LastAssertion,
-        keys: &KeyRing,
         clock: &dyn Clock,
         at: Duration,
     ) -> Result<Option<HeaderValue>, NoSigningKey> {
-        // Read before the keys, so that an assertion is never taken for one by newer keys.
-        let generation = keys.generation();
         let mut last = last.0.lock();
         if let Some(made) = last.as_ref()
-            && self.is_good(made, generation, at)
+            && self.is_good(made, at)
         {
             return Ok(Some(made.value.clone()));
         }
         let Some(sign_in) = SignIn::of(visitor) else { return Ok(None) };
         let claims = self.claims(&sign_in, clock.now().as_secs());
         let algorithm = self.settings.algorithm;
-        let token = keys.sign_assertion(algorithm, &claims);
+        let token = self.signer.sign(algorithm, &claims);
         let value = token.and_then(|token| HeaderValue::from_maybe_shared(Bytes::from(token)).ok());
         let value = value.ok_or(NoSigningKey(algorithm.as_str()))?;
-        *last = Some(Made { value: value.clone(), serial: self.serial, keys: generation, at });
+        *last = Some(Made { value: value.clone(), serial: self.serial, at });
         Ok(Some(value))
     }
 
     /// Returns true if an assertion may be sent again.
-    fn is_good(&self, made: &Made, keys: u64, at: Duration) -> bool {
-        let ours = made.serial == self.serial && made.keys == keys;
-        ours && at.saturating_sub(made.at) < RENEW_AFTER
+    fn is_good(&self, made: &Made, at: Duration) -> bool {
+        made.serial == self.serial && at.saturating_sub(made.at) < RENEW_AFTER
     }
 
     fn claims(&self, sign_in: &SignIn<'_>, now: u64) -> String {

@@ -16,8 +16,6 @@ pub(super) struct Made {
     pub(super) value: HeaderValue,
     /// Number of the app's asserter in this process.
     pub(super) serial: u64,
-    /// Generation of the key ring.
-    pub(super) keys: u64,
     /// Monotonic time.
     pub(super) at: Duration,
 }

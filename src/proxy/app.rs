@@ -22,6 +22,7 @@ use super::upstream::figures;
 use super::upstream::pool::{BadUpstream, Upstream};
 use crate::auth::app_sign_in::AppPolicy;
 use crate::auth::factor::FirstFactorKind;
+use crate::auth::keys::AssertionSigner;
 use crate::auth::session::PORTAL;
 use crate::gate::dialect::Dialect;
 use crate::gate::evaluate::AppRules;
@@ -101,6 +102,7 @@ impl App {
         (places, answered): (Arc<Places>, Arc<Answered>),
         upstream: Arc<Upstream>,
         titles: &Arc<BTreeMap<String, String>>,
+        signer: &AssertionSigner,
     ) -> Self {
         let requests = |outcome: &'static str| {
             let app = settings.name.clone();
@@ -124,7 +126,7 @@ impl App {
             tokens: settings.tokens.clone(),
             websocket: settings.websocket,
             service_workers: settings.service_workers,
-            headers: AppHeaders::of(settings),
+            headers: AppHeaders::of(settings, signer),
             forwarded_by: settings.forwarded_by,
             upstream,
             own_name: settings.upstream.name.as_ref().and_then(OwnName::new),
@@ -198,11 +200,11 @@ pub(super) struct Apps {
 }
 
 impl Apps {
-    /// Opens every app. `issuer` overrides their titles in authenticator apps. Requests in progress
-    /// at the `former` apps still count.
+    /// Opens every app. `issuer` overrides their titles in authenticator apps, `signer` signs their
+    /// assertions. Requests in progress at the `former` apps still count.
     pub(super) async fn open(
         (settings, portal): (&[AppSettings], Option<&PortalSettings>),
-        issuer: Option<&str>,
+        (issuer, signer): (Option<&str>, &AssertionSigner),
         entry_points: EntryPoints,
         capacity: Capacity,
         former: Option<&Self>,
@@ -236,7 +238,8 @@ impl Apps {
                 apps.watches.spawn(Arc::clone(&upstream).watch());
             }
             let issuer = issuer.unwrap_or(&one.title);
-            let app = Arc::new(App::new(one, issuer, (places, answered), upstream, &titles));
+            let app =
+                Arc::new(App::new(one, issuer, (places, answered), upstream, &titles, signer));
             for host in &one.hosts {
                 match host {
                     HostPattern::Exact(name) => apps.exact.insert(name.clone(), Arc::clone(&app)),
@@ -255,7 +258,7 @@ impl Apps {
             let kept = (Arc::new(Places::new(room)), Arc::new(Answered::new(PORTAL)));
             let upstream = Arc::new(Upstream::new(&settings, None)?);
             let issuer = issuer.unwrap_or(&portal.title);
-            let app = App::new(&settings, issuer, kept, upstream, &titles);
+            let app = App::new(&settings, issuer, kept, upstream, &titles, signer);
             let app = Arc::new(App { role: AppRole::Portal, ..app });
             apps.exact.insert(portal.host.clone(), app);
             apps.portal = Some(portal.host.clone());

@@ -36,7 +36,7 @@ use super::request_ids::RequestIds;
 use super::settings::{BodyIdle, ListenerKind, ListenerSettings, ProxySettings};
 use super::upstream::pool::BadUpstream;
 use super::upstream::spent::Spent;
-use crate::auth::keys::KeyRing;
+use crate::auth::keys::{AssertionSigner, KeyRing};
 use crate::auth::login::Services;
 use crate::base::clock::Clock;
 use crate::base::random::{Random, RandomError};
@@ -158,18 +158,20 @@ impl fmt::Debug for ReloadHandle {
 
 impl ReloadHandle {
     /// Prepares to serve these apps from the next request on, and to show these certificates from the
-    /// next connection on, within these limits. The result does it, at once.
+    /// next connection on, within these limits. `signer` signs the assertions of these apps. The result
+    /// does it, at once.
     pub async fn replacement(
         &self,
         settings: &ProxySettings,
         issuer: Option<&str>,
+        signer: &AssertionSigner,
     ) -> Result<impl FnOnce() + Send + use<>, ProxyError> {
         let entry_points =
             EntryPoints { public: settings.public.clone(), https_port: self.https_port };
         let former = Arc::clone(&self.apps.load());
         let capacity = Capacity::of(self.descriptors, settings);
-        let apps =
-            Apps::open(settings.hosts(), issuer, entry_points, capacity, Some(&former)).await?;
+        let (hosts, of_all) = (settings.hosts(), (issuer, signer));
+        let apps = Apps::open(hosts, of_all, entry_points, capacity, Some(&former)).await?;
         let certificates = self.certificates.as_ref();
         let certificates =
             certificates.map(|shown| shown.replacement(&settings.certificates)).transpose()?;
@@ -247,8 +249,9 @@ impl Proxy {
         let entry_points =
             EntryPoints { public: settings.public.clone(), https_port: https_port(&listeners) };
         let capacity = Capacity::of(deps.descriptors, &settings);
-        let (hosts, issuer) = (settings.hosts(), deps.issuer.as_deref());
-        let apps = Apps::open(hosts, issuer, entry_points, capacity, None).await?;
+        let (hosts, signer) = (settings.hosts(), deps.keys.assertion_signer());
+        let of_all = (deps.issuer.as_deref(), &signer);
+        let apps = Apps::open(hosts, of_all, entry_points, capacity, None).await?;
         let apps = Arc::new(CurrentApps::new(apps));
         let (certificates, tls, mut tasks) = certificates(&settings)?;
         let draining = Arc::<AtomicBool>::default();

@@ -20,10 +20,12 @@ use super::support::visitor;
 use super::support::wire::Wire;
 use super::support::within;
 
-const NAME: &str = "vestibule-assertion";
+/// The header with the assertion.
+pub(super) const NAME: &str = "vestibule-assertion";
 const ISSUER: &str = "https://gw.test:4433";
 
-fn plan(app: &Recorder, more: &str) -> Plan {
+/// Two apps with assertions; `more` holds keys of the first.
+pub(super) fn plan(app: &Recorder, more: &str) -> Plan {
     let plan = Plan { apps: String::new(), ..Plan::new(app) };
     let plan = plan.app("wiki", gateway::HOST, &app.url(), &format!("{more}\n{PUBLIC_RULE}"));
     let plan = plan.app("files", "localhost", &app.url(), "assertion = true");
@@ -43,7 +45,8 @@ async fn assertion(app: &Recorder, browser: &mut Browser) -> String {
     seen.head.get(NAME).unwrap().to_owned()
 }
 
-fn part(token: &str, number: usize) -> Value {
+/// A part of a token, decoded.
+pub(super) fn part(token: &str, number: usize) -> Value {
     let part = token.split('.').nth(number).unwrap();
     serde_json::from_slice(&BASE64URL_NOPAD.decode(part.as_bytes()).unwrap()).unwrap()
 }
@@ -347,8 +350,9 @@ async fn the_documented_verifier_of_nginx_accepts_a_good_assertion_and_nothing_e
 
 /// Assertions that a verifier must refuse. Each has exactly one fault.
 fn bad_tokens(good: &str, ring: &KeyRing) -> Vec<(&'static str, String)> {
+    let signer = ring.assertion_signer();
     let signed =
-        |claims: &Value| ring.sign_assertion(SigningAlgorithm::Es256, &claims.to_string()).unwrap();
+        |claims: &Value| signer.sign(SigningAlgorithm::Es256, &claims.to_string()).unwrap();
     let said = part(good, 1);
     let with = |name: &str, value: Value| {
         let mut claims = said.clone();
@@ -373,7 +377,7 @@ fn bad_tokens(good: &str, ring: &KeyRing) -> Vec<(&'static str, String)> {
     let by_secret = format!("{}.{claims}", encode(&symmetric));
     let secret = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret);
     let mac = BASE64URL_NOPAD.encode(ring::hmac::sign(&secret, by_secret.as_bytes()).as_ref());
-    let other_algorithm = ring.sign_assertion(SigningAlgorithm::EdDsa, &said.to_string());
+    let other_algorithm = signer.sign(SigningAlgorithm::EdDsa, &said.to_string());
     vec![
         ("for another app", signed(&with("aud", json!("files")))),
         ("of another issuer", signed(&with("iss", json!("https://elsewhere.test")))),

@@ -14,6 +14,7 @@
 
 mod answers;
 mod assertion;
+mod assertion_reload;
 mod attacks;
 mod audit;
 mod axe;

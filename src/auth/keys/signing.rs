@@ -4,6 +4,7 @@
 //! its thumbprint (RFC 7638).
 
 use std::fmt;
+use std::sync::Arc;
 
 use data_encoding::BASE64URL_NOPAD;
 use ring::digest::{SHA256, digest};
@@ -140,6 +141,30 @@ impl Signer {
     }
 }
 
+/// The keys that sign assertions, as of one key file. An app keeps those that it was configured with,
+/// so a request that a reload overtakes is signed as its app wants.
+#[derive(Clone)]
+pub struct AssertionSigner(pub(super) Arc<Signers>);
+
+impl fmt::Debug for AssertionSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AssertionSigner(***)")
+    }
+}
+
+impl AssertionSigner {
+    /// Returns these claims, as JSON, as a signed JSON Web Token. Returns `None` if no key signs with
+    /// this algorithm.
+    pub fn sign(&self, algorithm: SigningAlgorithm, claims: &str) -> Option<String> {
+        self.0.sign(algorithm, claims)
+    }
+
+    /// Returns the JSON Web Key Set.
+    pub(super) fn set(&self) -> &str {
+        self.0.set()
+    }
+}
+
 /// The key pairs of the assertion ring.
 pub(super) struct Signers {
     es256: Option<Signer>,
@@ -170,19 +195,11 @@ impl Signers {
 
     /// Signs with the key that signs now. Returns `None` if there is none for this algorithm.
     pub(super) fn sign(&self, algorithm: SigningAlgorithm, claims: &str) -> Option<String> {
-        self.signer(algorithm)?.sign(claims)
-    }
-
-    /// Returns true if a key signs with this algorithm.
-    pub(super) fn signs(&self, algorithm: SigningAlgorithm) -> bool {
-        self.signer(algorithm).is_some()
-    }
-
-    fn signer(&self, algorithm: SigningAlgorithm) -> Option<&Signer> {
-        match algorithm {
+        let signer = match algorithm {
             SigningAlgorithm::Es256 => self.es256.as_ref(),
             SigningAlgorithm::EdDsa => self.ed_dsa.as_ref(),
-        }
+        };
+        signer?.sign(claims)
     }
 
     pub(super) fn set(&self) -> &str {

@@ -237,7 +237,7 @@ impl Gateway {
         }
         let assertion = match site.app.headers.as_deref() {
             None => Ok(None),
-            Some(headers) => headers.assertion(admission, &self.keys, &*self.clock, state.started),
+            Some(headers) => headers.assertion(admission, &*self.clock, state.started),
         };
         let assertion = assertion.map_err(|_logged| Refused::unavailable())?;
         Ok(pass(&site.app, admission.headers(), assertion, &original.headers))

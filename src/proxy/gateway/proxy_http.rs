@@ -259,7 +259,7 @@ impl ProxyHttp for Gateway {
             if state.facts.hop_by_hop {
                 hygiene::remove_nominated(&session.req_header().headers, upstream);
             }
-            let done = forward::request(upstream, state, &self.keys, &*self.clock);
+            let done = forward::request(upstream, state, &*self.clock);
             if done.is_err() || !state.facts.expects_continue {
                 return passed(done);
             }

@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora_error::{Error, ErrorType, Result};
 
 use super::hygiene::is_needed;
-use crate::auth::keys::KeyRing;
+use crate::auth::keys::AssertionSigner;
 use crate::base::clock::Clock;
 use crate::gate::admission::Admission;
 use crate::gate::assertion::Asserter;
@@ -116,8 +116,12 @@ pub(in crate::proxy) struct AppHeaders {
 }
 
 impl AppHeaders {
-    /// Returns the headers of an app, or `None` if all are the default ones.
-    pub(in crate::proxy) fn of(settings: &AppSettings) -> Option<Box<Self>> {
+    /// Returns the headers of an app, or `None` if all are the default ones. `signer` signs its
+    /// assertions.
+    pub(in crate::proxy) fn of(
+        settings: &AppSettings,
+        signer: &AssertionSigner,
+    ) -> Option<Box<Self>> {
         let names = settings.identity_headers.clone();
         let is_default = names == IdentityNames::default();
         if is_default && settings.strip_headers.is_empty() && settings.assertion.is_none() {
@@ -128,7 +132,8 @@ impl AppHeaders {
         let default = IdentityNames::default();
         let own = names.used().filter(|name| default.used().all(|known| known != *name));
         strip.extend(own.cloned());
-        let asserter = settings.assertion.clone().map(Asserter::new);
+        let asserter = settings.assertion.clone();
+        let asserter = asserter.map(|settings| Asserter::new(settings, signer.clone()));
         Some(Box::new(Self { strip, names, asserter }))
     }
 
@@ -154,7 +159,6 @@ impl AppHeaders {
     pub(in crate::proxy) fn assertion(
         &self,
         admission: &Admission,
-        keys: &KeyRing,
         clock: &dyn Clock,
         at: Duration,
     ) -> Result<Option<HeaderValue>> {
@@ -162,7 +166,7 @@ impl AppHeaders {
             return Ok(None);
         };
         let last = &person.assertion;
-        asserter.value(admission.visitor(), last, keys, clock, at).map_err(|error| {
+        asserter.value(admission.visitor(), last, clock, at).map_err(|error| {
             tracing::error!(%error, "request failed: no assertion for the app");
             Error::explain(ErrorType::HTTPStatus(500), "no assertion")
         })

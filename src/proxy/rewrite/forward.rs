@@ -9,7 +9,6 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use super::app_headers::ASSERTION;
 use super::hygiene;
 use super::workers;
-use crate::auth::keys::KeyRing;
 use crate::base::clock::Clock;
 use crate::gate::identity::IdentityHeaders;
 use crate::proxy::request::RequestState;
@@ -35,7 +34,6 @@ const A_YEAR_SECONDS: u64 = 31_536_000;
 pub(in crate::proxy) fn request(
     upstream: &mut RequestHeader,
     state: &RequestState,
-    keys: &KeyRing,
     clock: &dyn Clock,
 ) -> Result<()> {
     let (site, forwarding) = state.admitted()?;
@@ -43,7 +41,7 @@ pub(in crate::proxy) fn request(
     let of_app = site.app.headers.as_deref();
     let assertion = match of_app {
         None => None,
-        Some(of_app) => of_app.assertion(forwarding.admission(), keys, clock, state.started)?,
+        Some(of_app) => of_app.assertion(forwarding.admission(), clock, state.started)?,
     };
     if let Some(target) = &forwarding.rewritten {
         upstream.set_raw_path(target.as_bytes())?;
