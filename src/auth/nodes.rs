@@ -2,6 +2,7 @@
 //! records its own state and compares it with that of the others.
 
 mod key_use;
+mod reports;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -12,6 +13,7 @@ use data_encoding::HEXLOWER;
 use parking_lot::Mutex;
 
 pub use self::key_use::{KeyUse, LiveTokens, foreign, former_token_keys};
+use self::reports::{Reports, is_ahead};
 use super::database_clock::DatabaseClock;
 use super::keys::{ASSERTION, KeyMark, KeyRing};
 use super::ports::{Nodes, Recorded, Stored};
@@ -70,7 +72,8 @@ impl Drift {
     /// Compares `own` with what the others have recorded.
     pub fn between(own: &Node, others: &Recorded, sessions_live: Duration) -> Self {
         let now = own.seen_at;
-        let alive = |node: &&Node| node.instance != own.instance && now.since(node.seen_at) < ALIVE;
+        let recent = |node: &Node| now.since(node.seen_at) < ALIVE && !is_ahead(node, now);
+        let alive = |node: &&Node| node.instance != own.instance && recent(node);
         let alive: Vec<&Node> = others.nodes.iter().filter(alive).collect();
         let missing = |used: &KeyUse| used.missing(&own.keys, now, sessions_live);
         let mut keys: BTreeSet<String> = others.key_uses.iter().filter_map(missing).collect();
@@ -125,6 +128,8 @@ struct State {
     latest: Option<(Duration, Stored<Drift>)>,
     /// The differences that are in the log.
     logged: Drift,
+    /// The reports of the other nodes.
+    reports: Reports,
 }
 
 impl fmt::Debug for Roster {
@@ -178,7 +183,7 @@ impl Roster {
         {
             return known.clone();
         }
-        let found = self.compare().await;
+        let found = self.compare(&mut state.reports).await;
         state.latest = Some((self.clock.monotonic(), found.clone()));
         found
     }
@@ -187,7 +192,7 @@ impl Roster {
     /// yet.
     pub async fn report(&self) {
         let mut state = self.state.lock().await;
-        let found = self.compare().await;
+        let found = self.compare(&mut state.reports).await;
         match &found {
             Ok(drift) => {
                 log(&state.logged, drift);
@@ -205,7 +210,7 @@ impl Roster {
         }
     }
 
-    async fn compare(&self) -> Stored<Drift> {
+    async fn compare(&self, reports: &mut Reports) -> Stored<Drift> {
         let own = Node {
             instance: self.instance.clone(),
             name: self.name.clone(),
@@ -220,9 +225,18 @@ impl Roster {
         let clock = &self.database_clock;
         let reading = clock.read(self.store.time()).await?;
         let recorded = self.store.recorded(own.seen_at).await?;
+        let others = recorded.nodes.iter().filter(|node| node.instance != own.instance);
+        let others: Vec<&Node> = others.collect();
+        let (now, at) = (own.seen_at, self.clock.monotonic());
+        reports.note(&others, at);
         if let Some(reading) = reading {
-            let others = recorded.nodes.iter().filter(|node| node.instance != own.instance);
-            clock.follow(reading, &others.map(|node| node.seen_at).collect::<Vec<_>>());
+            let believed = others.iter().filter(|node| reports.supports(node, now, at));
+            clock.follow(reading, &believed.map(|node| node.seen_at).collect::<Vec<_>>());
+        }
+        let stale: Vec<_> = others.iter().filter(|node| reports.is_stale(node, now, at)).collect();
+        for node in stale {
+            self.store.forget(&node.instance, node.seen_at).await?;
+            tracing::info!(node = node.name, "removed a report from the future: no node renews it");
         }
         if let Some(offset) = clock.offset() {
             metrics::gauge!("vestibule_clock_offset_seconds").set(offset.seconds());
@@ -316,7 +330,10 @@ mod tests {
         let other = Node { config: "other".to_owned(), ..node("b", vec![]) };
         let newer = Node { version: "1.1.0".to_owned(), ..other.clone() };
         let gone = Node { seen_at: ago(ALIVE), ..other.clone() };
-        assert_eq!(drift(&own, vec![], vec![gone]), Drift::default());
+        let future = Node { seen_at: now().plus(Duration::from_hours(2)), ..other.clone() };
+        assert_eq!(drift(&own, vec![], vec![gone, future]), Drift::default());
+        let ahead = Node { seen_at: now().plus(Duration::from_secs(5)), ..other.clone() };
+        assert!(!drift(&own, vec![], vec![ahead]).settings.is_empty());
         assert!(drift(&own, vec![], vec![other]).settings[0].contains("config hash other"));
         assert!(drift(&own, vec![], vec![newer]).settings[0].contains("runs version 1.1.0"));
     }

@@ -26,4 +26,6 @@ pub trait Nodes: Send + Sync {
     async fn time(&self) -> Stored<Timestamp>;
     /// Removes a node that stops.
     async fn leave(&self, instance: &str) -> Stored<()>;
+    /// Removes a node, unless it has reported again since `seen_at`.
+    async fn forget(&self, instance: &str, seen_at: Timestamp) -> Stored<()>;
 }

@@ -141,4 +141,9 @@ impl Nodes for SqlStore {
         let statement = query("DELETE FROM nodes WHERE instance = $1").bind(instance);
         self.db.change(statement).await.map(drop)
     }
+
+    async fn forget(&self, instance: &str, seen_at: Timestamp) -> Stored<()> {
+        let statement = query("DELETE FROM nodes WHERE instance = $1 AND seen_at = $2");
+        self.db.change(statement.bind(instance).bind(moment(seen_at))).await.map(drop)
+    }
 }

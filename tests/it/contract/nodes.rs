@@ -99,6 +99,16 @@ async fn a_token_key_is_used_by_what_was_made_until_its_last_use<S: DurablePorts
     live(hours(150), 0, 0, Timestamp::EPOCH).await;
 }
 
+async fn only_a_node_that_has_not_reported_again_is_forgotten<S: DurablePorts>(place: &Durable<S>) {
+    let later = start().plus(Duration::from_secs(30));
+    place.one.report(&node("a", start()), Timestamp::EPOCH).await.unwrap();
+    place.one.report(&node("a", later), Timestamp::EPOCH).await.unwrap();
+    place.two.forget("a", start()).await.unwrap();
+    assert_eq!(place.one.recorded(start()).await.unwrap().nodes.len(), 1);
+    place.two.forget("a", later).await.unwrap();
+    assert_eq!(place.one.recorded(start()).await.unwrap().nodes, []);
+}
+
 async fn nodes_that_report_at_once_do_not_disturb_each_other<S: DurablePorts>(place: &Durable<S>) {
     let reports = at_once(16, |i| {
         let store = place.either(i);
@@ -114,5 +124,6 @@ async fn nodes_that_report_at_once_do_not_disturb_each_other<S: DurablePorts>(pl
 on_both_databases! {
     nodes_see_each_other_and_the_keys_that_were_written_with,
     a_token_key_is_used_by_what_was_made_until_its_last_use,
+    only_a_node_that_has_not_reported_again_is_forgotten,
     nodes_that_report_at_once_do_not_disturb_each_other,
 }
