@@ -22,6 +22,15 @@ const NAME_MAX: usize = 128;
 #[serde(transparent)]
 pub struct LoginName(String);
 
+fn normalised(typed: &str) -> String {
+    typed.nfkc().collect::<String>().to_lowercase().nfkc().collect()
+}
+
+/// Returns true if no login name may have a character.
+fn is_forbidden(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, ',' | ';' | '"' | ':')
+}
+
 /// The reason why a text is not a login name.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAName {
@@ -39,10 +48,8 @@ pub enum NotAName {
 impl LoginName {
     /// Parses a typed name. Surrounding white space is removed.
     pub fn parse(typed: &str) -> Result<Self, NotAName> {
-        let name: String = typed.trim().nfkc().collect::<String>().to_lowercase().nfkc().collect();
-        let forbidden =
-            |c: char| c.is_whitespace() || c.is_control() || matches!(c, ',' | ';' | '"' | ':');
-        if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(forbidden) {
+        let name = normalised(typed.trim());
+        if name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(is_forbidden) {
             return Err(NotAName::Form);
         }
         Ok(Self(name))
@@ -77,6 +84,16 @@ impl NewName {
     pub fn of(name: LoginName) -> Result<Self, NotAName> {
         formless(name.as_str())?;
         Ok(Self(name))
+    }
+
+    /// Makes a name from any text: leaves out what a new name may not have, and ends it with `suffix`.
+    /// Different texts may get one name without a suffix that tells them apart.
+    pub fn made_of(text: &str, suffix: &str) -> Result<Self, NotAName> {
+        let room = NAME_MAX.saturating_sub(suffix.chars().count());
+        let fits = |c: &char| !is_forbidden(*c) && !is_formless(*c);
+        let kept: String = normalised(text).chars().filter(fits).take(room).collect();
+        let kept = if kept.is_empty() { "user" } else { &kept };
+        Self::parse(&format!("{kept}{suffix}"))
     }
 
     /// Returns the login name.
@@ -338,6 +355,24 @@ mod tests {
             assert_eq!(new.into_login(), LoginName::parse(typed).unwrap());
         }
         assert!(matches!(NewName::parse("a b"), Err(NotAName::Form)));
+    }
+
+    #[test]
+    fn a_name_is_made_of_any_text() {
+        let long = "\u{fdfa}".repeat(200);
+        for (text, expected) in [
+            ("Ali\u{200b}ce", "alice-1@app"),
+            ("Lovelace, Ada", "lovelaceada-1@app"),
+            ("urn:lab:17", "urnlab17-1@app"),
+            ("\u{202e}\u{feff} ", "user-1@app"),
+            ("", "user-1@app"),
+        ] {
+            let made = NewName::made_of(text, "-1@app").unwrap().into_login();
+            assert_eq!(made.as_str(), expected, "{text:?}");
+        }
+        let made = NewName::made_of(&long, "-1@app").unwrap().into_login();
+        assert_eq!(made.as_str().chars().count(), NAME_MAX);
+        assert!(made.as_str().ends_with("-1@app"), "{made}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! People of an app that keeps their passwords, beside another app that does not: what Vestibule does
 //! for them without a password of its own never comes to give them one.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::cellengine::LIST;
@@ -27,8 +29,13 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// Starts it with options of the app.
+    async fn with(options: &[&str]) -> Self {
         let wiki = Recorder::start().await;
-        let app = CellEngine::start(&[]).await;
+        let app = CellEngine::start(options).await;
         let plan = Plan { apps: String::new(), ..Plan::new(&wiki) };
         let described = "dialect = \"cellengine\"\nfirst_factor = \"app\"\nprovision = true\n";
         let plan = plan.app("wiki", "other.test", &wiki.url(), "").app(
@@ -276,4 +283,40 @@ async fn guesses_at_a_name_that_is_none_of_ours_are_counted_like_any_other() {
         assert!(reached <= 5, "{names:?}: {reached} of 12 reached the app");
         assert!(refused >= 7, "{names:?}: {refused}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_whose_names_and_ids_cannot_be_login_names_get_accounts_of_their_own() {
+    // An invisible character, and ids with a colon, which no login name may have.
+    let users = [("ev\u{200b}e", "lab:17"), ("eve\u{200b}", "lab:18"), ("e\u{feff}ve", "lab17")];
+    let options = users.iter().flat_map(|(name, id)| ["--user", name, id]);
+    let site = Site::with(&options.collect::<Vec<_>>()).await;
+    site.gateway.add_user("eve");
+    let names = || {
+        let listed = site.gateway.command(&["user", "list", "--json"], "");
+        let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+        let name = |account: &Value| account["name"].as_str().unwrap().to_owned();
+        listed.as_array().unwrap().iter().map(name).collect::<BTreeSet<_>>()
+    };
+    let mut known = names();
+    assert_eq!(known.len(), 1);
+    for (name, id) in users {
+        for attempt in ["first", "second"] {
+            let form = [("username", name), ("password", &format!("pw-{id}"))];
+            let answer = site.at("localhost").submit("/_auth/login", &form).await;
+            assert_eq!((answer.status, answer.location()), (303, "/_auth/enroll"), "{name:?}");
+            let now = names();
+            let new: Vec<_> = now.difference(&known).cloned().collect();
+            match (attempt, &new[..]) {
+                ("first", [new]) if id == "lab17" => assert_eq!(new, id),
+                ("first", [new]) => {
+                    assert!(new.starts_with("eve-") && new.ends_with("@cellengine"), "{new}");
+                }
+                ("second", []) => {}
+                _ => panic!("{attempt} sign-in of {name:?}: {new:?}"),
+            }
+            known = now;
+        }
+    }
+    assert_eq!(known.len(), 4);
 }

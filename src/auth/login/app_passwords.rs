@@ -20,6 +20,9 @@ use crate::base::id::AccountId;
 /// issued at sign-in.
 pub const APP_TOKENS: u32 = 64;
 
+/// Digits of the account id in a name that is made of one that cannot be given.
+const ID_IN_NAME: usize = 8;
+
 /// The content of the sealed field of a pending login.
 #[derive(Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Sealed {
@@ -72,10 +75,17 @@ impl AppPasswords {
         let derived = [subject.as_str(), &at_app];
         let derived = derived.into_iter().filter_map(|name| LoginName::parse(name).ok());
         let free = |name: &LoginName| !self.deps.reserved.contains(name);
-        let names = typed.cloned().into_iter().chain(derived).filter(free);
-        for name in names.filter_map(|name| NewName::of(name).ok()).map(NewName::into_login) {
+        let names = typed.cloned().into_iter().chain(derived);
+        let names = names.filter_map(|name| NewName::of(name).ok());
+        // Of those, none may be a name, or each may be taken. This one is no other user's: the account
+        // id is random.
+        let account = AccountId::random(self.deps.random())?;
+        let id: String = account.to_string().chars().take(ID_IN_NAME).collect();
+        let base = typed.map_or(subject.as_str(), LoginName::as_str);
+        let made = NewName::made_of(base, &format!("-{id}@{}", app.name)).ok();
+        for name in names.chain(made).map(NewName::into_login).filter(free) {
             let identity = Identity {
-                account: AccountId::random(self.deps.random())?,
+                account,
                 display_name: name.to_string(),
                 name,
                 email: None,
