@@ -125,31 +125,42 @@ async fn curl_reads_every_early_answer() {
     assert!(app.requests(mark).is_empty(), "nothing reached the app");
 }
 
-/// Uploads by Python's requests, or its http.client where the sender is paced; prints a list of
-/// statuses and codes, or what went wrong.
+/// Uploads by Python's requests, or over a socket where the sender is to send on after the answer: it
+/// sends half, waits for the answer, and sends the rest before it reads on. Prints a list of
+/// statuses and texts, or what went wrong.
 const PYTHON: &str = r#"
-import json, sys, time, requests
-base, ca, host, path, size, times, paced = sys.argv[1:]
+import http.client, json, socket, ssl, sys, requests
+base, ca, host, path, size, times, manner = sys.argv[1:]
 size = int(size)
-def body():
-    if paced != "paced":
-        return b"x" * size
-    def pieces():
-        for _ in range(10):
-            time.sleep(0.15)
-            yield b"x" * (size // 10)
-    return pieces()
+def at_once():
+    r = requests.post(base + path, data=b"x" * size, verify=ca or False, headers={"Host": host}, timeout=60)
+    return [r.status_code, r.text]
+def on_and_on():
+    scheme, _, address = base.partition("://")
+    name, port = address.rsplit(":", 1)
+    sock = socket.create_connection((name, int(port)), timeout=60)
+    if scheme == "https":
+        sock = ssl.create_default_context(cafile=ca).wrap_socket(sock, server_hostname=name)
+    head = "POST %s HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n\r\n" % (path, host)
+    chunk = b"%x\r\n%s\r\n" % (size // 10, b"x" * (size // 10))
+    sock.sendall(head.encode() + chunk * 5)
+    answer = http.client.HTTPResponse(sock, method="POST")
+    answer.fp.peek(1)
+    for _ in range(5):
+        sock.sendall(chunk)
+    sock.sendall(b"0\r\n\r\n")
+    answer.begin()
+    return [answer.status, answer.read().decode()]
 said = []
 for _ in range(int(times)):
     try:
-        r = requests.post(base + path, data=body(), verify=ca or False, headers={"Host": host}, timeout=60)
-        said.append([r.status_code, r.text])
+        said.append(on_and_on() if manner == "on and on" else at_once())
     except Exception as e:
         said.append([0, repr(e)])
 print(json.dumps(said))
 "#;
 
-async fn python_reads(gateway: &Gateway, plain: bool, size: usize, times: usize, paced: bool) {
+async fn python_reads(gateway: &Gateway, plain: bool, size: usize, times: usize, goes_on: bool) {
     for (host, path, status, code) in REFUSALS {
         let base = if plain {
             format!("http://{}", gateway.http)
@@ -161,13 +172,13 @@ async fn python_reads(gateway: &Gateway, plain: bool, size: usize, times: usize,
             .args(["-c", PYTHON, &base])
             .arg(&gateway.certificates.authority)
             .args([host, path, &size.to_string(), &times.to_string()])
-            .arg(if paced { "paced" } else { "at once" })
+            .arg(if goes_on { "on and on" } else { "at once" })
             .env("no_proxy", "*");
         let said = output_of(command).await;
         let answers: Vec<(u16, String)> = serde_json::from_str(&said).unwrap();
         assert_eq!(answers.len(), times);
         for (got, text) in answers {
-            assert_eq!(got, status, "{base} {host}{path} {size} {paced}: {text}");
+            assert_eq!(got, status, "{base} {host}{path} {size} {goes_on}: {text}");
             assert!(text.contains(code), "{base} {host}{path} {size}: {text}");
         }
     }

@@ -203,12 +203,15 @@ impl Peer {
             .send(format!("HTTP/1.1 200 OK\r\nContent-Length: {left}\r\n\r\n").as_bytes())
             .await?;
         let block = pattern();
+        // An app that is slower than its client: a block at each beat.
+        let pace = head.number("pace").map(std::time::Duration::from_millis);
+        let mut beats = pace.map(tokio::time::interval);
         while left > 0 && head.method != "HEAD" {
             let n = usize::try_from(left).unwrap_or(usize::MAX).min(block.len());
             self.wire.send(&block[..n]).await?;
             left -= n as u64;
-            if let Some(pace) = head.number("pace") {
-                tokio::time::sleep(std::time::Duration::from_millis(pace)).await;
+            if let Some(beats) = &mut beats {
+                beats.tick().await;
             }
         }
         Ok(())
