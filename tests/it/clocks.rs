@@ -17,13 +17,8 @@ use super::support::visitor;
 use super::support::{over_after_a_second, within};
 
 fn plan(app: &Recorder, redis: &RedisServer, database: &str, keys: &Path) -> Plan {
-    let mut plan = Plan::new(app).extra(&format!(
-        "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n[accounts]\n\
-         database = \"{database}\"\n",
-        redis.url()
-    ));
+    let mut plan = Plan::new(app).sharing(redis, database, keys);
     plan.apps = plan.apps.replacen("[[apps.rules]]", "passive = [\"/poll\"]\n[[apps.rules]]", 1);
-    plan.keys = Some(keys.to_owned());
     plan
 }
 

@@ -35,12 +35,7 @@ impl Nodes {
         let keys = ["one.toml", "two.toml"].map(|name| dir.path().join(name));
         gateway::make_keys(&keys[0]);
         std::fs::copy(&keys[0], &keys[1]).unwrap();
-        let mut plan = Plan::new(&app).extra(&format!(
-            "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n\
-             [accounts]\ndatabase = \"{database}\"\n",
-            redis.url()
-        ));
-        plan.keys = Some(keys[0].clone());
+        let mut plan = Plan::new(&app).sharing(&redis, &database, &keys[0]);
         let one = Gateway::start(&plan).await;
         plan.keys = Some(keys[1].clone());
         let two = Gateway::start(&plan).await;

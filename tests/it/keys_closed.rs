@@ -39,14 +39,10 @@ impl Lab {
         let keys = dir.path().join("keys.toml");
         gateway::make_keys(&keys);
         let plan = |host: &'static str| {
-            let mut plan = Plan::new(&app).extra(&format!(
-                "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n\
-                 [accounts]\ndatabase = \"{database}\"\n\
-                 [second_factor.webauthn]\nrp_id = \"lab.test\"",
-                redis.url()
-            ));
+            let webauthn = "[second_factor.webauthn]\nrp_id = \"lab.test\"";
+            let plan = Plan::new(&app).sharing(&redis, &database, &keys);
+            let mut plan = plan.extra(webauthn);
             plan.apps.clear();
-            plan.keys = Some(keys.clone());
             plan.names = vec![host];
             plan.app("main", host, &app.url(), "")
         };

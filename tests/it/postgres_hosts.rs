@@ -13,13 +13,7 @@ use super::support::visitor;
 use super::support::within;
 
 fn plan(app: &Recorder, redis: &RedisServer, database: &str, keys: &Path) -> Plan {
-    let mut plan = Plan::new(app).extra(&format!(
-        "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n[accounts]\ndatabase = \"{database}\"\n\
-         pool = 5\n",
-        redis.url()
-    ));
-    plan.keys = Some(keys.to_owned());
-    plan
+    Plan::new(app).sharing(redis, database, keys).extra("pool = 5")
 }
 
 async fn is_ready(gateway: &Gateway) -> bool {

@@ -25,13 +25,16 @@ pub(crate) struct Cluster {
     _dir: TempDir,
 }
 
-fn plan(app: &Recorder, redis: &RedisServer, database: &str, keys: &Path) -> Plan {
-    let mut plan = Plan::new(app).extra(&format!(
-        "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n[accounts]\ndatabase = \"{database}\"\n",
-        redis.url()
-    ));
-    plan.keys = Some(keys.to_owned());
-    plan
+impl Plan {
+    /// Stores sessions in this Redis and accounts in this database, under this key file. Keys of
+    /// `[accounts]` may follow in [`Plan::extra`].
+    pub(crate) fn sharing(self, redis: &RedisServer, database: &str, keys: &Path) -> Self {
+        let plan = self.extra(&format!(
+            "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n[accounts]\ndatabase = \"{database}\"",
+            redis.url()
+        ));
+        Self { keys: Some(keys.to_owned()), ..plan }
+    }
 }
 
 impl Cluster {
@@ -62,7 +65,8 @@ impl Cluster {
         let dir = tempfile::tempdir().unwrap();
         let keys = dir.path().join("keys.toml");
         gateway::make_keys(&keys);
-        let plan = shape(plan(&app, &redis, &database, &keys), &app);
+        let plan = Plan::new(&app).sharing(&redis, &database, &keys);
+        let plan = shape(plan, &app);
         let one = Gateway::start(&plan).await;
         let two = Gateway::start(&plan).await;
         Self { redis, app, one, two, keys, _postgres: postgres, _dir: dir }

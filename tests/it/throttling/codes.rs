@@ -72,13 +72,8 @@ fn compared(statuses: &[u16]) -> usize {
 }
 
 fn cluster(app: &Recorder, redis: &RedisServer, database: &str, keys: &Path) -> Plan {
-    let mut plan = trusting(app).extra(&format!(
-        "[sessions]\nstore = \"redis\"\n[redis]\nurl = \"{}\"\n[accounts]\ndatabase = \
-         \"{database}\"\n[throttle]\n{NO_WAITS}",
-        redis.url()
-    ));
-    plan.keys = Some(keys.to_owned());
-    plan
+    let throttle = format!("[throttle]\n{NO_WAITS}");
+    trusting(app).sharing(redis, database, keys).extra(&throttle)
 }
 
 async fn told_of_wrong_codes(browser: &mut Browser, answer: &Answer, words: &str) {
