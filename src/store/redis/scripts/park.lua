@@ -1,7 +1,8 @@
 -- ARGV from the second: hash of the token, account, sealed request, expiry, time, lifetime in
 -- milliseconds, maximum number of requests of the account, and of all accounts.
 local id, account, sealed, expires, now, ms, most, most_of_all = unpack(ARGV, 2)
-local key, mine, all = P .. ':q:' .. id, P .. ':qg:' .. account, P .. ':qa'
+local records, mine, all = P .. ':q:', P .. ':qg:' .. account, P .. ':qa'
+local key = records .. id
 local former = redis.call('HGET', key, 'account')
 redis.call('HSET', key, 'account', account, 'sealed', sealed, 'expires', expires)
 redis.call('PEXPIRE', key, ms)
@@ -9,18 +10,10 @@ if former then
   redis.call('ZREM', P .. ':qg:' .. former, id)
 end
 redis.call('ZREMRANGEBYSCORE', all, '-inf', now)
-redis.call('ZREMRANGEBYSCORE', mine, '-inf', now)
-redis.call('ZADD', mine, expires, id)
-redis.call('PEXPIRE', mine, ms)
 redis.call('ZADD', all, expires, id)
 redis.call('PEXPIRE', all, ms)
-local over = redis.call('ZCARD', mine) - tonumber(most)
-if over > 0 then
-  for _, oldest in ipairs(redis.call('ZRANGE', mine, 0, over - 1)) do
-    redis.call('DEL', P .. ':q:' .. oldest)
-    redis.call('ZREM', mine, oldest)
-    redis.call('ZREM', all, oldest)
-  end
+for _, oldest in ipairs(join(mine, records, id, now, expires, ms, most)) do
+  redis.call('ZREM', all, oldest)
 end
 if redis.call('ZCARD', all) > tonumber(most_of_all) then
   redis.call('DEL', key)

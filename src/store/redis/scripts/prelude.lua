@@ -65,6 +65,21 @@ local function end_session(hash)
   return 1
 end
 
+-- Adds a record to its group, a sorted set by expiry, and removes the oldest records beyond `most`. The keys of
+-- records are `records` and the id. Returns the ids of the removed ones.
+local function join(group, records, id, now, expires, ms, most)
+  redis.call('ZREMRANGEBYSCORE', group, '-inf', now)
+  redis.call('ZADD', group, expires, id)
+  redis.call('PEXPIRE', group, ms)
+  local over = redis.call('ZCARD', group) - tonumber(most)
+  local removed = over > 0 and redis.call('ZRANGE', group, 0, over - 1) or {}
+  for _, oldest in ipairs(removed) do
+    redis.call('DEL', records .. oldest)
+    redis.call('ZREM', group, oldest)
+  end
+  return removed
+end
+
 -- Returns true if a pending login exists and has not expired by `now`.
 local function pending(hash, now)
   local expires = redis.call('HGET', P .. ':p:' .. hash, 'expires')
