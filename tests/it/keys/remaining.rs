@@ -10,6 +10,7 @@ use crate::support::mail::MailServer;
 use crate::support::upstream::Recorder;
 use crate::support::visitor;
 use crate::support::wire::Answer;
+use crate::tickets;
 
 const NEW_PASSWORD: &str = "nine-herons-mend-the-clock";
 const NEWER_PASSWORD: &str = "ten-otters-count-the-stairs";
@@ -77,4 +78,27 @@ async fn after_a_clean_up_the_page_and_the_mail_name_the_keys_that_still_sign_in
     assert!(page.contains(shown) && page.contains("/_auth/account/keys"), "{page}");
     let told = post.wait_for_number("Password changed", 2).await.text;
     assert!(told.contains("Evil one test"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_set_by_a_link_is_followed_by_the_names_of_the_keys_that_still_sign_in() {
+    let post = MailServer::start(0).await;
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app).extra(&post.config("mail-password"))).await;
+    let (mut browser, person) = visitor::signed_in(&gateway, "alice").await;
+    let mut key = Authenticator::default();
+    let added = register(&mut browser, &mut key, "/_auth/account/keys/new", "Evil").await;
+    assert_eq!(added.status, 303, "{}", added.text());
+
+    let made = tickets::made(&gateway, &["user", "ticket", "alice", "--password-only"]);
+    let mut owner = Browser::new(&gateway);
+    assert_eq!(owner.get(&tickets::link(&made)).await.location(), "/_auth/setup");
+    let set = owner.submit("/_auth/setup", &[("password", NEW_PASSWORD)]).await;
+    assert_eq!(set.status, 303, "{}", set.text());
+    let told = post.wait_for_number("Password changed", 1).await.text;
+    assert!(told.contains("still sign in") && told.contains("Evil"), "{told}");
+    let proved = owner.submit("/_auth/recovery", &[("code", &person.recovery[0])]).await;
+    let page = led(&mut owner, proved).await;
+    assert!(page.contains("This key still signs in to your account: “Evil”"), "{page}");
+    assert!(page.contains("/_auth/account/keys"), "{page}");
 }
