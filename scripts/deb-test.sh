@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Tests a Debian package in a container that systemd-nspawn boots: installs an older version, signs in,
-# upgrades, removes, installs again and purges. Checks the links of its documentation first. Needs root. Runs
-# again at any time; leaves nothing behind but the base system in target/packages.
+# upgrades, goes back, upgrades again, removes, installs again and purges. Checks the links of its
+# documentation first. Needs root. Runs again at any time; leaves nothing behind but the base system in
+# target/packages.
 #
 #   scripts/deb-test.sh NEW.deb [OLD.deb]     without OLD.deb, the new one with a lower version number
 set -euo pipefail

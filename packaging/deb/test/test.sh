@@ -88,6 +88,16 @@ is "the service after the upgrade" "$(systemctl is-active vestibule.service)" ac
 signed_in "after the upgrade"
 grep -q tls/fullchain $config || fail "the configuration was replaced"
 is "the mode of the configuration" "$(stat -c '%a %U:%G' $config)" "640 root:vestibule"
+is "the mode of the logs" "$(stat -c '%a %U:%G' /var/log/vestibule)" "750 vestibule:vestibule"
+
+step "go back to the older version, while it runs, and upgrade again"
+for package in old.deb new.deb; do
+    pid=$(systemctl show -P MainPID vestibule.service)
+    dpkg -i $package
+    is "the service after $package" "$(systemctl is-active vestibule.service)" active
+    [ "$(systemctl show -P MainPID vestibule.service)" != "$pid" ] || fail "the former process still runs"
+    signed_in "after $package"
+done
 
 step "upgrade with a configuration that the new version rejects: the old process stays"
 pid=$(systemctl show -P MainPID vestibule.service)
