@@ -23,8 +23,9 @@ table! {
         /// Hosts of the app: exact names or IP addresses without a port, or `*.example.com` for any
         /// one label. A host belongs to one app. An unknown host gets 421.
         hosts: Option<Vec<String>>, is "list", shown ["cellengine.example.com"];
-        /// Upstreams: scheme (http or https), host and port, without path and password. An error: a
-        /// listener of this gateway. A warning: plain http off loopback.
+        /// Upstreams: scheme (http or https), host and port, without path and password. `check`
+        /// rejects a listener of this gateway, and warns about plain http to an address that is not
+        /// loopback.
         /// `{ url = "http://10.0.0.12:8080", weight = 3 }` gets three times the requests of one
         /// without a weight.
         ///

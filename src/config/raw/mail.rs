@@ -14,7 +14,7 @@ table! {
         port: Option<u16>, is "1 to 65535", implied "587, 465 or 25, depending on `tls`",
             example 587;
         /// `starttls`: TLS after the greeting; without it nothing is sent. `tls`: TLS from the
-        /// first byte. `none`: plain text; a warning off loopback.
+        /// first byte. `none`: plain text; `check` warns if the server is not on loopback.
         tls: Option<String>, one_of ["starttls", "tls", "none"], default "starttls";
         /// PEM file with the CA that signed the server's certificate.
         ca: Option<PathBuf>, is "path", implied "the CAs that browsers trust",

@@ -36,8 +36,8 @@ table! {
         data_dir: Option<PathBuf>, is "path", implied "required if anything is embedded",
             shown "/var/lib/vestibule";
         /// Start of links: scheme, host and port only. Set it if users reach the gateway at another
-        /// port than the listener's, such as a forwarded port. A warning for plain http, and for a
-        /// host of no app.
+        /// port than the listener's, such as a forwarded port. `check` warns about plain http, and
+        /// about a host that belongs to no app.
         ///
         /// Links to other hosts (`login_url`, redirects to https) use its scheme and port. If it is
         /// not set, they use what a trusted proxy says, or else `Host` and the first `https`
@@ -110,8 +110,8 @@ table! {
         /// Address to listen on.
         address: Option<String>, is "address", shown "0.0.0.0:8443";
         /// `https`: TLS with HTTP/1.1 and HTTP/2. `http`: plain, behind a load balancer that
-        /// terminates TLS, or on loopback; a warning off loopback without
-        /// `network.trusted_proxies`.
+        /// terminates TLS, or on loopback. `check` warns if the address is not loopback and
+        /// `network.trusted_proxies` is not set.
         ///
         /// `redirect`: 308 to https for GET and HEAD, 403 for other methods.
         kind: Option<String>, one_of ["https", "http", "redirect"], shown "https";
@@ -132,9 +132,10 @@ table! {
 table! {
     /// Trusted proxies, connection limits and body timeouts.
     pub(super) RawNetwork {
-        /// Proxies whose `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `Forwarded` are trusted. An
-        /// error: networks that together cover all public addresses, such as `/0`, and a network with
-        /// host bits set (`10.0.0.1/8`). A warning for a network wider than `/8` (IPv6: `/7`).
+        /// Proxies whose `X-Forwarded-For`, `-Proto`, `-Host`, `-Port` and `Forwarded` are trusted.
+        /// `check` rejects networks that together cover all public addresses, such as `/0`, and a
+        /// network with host bits set (`10.0.0.1/8`). It warns about a network wider than `/8`
+        /// (IPv6: `/7`).
         ///
         /// See [below](#what-trusted-proxies-say).
         trusted_proxies: Option<Vec<String>>, is "list of networks or IP addresses", default [],
@@ -170,8 +171,8 @@ table! {
 table! {
     /// The listener for health and metrics.
     pub(super) RawAdmin {
-        /// Listener for `/livez`, `/nodez`, `/readyz` and `/metrics`, without authentication. A warning off
-        /// loopback.
+        /// Listener for `/livez`, `/nodez`, `/readyz` and `/metrics`, without authentication. `check`
+        /// warns if the address is not loopback.
         address: Option<String>, is "address", implied "none: not served", example "127.0.0.1:9180";
     }
 }
@@ -193,8 +194,8 @@ table! {
     /// Storage of accounts and second factors.
     pub(super) RawAccounts {
         /// Store for accounts and second factors: `embedded` (SQLite in `data_dir`) or
-        /// `postgres://user:password@host/db`. A warning off loopback without
-        /// `?sslmode=verify-full` (or `verify-ca`).
+        /// `postgres://user:password@host/db`. `check` warns if the server is not on loopback and
+        /// `?sslmode=verify-full` (or `verify-ca`) is missing.
         ///
         /// Several hosts are separated by commas (`db1,db2:5433`), and the one that accepts writes is
         /// used; `target_session_attrs=read-write` asks the same of a single one.

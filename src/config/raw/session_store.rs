@@ -10,7 +10,7 @@ table! {
     pub(in crate::config) RawRedis {
         /// One server: `redis://[user:password@]host[:port][/db]`, or `rediss://` for TLS.
         ///
-        /// A warning for `redis://` off loopback.
+        /// `check` warns if a `redis://` server is not on loopback.
         url: Option<SecretRef>, is "secret", implied "none", example "redis://127.0.0.1:6379/0";
         /// A primary and its replicas, monitored by Redis Sentinel: `[redis.sentinel]`.
         sentinel: Option<RawSentinel>, optional RawSentinel;
@@ -49,7 +49,8 @@ table! {
             example { file = "sentinel-password" };
         /// Number of the database.
         database: Option<u32>, is "number", default 0;
-        /// True if the sentinels and the servers use TLS. A warning for `false` off loopback.
+        /// True if the sentinels and the servers use TLS. `check` warns about `false` if they are not
+        /// on loopback.
         tls: Option<bool>, is "true or false", default false;
     }
 }
