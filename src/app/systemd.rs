@@ -22,7 +22,7 @@ impl Sockets {
         let taken = (0..all.len()).filter_map(|number| match all.take_tcp_listener(number) {
             Ok(socket) => socket.and_then(|socket| Some((socket.local_addr().ok()?, socket))),
             Err(error) => {
-                tracing::warn!(number, %error, "a socket that was handed over is not used");
+                tracing::warn!(number, %error, "failed to use a passed socket");
                 None
             }
         });
@@ -45,7 +45,7 @@ impl Sockets {
     /// Closes the sockets that no listener has taken.
     pub(super) fn finish(self) {
         for (address, _socket) in self.0 {
-            tracing::warn!(%address, "a socket that was handed over has no listener: closed");
+            tracing::warn!(%address, "passed socket closed: no listener has its address");
         }
     }
 }

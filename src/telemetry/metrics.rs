@@ -23,7 +23,7 @@ const COUNTERS: [(&str, &str); 14] = [
     ("vestibule_sign_ins_total", "Finished sign-ins by second factor."),
     (
         "vestibule_sign_in_failures_total",
-        "Failed attempts by reason: password, second_factor, throttled.",
+        "Failed sign-in attempts by kind: password, second_factor, passkey, recovery, ticket, token, throttled, suspended.",
     ),
     (
         "vestibule_keys_refused_total",
@@ -44,7 +44,7 @@ const COUNTERS: [(&str, &str); 14] = [
     ),
     ("vestibule_notices_total", "Mail notices by result: sent, retrying, failed, lost."),
     ("vestibule_responses_total", "Responses by app and status class."),
-    ("vestibule_store_errors_total", "Failed store operations: accounts or sessions."),
+    ("vestibule_store_errors_total", "Failed store operations, by store."),
 ];
 
 const GAUGES: [(&str, &str); 6] = [

@@ -71,24 +71,24 @@ impl Failure {
                 Refusal { link, ..Refusal::new(status, code, sentence, reference) }
             }
             Self::Unavailable(LoginError::Busy) => {
-                tracing::warn!(request = %context.request_id, %reference, "login queue full");
+                tracing::warn!(id = %context.request_id, %reference, "login queue full");
                 unavailable(2, "Too many people are signing in right now. It's not your fault.")
             }
             Self::Unavailable(error @ LoginError::WrongClock) => {
-                tracing::error!(request = %context.request_id, %reference, %error, "second factor refused");
+                tracing::error!(id = %context.request_id, %reference, %error, "second factor refused");
                 unavailable(30, WRONG_CLOCK)
             }
             Self::Unavailable(LoginError::Store(error)) => {
                 // The store logs the beginning and the end of an outage.
-                tracing::debug!(request = %context.request_id, %reference, %error, "page unavailable");
+                tracing::debug!(id = %context.request_id, %reference, %error, "page unavailable");
                 unavailable(5, if signed_in { NOT_CHECKED } else { NO_SIGN_IN })
             }
             Self::Unavailable(error) => {
-                tracing::error!(request = %context.request_id, %reference, %error, "page unavailable");
+                tracing::error!(id = %context.request_id, %reference, %error, "page unavailable");
                 unavailable(5, if signed_in { NOT_CHECKED } else { NO_SIGN_IN })
             }
             Self::Broken(reason) => {
-                tracing::error!(request = %context.request_id, %reference, %reason, "failed to render page");
+                tracing::error!(id = %context.request_id, %reference, %reason, "failed to render page");
                 Refusal::new(
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "internal",

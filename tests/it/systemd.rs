@@ -217,7 +217,7 @@ async fn a_socket_that_no_listener_wants_is_closed_and_named() {
     service.socket = other;
     let running = service.run();
     service.told("READY=1");
-    running.log.wait_for_words("has no listener: closed").await;
+    running.log.wait_for_words("no listener has its address").await;
     assert_eq!(service.gateway.https, wanted);
     assert_eq!(Browser::new(&service.gateway).get("/public/x").await.status, 200, "bound itself");
 }

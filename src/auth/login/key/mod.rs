@@ -249,7 +249,7 @@ fn log_refusal(refusal: Refusal, account: Option<AccountId>, caller: &Caller) {
     tracing::info!(
         reason = refusal.as_str(),
         account = account.map(|account| account.to_string()).as_deref().unwrap_or("-"),
-        request = %caller.reference,
+        id = %caller.reference,
         "key refused"
     );
     metrics::counter!("vestibule_keys_refused_total", "reason" => refusal.as_str()).increment(1);
