@@ -42,13 +42,13 @@
     if (length === 0) return [0, ""];
     if (length < least) return [0, `${least - length} more to go.`];
     const plain = text.toLowerCase();
-    if (name.length > 3 && plain.includes(name.toLowerCase())) return [0, "Your name is in it: it will be refused."];
+    if (name.length > 3 && plain.includes(name.toLowerCase())) return [0, "It contains your name, so it won't be accepted."];
     const different = new Set(plain).size;
-    if (different < 5) return [1, "Few different characters: it may be refused."];
-    if (/^\d+$/.test(text)) return [1, "Digits alone are soon guessed."];
-    if (/^\p{L}+\d*[^\p{L}\d]?$/u.test(text) && length < 15) return [2, "One word is soon guessed. Add another that does not belong to it."];
+    if (different < 5) return [1, "Too few different characters: it may not be accepted."];
+    if (/^\d+$/.test(text)) return [1, "Digits alone are easy to guess."];
+    if (/^\p{L}+\d*[^\p{L}\d]?$/u.test(text) && length < 15) return [2, "A single word is easy to guess. Add an unrelated one."];
     if (length < 15) return [3, "Long enough. More words make it stronger."];
-    return [4, "Long. Check that you can keep it."];
+    return [4, "Strong. Make sure you can remember it."];
   };
   for (const box of all("[data-strength]")) {
     const input = document.getElementById(box.dataset.strength);

@@ -71,7 +71,7 @@ impl Letter {
             Occasion::KeyAdded | Occasion::KeyRemoved | Occasion::KeyCopied => of_key(occasion),
             Occasion::NewBrowser => (
                 "Sign-in from a new browser",
-                "Someone signed in to your account from a browser or program we didn't recognize. \
+                "Someone signed in to your account from a browser or program we didn't recognise. \
                  This also happens with one you've used before if its cookies were deleted, if \
                  you haven't used it for a long time, or if your password was changed elsewhere.",
                 SIGN_IN_AND_CHANGE,

@@ -87,7 +87,7 @@ async fn sign_in(browser: &mut Browser, person: &mut Person) -> Answer {
 
 fn is_kept(answer: &Answer) -> bool {
     let said = answer.text();
-    let kept = said.contains("kept for 10 minutes");
+    let kept = said.contains("keep it for 10 minutes");
     let cookie = answer.all("set-cookie").iter().any(|line| line.starts_with(PARKED));
     assert_eq!(kept, cookie, "{said}");
     assert!(kept || said.contains("Nothing was sent") || answer.json()["error"].is_string());
@@ -125,7 +125,7 @@ async fn what_was_being_sent_arrives_byte_for_byte_once_after_the_confirm() {
         let page = browser.get("/_auth/resend").await;
         let text = page.text();
         assert_eq!(page.status, 200, "{text}");
-        assert!(text.contains("Send what you were sending?"), "{text}");
+        assert!(text.contains("Finish sending your form?"), "{text}");
         assert!(text.contains("POST") && text.contains(&path), "{text}");
         assert!(!text.contains("typed") && !text.contains("secret"), "no content: {text}");
         assert_eq!(scene.came(&path).await.len(), 0, "nothing is sent before the confirm");

@@ -257,7 +257,7 @@ impl Attempt<'_> {
             ByApp::Wait(wait) => Reply::Gateway(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_tries",
-                "Too many tries.".to_owned(),
+                "Too many attempts.".to_owned(),
                 Some(wait),
             ),
             ByApp::Begun { token, enrol, code_spent, answer } => {

@@ -62,7 +62,7 @@ impl Refused {
 
     /// Returns the rejection for a store failure.
     pub(in crate::proxy) fn unavailable() -> Self {
-        let sentence = "Signing in isn't possible right now. This is not your fault.";
+        let sentence = "Signing in isn't possible right now. It's not your fault.";
         let retry_after = Some(Duration::from_secs(5));
         Self { retry_after, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", sentence) }
     }
@@ -90,7 +90,7 @@ impl Refused {
 
     /// Returns the rejection for too many failed attempts.
     pub(in crate::proxy) fn too_many(wait: Duration) -> Self {
-        let new = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", "Too many tries.");
+        let new = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tries", "Too many attempts.");
         Self { retry_after: Some(wait), ..new }
     }
 

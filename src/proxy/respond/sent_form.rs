@@ -14,8 +14,7 @@ const RESEND: &str = "To send the same form again, sign in in a new tab, come ba
 const ENDED: &str = "Your session has ended.";
 const TOO_BIG: &str = " It is too big to be kept.";
 /// The sentence about what was kept.
-const WAITS: &str =
-    "What you were sending was kept for 10 minutes and has not reached the app yet.";
+const WAITS: &str = "What you sent hasn't reached the app yet. We keep it for 10 minutes.";
 
 /// The fate of what a browser was sending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,7 +43,7 @@ pub(in crate::proxy) fn explain(
         refusal.sentence = if ended {
             format!("{ENDED} {WAITS}").into()
         } else {
-            format!("{sentence} Nothing was sent. {WAITS}").into()
+            format!("{sentence} {WAITS}").into()
         };
         let label = if ended { "Sign in and send it" } else { "Confirm it's you" };
         let href = Back::resend().on(own_page);
