@@ -1,5 +1,6 @@
 //! Path globs.
 
+use super::fold::{folded_segment, has_unicode};
 use super::target::recode;
 
 /// A glob on the canonical path, by segment: `*` matches one segment, `**` any number.
@@ -11,9 +12,25 @@ pub struct PathGlob {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Segment {
-    Literal(String),
+    Literal(Literal),
     One,
     AnyNumber,
+}
+
+/// A segment of a pattern without a star.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Literal {
+    /// Canonical form, which may hold encoded characters.
+    text: String,
+    /// Form that segments of a path in Unicode are compared with, once they are folded.
+    folded: String,
+}
+
+impl Literal {
+    fn parse(segment: &str) -> Result<Self, BadGlob> {
+        let text = recode(segment).map_err(|_none| BadGlob::NotCanonical)?;
+        Ok(Self { folded: folded_segment(&text), text })
+    }
 }
 
 /// The reason why a text is not a path glob.
@@ -51,9 +68,7 @@ impl PathGlob {
                 {
                     Err(BadGlob::NotCanonical)
                 }
-                // Canonical paths may contain encoded characters, which are compared in encoded
-                // form.
-                s => recode(s).map(Segment::Literal).map_err(|_none| BadGlob::NotCanonical),
+                s => Literal::parse(s).map(Segment::Literal),
             })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self { pattern: pattern.to_owned(), segments })
@@ -86,7 +101,9 @@ impl PathGlob {
         segments_match(&self.segments, other.segments.iter(), |wide, narrow| match narrow {
             Segment::AnyNumber => false,
             Segment::One => *wide == Segment::One,
-            Segment::Literal(text) => *wide == *narrow || *wide == Segment::One && !text.is_empty(),
+            Segment::Literal(literal) => {
+                *wide == *narrow || *wide == Segment::One && !literal.text.is_empty()
+            }
         })
     }
 
@@ -96,23 +113,45 @@ impl PathGlob {
         segments_match(&self.segments, rest.split('/'), fits(|want, here| want == here))
     }
 
-    /// Like [`Self::matches`], but ignores case and trailing slashes, as many apps do. Used by
-    /// rules that restrict access.
+    /// Like [`Self::matches`], but ignores trailing slashes and other spellings that apps take for the
+    /// same: case, and in segments with other characters than ASCII also width, accents and
+    /// characters that cannot be seen. Used by rules that restrict access.
     pub fn matches_loosely(&self, path: &str) -> bool {
         let Some(rest) = path.strip_prefix('/') else { return false };
         let segments = match self.segments.split_last() {
-            Some((Segment::Literal(last), start)) if last.is_empty() && !start.is_empty() => start,
+            Some((Segment::Literal(last), start)) if last.text.is_empty() && !start.is_empty() => {
+                start
+            }
             Some(_) | None => &self.segments,
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        segments_match(segments, rest.split('/'), fits(str::eq_ignore_ascii_case))
+        if segments_match(segments, rest.split('/'), fits(str::eq_ignore_ascii_case)) {
+            return true;
+        }
+        has_unicode(rest.as_bytes()) && match_folded(segments, rest)
     }
+}
+
+/// Returns true if a pattern matches a path whose segments in Unicode are folded, with or without those
+/// of which nothing is left.
+fn match_folded(segments: &[Segment], path: &str) -> bool {
+    let fold = |here| (here, has_unicode(str::as_bytes(here)).then(|| folded_segment(here)));
+    let all: Vec<(&str, Option<String>)> = path.split('/').map(fold).collect();
+    let visible = |one: &&(&str, Option<String>)| one.1.as_deref() != Some("");
+    let fits = |segment: &Segment, (raw, folded): &(&str, Option<String>)| match (segment, folded) {
+        (Segment::Literal(want), Some(folded)) => want.folded == *folded,
+        (Segment::Literal(want), None) => want.text.eq_ignore_ascii_case(raw),
+        (Segment::One, _) => !raw.is_empty(),
+        (Segment::AnyNumber, _) => false,
+    };
+    segments_match(segments, all.iter(), fits)
+        || segments_match(segments, all.iter().filter(visible), fits)
 }
 
 /// Returns a test of one segment of a path.
 fn fits(same: impl Fn(&str, &str) -> bool) -> impl Fn(&Segment, &str) -> bool {
     move |segment, here| match segment {
-        Segment::Literal(want) => same(want, here),
+        Segment::Literal(want) => same(&want.text, here),
         Segment::One => !here.is_empty(),
         Segment::AnyNumber => false,
     }
@@ -209,6 +248,42 @@ mod tests {
         }
         assert!(glob("/").matches_loosely("/") && !glob("/").matches_loosely("/a"));
         assert!(!glob("/a/*").matches_loosely("/a/"));
+    }
+
+    #[test]
+    fn a_rule_that_restricts_a_path_covers_its_spellings_in_unicode() {
+        for path in [
+            "/docs/%C5%BFecretk/a",            // long s
+            "/docs/Secret%E2%84%AA/a",         // Kelvin sign
+            "/docs/%EF%BD%93ecretk/a",         // full-width letter
+            "/docs/%EF%BC%B3%EF%BC%A5cretk/a", // full-width capitals
+            "/docs/se%C2%ADcretk/a",           // soft hyphen
+            "/docs/secretk%E2%80%8C/a",        // zero-width non-joiner
+            "/docs/s%CD%8Fecret%E2%93%9A/a",   // grapheme joiner, circled letter
+            "/docs/s%C3%A9cretk/a",            // composed accent
+            "/docs/se%CC%81cretk/a",           // combining accent
+            "/d%C2%ADocs/secretk/%C3%A9",      // in another segment
+            "/docs/%E2%80%8B/secretk/a",       // a segment that cannot be seen
+            "/docs/%F0%9D%93%BCecretk/a",      // mathematical letter
+            "/docs/%c5%bfecretk/a",            // digits in lower case
+        ] {
+            assert!(glob("/docs/secretk/**").matches_loosely(path), "{path}");
+            assert!(!glob("/docs/secretk/**").matches(path), "{path}");
+        }
+        for (pattern, path) in [
+            ("/admin", "/admin/%E2%81%A0"),      // an invisible segment at the end
+            ("/admin", "/adm%C4%B1n"),           // dotless i
+            ("/admin", "/ADM%C4%B0N/"),          // I with a dot
+            ("/admin", "/admi%CC%87n"),          // combining dot
+            ("/my files", "/my%20%EF%AC%81les"), // ligature
+            ("/strasse", "/stra%C3%9Fe"),        // sharp s
+            ("/a/*/b", "/a/%E2%80%8B/b"),        // an invisible segment is one, too
+        ] {
+            assert!(glob(pattern).matches_loosely(path), "{pattern} {path}");
+        }
+        for path in ["/docs/%D1%95ecretk/a", "/docs/secretk%C3%9F/a", "/docs/%E7%A7%98/a"] {
+            assert!(!glob("/docs/secretk/**").matches_loosely(path), "{path}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod app_tokens;
 pub mod assertion;
 pub mod dialect;
 pub mod evaluate;
+mod fold;
 pub mod glob;
 pub mod host;
 pub mod identity;

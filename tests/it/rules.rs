@@ -207,6 +207,36 @@ async fn rules_go_by_the_address_of_the_client_and_the_host_it_asked_for() {
     }
 }
 
+/// Apps fold case, width and invisible characters of Unicode, each in its own way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_that_closes_a_path_is_not_passed_by_another_spelling_in_unicode() {
+    let app = Recorder::start().await;
+    let rules = "[[apps.rules]]\npath = \"/docs/secret/**\"\naccess = \"two_factor\"\n\
+                 [[apps.rules]]\npath = \"/docs/admin\"\naccess = \"deny\"\n\
+                 [[apps.rules]]\npath = \"/docs/**\"\naccess = \"public\"\n";
+    let plan = Plan::new(&app);
+    let gateway = Gateway::start(&Plan { apps: plan.apps.clone() + rules, ..plan }).await;
+    let mut nobody = Browser::new(&gateway);
+    let mark = app.mark();
+    for path in [
+        "/docs/secret/plan.pdf",
+        "/docs/%C5%BFecret/plan.pdf",
+        "/docs/%EF%BD%93ecret/plan.pdf",
+        "/docs/se%C2%ADcret/plan.pdf",
+        "/docs/secret%E2%80%8C/plan.pdf",
+        "/docs/%E2%80%8B/secret/plan.pdf",
+        "/docs/adm%C4%B1n",
+        "/docs/ADM%C4%B0N",
+    ] {
+        assert_eq!(nobody.fetch(path).await.status, 401, "{path}");
+    }
+    app.barrier().await;
+    assert!(app.requests(mark).is_empty(), "the app received nothing");
+    for path in ["/docs/%C3%A9t%C3%A9.pdf", "/docs/%D1%95ecret/plan.pdf"] {
+        assert_eq!(nobody.fetch(path).await.status, 200, "{path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_password_alone_leads_to_a_page_that_asks_for_no_more_and_no_further() {
     let app = Recorder::start().await;

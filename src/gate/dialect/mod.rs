@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::fold::{folded, percent_decoded};
+
 pub use self::answer::Verdict;
 pub use self::credentials::{Credentials, MOST_CREDENTIALS};
 pub use self::form::{SignInForm, Unreadable};
@@ -125,20 +127,32 @@ pub fn likeness(raw: &[u8], path: &str) -> Likeness {
         return Likeness::Same;
     }
     // The length alone tells most other paths apart: apart from slashes and dots, which a plain
-    // path has none of to spare, no spelling is shorter.
-    if raw.len() < path.len() {
+    // path has none of to spare, no spelling in ASCII is shorter.
+    if raw.len() < path.len() && raw.is_ascii() {
         return Likeness::Other;
     }
-    if plain(raw) == plain(path.as_bytes()) { Likeness::Resembles } else { Likeness::Other }
+    let wanted = plain(path.as_bytes());
+    let decoded = decoded_by(raw, percent_decoded);
+    let alike = plain(&decoded) == wanted
+        || !decoded.is_ascii() && plain(&decoded_by(raw, decoded_and_folded)) == wanted;
+    if alike { Likeness::Resembles } else { Likeness::Other }
 }
 
-/// Normalizes a path as the most lenient app would: decoded repeatedly, in lower case, without
-/// parameters, empty segments and dots.
-fn plain(path: &[u8]) -> Vec<Vec<u8>> {
-    let mut decoded = path.to_vec();
-    for _ in 0..3 {
-        decoded = percent_decoded(&decoded);
-    }
+/// Decodes a path repeatedly.
+fn decoded_by(path: &[u8], decode: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    (0..3).fold(path.to_vec(), |path, _| decode(&path))
+}
+
+/// Decodes a path once, and folds what lies between its zero bytes, which may end it.
+fn decoded_and_folded(path: &[u8]) -> Vec<u8> {
+    let decoded = percent_decoded(path);
+    let parts: Vec<String> = decoded.split(|byte| *byte == 0).map(folded).collect();
+    parts.join("\0").into_bytes()
+}
+
+/// Normalizes a decoded path as the most lenient app would: in lower case, without parameters, empty
+/// segments and dots.
+fn plain(decoded: &[u8]) -> Vec<Vec<u8>> {
     let mut segments: Vec<Vec<u8>> = Vec::new();
     for segment in decoded.split(|byte| matches!(byte, b'/' | b'\\')) {
         let bare = segment.split(|byte| matches!(byte, b';' | b'?' | b'#' | 0)).next();
@@ -149,27 +163,6 @@ fn plain(path: &[u8]) -> Vec<Vec<u8>> {
         }
     }
     segments
-}
-
-/// Decodes every `%XX`. Anything else stays as it is.
-pub(super) fn percent_decoded(text: &[u8]) -> Vec<u8> {
-    let hex = |byte: Option<&u8>| byte.and_then(|b| char::from(*b).to_digit(16));
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        let pair = hex(after.first()).zip(hex(after.get(1)));
-        match pair.and_then(|(high, low)| u8::try_from(high * 16 + low).ok()) {
-            Some(byte) if *first == b'%' => {
-                out.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => {
-                out.push(*first);
-                rest = after;
-            }
-        }
-    }
-    out
 }
 
 /// The relation of a request to an app's sign-in.
@@ -228,10 +221,31 @@ mod tests {
             "/api\\v1/signin/",
             "/api/v1/signin%00",
             "/api/v1/signin%20",
+            "/api/v1/%C5%BFignin",
+            "/api/v1/s%C4%B1gnin",
+            "/api/v1/S%C4%B0GNIN",
+            "/api/v1/%EF%BD%93ignin",
+            "/api/v1/sign%C2%ADin",
+            "/api/v1/sign%E2%80%8Cin",
+            "/api/v1/%25C5%25BFignin",
+            "/api/v1%EF%BC%8Fsignin",
+            "/api/v1/%EF%BC%8E%EF%BC%8E/v1/signin",
+            "/api/v1/%EF%BC%8573ignin",
+            "/api/v1/signin%C2%A0",
+            "/api/v1/signin%FF",
+            "/api/v1/signin%00%C5%BF",
+            "/api/v1/%C5%BFignin%00x",
+            "/api/v1/signin;%C5%BF",
         ] {
             assert_eq!(likeness(alike.as_bytes(), path), Likeness::Resembles, "{alike}");
         }
-        for other in ["/api/v1/signins", "/api/v1/signout", "/api/v1", "/api/v1/experiments"] {
+        for other in [
+            "/api/v1/signins",
+            "/api/v1/signout",
+            "/api/v1",
+            "/api/v1/experiments",
+            "/api/v1/%D1%95ignin",
+        ] {
             assert_eq!(likeness(other.as_bytes(), path), Likeness::Other, "{other}");
         }
     }
