@@ -140,7 +140,7 @@ impl Admin {
                 app_accounts: Arc::clone(&deps.app_accounts),
                 authenticators: deps.authenticators,
                 codes: deps.recovery,
-                tickets: deps.tickets,
+                tickets: Arc::clone(&deps.tickets),
                 sessions: Arc::clone(&deps.overview),
                 clock: Arc::clone(&deps.clock),
             },
@@ -158,6 +158,7 @@ impl Admin {
                 accounts: deps.management,
                 overview: deps.overview,
                 sessions: deps.sessions,
+                tickets: deps.tickets,
                 clock: Arc::clone(&deps.clock),
             },
             links: LinkAdmin {

@@ -261,6 +261,9 @@ impl Tickets for Memory {
         self.tickets.lock().push(*new);
         Ok(self.change(new.ticket.account, "reset_second_factor", |_| {}))
     }
+    async fn remove_links(&self) -> Stored<u64> {
+        Ok(self.tickets.lock().drain(..).count().try_into().unwrap())
+    }
 }
 
 #[async_trait]
@@ -441,6 +444,7 @@ async fn what_an_operator_does_is_written_down_with_the_operators_name() {
     admin.sessions.end_of(&name()).await.unwrap();
     admin.accounts.remove(&name()).await.unwrap();
     admin.sessions.end_all().await.unwrap();
+    assert_eq!(admin.sessions.end_all_and_links().await.unwrap(), (3, 0));
     let rows = memory.rows.lock();
     let events: Vec<_> = rows.iter().map(|row| row.event.as_str()).collect();
     assert_eq!(
@@ -454,6 +458,8 @@ async fn what_an_operator_does_is_written_down_with_the_operators_name() {
             "devices_revoked",
             "sessions_ended",
             "account_removed",
+            "sessions_ended",
+            "tickets_removed",
             "sessions_ended"
         ]
     );

@@ -17,7 +17,12 @@ use crate::base::browser;
 pub(super) fn run(arguments: &SessionArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     match &arguments.command {
         SessionCommand::List { user } => list(&arguments.state, user.as_deref(), streams.output),
-        SessionCommand::End { which, yes } => {
+        SessionCommand::End { which, links: true, yes } if which.all => {
+            let question = "End all sessions and remove all one-time links of all users?";
+            input::confirm(question, *yes, streams)?;
+            end_all_and_links(&arguments.state, streams.output)
+        }
+        SessionCommand::End { which, links: _, yes } => {
             if which.all {
                 input::confirm("End all sessions of all users?", *yes, streams)?;
             }
@@ -50,6 +55,15 @@ fn end(state: &StateArgs, which: &EndArgs, output: &mut dyn Write) -> Result<(),
         return meta::json(&json!({ "sessions_ended": ended }), output);
     }
     Ok(writeln!(output, "sessions ended: {ended}")?)
+}
+
+fn end_all_and_links(state: &StateArgs, output: &mut dyn Write) -> Result<(), Failure> {
+    let (sessions, links) =
+        input::with_admin(state, async |admin| Ok(admin.sessions.end_all_and_links().await?))?;
+    if state.json {
+        return meta::json(&json!({ "sessions_ended": sessions, "links_removed": links }), output);
+    }
+    Ok(writeln!(output, "sessions ended: {sessions}\nlinks removed: {links}")?)
 }
 
 /// Returns the app of a session, or the portal with the apps below it.

@@ -189,6 +189,39 @@ async fn a_backup_is_restored_whole_with_its_own_keys_or_not_at_all() {
     assert_eq!(before, after, "a restore that fails changes nothing");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restore_of_postgresql_no_former_link_works() {
+    let (app, postgres) = (Recorder::start().await, PostgresServer::shared());
+    let database = postgres.database().await;
+    let keys = tempfile::tempdir().unwrap();
+    let mut plan = Plan::new(&app).extra(&format!("[accounts]\ndatabase = \"{database}\"\n"));
+    plan.keys = Some(keys.path().join("keys.toml"));
+    super::support::gateway::make_keys(plan.keys.as_ref().unwrap());
+    let gateway = Gateway::start(&plan).await;
+    let link = super::tickets::link(&super::tickets::made(&gateway, &["user", "add", "alice"]));
+    let opens = async |link: &str| {
+        let mut browser = Browser::new(&gateway);
+        browser.get(link).await;
+        browser.get("/_auth/setup").await.status
+    };
+    assert_eq!(opens(&link).await, 200);
+    let alone = gateway.command(&["session", "end", "--links", "--user", "alice"], "");
+    assert_eq!(alone.status.code(), Some(2), "only with --all: {}", said(&alone));
+    done(&gateway, &["session", "end", "--all"]);
+    assert_eq!(opens(&link).await, 200, "the end of all sessions leaves links");
+
+    // What the documentation says to run after a restore.
+    let output = done(&gateway, &["session", "end", "--all", "--links", "--json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told, serde_json::json!({ "sessions_ended": 0, "links_removed": 1 }));
+    assert_eq!(opens(&link).await, 401);
+    let rows = done(&gateway, &["audit", "list", "--event", "tickets_removed", "--json"]);
+    let rows: Value = serde_json::from_slice(&rows.stdout).unwrap();
+    assert_eq!((&rows[0]["detail"]["links"], &rows[0]["actor"]), (&1.into(), &"operator".into()));
+    let new = super::tickets::link(&super::tickets::made(&gateway, &["user", "ticket", "alice"]));
+    assert_eq!(opens(&new).await, 200);
+}
+
 #[tokio::test]
 async fn accounts_in_postgresql_are_left_to_its_own_tools() {
     let (app, postgres) = (Recorder::start().await, PostgresServer::shared());

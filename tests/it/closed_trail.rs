@@ -158,6 +158,7 @@ fn act(trail: &Trail, act: &str, name: &str) -> Vec<String> {
         "`session end ID`" => return ["session".into(), "end".into(), session_of()].into(),
         "`session end --user`" => vec!["session", "end", "--user", name],
         "`session end --all`" => vec!["session", "end", "--all"],
+        "`session end --all --links`" => vec!["session", "end", "--all", "--links"],
         other => panic!("the table names an act that is not tried: {other}"),
     };
     words.into_iter().map(str::to_owned).collect()

@@ -7,7 +7,7 @@ use super::error::AdminError;
 use super::journal::OperatorJournal;
 use crate::auth::account::LoginName;
 use crate::auth::audit::{Ended, Event};
-use crate::auth::ports::{AccountManagement, SessionManagement, SessionOverview};
+use crate::auth::ports::{AccountManagement, SessionManagement, SessionOverview, Tickets};
 use crate::auth::session::Session;
 use crate::base::clock::Clock;
 use crate::base::id::SessionId;
@@ -18,6 +18,7 @@ pub struct SessionAdmin {
     pub(super) accounts: Arc<dyn AccountManagement>,
     pub(super) overview: Arc<dyn SessionOverview>,
     pub(super) sessions: Arc<dyn SessionManagement>,
+    pub(super) tickets: Arc<dyn Tickets>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -91,5 +92,36 @@ impl SessionAdmin {
             .record(Event::SessionsEnded { sessions, why: Ended::ByOperator }, None)
             .await?;
         Ok(sessions)
+    }
+
+    /// Removes all one-time links and rights to set a forgotten password anew, and ends all sessions
+    /// and pending logins, such as those that a link began. A copy of an older account database may
+    /// hold links that were used or replaced. Returns the numbers of sessions and of links.
+    pub async fn end_all_and_links(&self) -> Result<(u64, u64), AdminError> {
+        // Neither waits for the success of the other or of the audit row, as in `end_of`.
+        let removed = self.tickets.remove_links().await;
+        let ended = self.sessions.end_all().await;
+        let mut rows = match removed {
+            Ok(links) => self.journal.record(Event::TicketsRemoved { links }, None).await,
+            Err(_) => Ok(()),
+        };
+        if let Ok(sessions) = ended {
+            let event = Event::SessionsEnded { sessions, why: Ended::ByOperator };
+            rows = rows.and(self.journal.record(event, None).await);
+        }
+        match (ended, removed) {
+            (Ok(sessions), Ok(links)) => rows.map(|()| (sessions, links)),
+            (Ok(_), Err(source)) => Err(AdminError::Partly {
+                done: "the sessions were ended",
+                left: "the one-time links could not be removed",
+                source,
+            }),
+            (Err(source), Ok(_)) => Err(AdminError::Partly {
+                done: "the one-time links were removed",
+                left: "the sessions could not be ended",
+                source,
+            }),
+            (Err(source), Err(_)) => Err(AdminError::Store(source)),
+        }
     }
 }

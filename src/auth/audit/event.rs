@@ -1,5 +1,4 @@
-//! The security events, one row for each. `docs/audit.md` lists them for operators:
-//! `cargo run --example reference` writes the list.
+//! The security events. `cargo run --example reference` lists them in `docs/audit.md`.
 
 use serde_json::json;
 
@@ -318,6 +317,14 @@ events! {
     } = "ticket_made" Done {
         words: "An administrator created a one-time link for this account",
         detail: { "for": asked.as_str(), "expires_at": expires_at.rfc3339() },
+    }
+    /// An operator removed all one-time links of all users.
+    TicketsRemoved {
+        /// Number of links, used ones included.
+        links: u64,
+    } = "tickets_removed" Done {
+        words: "An administrator removed all one-time links",
+        detail: { "links": links },
     }
     /// The link was used for this purpose.
     TicketUsed {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Executor as _, Row as _};
 
-use crate::auth::ports::{EndedSessions as _, StoreError, Stored};
+use crate::auth::ports::{EndedSessions as _, StoreError, Stored, Tickets as _};
 use crate::auth::session::EndOf;
 
 use super::database::Database;
@@ -65,7 +65,7 @@ impl SqlStore {
         let store = Self::open(SqlTarget::Embedded(path.to_owned())).await?;
         let now = store.db.now().await?;
         store.record_end(&EndOf::All, now, now.plus(kept)).await?;
-        store.db.change(sqlx::query("DELETE FROM tickets")).await?;
+        store.remove_links().await?;
         store.close().await;
         drop(store);
         // Everything is in the file itself.

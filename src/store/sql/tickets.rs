@@ -199,4 +199,17 @@ impl Tickets for SqlStore {
             })
             .await
     }
+
+    async fn remove_links(&self) -> Stored<u64> {
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                // In the order of the transaction that sets a forgotten password anew.
+                query("DELETE FROM password_resets").execute(&mut *t).await?;
+                let links = query("DELETE FROM tickets").execute(&mut *t).await?;
+                t.commit().await?;
+                Ok(links.rows_affected())
+            })
+            .await
+    }
 }

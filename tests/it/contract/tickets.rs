@@ -5,6 +5,8 @@ use std::time::Duration;
 use vestibule::auth::account::{Account, NewAccount};
 use vestibule::auth::app_sign_in::{Linked, Subject};
 use vestibule::auth::ports::{Added, LinkEnded};
+use vestibule::auth::reset::PasswordReset;
+use vestibule::auth::stage::Factor;
 use vestibule::auth::ticket::{NewTicket, Rights, Ticket};
 use vestibule::auth::token::{HashedToken, TicketToken};
 use vestibule::base::clock::Timestamp;
@@ -263,7 +265,38 @@ async fn a_ticket_sets_no_first_password_of_somebody_of_an_app<S: DurablePorts>(
     }
 }
 
+async fn all_links_and_rights_of_all_accounts_are_removed_at_once<S: DurablePorts>(
+    place: &Durable<S>,
+) {
+    let (one, two) = (somebody(place, "wendy").await, somebody(place, "xavier").await);
+    let links = [issued(place, one, Rights::SET_UP).await, issued(place, two, Rights::ENROL).await];
+    let used = issued(place, somebody(place, "yvonne").await, Rights::PASSWORD).await;
+    assert!(place.one.redeem_password(&used, &password("$y"), later()).await.unwrap().is_some());
+    let reset = PasswordReset {
+        login: token(),
+        account: one,
+        method: Factor::RecoveryCode,
+        started_at: start(),
+        expires_at: start().plus(DAY),
+    };
+    place.one.grant_reset(&reset, start()).await.unwrap();
+    assert_eq!(place.two.remove_links().await.unwrap(), 3, "used ones, too");
+    for link in &links {
+        assert_eq!(place.one.by_token(link, later()).await.unwrap(), None);
+        let set = place.one.redeem_password(link, &password("$x"), later()).await.unwrap();
+        assert_eq!(set, None);
+    }
+    assert!(!place.one.redeem_enrolment(&links[1], &factor(two, 100)).await.unwrap());
+    assert_eq!(place.one.granted_reset(&reset.login, later()).await.unwrap(), None);
+    let set = place.one.reset_password(&reset.login, &password("$x"), later()).await.unwrap();
+    assert_eq!((set, phc(&account_of(place, one).await)), (None, "$one"));
+    assert_eq!(place.one.remove_links().await.unwrap(), 0);
+    let new = issued(place, one, Rights::SET_UP).await;
+    assert!(place.two.by_token(&new, later()).await.unwrap().is_some(), "new ones work");
+}
+
 super::on_both_databases!(
+    all_links_and_rights_of_all_accounts_are_removed_at_once,
     a_ticket_sets_no_first_password_of_somebody_of_an_app,
     a_ticket_is_found_as_it_was_filed_until_it_lapses,
     a_newer_ticket_is_the_only_one,
