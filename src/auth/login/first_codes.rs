@@ -27,6 +27,8 @@ pub enum DueCodes {
         /// Time of creation.
         made_at: Timestamp,
     },
+    /// The account has a key, and the session was last proved by a code.
+    NeedsKey,
     /// No codes are due, or the session has ended.
     NotDue,
 }
@@ -44,6 +46,9 @@ impl OwnCodes {
         let session = fresh.session();
         if session.recovery_codes_due.is_none() {
             return Ok(DueCodes::NotDue);
+        }
+        if self.owes_key(session).await? {
+            return Ok(DueCodes::NeedsKey);
         }
         if let Some(held) = &session.offers.recovery_codes {
             return self.show_due(token, session, held, caller).await;

@@ -58,7 +58,7 @@ pub use self::key::{
 };
 pub use self::logins::Logins;
 pub use self::machine::TokenUses;
-pub use self::offered_codes::{KeptCodes, OfferedCodes, OwnCodes};
+pub use self::offered_codes::{KeptCodes, Offered, OfferedCodes, OwnCodes};
 pub use self::parked::Parking;
 pub use self::prove::FactorResponse;
 pub use self::replace::{OwnAuthenticators, Replaced};

@@ -10,11 +10,12 @@ use zeroize::Zeroizing;
 use super::LoginError;
 use super::deps::LoginDeps;
 use super::events::Journal;
+use super::key::Keys;
 use super::step_up::StepUps;
 use crate::auth::audit::{Caller, Context, Event};
 use crate::auth::fresh::FreshFactors;
 use crate::auth::recovery::{CODES_IN_SET, NewRecoverySet, RecoveryCode, RecoveryHash};
-use crate::auth::session::Offer;
+use crate::auth::session::{Offer, Session};
 use crate::auth::throttle::{AttemptKey, RECOVERY_SETS, Verdict};
 use crate::auth::token::{PlainToken, SessionToken};
 use crate::base::clock::Timestamp;
@@ -36,6 +37,18 @@ impl fmt::Debug for OfferedCodes {
     }
 }
 
+/// What a session is offered in place of a credential, until its user confirms it.
+#[derive(Debug)]
+#[must_use]
+pub enum Offered<T> {
+    /// The offer, the same on every page load.
+    Shown(T),
+    /// The account has a key, and the session was last proved by a code.
+    NeedsKey,
+    /// The session has ended.
+    Ended,
+}
+
 /// The result of typing one of the new codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -48,6 +61,8 @@ pub enum KeptCodes {
     Used,
     /// There is no offer any more, or another set has replaced it.
     NothingOffered,
+    /// The codes are not in force, the account has a key, and the session was last proved by a code.
+    NeedsKey,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -135,6 +150,7 @@ impl StoredPart {
 pub struct OwnCodes {
     pub(super) deps: Arc<LoginDeps>,
     pub(super) journal: Arc<Journal>,
+    pub(super) keys: Arc<Keys>,
     pub(super) step_ups: Arc<StepUps>,
 }
 
@@ -146,24 +162,45 @@ impl fmt::Debug for OwnCodes {
 
 impl OwnCodes {
     /// Returns the new recovery codes offered in this session. The current ones stay valid until
-    /// one of the new codes is typed.
+    /// one of the new codes is typed. An account that has a key needs it first, or a recovery code,
+    /// also for codes that were offered before it had one.
     pub async fn offered_codes(
         &self,
         token: &PlainToken<SessionToken>,
         fresh: FreshFactors<'_>,
-    ) -> Result<Option<OfferedCodes>, LoginError> {
+    ) -> Result<Offered<OfferedCodes>, LoginError> {
         let session = fresh.session();
         let account = session.identity.account;
+        if self.owes_key(session).await? {
+            return Ok(Offered::NeedsKey);
+        }
         let held = if let Some(held) = &session.offers.recovery_codes {
             held.clone()
         } else {
             let codes = self.generate_codes(account).await?;
             let sealed = self.seal_codes(account, &codes, false, None)?;
             let offer = self.deps.sessions.offer(token.hashed(), Offer::RecoveryCodes, &sealed);
-            let Some(held) = offer.await? else { return Ok(None) };
+            let Some(held) = offer.await? else { return Ok(Offered::Ended) };
             held
         };
-        Ok(Some(self.open_codes(account, &held)?.shown()))
+        Ok(Offered::Shown(self.open_codes(account, &held)?.shown()))
+    }
+
+    /// Returns true if this session needs a proof by key before it is offered recovery codes or
+    /// confirms them. Codes that it put in force after such a proof are shown to it, and confirming them
+    /// changes nothing.
+    pub async fn owes_key(&self, session: &Session) -> Result<bool, LoginError> {
+        Ok(!self.offers_codes_in_force(session).await? && self.keys.owes_key(session).await?)
+    }
+
+    async fn offers_codes_in_force(&self, session: &Session) -> Result<bool, LoginError> {
+        let account = session.identity.account;
+        let Some(held) = &session.offers.recovery_codes else { return Ok(false) };
+        let offered = self.open_codes(account, held)?;
+        let Some(filed) = &offered.filed else { return Ok(offered.in_force) };
+        // The offer comes first: the codes may not have been filed.
+        let present = self.deps.recovery.recovery_set(account).await?;
+        Ok(present.is_some_and(|set| set.salt == filed.salt))
     }
 
     /// Brings the offered codes into force, confirmed by one of them, which stays valid.
@@ -178,6 +215,9 @@ impl OwnCodes {
         let Some(held) = &fresh.session().offers.recovery_codes else {
             return Ok(KeptCodes::NothingOffered);
         };
+        if self.owes_key(fresh.session()).await? {
+            return Ok(KeptCodes::NeedsKey);
+        }
         let offered = self.open_codes(account, held)?;
         if !offered.has(typed) {
             return Ok(KeptCodes::Wrong);

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::deps::LoginDeps;
 use super::events::Journal;
+use super::key::Keys;
 use super::new_sessions::{Branches, NewSessions};
-use super::offered_codes::{OwnCodes, unreadable};
+use super::offered_codes::{Offered, OwnCodes, unreadable};
 use super::prove::FactorCheck;
 use super::{AppRef, Changed, ClockOff, Enrolment, LoginError};
 use crate::auth::audit::{Caller, Context, Event, TicketPurpose};
@@ -33,6 +34,8 @@ pub enum Replaced {
     },
     /// There is no offer: load the page again first.
     NothingOffered,
+    /// The account has a key, and the session was last proved by a code.
+    NeedsKey,
     /// The session has ended.
     Ended,
 }
@@ -41,6 +44,7 @@ pub enum Replaced {
 pub struct OwnAuthenticators {
     pub(super) deps: Arc<LoginDeps>,
     pub(super) journal: Arc<Journal>,
+    pub(super) keys: Arc<Keys>,
     pub(super) check: Arc<FactorCheck>,
     pub(super) new_sessions: Arc<NewSessions>,
     pub(super) codes: Arc<OwnCodes>,
@@ -53,13 +57,17 @@ impl fmt::Debug for OwnAuthenticators {
 }
 
 impl OwnAuthenticators {
-    /// Returns the new authenticator offered in this session.
+    /// Returns the new authenticator offered in this session. An account that has a key needs it first,
+    /// or a recovery code.
     pub async fn offered_authenticator(
         &self,
         app: AppRef<'_>,
         token: &PlainToken<SessionToken>,
         fresh: FreshFactors<'_>,
-    ) -> Result<Option<Enrolment>, LoginError> {
+    ) -> Result<Offered<Enrolment>, LoginError> {
+        if self.keys.owes_key(fresh.session()).await? {
+            return Ok(Offered::NeedsKey);
+        }
         let identity = &fresh.session().identity;
         let account = identity.account;
         let factor = FactorId::random(self.deps.random())?;
@@ -67,12 +75,13 @@ impl OwnAuthenticators {
         let sealed = new.seal(&self.deps.keys, self.deps.random(), account, factor)?;
         let new = serde_json::json!(ProvisionalSecret { factor, sealed }).to_string();
         let held = self.deps.sessions.offer(token.hashed(), Offer::Authenticator, &new).await?;
-        let Some(held) = held else { return Ok(None) };
+        let Some(held) = held else { return Ok(Offered::Ended) };
         let offered: ProvisionalSecret =
             serde_json::from_str(&held).map_err(|_json| unreadable())?;
         let secret = TotpSecret::open(&self.deps.keys, account, offered.factor, &offered.sealed)?;
         let uri = secret.to_uri(app.issuer, identity.name.as_str());
-        Ok(Some(Enrolment { secret: secret.to_base32(), uri, name: identity.name.clone() }))
+        let name = identity.name.clone();
+        Ok(Offered::Shown(Enrolment { secret: secret.to_base32(), uri, name }))
     }
 
     /// Replaces the current authenticator with the offered one, confirmed by one of its codes,
@@ -90,6 +99,9 @@ impl OwnAuthenticators {
         let Some(held) = &session.offers.authenticator else {
             return Ok(Replaced::NothingOffered);
         };
+        if self.keys.owes_key(session).await? {
+            return Ok(Replaced::NeedsKey);
+        }
         let offered: ProvisionalSecret =
             serde_json::from_str(held).map_err(|_json| unreadable())?;
         let secret = TotpSecret::open(&self.deps.keys, account, offered.factor, &offered.sealed)?;

@@ -304,6 +304,7 @@ impl Parts {
         OwnCodes {
             deps: Arc::clone(&self.deps),
             journal: Arc::clone(&self.journal),
+            keys: Arc::clone(&self.keys),
             step_ups: Arc::clone(step_ups),
         }
     }
@@ -312,6 +313,7 @@ impl Parts {
         OwnAuthenticators {
             deps: Arc::clone(&self.deps),
             journal: Arc::clone(&self.journal),
+            keys: Arc::clone(&self.keys),
             check: Arc::clone(&self.check),
             new_sessions: Arc::clone(&self.new_sessions),
             codes: Arc::clone(codes),

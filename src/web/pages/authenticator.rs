@@ -7,7 +7,7 @@ use super::fresh;
 use super::second_factor::clock_words;
 use super::target::Target;
 use crate::auth::fresh::FreshFactors;
-use crate::auth::login::Replaced;
+use crate::auth::login::{Offered, Replaced};
 use crate::auth::session::Session;
 use crate::auth::totp::Code;
 use crate::web::failure::Failure;
@@ -50,7 +50,11 @@ async fn page(
     };
     let offer =
         visit.services.authenticators.offered_authenticator(visit.app(), token, proof).await?;
-    let Some(offer) = offer else { return Ok(fresh::to_login_for(&Target::Authenticator)) };
+    let offer = match offer {
+        Offered::Shown(offer) => offer,
+        Offered::NeedsKey => return Ok(fresh::to_step_up_by_key(&Target::Authenticator)),
+        Offered::Ended => return Ok(fresh::to_login_for(&Target::Authenticator)),
+    };
     let (csrf, cookie) = visit.csrf()?;
     let page = Page {
         frame: visit.frame(),
@@ -94,6 +98,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
             let text = clock.map_or_else(|| WRONG.to_owned(), clock_words);
             page(&visit, &token, &session, &Complaint::wrong(text)).await
         }
+        Replaced::NeedsKey => Ok(fresh::to_step_up_by_key(&Target::Authenticator)),
         Replaced::NothingOffered => Ok(Answer::see_other(Target::Authenticator.path()).done()),
         Replaced::Ended => Ok(fresh::to_login_for(&Target::Authenticator)),
     }

@@ -50,16 +50,17 @@ pub(super) async fn with_both(
     }
 }
 
-/// Returns true if a change needs a proof by key first. Recovery codes that the session has made after
-/// such a proof are shown to it.
+/// Returns true if a change needs a proof by key first. The use cases check it again.
 pub(super) async fn owes_key(
     visit: &Visit,
     target: &Target,
     session: &Session,
 ) -> Result<bool, Failure> {
-    let is_codes = matches!(target, Target::RecoveryCodes | Target::FirstCodes);
-    let shown = is_codes && session.offers.recovery_codes.is_some();
-    Ok(!shown && target.needs_key() && visit.services.keys.owes_key(session).await?)
+    let services = &visit.services;
+    if matches!(target, Target::RecoveryCodes | Target::FirstCodes) {
+        return Ok(services.codes.owes_key(session).await?);
+    }
+    Ok(target.needs_key() && services.keys.owes_key(session).await?)
 }
 
 fn if_fresh(

@@ -8,7 +8,7 @@ use super::fresh;
 use super::recovery_codes::CodeSheet;
 use super::target::Target;
 use crate::auth::fresh::FreshFactors;
-use crate::auth::login::KeptCodes;
+use crate::auth::login::{KeptCodes, Offered};
 use crate::auth::recovery::RecoveryCode;
 use crate::auth::session::Session;
 use crate::web::failure::Failure;
@@ -58,8 +58,10 @@ async fn page(
     let Some(proof) = FreshFactors::of(session, visit.services.now()) else {
         return Ok(fresh::to_step_up(&Target::RecoveryCodes));
     };
-    let Some(offer) = visit.services.codes.offered_codes(token, proof).await? else {
-        return Ok(fresh::to_login_for(&Target::RecoveryCodes));
+    let offer = match visit.services.codes.offered_codes(token, proof).await? {
+        Offered::Shown(offer) => offer,
+        Offered::NeedsKey => return Ok(fresh::to_step_up_by_key(&Target::RecoveryCodes)),
+        Offered::Ended => return Ok(fresh::to_login_for(&Target::RecoveryCodes)),
     };
     let keys =
         if offer.in_force { visit.services.account.key_names(session).await? } else { Vec::new() };
@@ -108,6 +110,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         KeptCodes::Used => {
             page(&visit, &token, &session, &Complaint::wrong(words::USED_RECOVERY)).await
         }
+        KeptCodes::NeedsKey => Ok(fresh::to_step_up_by_key(&Target::RecoveryCodes)),
         KeptCodes::NothingOffered => Ok(Answer::see_other(Target::RecoveryCodes.path()).done()),
     }
 }

@@ -120,11 +120,9 @@ async fn page(
     let Some(proof) = FreshSecondFactor::of(session, visit.services.now()) else {
         return Ok(fresh::to_step_up(&Target::FirstCodes));
     };
-    if fresh::owes_key(visit, &Target::FirstCodes, session).await? {
-        return Ok(fresh::to_step_up_by_key(&Target::FirstCodes));
-    }
     match visit.services.codes.due_codes(token, proof, false, &visit.caller()).await? {
         DueCodes::NotDue => Ok(confirmed_before(visit)),
+        DueCodes::NeedsKey => Ok(fresh::to_step_up_by_key(&Target::FirstCodes)),
         DueCodes::ShownBefore { made_at } => ready(visit, session, Some(made_at), complaint),
         DueCodes::Shown(offer) => {
             let (csrf, cookie) = visit.csrf()?;
@@ -173,12 +171,10 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
     let fresh = FreshSecondFactor::of(&session, visit.services.now());
     if form.anew {
         let Some(proof) = fresh else { return Ok(fresh::to_step_up(&Target::FirstCodes)) };
-        if fresh::owes_key(&visit, &Target::FirstCodes, &session).await? {
-            return Ok(fresh::to_step_up_by_key(&Target::FirstCodes));
-        }
         return Ok(
             match visit.services.codes.due_codes(&token, proof, true, &visit.caller()).await? {
                 DueCodes::NotDue => confirmed_before(&visit),
+                DueCodes::NeedsKey => fresh::to_step_up_by_key(&Target::FirstCodes),
                 DueCodes::Shown(_) | DueCodes::ShownBefore { .. } => {
                     Answer::see_other(&visit.on(Target::FirstCodes.path())).done()
                 }
@@ -202,6 +198,7 @@ pub(in crate::web) async fn send(mut visit: Visit) -> Result<Response, Failure> 
         KeptCodes::Used => {
             again(&visit, &token, &session, &Complaint::wrong(words::USED_RECOVERY)).await
         }
+        KeptCodes::NeedsKey => Ok(fresh::to_step_up_by_key(&Target::FirstCodes)),
         KeptCodes::NothingOffered => {
             Ok(Answer::see_other(&visit.on(Target::FirstCodes.path())).done())
         }

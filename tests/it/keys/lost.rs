@@ -6,6 +6,7 @@ use super::{by_passkey, prove, register, session};
 use crate::support::authenticator::Authenticator;
 use crate::support::client::Browser;
 use crate::support::gateway::{Gateway, PASSWORD, Plan};
+use crate::support::html;
 use crate::support::upstream::Recorder;
 use crate::support::visitor::{self, Person};
 
@@ -88,6 +89,44 @@ async fn a_phished_code_replaces_neither_the_key_nor_what_could_replace_it() {
     for change in CHANGES {
         assert_eq!(owner.get(change).await.status, 200, "{change}");
     }
+}
+
+/// A phished session has new recovery codes on offer from the time before the account had a key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn codes_offered_before_there_was_a_key_replace_nothing_without_it() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let (mut owner, mut person) = visitor::signed_in(&gateway, "alice").await;
+    let mut thief = by_code(&gateway, &mut person).await;
+    let form = thief.get(CHANGES[2]).await;
+    let offered = html::recovery_codes(&form.text());
+    assert_eq!(offered.len(), 10, "{}", form.text());
+    assert_eq!(thief.get(CHANGES[1]).await.status, 200);
+
+    let mut key = Authenticator::default();
+    let added = register(&mut owner, &mut key, CHANGES[0], "Blue").await;
+    assert_eq!(added.status, 303, "{}", added.text());
+    let confirm = [("confirm", offered[0].as_str())];
+    let sent = thief.submit_from(&form, CHANGES[2], &confirm).await;
+    assert!(sent.location().starts_with("/_auth/step-up?"), "{} {}", sent.status, sent.location());
+    // Another phished code changes nothing about it.
+    let code = person.codes.next().await;
+    let step_up = format!("/_auth/step-up?return_to={}", CHANGES[2].replace('/', "%2F"));
+    thief.submit(&step_up, &[("password", PASSWORD), ("code", &code)]).await;
+    for change in CHANGES {
+        let led = thief.get(change).await;
+        assert!(led.location().starts_with("/_auth/step-up?"), "{change}: {}", led.text());
+    }
+    let sent = thief.submit_from(&form, CHANGES[2], &confirm).await;
+    assert!(sent.location().starts_with("/_auth/step-up?"), "{} {}", sent.status, sent.location());
+
+    let mut back = Browser::new(&gateway);
+    visitor::prove_password(&mut back, "alice").await;
+    let taken = back.submit("/_auth/recovery", &[("code", &offered[1])]).await;
+    assert_eq!(taken.status, 401, "the offered codes are not in force");
+    let code = person.recovery.pop().unwrap();
+    let done = back.submit("/_auth/recovery", &[("code", &code)]).await;
+    assert_eq!(done.status, 303, "the former ones are: {}", done.text());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

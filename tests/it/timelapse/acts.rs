@@ -6,8 +6,8 @@ use vestibule::auth::app_sign_in::Typed;
 use vestibule::auth::audit::Caller;
 use vestibule::auth::fresh::{FreshFactors, FreshSecondFactor};
 use vestibule::auth::login::{
-    FactorResponse, FirstFactor, FirstFactorAttempt, ForgotAttempt, NewPasswordSet, PasswordChange,
-    PasswordChanged, Redeemed, Replaced, SecondFactor,
+    FactorResponse, FirstFactor, FirstFactorAttempt, ForgotAttempt, NewPasswordSet, Offered,
+    PasswordChange, PasswordChanged, Redeemed, Replaced, SecondFactor,
 };
 use vestibule::auth::recovery::RecoveryCode;
 use vestibule::auth::ticket::{Link, Rights};
@@ -251,13 +251,9 @@ impl Life {
         let Some(session) = self.session(&token).await else { return };
         let now = self.clock.now();
         let Some(fresh) = FreshFactors::of(&session, now) else { return };
-        let offer = self
-            .service()
-            .authenticators
-            .offered_authenticator(APP, &token, fresh)
-            .await
-            .unwrap()
-            .unwrap();
+        let offer =
+            self.service().authenticators.offered_authenticator(APP, &token, fresh).await.unwrap();
+        let Offered::Shown(offer) = offer else { panic!("not offered: {offer:?}") };
         let app = Codes::new(&offer.secret);
         let session = self.session(&token).await.unwrap();
         let fresh = FreshFactors::of(&session, now).unwrap();
@@ -275,7 +271,8 @@ impl Life {
         self.app_is_now(app, step);
         let session = self.session(&next).await.expect("the session goes on");
         let fresh = FreshFactors::of(&session, self.clock.now()).unwrap();
-        let codes = self.service().codes.offered_codes(&next, fresh).await.unwrap().unwrap();
+        let codes = self.service().codes.offered_codes(&next, fresh).await.unwrap();
+        let Offered::Shown(codes) = codes else { panic!("not offered: {codes:?}") };
         self.codes_are_now(codes.codes.iter().map(|code| code.to_string()).collect());
         self.known.open.push(next);
     }
