@@ -3,6 +3,8 @@
 //! Nothing is stored for such a page. Its challenge carries the time of issue and the circumstances that
 //! it is bound to, under a MAC. Only the one that is answered leaves a record, so that it is used once.
 
+use std::time::Duration;
+
 use ring::digest;
 use subtle::ConstantTimeEq;
 
@@ -12,6 +14,9 @@ use crate::auth::keys::{ChallengeTag, KeyRing};
 use crate::base::clock::Timestamp;
 use crate::base::random::{Random, RandomError, bytes};
 
+/// Time by which the clock of the node that issued a challenge may be ahead of this one. The use of a
+/// challenge from further ahead could be forgotten before it expires.
+const AHEAD: Duration = Duration::from_secs(30);
 /// Length in bytes of the digest of a circumstance.
 const DIGEST: usize = 16;
 /// Length in bytes of the part under the MAC: random bytes, time of issue, browser and origin.
@@ -63,7 +68,8 @@ pub fn issue(
 }
 
 impl SignInChallenge {
-    /// Opens a challenge, if it was issued here and has not expired by `now`.
+    /// Opens a challenge, if it was issued here, not after `now` and a little, and has not expired by
+    /// `now`.
     pub fn open(challenge: &Challenge, keys: &KeyRing, now: Timestamp) -> Option<Self> {
         let all = challenge.bytes();
         if all.len() != LEN {
@@ -76,8 +82,9 @@ impl SignInChallenge {
         let (time, bound) =
             signed.get(challenge::LEN..)?.split_first_chunk::<{ size_of::<u64>() }>()?;
         let (browser, origin) = bound.split_first_chunk::<DIGEST>()?;
-        let expires_at = Timestamp::from_millis(u64::from_be_bytes(*time)).plus(LIFETIME);
-        (now < expires_at).then_some(Self {
+        let issued_at = Timestamp::from_millis(u64::from_be_bytes(*time));
+        let expires_at = issued_at.plus(LIFETIME);
+        (issued_at <= now.plus(AHEAD) && now < expires_at).then_some(Self {
             id: challenge.id(),
             browser: *browser,
             origin: origin.try_into().ok()?,
@@ -157,6 +164,21 @@ mod tests {
         ] {
             assert_eq!(opened.check(&here), Err(refusal));
         }
+    }
+
+    #[test]
+    fn a_challenge_from_the_future_is_refused() {
+        let keys = KeyRing::new(&material()).unwrap();
+        let challenge = issued(&keys);
+        let before = |by: Duration| {
+            let by = u64::try_from(by.as_millis()).unwrap();
+            Timestamp::from_millis(NOW.as_millis() - by)
+        };
+        let opens = |now| SignInChallenge::open(&challenge, &keys, now).is_some();
+        assert!(opens(before(Duration::from_secs(30))), "clocks differ a little");
+        assert!(!opens(before(Duration::from_millis(30_001))));
+        assert!(!opens(before(Duration::from_hours(2))), "its use may be forgotten by then");
+        assert!(!opens(Timestamp::EPOCH));
     }
 
     #[test]
