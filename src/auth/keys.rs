@@ -50,7 +50,7 @@ impl KeyMaterial {
     }
 }
 
-/// The result of a check of an audit log signature.
+/// The result of a check of a signature of the audit log or of a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum SignatureCheck {
@@ -81,6 +81,7 @@ pub(super) struct Keys {
     csrf: Vec<hmac::Key>,
     names: hmac::Key,
     trail: Vec<(String, hmac::Key)>,
+    backups: Vec<(String, hmac::Key)>,
     browsers: Vec<hmac::Key>,
     challenges: Vec<hmac::Key>,
     data: SealKeys,
@@ -117,6 +118,32 @@ fn derive(key: &Key, purpose: &[u8]) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, &derive_bytes(key, purpose))
 }
 
+/// Derives a key for one purpose from each key of a ring, with the ids of the ring.
+fn derive_named(ring: &[Key], purpose: &[u8]) -> Vec<(String, hmac::Key)> {
+    ring.iter().map(|key| (key.id.clone(), derive(key, purpose))).collect()
+}
+
+/// Signs with the first of these keys. The signature names the key.
+fn sign(keys: &[(String, hmac::Key)], text: &[u8]) -> String {
+    let signature = keys.first().map(|(id, key)| {
+        format!("{id}.{}", BASE64URL_NOPAD.encode(hmac::sign(key, text).as_ref()))
+    });
+    signature.unwrap_or_default()
+}
+
+/// Verifies a signature made by [`sign`], in constant time.
+fn check(keys: &[(String, hmac::Key)], text: &[u8], signature: &str) -> SignatureCheck {
+    let Some((id, mac)) = signature.split_once('.') else { return SignatureCheck::Wrong };
+    let Some((_, key)) = keys.iter().find(|(known, _)| known == id) else {
+        return SignatureCheck::UnknownKey(id.to_owned());
+    };
+    let Ok(mac) = BASE64URL_NOPAD.decode(mac.as_bytes()) else { return SignatureCheck::Wrong };
+    match hmac::verify(key, text, &mac) {
+        Ok(()) => SignatureCheck::Right,
+        Err(ring::error::Unspecified) => SignatureCheck::Wrong,
+    }
+}
+
 fn derive_bytes(key: &Key, purpose: &[u8]) -> [u8; KEY_LEN] {
     let master = hmac::Key::new(hmac::HMAC_SHA256, key.bytes.as_slice());
     let mut derived = [0; KEY_LEN];
@@ -144,11 +171,8 @@ impl Keys {
             csrf: material.token.iter().map(|k| derive(k, b"csrf")).collect(),
             names: derive(first, b"names in counters"),
             // From the data ring, which keeps its former keys for good: rows outlive tokens.
-            trail: material
-                .data
-                .iter()
-                .map(|k| (k.id.clone(), derive(k, b"audit trail")))
-                .collect(),
+            trail: derive_named(&material.data, b"audit trail"),
+            backups: derive_named(&material.data, b"backups"),
             browsers: material.token.iter().map(|k| derive(k, b"known browsers")).collect(),
             challenges: material.token.iter().map(|k| derive(k, b"sign-in challenges")).collect(),
             parked: seal::keys(&material.data, |key| derive_bytes(key, b"parked requests"))?,
@@ -285,27 +309,23 @@ impl KeyRing {
 
     /// Signs a part of the audit log. `part` separates the kinds of part.
     pub(super) fn sign_trail(&self, part: &str, text: &str) -> String {
-        let keys = self.now();
-        let signature = keys.trail.first().map(|(id, key)| {
-            let mac = hmac::sign(key, format!("{part}\n{text}").as_bytes());
-            format!("{id}.{}", BASE64URL_NOPAD.encode(mac.as_ref()))
-        });
-        signature.unwrap_or_default()
+        sign(&self.now().trail, format!("{part}\n{text}").as_bytes())
     }
 
     /// Verifies a signature made by [`Self::sign_trail`] over the same part and text, in constant
     /// time.
     pub(super) fn check_trail(&self, part: &str, text: &str, signature: &str) -> SignatureCheck {
-        let Some((id, mac)) = signature.split_once('.') else { return SignatureCheck::Wrong };
-        let keys = self.now();
-        let Some((_, key)) = keys.trail.iter().find(|(known, _)| known == id) else {
-            return SignatureCheck::UnknownKey(id.to_owned());
-        };
-        let Ok(mac) = BASE64URL_NOPAD.decode(mac.as_bytes()) else { return SignatureCheck::Wrong };
-        match hmac::verify(key, format!("{part}\n{text}").as_bytes(), &mac) {
-            Ok(()) => SignatureCheck::Right,
-            Err(ring::error::Unspecified) => SignatureCheck::Wrong,
-        }
+        check(&self.now().trail, format!("{part}\n{text}").as_bytes(), signature)
+    }
+
+    /// Signs the description of a backup.
+    pub fn sign_backup(&self, description: &[u8]) -> String {
+        sign(&self.now().backups, description)
+    }
+
+    /// Verifies a signature made by [`Self::sign_backup`], by any data key of the ring.
+    pub fn check_backup(&self, description: &[u8], signature: &str) -> SignatureCheck {
+        check(&self.now().backups, description, signature)
     }
 
     /// Returns the digest of a typed name for counters. Equal names have equal digests, and a
@@ -355,6 +375,30 @@ mod tests {
         let new = KeyRing::new(&rotated).unwrap();
         assert_eq!(new.open(b"a", &sealed).unwrap().as_slice(), b"seed");
         assert!(new.seal(&OsRandom::new(), b"a", b"x").unwrap().starts_with("v1.new."));
+    }
+
+    #[test]
+    fn a_backup_is_verified_by_any_data_key_and_by_nothing_for_another_purpose() {
+        let old = KeyRing::new(&material()).unwrap();
+        let signature = old.sign_backup(b"a backup");
+        assert_eq!(old.check_backup(b"a backup", &signature), SignatureCheck::Right);
+        for (text, signature) in [
+            (&b"b"[..], signature.as_str()),
+            (b"a backup", "k2.AAAA"),
+            (b"a backup", "k2."),
+            (b"a backup", ""),
+            (b"a part\na backup", &old.sign_trail("a part", "a backup")),
+        ] {
+            assert_eq!(old.check_backup(text, signature), SignatureCheck::Wrong, "{signature}");
+        }
+        let mut rotated = material();
+        rotated.data.insert(0, Key { id: "new".into(), bytes: Zeroizing::new([9; KEY_LEN]) });
+        let new = KeyRing::new(&rotated).unwrap();
+        assert_eq!(new.check_backup(b"a backup", &signature), SignatureCheck::Right);
+        rotated.data.truncate(1);
+        let lost = KeyRing::new(&rotated).unwrap();
+        let unknown = SignatureCheck::UnknownKey("k2".to_owned());
+        assert_eq!(lost.check_backup(b"a backup", &signature), unknown);
     }
 
     #[test]

@@ -156,7 +156,7 @@ async fn a_backup_is_restored_whole_with_its_own_keys_or_not_at_all() {
     let other = data.join("keys.toml");
     std::fs::create_dir(&data).unwrap();
     super::support::gateway::make_keys(&other);
-    refused(&gateway, &["restore", &dir], "the key file is not the one it was made with");
+    refused(&gateway, &["restore", &dir], "it was made with other keys or was changed");
     std::fs::remove_file(&other).unwrap();
     let (file, manifest) = (whole.join("accounts.db"), whole.join("backup.json"));
     let good = std::fs::read(&file).unwrap();
@@ -187,6 +187,60 @@ async fn a_backup_is_restored_whole_with_its_own_keys_or_not_at_all() {
     before.sort();
     after.sort();
     assert_eq!(before, after, "a restore that fails changes nothing");
+}
+
+/// Changes the database of a backup and describes the result, as someone without the keys can.
+async fn edit(dir: &Path, statement: &'static str) {
+    let file = dir.join("accounts.db");
+    let before = super::support::sha256_hex(&std::fs::read(&file).unwrap());
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&file)
+        .journal_mode(sqlx::sqlite::SqliteJournalMode::Delete);
+    let mut database = SqliteConnection::connect_with(&options).await.unwrap();
+    assert_eq!(sqlx::query(statement).execute(&mut database).await.unwrap().rows_affected(), 1);
+    database.close().await.unwrap();
+    let after = super::support::sha256_hex(&std::fs::read(&file).unwrap());
+    let manifest = dir.join("backup.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    assert!(before != after && text.contains(&before), "{text}");
+    std::fs::write(&manifest, text.replace(&before, &after)).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_was_edited_without_the_keys_is_refused() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    gateway.add_user("alice");
+    let kept = gateway.dir().join("kept");
+    let dir = kept.to_str().unwrap().to_owned();
+    done(&gateway, &["backup", &dir, "--without-keys"]);
+    end(&gateway).await;
+    let (file, manifest) = (kept.join("accounts.db"), kept.join("backup.json"));
+    let (good, described) = (std::fs::read(&file).unwrap(), std::fs::read(&manifest).unwrap());
+    let changed =
+        "it was made with other keys or was changed: the signature in backup.json is wrong";
+
+    edit(&kept, "UPDATE accounts SET group_names = '[\"admins\"]' WHERE name = 'alice'").await;
+    refused(&gateway, &["restore", &dir, "--replace"], changed);
+    std::fs::write(&file, &good).unwrap();
+    let mut unsigned: Value = serde_json::from_slice(&described).unwrap();
+    assert!(unsigned.as_object_mut().unwrap().remove("signature").is_some());
+    std::fs::write(&manifest, unsigned.to_string()).unwrap();
+    refused(&gateway, &["restore", &dir, "--replace"], changed);
+    unsigned["format"] = 1.into();
+    std::fs::write(&manifest, unsigned.to_string()).unwrap();
+    refused(&gateway, &["restore", &dir, "--replace"], "made by an older version");
+    std::fs::write(&manifest, &described).unwrap();
+
+    // A former key of the ring still vouches for it; one that is gone does not.
+    let keys = gateway.dir().join("data/keys.toml");
+    let before = std::fs::read(&keys).unwrap();
+    let rotate = ["keys", "rotate", keys.to_str().unwrap()];
+    super::support::gateway::done(&rotate, "");
+    assert_ne!(std::fs::read(&keys).unwrap(), before);
+    done(&gateway, &["restore", &dir, "--replace"]);
+    assert!(said(&done(&gateway, &["user", "list"])).contains("alice"));
+    done(&gateway, &["audit", "verify"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::{AppError, KEYS_FILE, Manifest, accounts_file, copy_private, data_dir, failed};
 use super::{sync_dir, verify};
+use crate::auth::keys::{KeyMaterial, KeyRing};
 use crate::base::clock::{Clock, SystemClock};
 use crate::config::keys;
 use crate::config::settings::Settings;
@@ -34,7 +35,7 @@ async fn write(
     settings: &Settings,
     dir: &Path,
     with_keys: bool,
-    material: &crate::auth::keys::KeyMaterial,
+    material: &KeyMaterial,
 ) -> Result<Manifest, AppError> {
     let copy = accounts_file(dir);
     let rows = SqlStore::copy_file(&accounts_file(data_dir(settings)?), &copy).await?;
@@ -47,6 +48,7 @@ async fn write(
     manifest.audit_row = report.last;
     manifest.audit_hash = report.hash;
     manifest.audit_intact = report.findings.is_empty();
+    manifest.sign(&KeyRing::new(material)?)?;
     manifest.write(dir)?;
     sync_dir(dir)?;
     Ok(manifest)

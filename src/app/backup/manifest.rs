@@ -1,5 +1,6 @@
 //! The description of a backup, `backup.json`. It is written last: a directory without one holds no
-//! complete backup.
+//! complete backup. It is signed with a key derived from the data keys, so a backup that was changed by
+//! someone without the key file is refused.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -9,10 +10,11 @@ use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
 use super::{AppError, accounts_file, failed};
+use crate::auth::keys::{KeyRing, SignatureCheck};
 use crate::store::sql::{Rows, SqlStore};
 
 const FILE: &str = "backup.json";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Maximum size of the file.
 const BYTES_MAX: u64 = 1 << 20;
 
@@ -36,6 +38,9 @@ pub struct Manifest {
     pub audit_intact: bool,
     /// True if the backup holds the key file.
     pub keys: bool,
+    /// HMAC of all of the above, and the id of its data key.
+    #[serde(default)]
+    pub signature: String,
 }
 
 impl Manifest {
@@ -56,7 +61,32 @@ impl Manifest {
             audit_hash: String::new(),
             audit_intact: false,
             keys,
+            signature: String::new(),
         })
+    }
+
+    /// Signs it, once it is complete.
+    pub(super) fn sign(&mut self, keys: &KeyRing) -> Result<(), AppError> {
+        self.signature = keys.sign_backup(&self.signed()?);
+        Ok(())
+    }
+
+    /// Returns an error unless it is as signed, by a data key of this ring.
+    pub(super) fn verify(&self, keys: &KeyRing) -> Result<(), String> {
+        let text = self.signed().map_err(|error| error.to_string())?;
+        let why = match keys.check_backup(&text, &self.signature) {
+            SignatureCheck::Right => return Ok(()),
+            SignatureCheck::Wrong => "the signature in backup.json is wrong".to_owned(),
+            SignatureCheck::UnknownKey(id) => format!("the key file has no data key {id:?}"),
+        };
+        Err(format!("it was made with other keys or was changed: {why}"))
+    }
+
+    /// Returns the text that is signed. It names every field, so a change of the fields needs another
+    /// format.
+    fn signed(&self) -> Result<Vec<u8>, AppError> {
+        let unsigned = Self { signature: String::new(), ..self.clone() };
+        serde_json::to_vec(&unsigned).map_err(|error| AppError::Other(error.to_string()))
     }
 
     /// Writes it to a backup.
@@ -83,8 +113,9 @@ impl Manifest {
         let found: Self = serde_json::from_slice(&text)
             .map_err(|error| AppError::Other(format!("{}: {error}", path.display())))?;
         if found.format != FORMAT {
+            let age = if found.format > FORMAT { "a newer" } else { "an older" };
             return Err(AppError::Other(format!(
-                "the backup in {} has format {}: it was made by a newer version, {}",
+                "the backup in {} has format {}: it was made by {age} version, {}",
                 dir.display(),
                 found.format,
                 found.version

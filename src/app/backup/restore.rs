@@ -11,7 +11,7 @@ use crate::app::base::make_private_dir;
 use crate::app::stores::SESSIONS_FILE;
 use crate::auth::audit::{Finding, RecordedRow};
 use crate::auth::ended::RecordedEnds;
-use crate::auth::keys::KeyMaterial;
+use crate::auth::keys::{KeyMaterial, KeyRing};
 use crate::base::clock::{Clock, SystemClock};
 use crate::config::keys::{self, KeyFileError};
 use crate::config::settings::Settings;
@@ -118,7 +118,8 @@ fn choose_keys(settings: &Settings, dir: &Path) -> Result<(KeyMaterial, bool), A
     }
 }
 
-/// Copies the database of a backup to `incoming` and checks the copy.
+/// Copies the database of a backup to `incoming` and checks the copy, by the signature of its
+/// description first.
 async fn take_in(
     dir: &Path,
     incoming: &Path,
@@ -129,6 +130,7 @@ async fn take_in(
     drop(fs::remove_file(incoming));
     copy_private(&accounts_file(dir), incoming)?;
     let wrong = |what: &str| AppError::Other(format!("the backup in {}: {what}", dir.display()));
+    manifest.verify(&KeyRing::new(keys)?).map_err(|why| wrong(&why))?;
     if digest(incoming)? != manifest.sha256 {
         return Err(wrong("accounts.db was changed after the backup was made"));
     }
