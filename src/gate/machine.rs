@@ -201,7 +201,8 @@ impl KnownMachine {
 pub struct Machines {
     accounts: Arc<dyn AccountLookup>,
     known: Cache<[u8; 32], Arc<KnownMachine>>,
-    loads: SharedLoads<[u8; 32], KnownMachine>,
+    /// Lookups under way, by app token and user: two apps may know one token as different users.
+    loads: SharedLoads<([u8; 32], LoginName), KnownMachine>,
     tokens: Arc<dyn AccessTokens>,
     own: Cache<HashedToken<AccessToken>, Arc<KnownAccess>>,
     own_loads: SharedLoads<HashedToken<AccessToken>, KnownAccess>,
@@ -256,11 +257,7 @@ impl Machines {
         }
         let (this, name) = (Arc::clone(self), user.clone());
         let lookup = || async move { this.fetch(sha256, &name, at).await };
-        match self.loads.load(sha256, (at, 0), lookup).await? {
-            // A reload has given the token to another user since the lookup began.
-            Some(known) if !of_user(&known) => self.fetch(sha256, user, at).await,
-            known => Ok(known),
-        }
+        self.loads.load((sha256, user.clone()), (at, 0), lookup).await
     }
 
     /// Returns true if the use of a token from this address should be reported, because this

@@ -73,7 +73,7 @@ impl<K, V> fmt::Debug for SharedLoads<K, V> {
 
 impl<K, V> SharedLoads<K, V>
 where
-    K: Copy + Eq + Hash + Send + 'static,
+    K: Clone + Eq + Hash + Send + 'static,
     V: Send + Sync + 'static,
 {
     /// Returns the answer of a lookup of `key` under way, or of a new one. `at` is the monotonic
@@ -103,7 +103,7 @@ where
         }
         under_way.begun = under_way.begun.wrapping_add(1);
         let number = under_way.begun;
-        let leave = Leave { under_way: Arc::clone(&self.under_way), key, number };
+        let leave = Leave { under_way: Arc::clone(&self.under_way), key: key.clone(), number };
         let lookup = lookup();
         let load = async move {
             let answer = lookup.await;

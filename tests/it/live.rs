@@ -539,3 +539,52 @@ async fn a_token_of_a_user_who_leaves_the_group_lets_in_no_longer() {
         app.go_on();
     }
 }
+
+/// Reads an answer to its end, which has to come.
+async fn whole((mut wire, mut body): (Wire, Body)) {
+    while within(PATIENCE, "a piece", wire.piece(&mut body)).await.unwrap().is_some() {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_token_of_two_users_at_two_apps_lets_each_go_on() {
+    let app = Recorder::start().await;
+    let entry = |user: &str| {
+        format!(
+            "dialect = \"cellengine\"\n[[apps.tokens]]\nname = \"nightly\"\nsha256 = \"{}\"\n\
+             user = \"{user}\"\n",
+            super::support::sha256_hex(b"cep_shared")
+        )
+    };
+    let plan = Plan { apps: String::new(), ..Plan::new(&app) }
+        .app("main", "gw.test", &app.url(), &entry("robot"))
+        .app("other", "other.test", &app.url(), &entry("drone"));
+    let gateway = Gateway::start(&plan).await;
+    for user in ["robot", "drone", "carol"] {
+        gateway.add_user(user);
+    }
+    let stream = async |host: &str, credential: &str| {
+        let mut wire = Browser::new(&gateway).connect().await;
+        let request =
+            format!("GET /events?count=3 HTTP/1.1\r\nHost: {host}\r\n{credential}\r\n\r\n");
+        wire.send(request.as_bytes()).await.unwrap();
+        let head = within(PATIENCE, "the head", wire.answer_head()).await.unwrap();
+        assert_eq!(head.status, 200, "{host}");
+        (wire, Body::of(&head, "GET"))
+    };
+    let shared = "Authorization: Bearer cep_shared";
+    // A sweep looked at every stream that is older than one that it ends.
+    let sweep = async || {
+        let (id, token) = made_for(&gateway, "carol", &[]);
+        let control = stream("gw.test", &format!("Vestibule-Token: {token}")).await;
+        assert!(gateway.command(&["token", "revoke", &id], "").status.success());
+        within(PATIENCE, "the end of the control", cut(control)).await;
+    };
+    let (one, two) = (stream("gw.test", shared).await, stream("other.test", shared).await);
+    sweep().await;
+    sweep().await;
+    for _ in 0..20 {
+        app.go_on();
+    }
+    whole(one).await;
+    whole(two).await;
+}

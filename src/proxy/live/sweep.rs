@@ -226,11 +226,14 @@ impl Sweep {
         Current::Unknown(*failing_since.get_or_insert(now))
     }
 
-    /// Checks the requests of tokens and of pending logins, each credential once.
+    /// Checks the requests of tokens and of pending logins, each credential once. One app token may
+    /// be a credential of several users, each at another app.
     async fn others(&self, failing_since: &mut Option<Duration>) {
         let of_other = |visitor: &Visitor| match visitor {
-            Visitor::Password(login) => Some(login.token().to_hex()),
-            Visitor::Machine(machine) => Some(machine.id()),
+            Visitor::Password(login) => Some((login.token().to_hex(), None)),
+            Visitor::Machine(machine) => {
+                Some((machine.id(), Some(machine.identity().name.clone())))
+            }
             Visitor::Anonymous | Visitor::Full(_) => None,
         };
         let failed = AtomicBool::new(false);
