@@ -63,11 +63,13 @@ runtime_base() {
     rm -rf "$work/debian" "$work/runtime"
 }
 
-# The base of the build stage: Debian with the toolchain of this machine.
+# The base of the build stage: Debian with the toolchain of this machine, and the CAs that it trusts, such as that of
+# its proxy. The final stage has Debian's.
 build_base() {
     base_system base-build ca-certificates,gcc,libc6-dev,cmake,make >&2
     mkdir "$work/build"
     tar -C "$work/build" -xf target/packages/base-build.tar
+    cp -L /etc/ssl/certs/ca-certificates.crt "$work/build/etc/ssl/certs/"
     mkdir -p "$work/build/usr/local/rust"
     cp -a "$(rustc --print sysroot)/." "$work/build/usr/local/rust/"
     rm -rf "$work/build/usr/local/rust/share/doc"
