@@ -111,7 +111,7 @@ fn asks(arrived: &Arrived) {
     let at = (arrived.host.as_str(), arrived.target.as_str(), arrived.answer.status);
     assert_eq!(at, (WIKI, "/_auth/resend", 200), "{:#?}", arrived.hops);
     let text = arrived.answer.text();
-    assert!(text.contains("Send what you were sending?") && text.contains(WIKI), "{text}");
+    assert!(text.contains("Finish sending your form?") && text.contains(WIKI), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -224,5 +224,5 @@ async fn nobody_else_no_other_browser_and_no_other_app_sends_a_form_of_an_app() 
 }
 
 fn asks_to_send(arrived: &Arrived) -> bool {
-    arrived.answer.text().contains("Send what you were sending?")
+    arrived.answer.text().contains("Finish sending your form?")
 }
