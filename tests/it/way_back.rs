@@ -61,9 +61,13 @@ async fn a_form_that_does_not_reach_the_app_is_answered_by_a_page_and_a_script_b
         let page = assert_page("deny", &shut, 403, "Nothing was sent.");
         assert!(page.contains("href=\"/_auth/logout\""), "{page}");
         let old = bob.ask("POST", "/sign/a", &lines, b"a=1").await;
-        let page = assert_page("max_age", &old, 401, "Nothing was sent.");
         // What surely comes from the app's own page is kept, and sent after the step-up.
-        let next = if browser == NAVIGATES { "%2F_auth%2Fresend" } else { "%2Fform%3Fid%3D7" };
+        let (words, next) = if browser == NAVIGATES {
+            ("We keep it for 10 minutes.", "%2F_auth%2Fresend")
+        } else {
+            ("Nothing was sent.", "%2Fform%3Fid%3D7")
+        };
+        let page = assert_page("max_age", &old, 401, words);
         assert!(page.contains(&format!("href=\"/_auth/step-up?return_to={next}\"")), "{page}");
         let bare = bob.ask("POST", "/a//../b", &lines, b"a=1").await;
         assert_page("ambiguous", &bare, 400, "more than one way");

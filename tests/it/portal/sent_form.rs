@@ -73,7 +73,7 @@ async fn send_to(
     let answer = browser.ask("POST", target, &lines, body).await;
     tour.keep(browser);
     assert_eq!(answer.status, 401, "{}", answer.text());
-    assert!(answer.text().contains("kept for 10 minutes"), "{}", answer.text());
+    assert!(answer.text().contains("We keep it for 10 minutes."), "{}", answer.text());
     answer
 }
 

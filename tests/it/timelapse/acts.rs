@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use vestibule::auth::app_sign_in::Typed;
 use vestibule::auth::audit::Caller;
+use vestibule::auth::factor::Factor;
 use vestibule::auth::fresh::{FreshFactors, FreshSecondFactor};
 use vestibule::auth::login::{
     FactorResponse, FirstFactor, FirstFactorAttempt, ForgotAttempt, NewPasswordSet, Offered,
@@ -241,6 +242,16 @@ impl Life {
         self.known.suspended = false;
     }
 
+    /// A code does not replace the authenticator app of an account that has a key.
+    async fn expect_no_new_phone(&self, token: &PlainToken<SessionToken>) {
+        let Some(session) = self.session(token).await else { return };
+        let by_code = session.method == Factor::TOTP;
+        let Some(fresh) = FreshFactors::of(&session, self.clock.now()) else { return };
+        let offer = self.service().authenticators.offered_authenticator(APP, token, fresh).await;
+        let refused = matches!(offer.unwrap(), Offered::NeedsKey | Offered::Ended);
+        assert!(refused || !by_code, "a new phone by a code");
+    }
+
     pub(super) async fn new_phone(&mut self) {
         let token = if self.known.suspended {
             self.sign_in_by_recovery_code().await
@@ -248,6 +259,13 @@ impl Life {
             self.sign_in().await
         };
         let Some(token) = token else { return };
+        let token = if self.known.keys.is_empty() || self.known.suspended {
+            token
+        } else {
+            self.expect_no_new_phone(&token).await;
+            let Some(token) = self.sign_in_by_key().await else { return };
+            token
+        };
         let Some(session) = self.session(&token).await else { return };
         let now = self.clock.now();
         let Some(fresh) = FreshFactors::of(&session, now) else { return };

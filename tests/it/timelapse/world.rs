@@ -237,6 +237,10 @@ impl Life {
         let service = self.service();
         let fresh = FreshSecondFactor::of(session, service.now()).unwrap();
         let due = service.codes.due_codes(token, fresh, true, &caller).await.unwrap();
+        if matches!(due, DueCodes::NeedsKey) {
+            assert!(!self.known.keys.is_empty(), "a key is wanted of an account without one");
+            return;
+        }
         let DueCodes::Shown(offer) = due else { panic!("due, and not shown: {due:?}") };
         let codes: Vec<_> = offer.codes.iter().map(|code| String::clone(code)).collect();
         let first = RecoveryCode::parse(&codes[0]).unwrap();
