@@ -9,6 +9,7 @@ import re
 import sys
 from pathlib import Path
 
+INSTALLED = Path("/usr/share/doc/vestibule")
 PAGES = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md", "docs/*.md", "docs/decisions/*.md"]
 # Other places in the package, relative to the directory of the documentation. See Cargo.toml.
 PLACES = {
@@ -41,7 +42,8 @@ def rewritten(page, text):
         place = placed(os.path.normpath(page.parent / path))
         if place is None:
             return found[1]
-        return f"[{found[1]}]({os.path.relpath(place, page.parent)}{mark}{anchor})"
+        path = os.path.relpath(INSTALLED / place, INSTALLED / page.parent)
+        return f"[{found[1]}]({path}{mark}{anchor})"
 
     # Fenced code keeps its brackets. Inline code may be the text of a link.
     parts = re.split(r"(^```.*?^```)", text, flags=re.S | re.M)
