@@ -301,7 +301,7 @@ async fn an_operator_ends_what_the_tokens_are_worth() {
     let bearer = format!("Authorization: Bearer {token}\r\n");
     let mut child = Lab::browser(&lab.two);
     let refused = async || child.ask("GET", LIST, &bearer, b"").await.status == 401;
-    super::support::over_after_a_second("the token to be worth nothing", refused).await;
+    super::support::over_after_a_second("the token to be rejected", refused).await;
     let before = lab.app.requests().await;
     let bearer = format!("Authorization: Bearer {token}\r\n");
     assert_eq!(Lab::browser(&lab.one).ask("GET", LIST, &bearer, b"").await.status, 401);

@@ -127,7 +127,11 @@ async fn identity_headers_have_the_names_of_the_app_and_clients_send_none_of_the
     assert_eq!(seen.head.all("shown-as"), ["alice of the test"]);
     assert_eq!(seen.head.all("x-webauth-groups").len(), 1);
     for name in ["host", "x-forwarded-for", "x-request-id"] {
-        assert_eq!(seen.head.all(name).len(), 1, "a nomination removes nothing of ours: {name}");
+        assert_eq!(
+            seen.head.all(name).len(),
+            1,
+            "Connection does not remove the gateway's own header: {name}"
+        );
     }
     assert_eq!(seen.head.all("x-own"), [""; 0], "what is nominated stays behind");
     let public = seen_at(&app, &mut browser, "/public/x", &lines).await;

@@ -18,7 +18,7 @@ use super::support::within;
 /// The button that asks for a key, where scripts run.
 const ASK: &str = "button[data-key-ask]:not([hidden])";
 
-/// What the page says in words that a screen reader reads at once.
+/// Returns the message that screen readers announce at once.
 async fn problem(walk: &Walk) -> String {
     let said = walk.screen.wait_for("[data-key-problem][role=alert]:not([hidden])").await;
     said.text().await.unwrap()

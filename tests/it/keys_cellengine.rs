@@ -39,7 +39,7 @@ async fn a_person_with_keys_alone_signs_in_on_our_page_and_a_script_is_told_what
     assert_eq!(again.fetch(LIST).await.status, 200);
     assert_eq!(session(&mut again).await["amr"], json!(["pwd", "hwk", "user", "mfa"]));
 
-    // A script is told. Whatever code it sends, and without our cookies.
+    // A script gets the reason, with any code and without Vestibule's cookies.
     for body in [typed("alice"), with_code("alice", "000000")] {
         let mut toolkit = Lab::browser(&lab.two);
         let refused = post_sign_in(&mut toolkit, &body).await;

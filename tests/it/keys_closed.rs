@@ -303,7 +303,7 @@ async fn an_account_that_ever_had_a_key_never_enrols_on_its_password_alone() {
     let (_owner, mut key, codes) = enrolled(&gateway, "alice").await;
     never_enrols(&mut Browser::new(&gateway), "alice").await;
 
-    // Where keys are disabled later, its keys are worth nothing, and still nothing enrols.
+    // After keys are disabled, its keys are rejected, and its password still enrols nothing.
     let before = std::fs::read_to_string(&gateway.config).unwrap();
     let off = "[second_factor.webauthn]\nenabled = false\n[[apps]]";
     std::fs::write(&gateway.config, before.replacen("[[apps]]", off, 1)).unwrap();

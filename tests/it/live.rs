@@ -1,5 +1,5 @@
-//! What is under way ends with the session, token or rule that let it in, on every node, and never
-//! looks complete. What a rule makes public goes on.
+//! Live requests end with the session, token or rule that let them in, on every node. Clients can tell that the
+//! response is not complete. Public requests continue.
 
 use std::io::ErrorKind;
 use std::time::Duration;

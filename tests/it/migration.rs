@@ -62,7 +62,7 @@ fn schema(guard: &'static str) -> [(i64, &'static str, String); 8] {
     ]
 }
 
-/// Somebody in the old database.
+/// A user in the old database.
 struct Person {
     id: AccountId,
     name: &'static str,

@@ -37,7 +37,7 @@ impl fmt::Debug for OfferedCodes {
     }
 }
 
-/// What a session is offered in place of a credential, until its user confirms it.
+/// A new credential on offer in a session. It takes effect once the user confirms it.
 #[derive(Debug)]
 #[must_use]
 pub enum Offered<T> {

@@ -51,7 +51,7 @@ impl Gateway<'_> {
         let Ends { always, perhaps } = Ends::of(&upstream.host);
         if let Some(n) = listener(&always) {
             let why = format!(
-                "is the gateway itself (listeners[{n}]), so requests would go in a circle: write \
+                "is the gateway itself (listeners[{n}]), so requests would loop: write \
                  the address of the app"
             );
             r.fail(key, why);
@@ -72,7 +72,7 @@ impl Gateway<'_> {
             r.warn(
                 key,
                 "has a name of the gateway: if the name leads here on this machine as well, \
-                 requests go in a circle. Write the name or address of the app's own server",
+                 requests loop. Write the name or address of the app's own server",
             );
         }
     }

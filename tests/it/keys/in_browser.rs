@@ -106,7 +106,7 @@ async fn a_lost_key_a_cancelled_one_and_no_verification_lead_to_other_ways() {
     screen.wait_for_path("/_auth/recovery").await;
     screen.type_in("code", &codes[0]).await;
     screen.press().await;
-    // What happened is told first, and leads on to the app.
+    // A notice comes first and links to the app.
     screen.wait_for_path("/_auth/notice").await;
     screen.wait_for("a.primary[href=\"/lost\"]").await.click().await.unwrap();
     screen.wait_for_path("/lost").await;
@@ -125,7 +125,7 @@ async fn keys_are_added_renamed_and_removed_on_a_phone_in_the_dark() {
     ask(&walk).await;
     screen.wait_for("p.notice").await;
     assert!(screen.source().await.contains("Blue key"));
-    // A further key needs a proof by key. The same authenticator is told that it is registered.
+    // Adding another key requires a proof by key. The browser reports that this authenticator is already registered.
     client.goto(&format!("{}/_auth/account/keys/new", walk.origin)).await.unwrap();
     screen.wait_for_path("/_auth/step-up").await;
     ask(&walk).await;

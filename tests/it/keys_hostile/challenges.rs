@@ -23,7 +23,7 @@ fn with_challenge_of(other: &Open, here: Open) -> Open {
     open
 }
 
-/// Each pair of pages: the challenge of one is worth nothing on the other, and is used up by the try.
+/// For each pair of pages, the challenge of one is rejected on the other, and that attempt uses it up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_challenge_of_one_page_is_worth_nothing_on_another() {
     let mut stage = Stage::start("").await;
@@ -67,7 +67,7 @@ async fn a_challenge_of_another_browser_is_worth_nothing() {
     stage.end(held).await;
 }
 
-/// Somebody who knows the password opens the page again and again. The page of the owner stays good.
+/// An attacker with the password opens the page repeatedly. The owner's page stays valid.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_pages_of_one_browser_do_not_use_up_the_challenge_of_another() {
     let mut stage = Stage::start("").await;

@@ -225,7 +225,7 @@ impl Stage {
     }
 }
 
-/// What the page says is wrong.
+/// Returns the error message of a page.
 fn complaint(page: &str) -> String {
     let said = html::by_id(page, "problem").or_else(|| html::by_id(page, "key-problem"));
     said.unwrap_or_else(|| panic!("the page says nothing: {page}"))

@@ -1,4 +1,4 @@
-//! Whom a refused answer slows, and who is told of it.
+//! Refused answers: throttling, audit events and mail.
 
 use serde_json::Value;
 
