@@ -45,7 +45,8 @@ impl Methods {
         if websocket && !self.allow_websockets() {
             return Err(TokenRejection::WebSocket);
         }
-        let named = self.named.is_empty() || self.named.contains(method) || websocket;
+        let handshake = websocket && *method == Method::GET;
+        let named = self.named.is_empty() || self.named.contains(method) || handshake;
         if named { Ok(()) } else { Err(TokenRejection::Method) }
     }
 
@@ -355,6 +356,7 @@ mod tests {
         assert_eq!(check(&[Method::GET], true, Method::GET), Ok(()));
         assert_eq!(check(&[Method::POST], true, Method::GET), Ok(()));
         assert_eq!(check(&[], false, Method::GET), Ok(()));
+        assert_eq!(check(&[Method::GET], true, Method::DELETE), Err(TokenRejection::Method));
         let plain = Methods { named: vec![Method::POST], websocket: true };
         assert_eq!(plain.check(&Method::GET, false), Err(TokenRejection::Method));
     }

@@ -171,6 +171,8 @@ async fn what_the_gate_refuses_is_refused_with_403_and_never_a_success() {
         ("/page", format!("{with_cookie}{}", cookie(&browser))),
         // A handshake at an app without WebSockets; `Upgrade` is not handed on.
         ("/page", format!("{with_cookie}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n")),
+        // One of HTTP/2 that HAProxy turned into one of HTTP/1.1, before it adds the key.
+        ("/page", format!("{with_cookie}Sec-WebSocket-Version: 13\r\n")),
         ("/sw.js", format!("{with_cookie}Service-Worker: script\r\n")),
     ] {
         let answer = ask(&gateway, "GET", target, &lines).await;

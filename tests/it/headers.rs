@@ -159,6 +159,24 @@ async fn on_public_paths_the_app_is_told_of_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_app_sees_an_upgrade_only_in_a_get() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let (mut browser, _person) = visitor::signed_in(&gateway, "alice").await;
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: https://gw.test\r\n";
+    for method in ["POST", "DELETE", "OPTIONS"] {
+        let mark = app.mark();
+        assert_eq!(browser.ask(method, "/app/data", upgrade, b"").await.status, 200, "{method}");
+        let seen = app.wait_for(mark, |_| true).await;
+        assert_eq!(seen.head.method, method);
+        assert_eq!(seen.head.get("upgrade"), None, "{method}");
+        let connection = seen.head.get("connection").unwrap_or_default().to_lowercase();
+        assert!(!connection.contains("upgrade"), "{method}: {connection}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn our_cookies_stay_with_us_and_the_apps_cookies_pass() {
     let app = Recorder::start().await;
     let gateway = Gateway::start(&Plan::new(&app)).await;

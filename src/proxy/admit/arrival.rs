@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, Version, header};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 
 use super::site::{NoSite, Site};
@@ -44,8 +45,8 @@ impl Gateway {
             self.doubts.warn(doubt, peer.ip(), state.started);
         }
         let origin = Origin { client: sender.client, https: sender.https };
-        let front = sender.front.as_ref();
         state.arrival = Arrival::From(origin);
+        let front = sender.front.as_ref();
         let scan = match vet::vet(session.as_downstream(), connection.line.is_bad()) {
             Ok(scan) => scan,
             Err(why) => {
@@ -65,8 +66,6 @@ impl Gateway {
             }
         };
         state.facts = scan.facts;
-        // A WebSocket handshake (RFC 6455 §4.1) exists in HTTP/1.1 only.
-        state.facts.websocket &= request.version == Version::HTTP_11;
         let authority = request.uri.authority().map(http::uri::Authority::as_str);
         // CONNECT addresses a proxy: its host is not one of the configured hosts.
         if request.method == Method::CONNECT {
@@ -80,6 +79,7 @@ impl Gateway {
             Some(site) => site,
             None => self.find_site(connection, scan.host(authority)?, origin, front)?,
         };
+        state.facts.websocket &= site.app.websocket && may_be_handshake(request);
         state.arrival = Arrival::At(Arc::clone(&site));
         if kind == ListenerKind::Redirect {
             return Err(refuse(
@@ -121,4 +121,10 @@ impl Gateway {
             ),
         })
     }
+}
+
+/// Returns true if a request may be a WebSocket handshake: a GET in HTTP/1.1 (RFC 6455 §4.1). The app
+/// never sees the `Upgrade` header of another request.
+fn may_be_handshake(request: &RequestHeader) -> bool {
+    request.version == Version::HTTP_11 && request.method == Method::GET
 }

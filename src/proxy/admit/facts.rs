@@ -29,7 +29,7 @@ impl Site {
     }
 
     fn handshake(&self, request: &RequestHeader, headers: HeaderFacts) -> Handshake {
-        if !self.app.websocket || !headers.websocket {
+        if !headers.websocket {
             Handshake::None
         } else if !request.headers.contains_key(header::ORIGIN) {
             Handshake::Unnamed

@@ -100,6 +100,11 @@ impl Places {
     fn leave(&self, class: ClientClass) {
         self.count(class).fetch_sub(1, Ordering::Relaxed);
     }
+
+    fn free(&self) -> usize {
+        let taken = self.known.load(Ordering::Relaxed) + self.strangers.load(Ordering::Relaxed);
+        self.most.load(Ordering::Relaxed).saturating_sub(taken)
+    }
 }
 
 /// The limit that was reached.
@@ -140,6 +145,8 @@ pub(in crate::proxy) struct ClientLoad {
     loads: Arc<Loads>,
     known: AtomicUsize,
     strangers: AtomicUsize,
+    /// Slots of known clients among the requests that the gateway answers.
+    known_here: AtomicUsize,
     turned_away: AtomicUsize,
 }
 
@@ -188,6 +195,7 @@ impl Loads {
             loads: Arc::clone(self),
             known: AtomicUsize::new(0),
             strangers: AtomicUsize::new(0),
+            known_here: AtomicUsize::new(0),
             turned_away: AtomicUsize::new(0),
         });
         shard.insert(network, Arc::downgrade(&load));
@@ -249,14 +257,32 @@ impl ClientLoad {
         self.leave(app, class);
     }
 
-    /// Takes a slot among the requests that the gateway answers.
+    /// Takes a slot among the requests that the gateway answers. A network gets no more than the
+    /// number of free slots: a credential that makes a client known may be one of a session that has
+    /// ended.
     pub(in crate::proxy) fn take_here(&self, class: ClientClass) -> Result<(), Limit> {
-        self.take(&self.loads.answered, class, Limit::Gateway)
+        let answered = &self.loads.answered;
+        if class == ClientClass::Stranger {
+            return self.take(answered, class, Limit::Gateway);
+        }
+        let theirs = self.known_here.fetch_add(1, Ordering::Relaxed);
+        let taken = if theirs < answered.free() {
+            self.take(answered, class, Limit::Gateway)
+        } else {
+            Err(Limit::Gateway)
+        };
+        if taken.is_err() {
+            self.known_here.fetch_sub(1, Ordering::Relaxed);
+        }
+        taken
     }
 
     /// Releases a slot among the requests that the gateway answers.
     pub(in crate::proxy) fn leave_here(&self, class: ClientClass) {
         self.leave(&self.loads.answered, class);
+        if class == ClientClass::Known {
+            self.known_here.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Counts a request that is shed. Returns false if so many are shed that the client cannot be

@@ -52,6 +52,28 @@ fn strangers_may_be_given_less_than_half() {
 }
 
 #[test]
+fn a_network_of_known_clients_leaves_answers_for_the_next() {
+    let loads = Loads::new(10_000);
+    let known = |host: u8| {
+        let load = loads.of(client(&format!("192.0.2.{host}")));
+        std::iter::repeat_with(|| load.take_here(ClientClass::Known))
+            .take_while(Result::is_ok)
+            .count()
+    };
+    assert_eq!(known(1), ANSWERED / 2);
+    assert_eq!(known(2), ANSWERED / 4);
+    assert!((3..100).all(|host| known(host) > 0 || host > 10));
+    // Slots at an app do not count.
+    let (many, load) = (Places::new(Room::of(10_000)), loads.of(client("192.0.2.1")));
+    let at_app = (0..5_000).filter(|_| load.take_app(&many, ClientClass::Known).is_ok()).count();
+    assert_eq!(at_app, 5_000);
+    for _ in 0..ANSWERED / 2 {
+        load.leave_here(ClientClass::Known);
+    }
+    assert_eq!(load.take_here(ClientClass::Known), Ok(()));
+}
+
+#[test]
 fn a_network_has_a_limit_of_its_own_and_strangers_half_of_it() {
     let loads = Loads::new(100);
     let (many, load) = (Places::new(Room::of(10_000)), loads.of(client("192.0.2.1")));

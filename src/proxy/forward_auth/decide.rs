@@ -164,9 +164,11 @@ impl Gateway {
         let original = original(request, &asked, &host).ok_or_else(|| {
             bad_auth_request(&BadAuthRequest::Unreadable("the target of the original request"))
         })?;
-        // Proxies do not hand `Upgrade` on.
-        let key = original.headers.contains_key(header::SEC_WEBSOCKET_KEY);
-        state.facts.websocket |= key;
+        // Proxies do not hand `Upgrade` on. HAProxy makes a handshake of HTTP/2 (RFC 8441 §5) one of
+        // HTTP/1.1, and adds its key later than it sends the auth request.
+        let of_handshake = [header::SEC_WEBSOCKET_KEY, header::SEC_WEBSOCKET_VERSION];
+        state.facts.websocket |=
+            of_handshake.iter().any(|name| original.headers.contains_key(name));
         state.facts.websocket &= original.method == Method::GET;
         // A preflight has no body, which an auth request does not show.
         state.facts.preflight = false;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{StatusCode, Version};
 use pingora_core::protocols::{ALPN, Digest};
-use pingora_core::upstreams::peer::{HttpPeer, HttpUpstreamRequestPolicy, Peer};
+use pingora_core::upstreams::peer::{H1UpgradePolicy, HttpPeer, HttpUpstreamRequestPolicy, Peer};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
@@ -17,6 +17,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use super::Gateway;
 use super::phase::{Phase, go_on, over, passed, phase};
 use crate::gate::sessions::Use;
+use crate::proxy::admit::vet::HeaderFacts;
 use crate::proxy::answered::is_final;
 use crate::proxy::client::connection;
 use crate::proxy::client::linger;
@@ -69,6 +70,20 @@ fn unasked() -> Box<Error> {
 
 fn connection_of(digest: Option<&Digest>) -> Option<Arc<connection::Connection>> {
     digest?.proxy_digest.as_deref().and_then(connection::of_digest).cloned()
+}
+
+/// Sets what Pingora does with the hop-by-hop headers of a request.
+fn limit_hop_by_hop(policy: &mut HttpUpstreamRequestPolicy, facts: HeaderFacts) {
+    if !facts.hop_by_hop {
+        // Pingora would search for each of them again.
+        *policy = HttpUpstreamRequestPolicy::preserve();
+        return;
+    }
+    // Pingora rejects requests that nominate some headers. `forward` removes the nominated.
+    policy.strip_connection_nominated = false;
+    if !facts.websocket {
+        policy.h1_upgrade = H1UpgradePolicy::Deny;
+    }
 }
 
 #[async_trait]
@@ -151,15 +166,8 @@ impl ProxyHttp for Gateway {
             return Err(error);
         };
         forwarding.sent = Some(sent);
-        let policy = &mut peer.options.http_upstream_request_policy;
-        if facts.hop_by_hop {
-            // Pingora rejects requests that nominate some headers. `forward` removes the nominated.
-            policy.strip_connection_nominated = false;
-        } else {
-            // Pingora would search for each of them again.
-            *policy = HttpUpstreamRequestPolicy::preserve();
-        }
-        let tunnel = app.websocket && facts.websocket;
+        limit_hop_by_hop(&mut peer.options.http_upstream_request_policy, *facts);
+        let tunnel = facts.websocket;
         let http2 = session.req_header().version == Version::HTTP_2;
         match connection {
             // The header block fits the socket's buffer, and then only the app is awaited.
