@@ -4,7 +4,6 @@ use super::support::program::output_of;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
@@ -14,6 +13,7 @@ use vestibule::auth::keys::{KeyRing, SigningAlgorithm};
 use super::support::client::{Browser, PATIENCE};
 use super::support::fronts;
 use super::support::gateway::{self, Gateway, PUBLIC_RULE, Plan};
+use super::support::ports;
 use super::support::servers;
 use super::support::upstream::{Recorder, Seen};
 use super::support::visitor;
@@ -125,7 +125,7 @@ async fn an_assertion_is_for_one_app_and_follows_the_identity() {
             }
         }
     };
-    within(Duration::from_secs(3), "the new groups", follows).await;
+    within(PATIENCE, "the new groups", follows).await;
     let shown = gateway.command(&["session", "list", "--user", "alice", "--json"], "");
     let shown = String::from_utf8(shown.stdout).unwrap();
     let sid = one["sid"].as_str().unwrap();
@@ -307,7 +307,7 @@ async fn verdicts_of_njs(gateway: &Gateway, tokens: &[String]) -> Vec<u16> {
     std::fs::write(&script, documented("js", "-")).unwrap();
     let (shown, keys) = (dir.path().display(), gateway.http);
     let start = |_attempt| {
-        let port = servers::free_port();
+        let port = ports::free_port();
         let http = format!(
             "js_path {shown}; js_import assertion from assertion.js;\n\
              server {{ listen 127.0.0.1:{port}; large_client_header_buffers 4 16k;\n\

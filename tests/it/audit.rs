@@ -120,7 +120,7 @@ async fn a_session_that_is_ended_many_times_at_once_is_told_of_once() {
     let (mut browser, _person) = visitor::signed_in(&cluster.one, "alice").await;
     let page = browser.get("/_auth/logout").await;
     let csrf = html::field(&page.text(), "csrf").unwrap();
-    let posts = (0..40).map(|n| {
+    let posts = (0..12).map(|n| {
         let node = if n % 2 == 0 { &cluster.one } else { &cluster.two };
         let mut browser = browser.at(node);
         let csrf = csrf.clone();

@@ -75,7 +75,7 @@ impl Look {
 }
 
 /// Ends when the page that the element is on has given way to another.
-async fn gone(element: &Element) {
+pub(super) async fn gone(element: &Element) {
     let is_gone =
         |error: CmdError| error.is_stale_element_reference() || error.is_no_such_element();
     while !element.tag_name().await.is_err_and(is_gone) {
@@ -268,7 +268,11 @@ fn output(command: &mut Command) -> String {
 }
 
 fn read_picture(file: &Path) -> String {
-    output(Command::new("zbarimg").args(["--quiet", "--raw"]).arg(file))
+    output(
+        Command::new("zbarimg")
+            .args(["--quiet", "--raw", "-Sdisable", "-Sqrcode.enable"])
+            .arg(file),
+    )
 }
 
 /// The code that `oathtool` shows for a step.

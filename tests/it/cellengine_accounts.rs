@@ -44,6 +44,8 @@ impl Site {
             &app.url(),
             described,
         );
+        // A wait lasts longer than any test.
+        let plan = plan.extra("[throttle]\nfirst_wait = \"10m\"\nlongest_wait = \"10m\"");
         let gateway = Gateway::start(&plan).await;
         Self { app, gateway, _wiki: wiki }
     }

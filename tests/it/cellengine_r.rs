@@ -60,12 +60,11 @@ async fn the_r_stack_is_asked_for_a_code_and_works_on() {
     let nobody = run(&lab.one, &["work", "alice", "pw-alice"], "").await;
     assert_eq!(nobody, json!({"stopped": "nobody answers"}), "it was asked");
 
-    let with_code = codes.next().await;
-    let typed = codes.next().await;
-    for (args, input) in [
-        (vec!["work", "alice", "pw-alice", &with_code], String::new()),
-        (vec!["work", "alice@lab.example", "pw-alice"], format!("{typed}\n")),
-    ] {
+    for (name, typed) in [("alice", false), ("alice@lab.example", true)] {
+        let code = codes.next().await;
+        let mut args = vec!["work", name, "pw-alice"];
+        args.extend((!typed).then_some(code.as_str()));
+        let input = if typed { format!("{code}\n") } else { String::new() };
         let done = run(&lab.two, &args, &input).await;
         assert_eq!((&done["filed"], &done["got"]), (&done["sent"], &done["sent"]), "{done}");
         assert_eq!(done["size"], 6 + 8 * 1024 * 1024, "{done}");

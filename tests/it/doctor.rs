@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use crate::support::certs::Certificates;
 use crate::support::gateway::{Gateway, HOST, Plan, run};
 use crate::support::mail::MailServer;
+use crate::support::ports::ClosedPort;
 use crate::support::upstream::Recorder;
 
 /// A server that answers each request with the same text, and with the head of the request.
@@ -173,7 +174,8 @@ async fn an_app_that_answers_around_the_gate_is_a_problem_and_a_closed_port_is_n
     let text = problems(&examined(&gateway, &["--around", &around]));
     assert!(text.contains(&format!("{around} ({around}) answers this machine with 200")), "{text}");
 
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let port = ClosedPort::any();
+    let closed = port.address().to_string();
     let text = healthy(&examined(&gateway, &["--around", &closed]));
     assert!(text.contains(&format!("doctor: around {closed}: ok")), "{text}");
 }
@@ -223,7 +225,8 @@ async fn forged_headers_that_reach_an_app_are_a_problem() {
 async fn a_node_that_does_not_answer_is_a_problem() {
     let app = Recorder::start().await;
     let gateway = Gateway::start(&Plan::new(&app)).await;
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    let port = ClosedPort::any();
+    let closed = port.address().to_string();
     let text = problems(&examined(&gateway, &["--node", &closed]));
     assert!(text.contains(&format!("node {closed} does not answer")), "{text}");
     let strange = answering("200 OK", false).await.to_string();

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::streams::{h2, h2_request};
 use super::support::client::{Browser, PATIENCE, tls};
 use super::support::gateway::{Gateway, PUBLIC_RULE, Plan};
+use super::support::ports::ClosedPort;
 use super::support::upstream::Recorder;
 use super::support::visitor;
 use super::support::wire::Wire;
@@ -50,18 +51,17 @@ async fn hasty_app() -> String {
 }
 
 /// A gateway with an app that refuses uploads, one that is gone, and one that takes them.
-async fn set_up() -> (Recorder, Gateway) {
+async fn set_up() -> (Recorder, Gateway, ClosedPort) {
     let app = Recorder::start().await;
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gone = format!("http://{}", free.local_addr().unwrap());
-    drop(free);
+    let closed = ClosedPort::any();
+    let gone = format!("http://{}", closed.address());
     let plan = Plan::new(&app).app("hasty", "plain.test", &hasty_app().await, PUBLIC_RULE).app(
         "gone",
         "other.test",
         &gone,
         PUBLIC_RULE,
     );
-    (app, Gateway::start(&plan).await)
+    (app, Gateway::start(&plan).await, closed)
 }
 
 fn file_of(dir: &Path, size: usize) -> String {
@@ -115,7 +115,7 @@ async fn curl_reads(gateway: &Gateway, version: &str, plain: bool, size: usize, 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn curl_reads_every_early_answer() {
-    let (app, gateway) = set_up().await;
+    let (app, gateway, _closed) = set_up().await;
     let mark = app.mark();
     for (version, plain) in [("--http1.1", true), ("--http1.1", false), ("--http2", false)] {
         curl_reads(&gateway, version, plain, ONE_MB, 5).await;
@@ -186,7 +186,7 @@ async fn python_reads(gateway: &Gateway, plain: bool, size: usize, times: usize,
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn python_requests_read_every_early_answer() {
-    let (app, gateway) = set_up().await;
+    let (app, gateway, _closed) = set_up().await;
     let mark = app.mark();
     for plain in [true, false] {
         python_reads(&gateway, plain, ONE_MB, 10, false).await;
@@ -210,7 +210,7 @@ for (i in seq_len(as.integer(args[5]))) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn r_reads_every_early_answer() {
-    let (app, gateway) = set_up().await;
+    let (app, gateway, _closed) = set_up().await;
     let mark = app.mark();
     let dir = tempfile::tempdir().unwrap();
     for (size, times) in [(ONE_MB, 5_usize), (LARGE, 1)] {
@@ -233,7 +233,7 @@ async fn r_reads_every_early_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_follows_an_early_answer_is_never_a_request() {
-    let (app, gateway) = set_up().await;
+    let (app, gateway, _closed) = set_up().await;
     let mark = app.mark();
     let mut wire = Browser::new(&gateway).connect().await;
     let head = "POST /upload HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 1000000\r\n\r\n";
@@ -254,7 +254,7 @@ async fn what_follows_an_early_answer_is_never_a_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_http2_a_refused_client_may_send_all_before_its_stream_ends() {
-    let (app, gateway) = set_up().await;
+    let (app, gateway, _closed) = set_up().await;
     let mark = app.mark();
     let mut client = h2(&Browser::new(&gateway)).await;
     let request = h2_request("POST", "/upload", &[("content-length", "3000000")]);
@@ -276,7 +276,7 @@ async fn over_http2_a_refused_client_may_send_all_before_its_stream_ends() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_cannot_be_read_is_refused_in_our_words() {
-    let (_app, gateway) = set_up().await;
+    let (_app, gateway, _closed) = set_up().await;
     for (request, status) in [
         ("GET / HTTP/1.1\r\nHost: gw.test\r\nBad Header: x\r\n\r\n", 400),
         ("\u{1}\u{2}\u{3}\r\n\r\n", 400),
@@ -297,7 +297,7 @@ async fn a_request_that_cannot_be_read_is_refused_in_our_words() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tls_connection_that_ends_after_an_answer_says_so() {
-    let (_app, gateway) = set_up().await;
+    let (_app, gateway, _closed) = set_up().await;
     for request in [
         "GET /public/x HTTP/1.1\r\nHost: other.test\r\n\r\n",
         "POST /upload HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 1000000\r\n\r\nxyz",
@@ -314,7 +314,7 @@ async fn a_tls_connection_that_ends_after_an_answer_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_of_somebody_signed_in_meets_no_early_answer_of_ours() {
-    let (app, gateway) = set_up().await;
+    let (app, gateway, _closed) = set_up().await;
     let (mut browser, _person) = visitor::signed_in(&gateway, "alice").await;
     let answer = browser.ask("POST", "/upload", "", &vec![b'x'; ONE_MB]).await;
     let said: Value = answer.json();

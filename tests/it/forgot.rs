@@ -133,7 +133,8 @@ async fn wrong_used_and_foreign_codes_and_unknown_names_look_alike() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_typo_costs_no_try_and_wrong_codes_slow_their_network_and_not_the_owner() {
     let app = Recorder::start().await;
-    let plan = Plan::new(&app).extra("[throttle]\nper_name = 3\nper_address = 3\nper_login = 2");
+    let plan = Plan::new(&app)
+        .extra("[throttle]\nper_name = 3\nper_address = 3\nper_login = 2\nfirst_wait = \"30s\"");
     let gateway = Gateway::start(&plan).await;
     let (mut frank, person) = visitor::signed_in(&gateway, "frank").await;
     let (_, other) = visitor::signed_in(&gateway, "grace").await;

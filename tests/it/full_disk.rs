@@ -10,7 +10,7 @@ use super::support::upstream::Recorder;
 use super::support::visitor;
 use super::support::within;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 async fn readiness(gateway: &Gateway, status: u16) -> Value {
     let asking = async {

@@ -280,5 +280,6 @@ async fn a_session_in_constant_use_ends_with_its_token_key() {
     gateway.reload().await;
     stop.send_replace(true);
     let mut browser = using.await.unwrap();
-    assert_eq!(browser.fetch("/app").await.status, 401);
+    let over = async { while browser.fetch("/app").await.status != 401 {} };
+    within(PATIENCE, "the session to end with its key", over).await;
 }

@@ -67,6 +67,34 @@ impl Lab {
         visitor::keep_recovery_codes(&mut browser, &done).await;
         (browser, key)
     }
+
+    /// Signs in by passkey, and ends all sessions of the account after the check of the key and before
+    /// the session starts. Returns the answer, which is 503 if this took longer than the gateway waits
+    /// for Redis.
+    async fn end_after_the_check(
+        &self,
+        database: &mut PgConnection,
+        key: &mut Authenticator,
+    ) -> (Answer, Browser) {
+        let mut waiting =
+            Waiting::proof(self.browser(0), key, ["/_auth/login", "/_auth/passkey"]).await;
+        let used = "SELECT MAX(last_used_at) FROM authenticators";
+        let used = || sqlx::query_scalar::<_, Option<i64>>(used);
+        let before = used().fetch_one(&mut *database).await.unwrap();
+        self.redis.hang();
+        let sent = tokio::spawn(async move {
+            let sent = waiting.send().await;
+            (sent, waiting.browser)
+        });
+        let checked = async { while used().fetch_one(&mut *database).await.unwrap() == before {} };
+        within(PATIENCE, "the check of the key", checked).await;
+        // What another node does to end all sessions of the account.
+        let end = "UPDATE accounts SET sessions_valid_from = \
+                   CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
+        sqlx::query(end).execute(&mut *database).await.unwrap();
+        self.redis.resume();
+        sent.await.unwrap()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -202,25 +230,16 @@ async fn an_answer_from_the_sign_in_page_is_good_once_however_often_redis_is_emp
 async fn an_end_of_sessions_after_the_check_of_a_passkey_ends_its_session() {
     let lab = Lab::start(PostgresServer::shared()).await;
     let (_owner, mut key) = lab.enrolled("alice").await;
-    let pages = ["/_auth/login", "/_auth/passkey"];
-    let mut waiting = Waiting::proof(lab.browser(0), &mut key, pages).await;
     let mut database = PgConnection::connect(&lab.database).await.unwrap();
-    lab.redis.hang();
-    let sent = tokio::spawn(async move {
-        let sent = waiting.send().await;
-        (sent, waiting.browser)
-    });
-    let checked = async {
-        let used = "SELECT COUNT(*) FROM authenticators WHERE last_used_at > created_at";
-        while sqlx::query_scalar::<_, i64>(used).fetch_one(&mut database).await.unwrap() == 0 {}
+    // The gateway waits two seconds for Redis. A test that was slower tries again.
+    let mut tries = 0..10;
+    let (sent, mut browser) = loop {
+        tries.next().expect("one of the tries within two seconds");
+        let done = lab.end_after_the_check(&mut database, &mut key).await;
+        if done.0.status != 503 {
+            break done;
+        }
     };
-    within(PATIENCE, "the check of the key", checked).await;
-    // What another node does to end all sessions of the account.
-    let end = "UPDATE accounts SET sessions_valid_from = \
-               CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
-    sqlx::query(end).execute(&mut database).await.unwrap();
-    lab.redis.resume();
-    let (sent, mut browser) = sent.await.unwrap();
     assert_eq!(sent.status, 303, "{}", sent.text());
     assert!(browser.jar.contains_key(SESSION));
     assert_eq!(browser.get("/app").await.status, 303, "the session has ended");

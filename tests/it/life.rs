@@ -261,7 +261,7 @@ const INTRUDER: &str = r"
     const said = (promise) => promise.then((ok) => String(ok), (error) => error.name);
     const page = window.open('/_auth/account');
     const hold = async () => {
-        for (let i = 0; i < 100; i += 1) {
+        for (const until = Date.now() + 20000; Date.now() < until;) {
             await new Promise((next) => setTimeout(next, 50));
             if (page.closed) return 'lost';
             try {

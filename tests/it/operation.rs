@@ -240,8 +240,8 @@ async fn limits_mail_and_rules_for_passwords_are_taken_up_on_sighup() {
     crowd.from = [127, 0, 0, 8].into();
     let mut kept = crowd.connect().await;
     let first = std::fs::read_to_string(&gateway.config).unwrap();
-    let more = "[passwords]\nmin_length = 21\n[throttle]\nper_name = 1\n\
-                [network]\nconnections_per_address = 3\n";
+    let more = "[passwords]\nmin_length = 21\n[throttle]\nper_name = 1\nfirst_wait = \"10m\"\n\
+                longest_wait = \"10m\"\n[network]\nconnections_per_address = 3\n";
     std::fs::write(&gateway.config, format!("{first}\n{}\n{more}", mail.config("mail-password")))
         .unwrap();
     gateway.reload().await;

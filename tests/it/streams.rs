@@ -25,7 +25,7 @@ const BIG: u64 = 256 * 1024 * 1024;
 /// What the gateway's memory may grow by while a big body goes through.
 const GROWTH: u64 = 64 * 1024 * 1024;
 /// How long a big body may take, on a busy machine.
-const BIG_PATIENCE: Duration = Duration::from_mins(3);
+const BIG_PATIENCE: Duration = Duration::from_mins(8);
 
 /// An HTTP/2 connection.
 pub(crate) async fn h2(browser: &Browser) -> SendRequest<Bytes> {

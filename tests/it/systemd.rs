@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use super::support::client::{Browser, PATIENCE};
 use super::support::gateway::{Gateway, Plan};
 use super::support::log::Log;
+use super::support::ports::free_port;
 use super::support::upstream::Recorder;
 use super::support::within;
 
@@ -42,7 +43,8 @@ impl Service {
         let mut gateway = Gateway::start(&Plan::new(&app)).await;
         gateway.signal("TERM");
         assert!(gateway.ended().await.success());
-        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Not a port of the system's choice: another test could get it while no socket has it.
+        let socket = TcpListener::bind(("127.0.0.1", free_port())).unwrap();
         let address = socket.local_addr().unwrap();
         let config = std::fs::read_to_string(&gateway.config).unwrap();
         let config = config.replacen("127.0.0.1:0", &address.to_string(), 1);

@@ -42,6 +42,8 @@ impl Range {
         let plan = Plan::new(&app);
         let plan = Plan { apps: plan.apps.clone() + rules, ..plan };
         let plan = plan.app("slow", "other.test", &slow_app.url(), open);
+        // The pending login of the corpus outlives the attacks.
+        let plan = plan.extra("[sessions]\npending = \"1h\"");
         let gateway = Gateway::start(&plan).await;
         Self::over((plan, gateway), app, slow_app, None).await
     }

@@ -13,16 +13,16 @@ use crate::support::client::{self, Browser};
 use crate::support::gateway::Gateway;
 use crate::support::visitor::{self, SESSION};
 
-/// How long a silent connection may wait for its TLS handshake: 10 s, and a little more.
-const HANDSHAKE: Duration = Duration::from_secs(15);
+/// How long a silent connection may wait for its TLS handshake: 10 s, and more on a busy machine.
+const HANDSHAKE: Duration = Duration::from_secs(40);
 /// How long a body for our own pages may take: 30 s in all, and a little more.
-const OWN_BODY: Duration = Duration::from_secs(40);
+const OWN_BODY: Duration = Duration::from_mins(1);
 /// How long a client may refuse to take its answer before it is given up: 60 s, and a little more.
 const SLOW_READ: Duration = Duration::from_secs(90);
 /// How long a tunnel may outlive its session.
 const TUNNEL: Duration = Duration::from_secs(65);
 /// How long an honest client may wait beside a flood.
-const HONEST: Duration = Duration::from_secs(20);
+const HONEST: Duration = Duration::from_secs(30);
 
 /// Plays a script.
 pub(super) async fn run(range: &Range, attack: &Attack) -> Result<(), String> {

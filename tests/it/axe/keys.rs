@@ -1,11 +1,12 @@
 //! The pages of keys: at rest, refused, and when a person cancels.
 
-use super::super::browser::{Look, Walk};
+use super::super::browser::{Look, PATIENCE, Walk, gone};
 use super::super::support::client::Browser;
 use super::super::support::gateway::PASSWORD;
 use super::super::support::html;
 use super::super::support::virtual_key::VirtualKey;
 use super::super::support::visitor::{self, Person};
+use super::super::support::within;
 use super::LOOKS;
 use super::sweep::Sweep;
 
@@ -21,12 +22,13 @@ const LONG: &str = "a-key-with-a-very-long-name-that-somebody-thought-was-a-good
 impl Sweep {
     /// Sends the form of a key with an answer that no key made.
     async fn send_rubbish(&self) {
-        self.walk.screen.wait_for(ASK).await;
+        let form = self.walk.screen.wait_for(ASK).await;
         let send = "const form = document.querySelector('form[data-key]');
                     form.elements.credential.value = '{}';
                     if (form.elements.name) form.elements.name.value = 'x';
                     HTMLFormElement.prototype.submit.call(form);";
         self.walk.screen.client.execute(send, Vec::new()).await.unwrap();
+        within(PATIENCE, "the page to give way", gone(&form)).await;
     }
 
     async fn ask(&self) {

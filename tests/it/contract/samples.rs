@@ -1,6 +1,7 @@
 //! Records to store, and a way to do one thing many times at once.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use vestibule::auth::account::{Identity, LoginName, NewAccount};
 use vestibule::auth::authenticator::{AuthenticatorKind, NewAuthenticator};
@@ -164,18 +165,23 @@ pub(crate) fn unseen() -> SessionMark {
     session(identity("nobody"), start()).mark(&token())
 }
 
-/// Does one thing `times` times at once, all let go at the same moment; what came of each.
+/// The connections of two stores: more operations would queue, and a store gives a queue 1.5 seconds.
+const ROOM: usize = 20;
+
+/// Starts one operation `times` times at the same moment, and returns what each returned.
 pub(crate) async fn at_once<T, F>(times: usize, one: impl Fn(usize) -> F) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    let gate = std::sync::Arc::new(tokio::sync::Barrier::new(times));
+    let gate = Arc::new(tokio::sync::Barrier::new(times));
+    let room = Arc::new(tokio::sync::Semaphore::new(ROOM));
     let tasks: Vec<_> = (0..times)
         .map(|i| {
-            let (gate, work) = (std::sync::Arc::clone(&gate), one(i));
+            let (gate, room, work) = (Arc::clone(&gate), Arc::clone(&room), one(i));
             tokio::spawn(async move {
                 gate.wait().await;
+                let _place = room.acquire().await.unwrap();
                 work.await
             })
         })

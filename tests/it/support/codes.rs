@@ -54,7 +54,7 @@ impl Codes {
     /// The earliest code after all those given out that the gateway must take now. It waits for
     /// the clock when three in a row were asked for within one step.
     pub(crate) async fn next(&mut self) -> String {
-        let step = Self::earliest(15).max(self.used + 1);
+        let step = Self::earliest(20).max(self.used + 1);
         Self::reached(step - 1).await;
         self.used = step;
         self.of_step(step)

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::gateway::{Gateway, HOST};
-use super::servers::{Process, STARTS, command, find, free_port};
+use super::ports::free_port;
+use super::servers::{Process, STARTS, command, find};
 use super::upstream::Recorder;
 
 /// The code of a page of `docs` in one language.

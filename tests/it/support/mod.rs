@@ -17,6 +17,7 @@ pub(crate) mod grpc;
 pub(crate) mod html;
 pub(crate) mod log;
 pub(crate) mod mail;
+pub(crate) mod ports;
 pub(crate) mod program;
 pub(crate) mod redis_ha;
 mod selftest;

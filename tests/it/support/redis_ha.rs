@@ -10,11 +10,13 @@ use redis::Value;
 use tempfile::TempDir;
 
 use super::certs::Certificates;
-use super::servers::{Process, RedisServer, STARTS, command, free_port, redis_program};
+use super::ports::free_port;
+use super::servers::{Process, RedisServer, STARTS, command, redis_program};
 use super::within;
 
-/// Enough for servers to find each other on a busy machine.
-const SETTLES: Duration = Duration::from_secs(40);
+/// Enough for servers to find each other on a busy machine. A sentinel that was not scheduled for two
+/// seconds does nothing for 30 seconds (TILT).
+const SETTLES: Duration = Duration::from_secs(100);
 /// The name of the primary.
 pub(crate) const SERVICE: &str = "vest";
 
@@ -109,7 +111,7 @@ impl Sentinel {
             writeln!(
                 lines,
                 "sentinel monitor {SERVICE} 127.0.0.1 {primary} {quorum}\n\
-                 sentinel down-after-milliseconds {SERVICE} 1000\n\
+                 sentinel down-after-milliseconds {SERVICE} 3000\n\
                  sentinel failover-timeout {SERVICE} 5000"
             )
             .unwrap();
@@ -228,13 +230,15 @@ pub(crate) struct RedisCluster {
 impl RedisCluster {
     /// Starts it, and waits until all know each other. Every primary has `replicas` of its own.
     pub(crate) async fn start(shape: &Shape) -> Self {
+        // Without replicas nothing fails over, so a machine that stalls must not either.
+        let timeout = if shape.replicas > 0 { "3000" } else { "15000" };
         let servers: Vec<Arc<RedisServer>> = (0..3 * (1 + shape.replicas))
             .map(|_| {
                 let server = shape.server(|_| {
                     vec![
                         ("cluster-enabled", "yes".to_owned()),
                         ("cluster-port", free_port().to_string()),
-                        ("cluster-node-timeout", "1000".to_owned()),
+                        ("cluster-node-timeout", timeout.to_owned()),
                         ("cluster-require-full-coverage", "no".to_owned()),
                     ]
                 });

@@ -6,7 +6,6 @@
 use super::watchdog::watch;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
@@ -17,25 +16,12 @@ use std::time::Duration;
 use parking_lot::{Mutex, const_mutex};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tempfile::TempDir;
-use vestibule::base::random::{OsRandom, Random as _};
 
 use super::certs::Certificates;
+use super::ports::free_port;
 
 /// A free port is taken by somebody else between the look and the start, now and then.
 pub(crate) const STARTS: u32 = 10;
-
-/// Ports of servers. No outgoing connection gets one of them, so a server that was stopped can be
-/// started on its port again.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
-
-pub(crate) fn free_port() -> u16 {
-    let mut random = [0; 2];
-    OsRandom::new().fill(&mut random).unwrap();
-    let first = u16::from_le_bytes(random) % (PORTS.end - PORTS.start);
-    let mut all = PORTS.skip(first.into()).chain(PORTS);
-    let free = all.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
-    free.expect("a free port")
-}
 
 pub(super) fn find(program: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -319,7 +305,9 @@ impl RedisServer {
                 "hash" => redis::cmd("HGETALL").arg(&key).to_owned(),
                 "zset" => redis::cmd("ZRANGE").arg(&key).arg(0).arg(-1).to_owned(),
                 "list" => redis::cmd("LRANGE").arg(&key).arg(0).arg(-1).to_owned(),
-                other => panic!("a key of a kind nobody expects: {other}"),
+                // It expired after it was listed.
+                "none" => continue,
+                other => panic!("unexpected type of {key}: {other}"),
             };
             let value: redis::Value = read.query_async(&mut connection).await.unwrap();
             writeln!(dump, "{key} = {}", printed(&value)).unwrap();
@@ -398,7 +386,7 @@ impl PostgresServer {
         let mut postgres = command(&find("postgres"), user);
         postgres.arg("-D").arg(dir.join("data")).args(["-p", &port.to_string(), "-h", "127.0.0.1"]);
         postgres.arg("-k").arg(dir).current_dir(dir);
-        for setting in ["fsync=off", "max_connections=200", "dynamic_shared_memory_type=mmap"] {
+        for setting in ["fsync=off", "max_connections=500", "dynamic_shared_memory_type=mmap"] {
             postgres.args(["-c", setting]);
         }
         // A standby says so in other words.
@@ -481,13 +469,14 @@ impl PostgresServer {
     }
 
     fn signal_all(&self, signal: &str) {
+        // First, so that it starts no more of them.
+        self.process().signal(signal);
         let parent = self.process().pid.to_string();
         let children = Command::new("ps").args(["-o", "pid=", "--ppid", &parent]).output().unwrap();
         for child in String::from_utf8(children.stdout).unwrap().split_whitespace() {
             // A connection may have ended meanwhile.
             signal_to(child.parse().unwrap(), signal);
         }
-        self.process().signal(signal);
     }
 
     /// Makes it hang: new connections are not answered any more.

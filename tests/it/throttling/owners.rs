@@ -131,7 +131,8 @@ async fn strangers_do_not_keep_a_script_out_of_where_its_account_signs_in() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_works_whoever_looked_for_others_from_the_same_network() {
     let app = Recorder::start().await;
-    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let waits = "[throttle]\nfirst_wait = \"10m\"\nlongest_wait = \"10m\"\n";
+    let gateway = Gateway::start(&Plan::new(&app).extra(waits)).await;
     let link = tickets::link(&tickets::made(&gateway, &["user", "add", "alice"]));
     let mut statuses = Vec::new();
     for _ in 0..30 {

@@ -33,12 +33,16 @@ impl Life {
         let outcome =
             self.service().second.prove(APP, token, response, &self.caller()).await.unwrap();
         match outcome {
-            SecondFactor::Wrong { .. } => {
+            SecondFactor::Wrong { used_up: false, .. } => {
                 self.known.wrong.push(self.clock.now());
                 self.known.suspended = self.known.wrong.len() >= MOST;
             }
             SecondFactor::SignedIn(_) | SecondFactor::NewPasswordOwed => self.known.wrong.clear(),
-            SecondFactor::Suspended | SecondFactor::Wait(_) | SecondFactor::StartAgain => {}
+            // A used code is refused and not counted.
+            SecondFactor::Wrong { used_up: true, .. }
+            | SecondFactor::Suspended
+            | SecondFactor::Wait(_)
+            | SecondFactor::StartAgain => {}
         }
         outcome
     }
