@@ -133,27 +133,29 @@ impl CachedSessions {
         (at, by): (Duration, Use),
     ) -> Option<Arc<KnownSession>> {
         let fingerprint = self.fingerprint(text);
+        let ends = self.ends.load(Ordering::Acquire);
         let known = self.seen.get(&fingerprint)?;
         if !self.accepts(app, &known, (at, by)) {
             return None;
         }
         let old = at.saturating_sub(known.read_at) >= RENEW_AFTER;
         if old && !known.renewing.swap(true, Ordering::Relaxed) {
-            self.renew_seen(fingerprint, known.token, at);
+            self.renew_seen(fingerprint, known.token, (at, ends));
         }
         Some(known)
     }
 
-    /// Reloads a session off the request path. If that fails, the entry expires.
+    /// Reloads a session off the request path. If that fails, the entry expires. `ends` is the number
+    /// of ends before the entry was read: one that an end has removed since does not come back.
     fn renew_seen(
         self: &Arc<Self>,
         fingerprint: u128,
         token: HashedToken<SessionToken>,
-        at: Duration,
+        (at, ends): (Duration, u64),
     ) {
         let this = Arc::clone(self);
         tokio::spawn(async move {
-            match this.fetch(&token, at).await {
+            match this.fetch(&token, (at, ends)).await {
                 Ok(Some(known)) => this.note_seen(fingerprint, &known),
                 Ok(None) => {
                     this.seen.remove(&fingerprint);
@@ -199,8 +201,8 @@ impl CachedSessions {
             return Ok(Some(known));
         }
         let (this, token) = (Arc::clone(self), *token);
-        let lookup = || async move { this.fetch(&token, at).await };
         let ends = self.ends.load(Ordering::Acquire);
+        let lookup = || async move { this.fetch(&token, (at, ends)).await };
         let known = self.loads.load(token, (at, ends), lookup).await?;
         Ok(known.filter(|known| self.accepts(app, known, (at, by))))
     }
@@ -256,9 +258,8 @@ impl CachedSessions {
     async fn fetch(
         &self,
         token: &HashedToken<SessionToken>,
-        asked_at: Duration,
+        (asked_at, ends): (Duration, u64),
     ) -> Stored<Option<Arc<KnownSession>>> {
-        let ends = self.ends.load(Ordering::Acquire);
         let loaded = self.store.load(token).await;
         let Some(session) = self.unless_failed(loaded)? else {
             self.known.remove(token);
@@ -421,5 +422,7 @@ impl CachedSessions {
         self.ends.fetch_add(1, Ordering::AcqRel);
         self.known.clear();
         self.seen.clear();
+        // An entry that was read before it was removed is not reloaded.
+        self.ends.fetch_add(1, Ordering::AcqRel);
     }
 }

@@ -126,6 +126,25 @@ async fn an_end_on_this_node_holds_at_once_whatever_was_read_since() {
 }
 
 #[tokio::test]
+async fn a_reload_under_way_brings_no_session_back_after_the_keys_were_replaced() {
+    let gate = Gate::open().await;
+    let (token, session) = gate.signed_in("alice").await;
+    assert!(gate.found(&session.app, &token).await);
+    gate.clock.advance(Duration::from_millis(600));
+    // The reload begins once this task waits for something.
+    assert!(gate.seen(&session.app, &token));
+    gate.known.keys_replaced();
+    // The reload holds one reference, the second look at the keys another.
+    let reloaded = async {
+        while Arc::strong_count(&gate.known) > 2 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within(Duration::from_secs(30), "the reload", reloaded).await;
+    assert!(!gate.seen(&session.app, &token));
+}
+
+#[tokio::test]
 async fn a_session_that_began_before_its_account_was_disabled_is_refused_when_first_met() {
     let gate = Gate::open().await;
     let (first, session) = gate.signed_in("alice").await;
