@@ -130,7 +130,7 @@ async fn a_reload_under_way_brings_no_session_back_after_the_keys_were_replaced(
     let gate = Gate::open().await;
     let (token, session) = gate.signed_in("alice").await;
     assert!(gate.found(&session.app, &token).await);
-    gate.clock.advance(Duration::from_millis(600));
+    gate.clock.advance(Duration::from_millis(800));
     // The reload begins once this task waits for something.
     assert!(gate.seen(&session.app, &token));
     gate.known.keys_replaced();

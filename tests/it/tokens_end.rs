@@ -118,7 +118,7 @@ async fn a_token_whose_methods_are_limited_opens_a_websocket_by_a_right_of_its_o
     let listed = cluster.one.command(&["token", "list", "--json"], "");
     let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
     let rights: Vec<_> = listed.as_array().unwrap().iter().map(|t| &t["websocket"]).collect();
-    assert_eq!(rights, [&serde_json::json!(true), &serde_json::json!(false)]);
+    assert_eq!(rights, [true, true, false].map(|right| serde_json::json!(right)).each_ref());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
