@@ -214,6 +214,52 @@ async fn the_app_can_neither_set_nor_clear_our_cookies() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn shared_caches_may_store_answers_on_public_paths_only() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let (mut browser, _person) = visitor::signed_in(&gateway, "alice").await;
+    for (target, cache, in_front) in [
+        ("/app/cached", "private, max-age=60", None),
+        ("/app/a", "private", None),
+        ("/public/cached", "public, max-age=60", Some("max-age=60")),
+    ] {
+        let answer = browser.get(target).await;
+        assert_eq!(answer.all("cache-control"), [cache], "{target}");
+        assert_eq!(answer.get("cdn-cache-control"), in_front, "{target}");
+
+        let cookies = browser.cookie_line();
+        let cookies = [("cookie", cookies.trim_start_matches("Cookie: ").trim())];
+        let mut client = super::streams::h2(&browser).await;
+        let request = super::streams::h2_request("GET", target, &cookies);
+        let answer = client.send_request(request, true).unwrap().0.await.unwrap();
+        let lines = |name: &str| -> Vec<_> {
+            answer.headers().get_all(name).iter().map(|v| v.to_str().unwrap().to_owned()).collect()
+        };
+        assert_eq!(lines("cache-control"), [cache], "{target}");
+        assert_eq!(lines("cdn-cache-control"), in_front.as_slice(), "{target}");
+    }
+    assert_eq!(browser.get("/public/a").await.get("cache-control"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_a_user_authenticates_at_the_app_carries_nothing_else() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let (mut browser, _person) = visitor::signed_in(&gateway, "alice").await;
+    for scheme in ["NTLM", "Negotiate"] {
+        let lines = format!("Authorization: {scheme} YII=\r\n");
+        let before = seen_at(&app, &mut browser, "/app/a", "").await.connection;
+        let theirs = seen_at(&app, &mut browser, "/app/b", &lines).await;
+        assert_eq!(theirs.head.get("authorization"), Some(&*format!("{scheme} YII=")));
+        let again = seen_at(&app, &mut browser, "/app/b", &lines).await.connection;
+        let after = seen_at(&app, &mut browser, "/app/c", "").await.connection;
+        assert_ne!(before, theirs.connection, "{scheme}");
+        assert!(![theirs.connection, again].contains(&after), "{scheme}");
+        assert_ne!(theirs.connection, again, "{scheme}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_without_rules_gets_its_target_byte_for_byte() {
     let (app, plain) = (Recorder::start().await, Recorder::start().await);
     let plan = Plan::new(&app).app("plain", "plain.test", &plain.url(), "");

@@ -85,6 +85,15 @@ pub(in crate::proxy) struct HeaderFacts {
     pub(in crate::proxy) hop_by_hop: bool,
     /// The client expects `100 Continue` (RFC 9110 §10.1.1).
     pub(in crate::proxy) expects_continue: bool,
+    /// The client authenticates to the app by a scheme that covers the whole connection.
+    pub(in crate::proxy) connection_auth: bool,
+}
+
+/// Returns true if an `Authorization` header has a scheme after which an app may treat all requests of
+/// the connection as those of one user: `NTLM`, `Negotiate` (RFC 4559 §6).
+fn is_connection_auth(value: &HeaderValue) -> bool {
+    let scheme = value.as_bytes().split(|b| *b == b' ').next().unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"negotiate") || scheme.eq_ignore_ascii_case(b"ntlm")
 }
 
 /// Validates everything except the target, the host and the method. `bad_line` is true if Pingora
@@ -143,13 +152,13 @@ impl<'a> HeaderScan<'a> {
             header::ACCEPT
             | header::ACCEPT_ENCODING
             | header::ACCEPT_LANGUAGE
-            | header::AUTHORIZATION
             | header::CACHE_CONTROL
             | header::CONTENT_TYPE
             | header::IF_NONE_MATCH
             | header::ORIGIN
             | header::REFERER
             | header::USER_AGENT => {}
+            header::AUTHORIZATION => self.facts.connection_auth |= is_connection_auth(value),
             header::COOKIE => {
                 self.facts.cookies = true;
                 self.cookies |= self.cookie.replace(value).is_some();
@@ -400,6 +409,21 @@ mod tests {
         }
         for line in ["X-Content-Length: 5", "X: content-length: 5", "Content-Lengths: 5"] {
             assert!(!names_length(with(line).as_bytes()), "{line}");
+        }
+    }
+
+    #[test]
+    fn schemes_that_cover_the_connection_are_noticed() {
+        for (value, expected) in [
+            ("NTLM TlRMTVNTUAAB", true),
+            ("negotiate YII", true),
+            ("Negotiate", true),
+            ("Bearer negotiate", false),
+            ("Basic bnRsbQ==", false),
+        ] {
+            let headers = headers(&[("authorization", value)]);
+            let facts = HeaderScan::read(&headers).unwrap().facts;
+            assert_eq!(facts.connection_auth, expected, "{value}");
         }
     }
 

@@ -432,6 +432,7 @@ fn relayed(
         version: session.req_header().version,
         https: state.is_https(),
         workers: false,
+        personal: true,
     };
     if let Some(site) = state.site()
         && let Some(own) = &site.app.own_name

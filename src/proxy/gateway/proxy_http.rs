@@ -188,7 +188,8 @@ impl ProxyHttp for Gateway {
                 app.upstream.set_timeouts(&mut peer, !http2, has_body, silence);
             }
         }
-        if tunnel || forwarding.sending.again == Again::Afresh {
+        let alone = tunnel || facts.connection_auth;
+        if alone || forwarding.sending.again == Again::Afresh {
             // A unique key: the connection is not shared with other requests.
             peer.group_key ^= id.number();
         }
@@ -304,7 +305,9 @@ impl ProxyHttp for Gateway {
                 }
             }
             let workers = state.site().is_none_or(|site| site.app.service_workers);
-            let client = forward::Client { version: session.req_header().version, https, workers };
+            let version = session.req_header().version;
+            let personal = state.admission().is_some_and(|a| a.headers().is_some());
+            let client = forward::Client { version, https, workers, personal };
             if let Some(site) = state.site()
                 && let Some(own) = &site.app.own_name
                 && let Err(error) = own.answer(response, &site.page_text)

@@ -7,8 +7,7 @@ use pingora_error::Result;
 use pingora_http::{RequestHeader, ResponseHeader};
 
 use super::app_headers::ASSERTION;
-use super::hygiene;
-use super::workers;
+use super::{caching, hygiene, workers};
 use crate::base::clock::Clock;
 use crate::gate::identity::IdentityHeaders;
 use crate::proxy::request::RequestState;
@@ -154,6 +153,8 @@ pub(in crate::proxy) struct Client {
     pub(in crate::proxy) https: bool,
     /// True if the app's service workers may cover our own pages.
     pub(in crate::proxy) workers: bool,
+    /// True if the response is for one user.
+    pub(in crate::proxy) personal: bool,
 }
 
 /// Facts about the response headers, gathered in one pass.
@@ -167,6 +168,8 @@ struct ResponseFacts {
     worker: bool,
     /// A header acts on the whole host ([`acts_on_host`]).
     on_host: bool,
+    /// A header instructs a cache in front.
+    for_caches: bool,
 }
 
 /// Headers of an app that affect every page of the host, including our own: alternative routes
@@ -209,6 +212,7 @@ impl ResponseFacts {
                     facts.site_data |= *name == CLEAR_SITE_DATA;
                     facts.worker |= *name == workers::ALLOWED;
                     facts.on_host |= acts_on_host(name.as_str());
+                    facts.for_caches |= caching::instructs_cache_in_front(name.as_str());
                 }
             }
         }
@@ -233,6 +237,11 @@ pub(in crate::proxy) fn response(from_app: &mut ResponseHeader, client: Client) 
             from_app.remove_header(name);
         }
     }
+    if facts.for_caches && client.personal {
+        for name in &caching::FOR_CACHES_IN_FRONT {
+            from_app.remove_header(name);
+        }
+    }
     // Pingora would relay a chunked body to a client that cannot read one.
     if client.version == Version::HTTP_10 {
         from_app.remove_header(&header::TRANSFER_ENCODING);
@@ -240,6 +249,8 @@ pub(in crate::proxy) fn response(from_app: &mut ResponseHeader, client: Client) 
     let switching = from_app.status == StatusCode::SWITCHING_PROTOCOLS;
     let strong = facts.transport_security && is_strong(&from_app.headers);
     let secure = client.https && !switching && !strong;
+    let private =
+        if client.personal && !switching { caching::private(&from_app.headers) } else { None };
     if client.version == Version::HTTP_2 {
         // HTTP/2 has neither spelling nor `Connection`, but Pingora would carry both along.
         with_answer_headers(from_app, |headers| {
@@ -250,9 +261,17 @@ pub(in crate::proxy) fn response(from_app: &mut ResponseHeader, client: Client) 
                 let year = HeaderValue::from_static(A_YEAR);
                 headers.insert(header::STRICT_TRANSPORT_SECURITY, year);
             }
+            if let Some(private) = private {
+                headers.insert(header::CACHE_CONTROL, private);
+            }
         });
-    } else if secure {
+        return Ok(());
+    }
+    if secure {
         from_app.insert_header("Strict-Transport-Security", HeaderValue::from_static(A_YEAR))?;
+    }
+    if let Some(private) = private {
+        from_app.insert_header("Cache-Control", private)?;
     }
     Ok(())
 }
@@ -340,7 +359,8 @@ mod tests {
         for (name, value) in lines {
             answer.append_header(*name, *value).unwrap();
         }
-        response(&mut answer, Client { version, https: true, workers: false }).unwrap();
+        let client = Client { version, https: true, workers: false, personal: false };
+        response(&mut answer, client).unwrap();
         answer
     }
 

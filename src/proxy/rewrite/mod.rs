@@ -2,6 +2,7 @@
 //! cookies.
 
 pub(in crate::proxy) mod app_headers;
+mod caching;
 pub(in crate::proxy) mod forward;
 pub(in crate::proxy) mod hygiene;
 pub(in crate::proxy) mod omitted;

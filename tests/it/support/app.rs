@@ -147,6 +147,10 @@ impl Peer {
                 "text/html",
                 "Content-Security-Policy: default-src 'none'; script-src 'self'; connect-src 'self'\r\n",
             ),
+            "cached" => (
+                "application/json",
+                "Cache-Control: public, max-age=60\r\nCDN-Cache-Control: max-age=60\r\n",
+            ),
             "isolated" => ("text/html", "Cross-Origin-Opener-Policy: same-origin\r\n"),
             _ => ("application/json", ""),
         };
