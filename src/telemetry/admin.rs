@@ -1,7 +1,9 @@
 //! The admin listener: liveness, readiness and metrics.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,8 +17,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::error::Elapsed;
 
 use super::logs::dropped_lines;
@@ -30,6 +32,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Maximum simultaneous admin connections.
 const MOST_CONNECTIONS: usize = 32;
+/// Maximum of them from one address, so that one client can't keep the balancer's checks out.
+const MOST_OF_ONE: usize = 16;
+/// Maximum lifetime of an admin connection, which carries one request.
+const LIFETIME: Duration = Duration::from_secs(15);
 
 /// Everything that readiness and metrics depend on.
 #[derive(Clone)]
@@ -166,6 +172,42 @@ async fn metrics_page(State(health): State<Health>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page)
 }
 
+/// The connections in use, by address. Monitors need few; the remaining descriptors are reserved for
+/// clients.
+#[derive(Default)]
+struct Places(Mutex<HashMap<IpAddr, usize>>);
+
+/// A connection in use. Dropping it frees its place.
+struct Place {
+    places: Arc<Places>,
+    peer: IpAddr,
+}
+
+impl Places {
+    fn take(self: &Arc<Self>, peer: IpAddr) -> Option<Place> {
+        let mut held = self.0.lock();
+        let (all, of_peer) = (held.values().sum::<usize>(), held.get(&peer).copied());
+        let of_peer = of_peer.unwrap_or_default();
+        if all >= MOST_CONNECTIONS || of_peer >= MOST_OF_ONE {
+            return None;
+        }
+        held.insert(peer, of_peer + 1);
+        Some(Place { places: Arc::clone(self), peer })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.places.0.lock();
+        if let Some(of_peer) = held.get_mut(&self.peer) {
+            *of_peer -= 1;
+            if *of_peer == 0 {
+                held.remove(&self.peer);
+            }
+        }
+    }
+}
+
 /// Serves the admin endpoints until the process ends.
 pub async fn serve(listener: TcpListener, health: Health) {
     let router = Router::new()
@@ -174,17 +216,17 @@ pub async fn serve(listener: TcpListener, health: Health) {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_page))
         .with_state(health);
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let places = Arc::new(Places::default());
     loop {
         match listener.accept().await {
-            Ok((stream, _peer)) => {
-                // Monitors need few connections. The remaining descriptors are reserved for
-                // clients.
-                let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            Ok((stream, peer)) => {
+                let Some(place) = places.take(peer.ip()) else { continue };
                 let service = TowerToHyperService::new(router.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = one(stream, service).await {
-                        tracing::debug!(%error, "admin connection failed");
+                    match tokio::time::timeout(LIFETIME, one(stream, service)).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => tracing::debug!(%error, "admin connection failed"),
+                        Err(Elapsed { .. }) => tracing::debug!("admin connection took too long"),
                     }
                     drop(place);
                 });
@@ -203,6 +245,10 @@ async fn one(
 ) -> io::Result<()> {
     // HTTP/2 has no limit for connections without requests.
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(10))
+        .keep_alive(false);
     builder.serve_connection(TokioIo::new(stream), service).await.map_err(io::Error::other)
 }

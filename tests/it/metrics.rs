@@ -9,6 +9,7 @@ use super::support::gateway::{Gateway, Plan};
 use super::support::log::Line;
 use super::support::upstream::Recorder;
 use super::support::visitor;
+use super::support::wire::Wire;
 use super::support::within;
 
 /// The value of a series, by its name and labels as written.
@@ -36,6 +37,24 @@ fn config_hash(gateway: &Gateway) -> String {
     let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(said["hash"], hash.as_str());
     hash
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_never_has_all_connections_of_the_admin_listener() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let stranger = [127, 0, 0, 9].into();
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(client::tcp(gateway.admin, stranger).await.unwrap());
+    }
+    for _ in 0..3 {
+        assert_eq!(client::admin(&gateway, "/nodez").await.status, 200);
+    }
+    // The silent ones end as well.
+    for stream in silent {
+        within(PATIENCE, "the end of a silent connection", Wire::new(stream).rest()).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
