@@ -29,17 +29,18 @@ if [ $# -eq 0 ]; then
 fi
 for target in "${targets[@]}"; do
     case "$target" in
-        config) seeds=config ;;
-        return_to) seeds=tests/corpus ;;
-        *) seeds="fuzz/seeds/$target" ;;
+        config) seeds=(config) ;;
+        return_to) seeds=(tests/corpus) ;;
+        *) seeds=() ;;
     esac
+    [ ! -d "fuzz/seeds/$target" ] || seeds+=("fuzz/seeds/$target")
     printf '\n=== %s\n' "$target"
     if [ "$seconds" = 0 ]; then
-        "$built/$target" "$seeds"/* 2>&1 | tail -n 1
+        find "${seeds[@]}" -type f -exec "$built/$target" {} + 2>&1 | tail -n 1
         continue
     fi
     mkdir -p "fuzz/corpus/$target" fuzz/artifacts
-    "$built/$target" "fuzz/corpus/$target" "$seeds" -max_total_time="$seconds" -max_len=16384 -timeout=10 \
+    "$built/$target" "fuzz/corpus/$target" "${seeds[@]}" -max_total_time="$seconds" -max_len=16384 -timeout=10 \
         -artifact_prefix="fuzz/artifacts/$target-" -print_final_stats=1 2>"fuzz/artifacts/$target.log" || {
         tail -n 40 "fuzz/artifacts/$target.log"
         exit 1

@@ -50,10 +50,13 @@ ulimit -n 8192 2>/dev/null || true
 
 if [ "${1:-}" = fast ]; then
     shift
-    # The tests that start Chromium or R; the last two are single tests of `answers`.
+    # The tests that start Chromium or R; the last three are single tests of `answers` and `session_bar`.
     skipped=(axe:: browser:: cellengine_browser:: cellengine_r:: life:: newcomer::
-        a_browser_lets_scripts_of_a_configured_origin a_page_of_another_origin_reads)
-    exec cargo test --locked "$@" -- "${skipped[@]/#/--skip=}"
+        a_browser_lets_scripts_of_a_configured_origin a_page_of_another_origin_reads
+        the_bar_announces_the_end)
+    # Names of unit tests contain `browser::` as well.
+    cargo test --locked --lib --bins "$@"
+    exec cargo test --locked --test it "$@" -- "${skipped[@]/#/--skip=}"
 fi
 scripts/axe.sh
 exec cargo test --locked "$@"

@@ -22,7 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &["base", "auth", "gate", "web", "store", "telemetry", "proxy", "config", "app"]),
 ];
 
-/// Crates that only one module may name. `app` starts the server, which is Pingora's.
+/// Crates that only one module may name.
 const ONLY_IN: &[(&str, &str)] = &[
     ("pingora", "proxy"),
     ("redis::", "store/redis"),

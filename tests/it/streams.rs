@@ -152,7 +152,7 @@ async fn an_anonymous_upload_is_refused_before_its_body_is_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upload_that_waits_for_100_continue_gets_it_from_the_app() {
+async fn an_upload_that_waits_for_100_continue_gets_it_from_the_gateway() {
     let (app, _gateway, browser) = set_up().await;
     let mut wire = browser.connect().await;
     let request = format!(
