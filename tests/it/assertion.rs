@@ -300,52 +300,94 @@ fn in_java(dir: &Path, keys: &str) -> Option<Command> {
     })
 }
 
-/// nginx with the documented script, which answers 204 to a good assertion.
-async fn verdicts_of_njs(gateway: &Gateway, tokens: &[String]) -> Vec<u16> {
-    let dir = tempfile::tempdir().unwrap();
-    let script = dir.path().join("assertion.js");
-    std::fs::write(&script, documented("js", "-")).unwrap();
-    let (shown, keys) = (dir.path().display(), gateway.http);
-    let start = |_attempt| {
-        let port = ports::free_port();
-        let http = format!(
-            "js_path {shown}; js_import assertion from assertion.js;\n\
-             server {{ listen 127.0.0.1:{port}; large_client_header_buffers 4 16k;\n\
-             location / {{ js_content assertion.check; }}\n\
-             location = /vestibule-keys {{ internal; proxy_set_header Host localhost;\n\
-             proxy_pass http://{keys}/_auth/jwks.json; }} }}"
+/// Names of the headers that tell an app who the user is.
+const IDENTITY: [&str; 4] = ["remote-user", "remote-name", "remote-email", "remote-groups"];
+
+/// The documented nginx in front of an app.
+struct Njs {
+    port: u16,
+    _process: servers::Process,
+    _dir: tempfile::TempDir,
+}
+
+impl Njs {
+    fn start(gateway: &Gateway, app: &Recorder) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("assertion.js"), documented("js", "-")).unwrap();
+        let shown = dir.path().display();
+        let keys = format!(
+            "proxy_set_header Host localhost; proxy_pass http://{}/_auth/jwks.json",
+            gateway.http
         );
-        let module = "load_module /usr/lib/nginx/modules/ngx_http_js_module.so;";
-        fronts::nginx(dir.path(), module, &http).map(|process| (process, port))
-    };
-    let started = (0..servers::STARTS).find_map(start);
-    let (_nginx, port) = started.expect("nginx starts with the documented script");
-    let mut verdicts = Vec::new();
-    for token in tokens {
-        let mut wire = Wire::new(TcpStream::connect(("127.0.0.1", port)).await.unwrap());
+        let start = |_attempt| {
+            let port = ports::free_port();
+            let site = fronts::documented("assertion.md", "nginx");
+            let site = fronts::replaced(
+                site,
+                &[
+                    ("/etc/nginx/njs", &shown.to_string()),
+                    ("/var/cache/nginx/vestibule", &format!("{shown}/cache")),
+                    ("listen 80", &format!("listen 127.0.0.1:{port}")),
+                    ("proxy_pass http://127.0.0.1:3000", &format!("proxy_pass {}", app.url())),
+                    ("proxy_pass https://wiki.example.com/_auth/jwks.json", &keys),
+                    (
+                        "/etc/ssl/certs/ca-certificates.crt",
+                        &gateway.certificates.cert.display().to_string(),
+                    ),
+                ],
+            );
+            let module = "load_module /usr/lib/nginx/modules/ngx_http_js_module.so;";
+            fronts::nginx(dir.path(), module, &site).map(|process| (process, port))
+        };
+        let started = (0..servers::STARTS).find_map(start);
+        let (process, port) = started.expect("nginx starts with the documented configuration");
+        Self { port, _process: process, _dir: dir }
+    }
+
+    /// Sends a form with an assertion and forged identity headers; returns the status.
+    async fn post(&self, token: &str) -> u16 {
+        let mut wire = Wire::new(TcpStream::connect(("127.0.0.1", self.port)).await.unwrap());
+        let forged: String = IDENTITY.map(|name| format!("{name}: forged\r\n")).concat();
         let head = format!(
-            "GET / HTTP/1.1\r\nHost: njs\r\nVestibule-Assertion: {token}\r\nConnection: close\r\n\r\n"
+            "POST /app HTTP/1.1\r\nHost: njs\r\nVestibule-Assertion: {token}\r\n{forged}\
+             Remote_User: forged\r\nContent-Length: 4\r\nConnection: close\r\n\r\na=bc"
         );
         wire.send(head.as_bytes()).await.unwrap();
-        let answer = within(PATIENCE, "njs", wire.answer("GET")).await.unwrap();
-        verdicts.push(answer.status);
+        within(PATIENCE, "njs", wire.answer("POST")).await.unwrap().status
     }
-    verdicts
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_documented_verifier_of_nginx_accepts_a_good_assertion_and_nothing_else() {
-    let app = Recorder::start().await;
+async fn the_documented_nginx_hands_on_the_identity_of_a_good_assertion_and_nothing_else() {
+    let (app, behind) = (Recorder::start().await, Recorder::start().await);
     let gateway = Gateway::start(&plan(&app, "assertion = true")).await;
     let (mut browser, _person) = visitor::signed_in(&gateway, "alice").await;
-    let good = assertion(&app, &mut browser).await;
+    let sent = seen_at(&app, &mut browser, "/app", "").await.head;
+    let good = sent.get(NAME).unwrap().to_owned();
     let material = vestibule::config::keys::load(&gateway.dir().join("data/keys.toml")).unwrap();
-    let bad = bad_tokens(&good, &KeyRing::new(&material).unwrap());
-    assert_eq!(verdicts_of_njs(&gateway, &[good]).await, [204]);
-    let tokens: Vec<String> = bad.iter().map(|(_, token)| token.clone()).collect();
-    for ((what, _), status) in bad.iter().zip(verdicts_of_njs(&gateway, &tokens).await) {
-        assert_eq!(status, 403, "one {what}");
+    let ring = KeyRing::new(&material).unwrap();
+    let njs = Njs::start(&gateway, &behind);
+
+    for (what, token) in bad_tokens(&good, &ring) {
+        assert_eq!(njs.post(&token).await, 403, "one {what}");
     }
+    assert_eq!(behind.requests(behind.mark_of_all()).len(), 0, "no good assertion, no request");
+
+    let mark = behind.mark();
+    assert_eq!(njs.post(&good).await, 200);
+    let got = behind.wait_for(mark, |seen| seen.head.path() == "/app").await;
+    assert_eq!(got.head.get("remote-user"), Some("alice"));
+    for name in IDENTITY {
+        assert_eq!(got.head.all(name), sent.all(name), "{name}");
+    }
+    let mut nameless = part(&good, 1);
+    nameless.as_object_mut().unwrap().remove("email");
+    let nameless = ring.assertion_signer().sign(SigningAlgorithm::Es256, &nameless.to_string());
+    let mark = behind.mark();
+    assert_eq!(njs.post(&nameless.unwrap()).await, 200);
+    let got = behind.wait_for(mark, |seen| seen.head.path() == "/app").await;
+    assert_eq!(got.head.all("remote-email"), [""; 0]);
+    assert!(!behind.heard(behind.mark_of_all(), "forged"));
 }
 
 /// Assertions that a verifier must refuse. Each has exactly one fault.
