@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Measures the shape of the source tree: doc comments by opening word, circles of files, files per
-folder, file sizes, types by number of methods, and what pages are made of.
+"""Measures the shape of the source tree: doc comments by opening word, import cycles, files per folder,
+file sizes, types by number of methods, and what pages are made of.
 
     scripts/shape.py [DIR]          a report on DIR (default: src)
     scripts/shape.py --check [DIR]  fails when a limit of docs/testing.md is exceeded
@@ -16,7 +16,7 @@ from pathlib import Path
 
 OPENERS = {"What", "Whether", "How", "Where", "Who", "Whom", "Whose", "Nobody", "Somebody"}
 MOST_OPENERS = 0.04
-MOST_IN_CIRCLE = 2
+MOST_IN_CYCLE = 2
 
 
 def code(text):
@@ -95,7 +95,7 @@ def arrows(root):
     return graph
 
 
-def circles(graph):
+def cycles(graph):
     """Strongly connected components of more than one file (Tarjan)."""
     index, low, on, stack, found = {}, {}, set(), [], []
 
@@ -177,10 +177,10 @@ def main():
     print(f"doc comments: {total}; opening with {'/'.join(sorted(OPENERS))}: {poor} ({100 * poor / max(total, 1):.1f} %)")
     for word, count in words.most_common(12):
         print(f"  {word:<10} {count:>5} {100 * count / total:5.1f} %")
-    found = circles(arrows(root))
-    print(f"circles of files: {len(found)}; largest: {max(map(len, found), default=0)}")
-    for circle in found:
-        print(f"  {len(circle)}: {', '.join(str(f.relative_to(root)) for f in circle)}")
+    found = cycles(arrows(root))
+    print(f"import cycles: {len(found)}; largest: {max(map(len, found), default=0)}")
+    for cycle in found:
+        print(f"  {len(cycle)}: {', '.join(str(f.relative_to(root)) for f in cycle)}")
     folders = Counter(f.parent.relative_to(root).as_posix() for f in root.rglob("*.rs"))
     print("files per folder: " + ", ".join(f"{name} {count}" for name, count in folders.most_common(8)))
     sizes = sorted((len(f.read_text().splitlines()) for f in root.rglob("*.rs")), reverse=True)
@@ -189,9 +189,9 @@ def main():
     print("services by methods: " + ", ".join(f"{name} {methods} over {parts} parts" for name, methods, parts in largest))
     print("lines of web: {} of pages, {} of tests beside them".format(*pages(root)))
     if "--check" in sys.argv:
-        wrong = [c for c in found if len(c) > MOST_IN_CIRCLE]
+        wrong = [c for c in found if len(c) > MOST_IN_CYCLE]
         if wrong or poor / max(total, 1) >= MOST_OPENERS:
-            sys.exit("the limits are exceeded: circles of at most two files, openers under 4 %")
+            sys.exit("the limits are exceeded: import cycles of at most two files, openers under 4 %")
 
 
 main()

@@ -55,7 +55,8 @@ if [ "${1:-}" = fast ]; then
         a_browser_lets_scripts_of_a_configured_origin a_page_of_another_origin_reads
         the_bar_announces_the_end)
     # Names of unit tests contain `browser::` as well.
-    cargo test --locked --lib --bins "$@"
+    cargo test --locked --lib --bins --examples "$@"
+    cargo test --locked --doc "$@"
     exec cargo test --locked --test it "$@" -- "${skipped[@]/#/--skip=}"
 fi
 scripts/axe.sh
