@@ -85,7 +85,7 @@ fn read(source: &Path, keys_file: &Path) -> Option<New> {
 }
 
 fn refuse(error: &impl fmt::Display) {
-    tracing::error!(%error, "reload failed, keeping the old configuration");
+    tracing::error!(%error, "reload failed, keeping the current configuration");
 }
 
 /// Records the result of a start or a reload as metrics.

@@ -113,7 +113,7 @@ impl ServiceManager {
     /// Tells that a reload is over. `done` is false if the former configuration stays.
     pub(super) fn reloaded(&self, done: bool) {
         let status =
-            if done { "" } else { "reload failed, keeping the former configuration: see the log" };
+            if done { "" } else { "reload failed, keeping the current configuration: see the log" };
         self.tell(vec![NotifyState::Ready, NotifyState::Status(status)]);
     }
 

@@ -42,7 +42,7 @@ use crate::base::random::Random;
 
 /// The stores, and what else the administration needs.
 pub struct AdminDeps {
-    /// Look-up of accounts.
+    /// Lookup of accounts.
     pub accounts: Arc<dyn AccountLookup>,
     /// The list of accounts.
     pub list: Arc<dyn AccountList>,

@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_marks_and_signs_have_a_form() {
+    fn letters_marks_and_symbols_are_visible() {
         for c in "aß9@.-_+'éе\u{5d0}\u{301}ا\u{94d}한가\u{e33}😀".chars() {
             assert!(!is_formless(c), "{c:?}");
         }

@@ -148,7 +148,7 @@ impl DatabaseClock {
         let moved = ClockOffset::between(chosen, former);
         if former != 0 && moved.by >= REPORTED {
             let seconds = moved.seconds();
-            tracing::warn!(seconds, "the time of this node follows the account database");
+            tracing::warn!(seconds, "clock stepped to the time of the account database");
         }
         let contradicted = chosen != reading.origin;
         if self.contradicted.swap(contradicted, Ordering::Relaxed) != contradicted {

@@ -3,7 +3,7 @@
 //! The store of sessions may lose its latest writes: after a failover to a replica that lags
 //! behind, or when an older snapshot is restored. Lost sessions sign users out, which is safe. A
 //! lost end would bring a session back, so each end is recorded with the accounts as well, and the
-//! look-up of an account's state finds it there.
+//! lookup of an account's state finds it there.
 
 use std::fmt;
 use std::sync::Arc;
@@ -135,7 +135,7 @@ impl Recorder {
 
 #[async_trait]
 impl SessionLookup for RecordedEnds {
-    /// Does not look for a recorded end: the look-up of the account's state does.
+    /// Does not look for a recorded end: the lookup of the account's state does.
     async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
         self.store.load(id).await
     }

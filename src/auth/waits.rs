@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_forgiven_here_is_forgotten_at_once() {
+    async fn forgiving_clears_the_local_backoff_at_once() {
         let world = world();
         let one = world.network(1);
         world.store.held.lock().push(one.as_str().to_owned());

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_asked_before_what_cannot_be_undone() {
+    fn irreversible_commands_ask_first_on_a_terminal() {
         for (typed, yes, interactive, goes_on) in [
             ("y\n", false, true, true),
             ("Yes\n", false, true, true),

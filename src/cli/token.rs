@@ -71,7 +71,7 @@ fn create(
     let (id, end) = (record.id, record.expires_at.rfc3339());
     writeln!(
         output,
-        "token {id} of {name} for {}, valid until {end}; it is not shown again",
+        "token {id} of {name} for {}, valid until {end}; it will not be shown again",
         record.app
     )?;
     Ok(())

@@ -5,8 +5,8 @@ use std::time::Duration;
 use http::HeaderValue;
 use parking_lot::Mutex;
 
-/// The last assertion about a visitor. Whoever makes the next one holds the lock, so that it is made
-/// once.
+/// The last assertion about a visitor. The task that signs the next one holds the lock, so
+/// concurrent requests sign it only once.
 #[derive(Debug, Default)]
 pub struct LastAssertion(pub(super) Mutex<Option<Made>>);
 

@@ -134,8 +134,8 @@ impl Rule {
         matches!(self.access, Access::Public | Access::Password)
     }
 
-    /// Returns the extent to which this rule keeps the rule `later` after it from deciding. `None`
-    /// if a request may reach it.
+    /// Returns how far this rule hides `later`, a rule after it, or `None` if some request can still
+    /// reach `later`.
     pub fn hides(&self, later: &Self) -> Option<Hidden> {
         let methods = covers(&self.methods, &later.methods, |wide, narrow| wide == narrow);
         let hosts = covers(&self.hosts, &later.hosts, HostPattern::covers);

@@ -121,7 +121,7 @@ impl Letter {
                 TELL_ADMINISTRATOR,
             ),
             Occasion::WrongCodes => (
-                "Wrong codes after the right password",
+                "Wrong codes after the correct password",
                 "Someone entered the correct password for your account and then several wrong codes.",
                 "someone else knows your password. Sign in and change it.",
             ),

@@ -222,7 +222,7 @@ impl RequestState {
         }
     }
 
-    /// Returns the time and the effect of the look-up of its session.
+    /// Returns the time and the effect of the lookup of its session.
     pub(super) fn look_up(&self) -> (Duration, Use) {
         (self.started, self.counts)
     }

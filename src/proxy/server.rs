@@ -359,7 +359,7 @@ impl Proxy {
         leaving.store(true, Ordering::Release);
         let end = async {
             if !notice.is_zero() {
-                tracing::info!(?notice, "leaving: still accepting, but no longer ready");
+                tracing::info!(?notice, "drain notice: no longer ready, still accepting requests");
                 tokio::time::sleep(notice).await;
             }
             tracing::info!("draining: accepting no new connections, finishing requests in flight");
@@ -370,7 +370,7 @@ impl Proxy {
         };
         tokio::select! {
             () = end => {}
-            () = at_once => tracing::warn!("second signal: ending at once, with requests in flight"),
+            () = at_once => tracing::warn!("second signal: exiting now, dropping requests in flight"),
         }
         tasks.shutdown().await;
     }

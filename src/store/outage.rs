@@ -48,7 +48,7 @@ impl Outages {
         *under_way = Some(UnderWay { began: now, latest: now, failures: 1 });
         self.failing.store(true, Ordering::Relaxed);
         let StoreError { store, reason } = error;
-        tracing::error!(store, reason, "store fails");
+        tracing::error!(store, reason, "store unavailable");
     }
 
     #[cold]
@@ -60,7 +60,7 @@ impl Outages {
         self.failing.store(false, Ordering::Relaxed);
         if let Some(UnderWay { began, failures, .. }) = under_way.take() {
             let seconds = began.elapsed().as_secs();
-            tracing::info!(store, seconds, failures, "store works again");
+            tracing::info!(store, seconds, failures, "store available again");
         }
     }
 }

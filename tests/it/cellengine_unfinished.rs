@@ -173,7 +173,7 @@ async fn sign_in_with_app_code(lab: &Lab, browser: &mut Browser, at: &str) -> St
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_in_by_a_code_of_the_app_proves_it_again_by_another_or_enrols() {
+async fn a_user_signed_in_with_the_apps_code_signs_in_again_with_a_new_code_or_enrols() {
     let lab = Lab::start(
         "provision = true\napp_second_factor = \"counts\"\n[[apps.rules]]\nname = \"sign\"\n\
          path = \"/experiments/*/sign\"\naccess = \"two_factor\"\nmax_age = \"1ms\"",

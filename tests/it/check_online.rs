@@ -154,7 +154,7 @@ async fn an_upstream_is_tried_with_tls_and_what_fails_is_told() {
         (&good, &by_wrong, Some("is not for wrong.test but for 127.0.0.1, app.test")),
         (&other, &ca(&other), Some("is not for 127.0.0.1 but for other.test: set upstream_host")),
         (&old, &ca(&old), Some("its certificate expired at 1999-01-01T00:00:00")),
-        (&young, &ca(&young), Some("its certificate is not valid before 4000-01-01T00:00:00")),
+        (&young, &ca(&young), Some("its certificate is not valid until 4000-01-01T00:00:00")),
         (&good, &http2, Some("it does not speak HTTP/2, which upstream_http2 asks for")),
     ] {
         let upstream = Recorder::start_tls(certificates).await;
@@ -185,7 +185,7 @@ async fn a_certificate_of_ours_that_is_out_of_date_is_told() {
     let site = Site::new();
     for (years, said) in [
         (1975..1999, Some("expired at 1999-01-01T00:00:00")),
-        (4000..4096, Some("is not valid before 4000-01-01T00:00:00")),
+        (4000..4096, Some("is not valid until 4000-01-01T00:00:00")),
         (1975..4096, None),
     ] {
         let ours = Certificates::make_for(site.path(), &["gw.test"], years);

@@ -218,7 +218,7 @@ async fn forged_headers_that_reach_an_app_are_a_problem() {
     });
     let url = format!("https://{HOST}/public/headers");
     let text = problems(&at_address(&gateway, &at, &["--echo", &url]));
-    assert!(text.contains("the app gets a forged remote-user from clients"), "{text}");
+    assert!(text.contains("a forged remote-user header from a client reaches the app"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

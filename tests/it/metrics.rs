@@ -153,15 +153,15 @@ async fn store_errors_are_counted_and_readiness_is_as_of_now() {
         let wanted = |line: &&str| line.contains(message) && line.contains(of_redis);
         text.lines().filter(wanted).count()
     };
-    assert_eq!(lines("store fails"), 1, "one line, not one for each request");
+    assert_eq!(lines("store unavailable"), 1, "one line, not one for each request");
     cluster.redis.restart();
     let back = async {
-        while lines("store works again") == 0 {
+        while lines("store available again") == 0 {
             browser.fetch("/app").await;
         }
     };
     within(PATIENCE, "the end of the outage", back).await;
-    assert_eq!(lines("store fails"), 1);
+    assert_eq!(lines("store unavailable"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

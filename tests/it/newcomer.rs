@@ -1,4 +1,4 @@
-//! Somebody new comes by a one-time link: in a real browser, by keyboard alone, with and without
+//! A new user follows a one-time link: in a real browser, by keyboard alone, with and without
 //! JavaScript, from the link to the app.
 
 use super::browser::{Look, Walk, fresh_code};

@@ -62,7 +62,7 @@ async fn people_are_told_what_happens_to_their_account() {
         let wrong = person.codes.of_step(1);
         assert_eq!(thief.submit("/_auth/otp", &[("code", &wrong)]).await.status, 401);
     }
-    mail.wait_for("Wrong codes after the right password").await;
+    mail.wait_for("Wrong codes after the correct password").await;
 
     // A command sends its own.
     let args = ["session", "end", "--user", "alice"];
@@ -82,7 +82,7 @@ async fn people_are_told_what_happens_to_their_account() {
         "App main: Recovery code used",
         "App main: Sign-in from a new browser",
         "App main: Signed out by an administrator",
-        "App main: Wrong codes after the right password",
+        "App main: Wrong codes after the correct password",
     ];
     assert_eq!(subjects, all);
 }

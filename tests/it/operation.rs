@@ -173,7 +173,8 @@ async fn a_changed_configuration_is_taken_up_on_sighup_and_a_bad_one_is_not() {
         let place = format!("vestibule.toml:{number}:");
         let told = |line: &Line| {
             let error = line.get("error")?;
-            let ours = line.get("message") == Some("reload failed, keeping the old configuration");
+            let ours =
+                line.get("message") == Some("reload failed, keeping the current configuration");
             (ours && error.contains(&place) && error.contains(key)).then_some(())
         };
         gateway.log.wait_for(&place, told).await;

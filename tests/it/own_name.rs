@@ -180,7 +180,7 @@ async fn a_browser_hears_only_the_name_that_it_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn tls_asks_for_the_name_and_its_certificate_must_be_of_it() {
+async fn upstream_host_is_sent_as_sni_and_the_certificate_must_match_it() {
     let (app, gateway, _dir) = over_tls(NAME, &format!("upstream_host = \"{NAME}\"")).await;
     let (mut browser, _) = visitor::signed_in(&gateway, "alice").await;
     is_of_the_page(&heard(&app, &mut browser, "/app/x", PAGE).await, NAME, "https");

@@ -82,7 +82,7 @@ pub(super) async fn examine(
     }
     for (name, value) in &forged {
         if answer.body.contains(value.as_str()) {
-            found.problem(format!("the app gets a forged {name} from clients"));
+            found.problem(format!("a forged {name} header from a client reaches the app"));
         }
     }
     found

@@ -334,7 +334,7 @@ events! {
         words: "The one-time link was used",
         detail: { "for": asked.as_str() },
     }
-    /// The user did without the link what it was for, so the link no longer works for that.
+    /// The user has since set the password or enrolled by other means, so the link no longer works for that.
     TicketEnded {
         /// Purpose of the link.
         asked: TicketPurpose,

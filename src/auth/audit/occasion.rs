@@ -29,7 +29,7 @@ pub enum Occasion {
     TokenMade,
     /// An operator changed the email address.
     EmailChanged,
-    /// Several wrong codes in a row after the right password.
+    /// Several wrong codes in a row after the correct password.
     WrongCodes,
 }
 

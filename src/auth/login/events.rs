@@ -107,8 +107,8 @@ impl Journal {
         self.record_capped(budgets, event, &context, &context).await
     }
 
-    /// Records that a one-time link became invalid, because the user did without it what it was
-    /// for.
+    /// Records that a one-time link became invalid, because the user has since set the password or
+    /// enrolled by other means.
     pub(super) async fn record_ended_link(
         &self,
         LinkEnded(ended): LinkEnded,

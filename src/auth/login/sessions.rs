@@ -1,4 +1,4 @@
-//! Sessions that are open: look-up, sign-out, and the end of the others.
+//! Sessions that are open: lookup, sign-out, and the end of the others.
 
 use std::fmt;
 use std::sync::Arc;

@@ -29,7 +29,7 @@ pub trait AccountStatuses: Send + Sync {
     async fn status(&self, id: AccountId, session: &SessionMark) -> Stored<Option<AccountStatus>>;
 }
 
-/// Look-up of accounts, for sign-in and administration.
+/// Lookup of accounts, for sign-in and administration.
 #[async_trait]
 pub trait AccountLookup: Send + Sync {
     /// Returns the account with this login name.

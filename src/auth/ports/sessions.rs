@@ -10,7 +10,7 @@ use crate::auth::token::{HashedToken, PendingToken, SessionToken};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, SessionId};
 
-/// Look-up and use of sessions, for the gate.
+/// Lookup and use of sessions, for the gate.
 #[async_trait]
 pub trait SessionLookup: Send + Sync {
     /// Returns the session under this token. It may have just expired: check

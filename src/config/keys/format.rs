@@ -230,7 +230,9 @@ fn ring(name: &str, entries: Vec<Entry>) -> Result<Vec<Listed>, String> {
 fn p256_key(ring: &str, id: &str, written: String) -> Result<Zeroizing<Vec<u8>>, String> {
     let encoded = Zeroizing::new(written);
     if ring != ASSERTION {
-        return Err(format!("the key {id} in {ring} has an es256 key: only those in assertion do"));
+        return Err(format!(
+            "key {id} in {ring} has an es256 key, which only the assertion ring may have"
+        ));
     }
     let decoded = BASE64.decode(encoded.as_bytes()).ok().map(Zeroizing::new);
     decoded

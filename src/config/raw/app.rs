@@ -246,7 +246,7 @@ table! {
     /// Forms and data that are sent after a session has expired.
     pub(in crate::config) RawParked {
         /// Keep a form, or a script's data, of up to 64 KiB for 10 minutes, sealed, and ask to send it
-        /// once the same person has signed in again in the same browser.
+        /// once the same user has signed in again in the same browser.
         enabled: Option<bool>, is "true or false", default true;
     }
 }

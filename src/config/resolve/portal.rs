@@ -22,9 +22,8 @@ pub(super) fn portal(
     }
     r.show(&at.key("title"), &title);
     if let Some(i) = apps.iter().position(|app| app.name == PORTAL) {
-        let why = format!(
-            "{PORTAL:?} is the name that sessions of the portal have: give the app another one"
-        );
+        let why =
+            format!("{PORTAL:?} is reserved for the portal's own sessions: choose another name");
         r.fail(&KeyPath::of("apps").index(i).key("name"), why);
     }
     if !apps.iter().any(|app| app.portal) {

@@ -16,7 +16,7 @@ use crate::gate::recent::is_fresh;
 
 /// Maximum sessions in one round trip. The store serves other requests between two of them.
 pub const BATCH: usize = 100;
-/// Maximum look-ups of accounts at a time.
+/// Maximum lookups of accounts at a time.
 const AT_ONCE: usize = 16;
 
 /// The state of a session.

@@ -39,7 +39,7 @@ impl Farewell {
     /// 123 bytes long.
     fn words(self) -> (u16, &'static str) {
         match self {
-            Self::Restart => (1012, "The gateway restarts."),
+            Self::Restart => (1012, "The gateway is restarting."),
             Self::SessionEnded => (1008, "The session has ended. Sign in again."),
             Self::NotAllowed => (1008, "Access is no longer allowed."),
             Self::Unverified => (1008, "The session could not be verified."),

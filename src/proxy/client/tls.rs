@@ -136,7 +136,7 @@ fn dates(certificate: &CertificateDer<'_>, now: Timestamp) -> Option<String> {
     if now > until {
         return Some(format!("expired at {}: browsers reject it", until.rfc3339()));
     }
-    (now < from).then(|| format!("is not valid before {}: browsers reject it", from.rfc3339()))
+    (now < from).then(|| format!("is not valid until {}: browsers reject it", from.rfc3339()))
 }
 
 impl Certificates {

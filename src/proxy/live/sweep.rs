@@ -35,7 +35,7 @@ const YOUNG: Duration = Duration::from_millis(200);
 /// Time for which a request goes on while a store does not answer. Long enough for a store that
 /// restarts, short enough that an end which cannot be read holds soon.
 const UNVERIFIED: Duration = Duration::from_secs(5);
-/// Look-ups of tokens and pending logins at a time.
+/// Lookups of tokens and pending logins at a time.
 const AT_ONCE: usize = 8;
 /// Maximum step-ups of a session between two sweeps that requests under way survive.
 const STEP_UPS: usize = 4;

@@ -107,7 +107,7 @@ fn of_certificate(why: &CertificateError, upstream: &UpstreamSettings, name: &st
         }
         CertificateError::NotValidYet => "its certificate is not valid yet".to_owned(),
         CertificateError::NotValidYetContext { not_before, .. } => {
-            format!("its certificate is not valid before {}", moment(*not_before))
+            format!("its certificate is not valid until {}", moment(*not_before))
         }
         other => format!("its certificate is not accepted: {other}"),
     }

@@ -86,7 +86,7 @@ fn listed(fields: ListedFields) -> Stored<Option<Session>> {
     }))
 }
 
-/// Splits the fields of a look-up into the session and the branch that it was looked up by.
+/// Splits the fields of a lookup into the session and the branch that it was looked up by.
 fn split(fields: LoadedFields) -> Stored<(Option<Session>, Option<Branch>)> {
     let (record, seen, due, authenticator, recovery_codes, changes, root, tree, app, proofs) =
         fields;
@@ -126,7 +126,7 @@ impl RedisStore {
         let root = match session {
             Some(root) => Some(root),
             // The root has ended. Or a cluster moves its slot, and it is on the other node already:
-            // a look-up that names it is sent there.
+            // a lookup that names it is sent there.
             None => match self.load_fields(&branch.root).await? {
                 Some(fields) => split(fields)?.0,
                 None => None,

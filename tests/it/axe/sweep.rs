@@ -1,4 +1,4 @@
-//! A page on the screen, and what keeps people from using it.
+//! A rendered page and its accessibility violations.
 
 use std::path::PathBuf;
 use std::process::Command;

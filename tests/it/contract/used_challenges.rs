@@ -30,7 +30,7 @@ async fn a_challenge_is_used_once_and_by_one_of_many<S: DurablePorts>(place: &Du
     assert!(place.two.use_up(&other, NOW.plus(KEPT), NOW).await.unwrap());
 }
 
-/// Another use deletes the records that are over, and none before.
+/// The next use deletes expired records, and no others.
 async fn a_record_is_kept_until_it_is_over<S: DurablePorts>(place: &Durable<S>) {
     let first = id();
     assert!(place.one.use_up(&first, NOW.plus(KEPT), NOW).await.unwrap());

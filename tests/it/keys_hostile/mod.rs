@@ -22,7 +22,7 @@ use super::support::upstream::{Mark, Recorder};
 use super::support::visitor::{self, SESSION};
 use super::support::wire::Answer;
 
-/// Limits that a table of refused answers does not reach.
+/// Attempt limits too high for a table of rejected answers to reach.
 const PATIENT: &str = "[throttle]\nper_login = 100\nper_address = 10000\n";
 /// Tables whose rows say who gets in.
 const TABLES: [&str; 5] =

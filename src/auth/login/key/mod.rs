@@ -32,8 +32,8 @@ pub use self::account::{AddKey, KeyAdded, KeyRemoved, KeyView, OwnKeys};
 pub use self::enrol::{EnrolKey, KeyEnrolled, NAME_MOST as KEY_NAME_MOST};
 pub use self::passkey::{ByPasskey, PasskeyAttempt, Passkeys};
 
-/// Time for which the use of a challenge of the sign-in page is remembered after it has expired: the
-/// clock of the node that forgets it may be ahead of that of the node that is asked next.
+/// Time for which a used sign-in challenge is remembered after it expires, because node clocks may
+/// differ.
 const REMEMBERED: Duration = Duration::from_hours(1);
 /// Challenges of one page in one browser that wait for an answer: as many as it has tabs.
 const MOST_OF_BROWSER: u32 = 8;

@@ -119,7 +119,7 @@ async fn file(
 }
 
 impl EmbeddedStore {
-    /// Returns the session of a look-up by token, if `token` is not that of a branch of another
+    /// Returns the session of a lookup by token, if `token` is not that of a branch of another
     /// tree.
     fn session(&self, row: &AnyRow, token: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
         let read = || {
