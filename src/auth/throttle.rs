@@ -265,9 +265,19 @@ impl AttemptKey {
         Self::of_strangers("spray".to_owned())
     }
 
-    /// Wrong second factors of `account` that no durable counter covers.
+    /// Second factors typed for `account` that it does not have.
     pub fn second_factor(account: AccountId) -> Self {
         Self::new(format!("second_factor:{account}"))
+    }
+
+    /// Enrolment attempts for `account` in logins that need no one-time link for it.
+    pub fn first_enrolment(account: AccountId) -> Self {
+        Self::new(format!("first_enrolment:{account}"))
+    }
+
+    /// Enrolment attempts with one one-time link, by the hash of its token.
+    pub fn enrolment_by_link(ticket: &str) -> Self {
+        Self::new(format!("enrolment_by_link:{ticket}"))
     }
 
     /// Hints about the clock of the phone of `account`.

@@ -8,7 +8,7 @@ use super::events::Journal;
 use super::key::Keys;
 use super::logins::Logins;
 use super::prove::FactorCheck;
-use super::second::{Admitted, Guess, SecondFactors};
+use super::second::{Admitted, Guess, SecondFactors, enrolment_attempts};
 use super::sessions::OpenSessions;
 use super::{AppRef, Enrolment, LoginError, SecondFactor};
 use crate::auth::amr::KeyEvidence;
@@ -16,7 +16,6 @@ use crate::auth::audit::{Caller, Context, Event, TicketPurpose};
 use crate::auth::authenticator::{AuthenticatorKind, NewAuthenticator};
 use crate::auth::session::{BegunWith, PendingLogin, ProvisionalSecret};
 use crate::auth::stage::{Factor, SecondCheck, SecondFactorProof};
-use crate::auth::throttle::AttemptKey;
 use crate::auth::token::{HashedToken, PendingToken, PlainToken};
 use crate::auth::totp::{Code, TotpSecret};
 use crate::base::id::FactorId;
@@ -88,9 +87,6 @@ impl Enrolments {
         let Some(offered) = guess.login.enrolment.clone() else {
             return Ok(SecondFactor::StartAgain);
         };
-        if !self.logins.may_enrol(&guess.account, &guess.login) {
-            return Ok(SecondFactor::StartAgain);
-        }
         let id = guess.account.id();
         let secret = TotpSecret::open(&self.deps.keys, id, offered.factor, &offered.sealed)?;
         let now = self.deps.now();
@@ -126,7 +122,7 @@ impl Enrolments {
             return Ok(SecondFactor::StartAgain);
         }
         self.record_enrolment(&guess, new, caller).await?;
-        self.deps.attempts.clear(&AttemptKey::second_factor(new.account)).await?;
+        self.deps.attempts.clear(&enrolment_attempts(&guess.login)).await?;
         let check = key.map_or(SecondCheck::Enrolment(new.kind), SecondCheck::Key);
         let proof = SecondFactorProof::assertion(new.account, check);
         let by_ticket = matches!(guess.login.begun_with, BegunWith::PasswordAndTicket(_));

@@ -36,6 +36,18 @@ pub(super) enum Admitted {
     No(SecondFactor),
 }
 
+/// Returns the counter of enrolment attempts in a login.
+pub(super) fn enrolment_attempts(login: &PendingLogin) -> AttemptKey {
+    match &login.begun_with {
+        BegunWith::PasswordAndTicket(ticket) => AttemptKey::enrolment_by_link(ticket),
+        BegunWith::Password
+        | BegunWith::App
+        | BegunWith::AppClient
+        | BegunWith::RecoveryCode
+        | BegunWith::Passkey => AttemptKey::first_enrolment(login.account),
+    }
+}
+
 /// The second factor of a login.
 pub struct SecondFactors {
     pub(super) deps: Arc<LoginDeps>,
@@ -96,7 +108,8 @@ impl SecondFactors {
             match self.factor_limits.count_factor_guess(&account.identity, factor, caller).await? {
                 Counted::Go { failures } => Some(failures),
                 Counted::NoFactor => {
-                    if let Some(wait) = self.count_without_factor(&account, caller).await? {
+                    let key = AttemptKey::second_factor(account.id());
+                    if let Some(wait) = self.count_without_factor(key, &account, caller).await? {
                         return Ok(Admitted::No(SecondFactor::Wait(wait)));
                     }
                     None
@@ -109,7 +122,10 @@ impl SecondFactors {
                 Some(counted) => {
                     self.factor_limits.take_back_guess(&account, factor, counted).await?;
                 }
-                None => self.forgive_without_factor(&account).await?,
+                None => {
+                    let key = AttemptKey::second_factor(account.id());
+                    self.deps.attempts.forgive(&[key]).await?;
+                }
             }
             return again;
         };
@@ -121,7 +137,9 @@ impl SecondFactors {
         Ok(Admitted::Yes(Box::new(guess)))
     }
 
-    /// Counts an attempt at the authenticator offered in an enrolment.
+    /// Counts an attempt at the authenticator offered in an enrolment. Nothing is counted for a login
+    /// that may not enrol, and a one-time link has a counter of its own: the password alone never
+    /// delays the link.
     pub(super) async fn admit_enrolment(
         &self,
         app: AppRef<'_>,
@@ -132,26 +150,28 @@ impl SecondFactors {
         let again = Ok(Admitted::No(SecondFactor::StartAgain));
         let Some(login) = self.logins.pending(app, token).await? else { return again };
         let Some(account) = self.logins.account_of(&login).await? else { return again };
-        if login.spent {
+        if login.spent || !self.logins.may_enrol(&account, &login) {
             return again;
         }
-        if let Some(wait) = self.count_without_factor(&account, caller).await? {
+        let key = enrolment_attempts(&login);
+        if let Some(wait) = self.count_without_factor(key, &account, caller).await? {
             return Ok(Admitted::No(SecondFactor::Wait(wait)));
         }
         let Some(tries_left) = self.count_in_login(token).await? else {
-            self.forgive_without_factor(&account).await?;
+            self.forgive_enrolment(&login).await?;
             return again;
         };
         Ok(Admitted::Yes(Box::new(Guess { login, account, failures: 0, tries_left })))
     }
 
-    /// Counts an attempt for an account without a factor. Returns the wait if there were too many.
+    /// Counts an attempt under `key`, for an account whose factor has no counter yet. Returns the
+    /// wait if there were too many.
     async fn count_without_factor(
         &self,
+        key: AttemptKey,
         account: &Account,
         caller: &Caller,
     ) -> Result<Option<Duration>, LoginError> {
-        let key = AttemptKey::second_factor(account.id());
         let budget = [(key.clone(), ENROLMENT_GUESSES)];
         let Verdict::Wait(wait) = self.deps.attempts.count(&budget, self.deps.now()).await? else {
             return Ok(None);
@@ -162,10 +182,9 @@ impl SecondFactors {
         Ok(Some(wait))
     }
 
-    /// Takes back an attempt that [`Self::admit_enrolment`] counted for the account.
-    pub(super) async fn forgive_without_factor(&self, account: &Account) -> Result<(), LoginError> {
-        let key = AttemptKey::second_factor(account.id());
-        Ok(self.deps.attempts.forgive(&[key]).await?)
+    /// Takes back an attempt that [`Self::admit_enrolment`] counted.
+    pub(super) async fn forgive_enrolment(&self, login: &PendingLogin) -> Result<(), LoginError> {
+        Ok(self.deps.attempts.forgive(&[enrolment_attempts(login)]).await?)
     }
 
     /// Counts an attempt in its login. Returns the number of attempts left, or `None` if the login

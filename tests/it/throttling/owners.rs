@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::task::JoinSet;
 
+use super::super::keys;
+use super::super::support::authenticator::Authenticator;
 use super::super::support::client::Browser;
 use super::super::support::gateway::{Gateway, PASSWORD, Plan};
 use super::super::support::html;
@@ -144,4 +146,41 @@ async fn a_link_works_whoever_looked_for_others_from_the_same_network() {
     assert_eq!(invited.get("/_auth/setup").await.status, 200);
     let set = invited.submit("/_auth/setup", &[("password", PASSWORD)]).await;
     assert_eq!((set.status, set.location()), (303, "/_auth/enroll"), "{}", set.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_enrols_at_once_whoever_posts_codes_with_the_password() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&trusting(&app)).await;
+    for (name, by_key) in [("alice", false), ("bob", true)] {
+        let (_former, person) = visitor::signed_in(&gateway, name).await;
+        let reset = ["user", "reset-2fa", name, "--reason", "lost phone"];
+        let link = tickets::link(&tickets::made(&gateway, &reset));
+        for path in ["/_auth/enroll", "/_auth/otp", "/_auth/recovery"] {
+            for login in 0..3 {
+                let mut thief = from(&gateway, &format!("198.51.100.{login}"));
+                visitor::prove_password(&mut thief, name).await;
+                let page = thief.get("/_auth/login").await;
+                let csrf = html::field(&page.text(), "csrf").unwrap();
+                let typed = if path.ends_with("recovery") { &person.recovery[0] } else { "000000" };
+                let form = [("csrf", csrf.as_str()), ("code", typed)];
+                thief.posts(path, &form, 5).await;
+            }
+        }
+        let mut owner = from(&gateway, "203.0.113.5");
+        assert_eq!(owner.get(&link).await.status, 303);
+        let proved = owner.submit("/_auth/setup", &[("password", PASSWORD)]).await;
+        assert_eq!(proved.location(), "/_auth/enroll", "{}", proved.text());
+        if by_key {
+            let mut key = Authenticator::default();
+            let done = keys::register(&mut owner, &mut key, "/_auth/enroll/key", "Blue").await;
+            assert_eq!(done.status, 303, "{}", done.text());
+        } else {
+            visitor::enrol(&mut owner).await;
+        }
+        assert!(owner.jar.contains_key(SESSION), "{name}");
+        let shown = gateway.command(&["user", "show", name, "--json"], "");
+        let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+        assert_eq!(shown["ticket"], serde_json::Value::Null, "the link is used: {shown}");
+    }
 }

@@ -72,9 +72,6 @@ impl Enrolments {
             Admitted::Yes(guess) => guess,
             Admitted::No(answer) => return Ok(KeyEnrolled::Checked(answer)),
         };
-        if !self.logins.may_enrol(&guess.account, &guess.login) {
-            return Ok(KeyEnrolled::Checked(SecondFactor::StartAgain));
-        }
         let made = self.keys.registered(&guess.account, answer).await?;
         let made = match made {
             Ok(made) => made,
@@ -84,7 +81,7 @@ impl Enrolments {
                     return Ok(KeyEnrolled::Registered);
                 }
                 // Nothing can be guessed here: only the login counts it.
-                self.second.forgive_without_factor(&guess.account).await?;
+                self.second.forgive_enrolment(&guess.login).await?;
                 let used_up = refusal == Refusal::Challenge;
                 let factor = Factor::Authenticator(AuthenticatorKind::Webauthn);
                 let wrong = self.second.wrong(&guess, token, factor, (used_up, None), caller);
