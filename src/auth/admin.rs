@@ -23,7 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::access_tokens::{AccessWish, TokenAdmin};
-pub use self::accounts::{AccountAdmin, AddedUser, NewUser};
+pub use self::accounts::{AccountAdmin, AddedUser, NewUser, PasswordSet};
 pub use self::directory::{AccountDirectory, UserDetails};
 pub use self::error::AdminError;
 use self::journal::OperatorJournal;

@@ -21,7 +21,7 @@ use super::super::ports::{
 };
 use super::super::recovery::{NewRecoverySet, RecoveryHash, RecoverySet};
 use super::super::session::Session;
-use super::super::ticket::{FirstEnrolment, NewTicket, Ticket, TicketPrinter};
+use super::super::ticket::{FirstEnrolment, NewTicket, Rights, Ticket, TicketPrinter};
 use super::super::token::{HashedToken, TicketToken};
 use super::{Admin, AdminDeps, AdminError, NewUser};
 use crate::base::clock::{Clock, ManualClock, Timestamp};
@@ -92,11 +92,12 @@ impl AccountManagement for Memory {
         id: AccountId,
         password: &PasswordRecord,
         from: Option<Timestamp>,
-    ) -> Stored<bool> {
-        Ok(self.change(id, "set_password", |a| {
+    ) -> Stored<Option<LinkEnded>> {
+        let changed = self.change(id, "set_password", |a| {
             a.password = Some(password.clone());
             a.sessions_valid_from = from.unwrap_or(a.sessions_valid_from);
-        }))
+        });
+        Ok(changed.then_some(LinkEnded(self.tickets.lock().drain(..).count() > 0)))
     }
     async fn set_disabled(&self, id: AccountId, disabled: bool, _: Timestamp) -> Stored<bool> {
         Ok(self.change(id, "set_disabled", |a| a.disabled = disabled))
@@ -261,7 +262,7 @@ impl Tickets for Memory {
         self.tickets.lock().push(*new);
         Ok(self.change(new.ticket.account, "reset_second_factor", |_| {}))
     }
-    async fn remove_links(&self) -> Stored<u64> {
+    async fn remove_links(&self, _: Option<AccountId>) -> Stored<u64> {
         Ok(self.tickets.lock().drain(..).count().try_into().unwrap())
     }
 }
@@ -412,7 +413,7 @@ async fn the_account_is_changed_before_its_sessions_are_ended() {
     admin.accounts.add(alice()).await.unwrap();
     assert_eq!(admin.accounts.disable(&name()).await.unwrap(), 2);
     let password = Secret::new("battery staple".to_owned());
-    assert_eq!(admin.accounts.set_password(&name(), &password).await.unwrap(), 2);
+    assert_eq!(admin.accounts.set_password(&name(), &password).await.unwrap().sessions_ended, 2);
     let account = admin.directory.show(&name()).await.unwrap().account;
     assert_eq!(account.sessions_valid_from, Timestamp::from_millis(NOW));
     assert!(account.disabled);
@@ -439,7 +440,10 @@ async fn what_an_operator_does_is_written_down_with_the_operators_name() {
     let account = admin.accounts.add(alice()).await.unwrap().identity.account;
     admin.accounts.disable(&name()).await.unwrap();
     admin.accounts.enable(&name()).await.unwrap();
-    admin.accounts.set_password(&name(), &Secret::new("battery staple".to_owned())).await.unwrap();
+    admin.recovery.ticket(&name(), Rights::PASSWORD, None).await.unwrap();
+    let password = Secret::new("battery staple".to_owned());
+    let set = admin.accounts.set_password(&name(), &password).await.unwrap();
+    assert_eq!((set.sessions_ended, set.link), (2, LinkEnded(true)));
     assert!(admin.recovery.lift_suspension(&name()).await.unwrap());
     admin.sessions.end_of(&name()).await.unwrap();
     admin.accounts.remove(&name()).await.unwrap();
@@ -453,7 +457,9 @@ async fn what_an_operator_does_is_written_down_with_the_operators_name() {
             "account_added",
             "account_disabled",
             "account_enabled",
+            "ticket_made",
             "password_set",
+            "ticket_ended",
             "suspension_lifted",
             "devices_revoked",
             "sessions_ended",
@@ -463,7 +469,7 @@ async fn what_an_operator_does_is_written_down_with_the_operators_name() {
             "sessions_ended"
         ]
     );
-    for row in rows.iter().take(8) {
+    for row in rows.iter().take(10) {
         assert_eq!(row.account.as_deref(), Some(account.to_string().as_str()));
         assert_eq!(row.name.as_deref(), Some("alice"));
         assert_eq!((row.actor.as_str(), row.operator.as_deref()), ("operator", Some("ops")));

@@ -154,9 +154,9 @@ pub trait Tickets: Send + Sync {
     /// account stays marked as enrolled. Returns false, without any change, if the account does not
     /// exist. A disabled account is accepted; its ticket works once it is enabled.
     async fn reset_second_factor(&self, ticket: &NewTicket) -> Stored<bool>;
-    /// Removes every ticket and every right of a login to set a new password, used or not, in one
-    /// atomic step. Returns the number of tickets removed.
-    async fn remove_links(&self) -> Stored<u64>;
+    /// Removes every ticket and every right of a login to set a new password, used or not, of one
+    /// account or of all, in one atomic step. Returns the number of tickets removed.
+    async fn remove_links(&self, of: Option<AccountId>) -> Stored<u64>;
 }
 
 /// The rights of logins to replace a forgotten password. Durable, because setting a password is.

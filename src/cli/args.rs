@@ -430,8 +430,9 @@ pub(super) enum SessionCommand {
     End {
         #[command(flatten)]
         which: EndArgs,
-        /// Also remove all one-time links: after a restore of PostgreSQL, used ones work again
-        #[arg(long, requires = "all", conflicts_with_all = ["id", "user"])]
+        /// Also remove one-time links, with `--user` or `--all`: someone else may hold one, and
+        /// after a restore of PostgreSQL used ones work again
+        #[arg(long, conflicts_with = "id")]
         links: bool,
         /// End all sessions without asking. Only a terminal is asked
         #[arg(long)]

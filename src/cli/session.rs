@@ -20,13 +20,17 @@ pub(super) fn run(arguments: &SessionArgs, streams: &mut Streams<'_>) -> Result<
         SessionCommand::End { which, links: true, yes } if which.all => {
             let question = "End all sessions and remove all one-time links of all users?";
             input::confirm(question, *yes, streams)?;
-            end_all_and_links(&arguments.state, streams.output)
+            end_with_links(&arguments.state, None, streams.output)
+        }
+        SessionCommand::End { which: EndArgs { user: Some(user), .. }, links: true, .. } => {
+            let name = LoginName::parse(user)?;
+            end_with_links(&arguments.state, Some(&name), streams.output)
         }
         SessionCommand::End { which, links: _, yes } => {
             if which.all {
                 input::confirm("End all sessions of all users?", *yes, streams)?;
             }
-            end(&arguments.state, which, streams.output)
+            end(&arguments.state, which, streams)
         }
     }
 }
@@ -41,25 +45,46 @@ fn list(state: &StateArgs, user: Option<&str>, output: &mut dyn Write) -> Result
     Ok(table(&sessions).write(output)?)
 }
 
-fn end(state: &StateArgs, which: &EndArgs, output: &mut dyn Write) -> Result<(), Failure> {
+fn end(state: &StateArgs, which: &EndArgs, streams: &mut Streams<'_>) -> Result<(), Failure> {
     let name = which.user.as_deref().map(LoginName::parse).transpose()?;
-    let ended = input::with_admin(state, async |admin| {
+    let (ended, link) = input::with_admin(state, async |admin| {
         Ok(match (which.id, &name) {
-            (Some(id), _) => admin.sessions.end(id).await.map(|()| 1)?,
-            (None, Some(name)) => admin.sessions.end_of(name).await?,
+            (Some(id), _) => admin.sessions.end(id).await.map(|()| (1, None))?,
+            (None, Some(name)) => {
+                let ended = admin.sessions.end_of(name).await?;
+                // The sessions are ended whether or not the link can be looked up.
+                (ended, admin.sessions.link_until(name).await.unwrap_or(None))
+            }
             // Clap allows no other combination than `--all`.
-            (None, None) => admin.sessions.end_all().await?,
+            (None, None) => (admin.sessions.end_all().await?, None),
         })
     })?;
-    if state.json {
-        return meta::json(&json!({ "sessions_ended": ended }), output);
+    if let Some((name, until)) = name.zip(link) {
+        writeln!(
+            streams.errors,
+            "note: a one-time link of {name} works until {}. `vestibule session end --user {name} \
+             --links` removes it",
+            until.rfc3339()
+        )?;
     }
-    Ok(writeln!(output, "sessions ended: {ended}")?)
+    if state.json {
+        return meta::json(&json!({ "sessions_ended": ended }), streams.output);
+    }
+    Ok(writeln!(streams.output, "sessions ended: {ended}")?)
 }
 
-fn end_all_and_links(state: &StateArgs, output: &mut dyn Write) -> Result<(), Failure> {
-    let (sessions, links) =
-        input::with_admin(state, async |admin| Ok(admin.sessions.end_all_and_links().await?))?;
+/// Ends the sessions and removes the one-time links of one user or of all.
+fn end_with_links(
+    state: &StateArgs,
+    name: Option<&LoginName>,
+    output: &mut dyn Write,
+) -> Result<(), Failure> {
+    let (sessions, links) = input::with_admin(state, async |admin| {
+        Ok(match name {
+            Some(name) => admin.sessions.end_of_and_links(name).await?,
+            None => admin.sessions.end_all_and_links().await?,
+        })
+    })?;
     if state.json {
         return meta::json(&json!({ "sessions_ended": sessions, "links_removed": links }), output);
     }

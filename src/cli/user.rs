@@ -13,6 +13,7 @@ use super::{Streams, input, meta, session, user_keys};
 use crate::auth::account::{Account, IdentityChange, LoginName, NewName};
 use crate::auth::admin::{Admin, NewUser, UserDetails};
 use crate::auth::authenticator::{Authenticator, app_of};
+use crate::auth::ports::LinkEnded;
 use crate::auth::ticket::{Link, Rights};
 use crate::base::clock::Timestamp;
 
@@ -55,10 +56,18 @@ pub(super) fn run(arguments: UserArgs, streams: &mut Streams<'_>) -> Result<(), 
         UserCommand::SetPassword { name, password_stdin: _always } => {
             let name = LoginName::parse(&name)?;
             let password = input::password(streams.input)?;
-            let ended = input::with_admin(state, async |admin| {
+            let set = input::with_admin(state, async |admin| {
                 Ok(admin.accounts.set_password(&name, &password).await?)
             })?;
-            print_done(state, &name, Action::PasswordSet, Some(ended), streams.output)
+            if set.link == LinkEnded(true) {
+                writeln!(
+                    streams.errors,
+                    "note: the one-time link of {name} no longer sets a password. If it also sets \
+                     up an authenticator app, it asks for the new password"
+                )?;
+            }
+            let ended = Some(set.sessions_ended);
+            print_done(state, &name, Action::PasswordSet, ended, streams.output)
         }
         UserCommand::Link(LinkArgs { name, app, subject }) => {
             let name = LoginName::parse(&name)?;

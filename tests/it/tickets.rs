@@ -199,6 +199,43 @@ async fn a_link_for_a_new_password_leaves_the_second_factor_owed() {
     is_worthless(&gateway, &link).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_takes_the_rights_of_a_link_that_someone_else_may_hold() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let leaked = link(&made(&gateway, &["user", "add", "bob"]));
+    let set = gateway.command(&["user", "set-password", "bob", "--password-stdin"], PASSWORD);
+    let said = String::from_utf8_lossy(&set.stderr);
+    assert!(set.status.success() && said.contains("no longer sets a password"), "{said}");
+    assert_eq!(ended_links(&gateway, "bob"), ["password"]);
+    let mut finder = Browser::new(&gateway);
+    let page = open(&mut finder, &leaked).await;
+    assert!(page.text().contains("autocomplete=\"current-password\""), "{}", page.text());
+    let wrong = finder.submit("/_auth/setup", &[("password", NEW_PASSWORD)]).await;
+    assert_eq!(wrong.status, 401, "{}", wrong.text());
+    assert!(!finder.jar.contains_key(PENDING));
+    let mut owner = Browser::new(&gateway);
+    open(&mut owner, &leaked).await;
+    let right = owner.submit("/_auth/setup", &[("password", PASSWORD)]).await;
+    assert_eq!(right.location(), "/_auth/enroll", "{}", right.text());
+
+    // The end of the sessions ends that login, and says that the link is in force.
+    let ended = gateway.command(&["session", "end", "--user", "bob"], "");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && said.contains("--user bob --links"), "{said}");
+    assert_eq!(owner.get("/_auth/enroll").await.status, 303);
+    assert_eq!(open(&mut Browser::new(&gateway), &leaked).await.status, 200);
+    let spared = link(&made(&gateway, &["user", "add", "carol"]));
+    let args = ["session", "end", "--user", "bob", "--links", "--json"];
+    let ended: Value = serde_json::from_slice(&gateway.command(&args, "").stdout).unwrap();
+    assert_eq!(ended, serde_json::json!({ "sessions_ended": 0, "links_removed": 1 }));
+    is_worthless(&gateway, &leaked).await;
+    assert_eq!(open(&mut Browser::new(&gateway), &spared).await.status, 200);
+    let args = ["audit", "list", "--json", "--user", "bob", "--event", "tickets_removed"];
+    let rows: Vec<Value> = serde_json::from_slice(&gateway.command(&args, "").stdout).unwrap();
+    assert_eq!(rows[0]["detail"]["links"], 1);
+}
+
 /// What the trail says of links that ended.
 fn ended_links(gateway: &Gateway, name: &str) -> Vec<String> {
     let args = ["audit", "list", "--json", "--user", name, "--event", "ticket_ended"];

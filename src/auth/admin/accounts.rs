@@ -7,9 +7,9 @@ use super::error::AdminError;
 use super::journal::OperatorJournal;
 use super::recovery::RecoveryAdmin;
 use crate::auth::account::{Identity, LoginName, NewAccount, NewName};
-use crate::auth::audit::Event;
+use crate::auth::audit::{Event, TicketPurpose};
 use crate::auth::password::PasswordPool;
-use crate::auth::ports::{AccountManagement, Added, SessionManagement};
+use crate::auth::ports::{AccountManagement, Added, LinkEnded, SessionManagement};
 use crate::auth::ticket::Link;
 use crate::base::clock::Clock;
 use crate::base::id::AccountId;
@@ -41,6 +41,15 @@ pub struct AddedUser {
     pub identity: Identity,
     /// One-time link, if a password alone is not enough to sign in.
     pub link: Option<Link>,
+}
+
+/// The result of setting a password.
+#[derive(Debug)]
+pub struct PasswordSet {
+    /// Number of sessions ended.
+    pub sessions_ended: u64,
+    /// True if the account's one-time link no longer sets a password.
+    pub link: LinkEnded,
 }
 
 /// Changes to accounts.
@@ -118,19 +127,30 @@ impl AccountAdmin {
         self.journal.end_after(changed, &who, "account removed", event).await
     }
 
-    /// Sets a new password and ends every session. Returns the number of sessions ended.
+    /// Sets a new password, ends every session, and removes the right to set a password from the
+    /// account's one-time link, which someone else may hold.
     pub async fn set_password(
         &self,
         name: &LoginName,
         password: &Secret,
-    ) -> Result<u64, AdminError> {
+    ) -> Result<PasswordSet, AdminError> {
         let who = self.journal.find(name).await?.identity;
         let record = self.passwords.hash_new(password, &who).await?;
         self.journal.may_open().await?;
         let now = self.clock.now();
         let changed = self.accounts.set_password(who.account, &record, Some(now)).await?;
+        let link = changed.unwrap_or(LinkEnded(false));
         let event = |sessions| Event::PasswordSet { sessions };
-        self.journal.end_after(changed, &who, "password set", event).await
+        let ended = self.journal.end_after(changed.is_some(), &who, "password set", event).await;
+        let row = match link {
+            LinkEnded(true) => {
+                let event = Event::TicketEnded { asked: TicketPurpose::Password };
+                self.journal.record(event, Some(&who)).await
+            }
+            LinkEnded(false) => Ok(()),
+        };
+        let sessions_ended = ended?;
+        row.map(|()| PasswordSet { sessions_ended, link })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::auth::account::LoginName;
 use crate::auth::audit::{Ended, Event};
 use crate::auth::ports::{AccountManagement, SessionManagement, SessionOverview, Tickets};
 use crate::auth::session::Session;
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::id::SessionId;
 
 /// Lists and ends sessions.
@@ -85,6 +85,35 @@ impl SessionAdmin {
         }
     }
 
+    /// Ends the sessions and pending logins of one account as [`Self::end_of`] does, and removes its
+    /// one-time link and its rights to set a forgotten password anew. Returns the numbers of sessions
+    /// and of links.
+    pub async fn end_of_and_links(&self, name: &LoginName) -> Result<(u64, u64), AdminError> {
+        let who = self.journal.find(name).await?.identity;
+        // Neither waits for the success of the other or of the audit row, as in `end_of`.
+        let removed = self.tickets.remove_links(Some(who.account)).await;
+        let row = match removed {
+            Ok(links) => self.journal.record(Event::TicketsRemoved { links }, Some(&who)).await,
+            Err(_) => Ok(()),
+        };
+        match (self.end_of(name).await, removed) {
+            (Ok(sessions), Ok(links)) => row.map(|()| (sessions, links)),
+            (Ok(_), Err(source)) => Err(AdminError::Partly {
+                done: "the sessions were ended and the known browsers were reset",
+                left: "the one-time link could not be removed",
+                source,
+            }),
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// Returns the time until which a one-time link of the account works, if there is one.
+    pub async fn link_until(&self, name: &LoginName) -> Result<Option<Timestamp>, AdminError> {
+        let account = self.journal.find(name).await?.id();
+        let ticket = self.tickets.of_account(account, self.clock.now()).await?;
+        Ok(ticket.map(|ticket| ticket.expires_at))
+    }
+
     /// Ends all sessions and pending logins. Returns the number of sessions ended.
     pub async fn end_all(&self) -> Result<u64, AdminError> {
         let sessions = self.sessions.end_all().await?;
@@ -99,7 +128,7 @@ impl SessionAdmin {
     /// hold links that were used or replaced. Returns the numbers of sessions and of links.
     pub async fn end_all_and_links(&self) -> Result<(u64, u64), AdminError> {
         // Neither waits for the success of the other or of the audit row, as in `end_of`.
-        let removed = self.tickets.remove_links().await;
+        let removed = self.tickets.remove_links(None).await;
         let ended = self.sessions.end_all().await;
         let mut rows = match removed {
             Ok(links) => self.journal.record(Event::TicketsRemoved { links }, None).await,

@@ -318,7 +318,7 @@ events! {
         words: "An administrator created a one-time link for this account",
         detail: { "for": asked.as_str(), "expires_at": expires_at.rfc3339() },
     }
-    /// An operator removed all one-time links of all users.
+    /// An operator removed all one-time links, of one user or of all.
     TicketsRemoved {
         /// Number of links, used ones included.
         links: u64,
@@ -334,7 +334,7 @@ events! {
         words: "The one-time link was used",
         detail: { "for": asked.as_str() },
     }
-    /// The user has since set the password or enrolled by other means, so the link no longer works for that.
+    /// The password was set or a factor enrolled without the link, so it no longer works for that.
     TicketEnded {
         /// Purpose of the link.
         asked: TicketPurpose,

@@ -78,13 +78,14 @@ pub trait AccountManagement: Send + Sync {
     /// Adds an account unless its name is taken.
     async fn add(&self, account: &NewAccount) -> Stored<Added>;
     /// Sets the password. If `sessions_valid_from` is given, ends every session that started before
-    /// it. Returns true if the account exists.
+    /// it, and removes the right to set a password from the account's ticket, in one atomic step.
+    /// Returns `None` if the account does not exist.
     async fn set_password(
         &self,
         id: AccountId,
         password: &PasswordRecord,
         sessions_valid_from: Option<Timestamp>,
-    ) -> Stored<bool>;
+    ) -> Stored<Option<LinkEnded>>;
     /// Disables or enables an account. Disabling ends every session that started before `now` and
     /// removes the account's ticket. Returns true if the account exists.
     async fn set_disabled(&self, id: AccountId, disabled: bool, now: Timestamp) -> Stored<bool>;

@@ -257,18 +257,34 @@ impl AccountManagement for SqlStore {
         id: AccountId,
         password: &PasswordRecord,
         sessions_valid_from: Option<Timestamp>,
-    ) -> Stored<bool> {
-        let statement = query(
-            "UPDATE accounts SET password_phc = $2, password_pepper = $3, \
-             password_set_at = COALESCE($5, password_set_at), sessions_valid_from = \
-             CASE WHEN sessions_valid_from < $4 THEN $4 ELSE sessions_valid_from END WHERE id = $1",
-        )
-        .bind(id.to_string())
-        .bind(password.phc.as_str())
-        .bind(password.pepper_id.as_str())
-        .bind(moment(sessions_valid_from.unwrap_or(Timestamp::EPOCH)))
-        .bind(sessions_valid_from.map(moment));
-        Ok(self.db.change(statement).await? == 1)
+    ) -> Stored<Option<LinkEnded>> {
+        self.db
+            .timed(async {
+                let mut t = self.db.begin().await?;
+                let link = match sessions_valid_from {
+                    Some(now) => ticket_rights::end_password_right(&mut t, id, now).await?,
+                    None => LinkEnded(false),
+                };
+                let done = query(
+                    "UPDATE accounts SET password_phc = $2, password_pepper = $3, \
+                     password_set_at = COALESCE($5, password_set_at), sessions_valid_from = CASE \
+                     WHEN sessions_valid_from < $4 THEN $4 ELSE sessions_valid_from END \
+                     WHERE id = $1",
+                )
+                .bind(id.to_string())
+                .bind(password.phc.as_str())
+                .bind(password.pepper_id.as_str())
+                .bind(moment(sessions_valid_from.unwrap_or(Timestamp::EPOCH)))
+                .bind(sessions_valid_from.map(moment))
+                .execute(&mut *t)
+                .await?;
+                if done.rows_affected() != 1 {
+                    return t.rolled_back(None).await;
+                }
+                t.commit().await?;
+                Ok(Some(link))
+            })
+            .await
     }
 
     async fn set_disabled(&self, id: AccountId, disabled: bool, now: Timestamp) -> Stored<bool> {

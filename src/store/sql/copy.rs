@@ -65,7 +65,7 @@ impl SqlStore {
         let store = Self::open(SqlTarget::Embedded(path.to_owned())).await?;
         let now = store.db.now().await?;
         store.record_end(&EndOf::All, now, now.plus(kept)).await?;
-        store.remove_links().await?;
+        store.remove_links(None).await?;
         store.close().await;
         drop(store);
         // Everything is in the file itself.

@@ -200,13 +200,20 @@ impl Tickets for SqlStore {
             .await
     }
 
-    async fn remove_links(&self) -> Stored<u64> {
+    async fn remove_links(&self, of: Option<AccountId>) -> Stored<u64> {
+        let of = of.map(|account| account.to_string()).unwrap_or_default();
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
                 // In the order of the transaction that sets a forgotten password anew.
-                query("DELETE FROM password_resets").execute(&mut *t).await?;
-                let links = query("DELETE FROM tickets").execute(&mut *t).await?;
+                query("DELETE FROM password_resets WHERE $1 = '' OR account_id = $1")
+                    .bind(of.as_str())
+                    .execute(&mut *t)
+                    .await?;
+                let links = query("DELETE FROM tickets WHERE $1 = '' OR account_id = $1")
+                    .bind(of.as_str())
+                    .execute(&mut *t)
+                    .await?;
                 t.commit().await?;
                 Ok(links.rows_affected())
             })

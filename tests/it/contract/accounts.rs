@@ -54,21 +54,22 @@ async fn a_new_password_ends_older_sessions_when_asked_to<S: DurablePorts>(place
     let new = account("dave");
     let id = new.identity.account;
     assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
-    assert!(place.one.set_password(id, &password("$two"), None).await.unwrap());
+    place.one.set_password(id, &password("$two"), None).await.unwrap().unwrap();
     let status = place.two.status(id, &unseen()).await.unwrap().unwrap();
     assert!(status.honours(start()), "no session ends by itself");
 
     let later = start().plus(Duration::from_secs(5));
-    assert!(place.one.set_password(id, &password("$three"), Some(later)).await.unwrap());
+    place.one.set_password(id, &password("$three"), Some(later)).await.unwrap().unwrap();
     let status = place.two.status(id, &unseen()).await.unwrap().unwrap();
     assert!(!status.honours(start()));
     assert!(status.honours(later));
 
-    assert!(place.one.set_password(id, &password("$four"), Some(start())).await.unwrap());
+    place.one.set_password(id, &password("$four"), Some(start())).await.unwrap().unwrap();
     let kept = place.two.by_id(id).await.unwrap().unwrap();
     assert_eq!(kept.sessions_valid_from, later, "an ended session stays ended");
     assert_eq!(kept.password, Some(password("$four")));
-    assert!(!place.one.set_password(account_id(), &password("$two"), None).await.unwrap());
+    let nobody = place.one.set_password(account_id(), &password("$two"), None).await.unwrap();
+    assert_eq!(nobody, None);
 }
 
 async fn a_rehash_never_undoes_a_new_password<S: DurablePorts>(place: &Durable<S>) {
@@ -76,7 +77,7 @@ async fn a_rehash_never_undoes_a_new_password<S: DurablePorts>(place: &Durable<S
     let id = new.identity.account;
     assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
     place.one.rehash_password(id, &password("$one"), &password("$one again")).await.unwrap();
-    assert!(place.one.set_password(id, &password("$two"), None).await.unwrap());
+    place.one.set_password(id, &password("$two"), None).await.unwrap().unwrap();
     place.two.rehash_password(id, &password("$one again"), &password("$late")).await.unwrap();
     let found = place.one.by_id(id).await.unwrap().unwrap();
     assert_eq!(found.password, Some(password("$two")));

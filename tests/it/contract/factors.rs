@@ -128,7 +128,7 @@ async fn new_codes_are_for_sessions_that_the_account_honours<S: DurablePorts>(pl
     let id = somebody(place, "ivy").await;
     assert!(place.one.replace_recovery(&recovery(id, "first"), start()).await.unwrap());
     let later = start().plus(Duration::from_mins(1));
-    assert!(place.two.set_password(id, &password("$two"), Some(later)).await.unwrap());
+    place.two.set_password(id, &password("$two"), Some(later)).await.unwrap().unwrap();
     assert!(!place.one.replace_recovery(&recovery(id, "late"), start()).await.unwrap());
     assert!(place.one.replace_recovery(&recovery(id, "second"), later).await.unwrap());
     assert!(place.two.set_disabled(id, true, later).await.unwrap());

@@ -210,13 +210,12 @@ async fn what_a_person_does_without_the_link_ends_its_right_to_it<S: DurablePort
 ) {
     let id = somebody(place, "peggy").await;
     assert!(place.one.enrol_first(&factor(id, 100)).await.unwrap());
-    let link = issued(place, id, Rights::SET_UP).await;
-    let rights = async |at| place.two.by_token(&link, at).await.unwrap().map(|t| t.rights);
     let (since, new) = (start(), password("$own"));
     // Refused: nothing is taken.
     let early = Timestamp::from_millis(start().as_millis() - 1);
-    let valid_from = start();
-    assert!(place.one.set_password(id, &password("$two"), Some(valid_from)).await.unwrap());
+    place.one.set_password(id, &password("$two"), Some(start())).await.unwrap().unwrap();
+    let link = issued(place, id, Rights::SET_UP).await;
+    let rights = async |at| place.two.by_token(&link, at).await.unwrap().map(|t| t.rights);
     let refused = place.two.change_password(id, &new, early, later()).await.unwrap();
     assert_eq!((refused, rights(later()).await), (None, Some(Rights::SET_UP)));
     let codes = recovery(id, "new");
@@ -242,6 +241,35 @@ async fn what_a_person_does_without_the_link_ends_its_right_to_it<S: DurablePort
         async { place.two.change_password(id, &new, later(), later()).await.unwrap() },
     );
     assert_eq!(by_link.is_none(), by_hand == Some(LinkEnded(true)), "{by_link:?} {by_hand:?}");
+}
+
+async fn a_password_that_an_operator_sets_ends_the_links_right_to_it<S: DurablePorts>(
+    place: &Durable<S>,
+) {
+    let id = somebody(place, "quentin").await;
+    for (rights, left) in [
+        (Rights::SET_UP, Some(Rights::ENROL)),
+        (Rights::PASSWORD, None),
+        (Rights::ENROL, Some(Rights::ENROL)),
+    ] {
+        let link = issued(place, id, rights).await;
+        let held = async || place.two.by_token(&link, later()).await.unwrap().map(|t| t.rights);
+        let kept = place.one.set_password(id, &password("$same"), None).await.unwrap();
+        assert_eq!((kept, held().await), (Some(LinkEnded(false)), Some(rights)));
+        let set = place.one.set_password(id, &password("$new"), Some(later())).await.unwrap();
+        assert_eq!((set, held().await), (Some(LinkEnded(rights.password)), left));
+        let by_link = place.two.redeem_password(&link, &password("$link"), later()).await.unwrap();
+        assert_eq!((by_link, phc(&account_of(place, id).await)), (None, "$new"));
+    }
+
+    // Whichever of the two comes first, the operator's password stands or the link was used before.
+    let link = issued(place, id, Rights::PASSWORD).await;
+    let (by_link, by_operator) = tokio::join!(
+        async { place.one.redeem_password(&link, &password("$l"), later()).await.unwrap() },
+        async { place.two.set_password(id, &password("$o"), Some(later())).await.unwrap() },
+    );
+    assert_eq!(by_link.is_none(), by_operator == Some(LinkEnded(true)), "{by_link:?}");
+    assert_eq!(phc(&account_of(place, id).await), "$o");
 }
 
 async fn a_ticket_sets_no_first_password_of_somebody_of_an_app<S: DurablePorts>(
@@ -280,7 +308,17 @@ async fn all_links_and_rights_of_all_accounts_are_removed_at_once<S: DurablePort
         expires_at: start().plus(DAY),
     };
     place.one.grant_reset(&reset, start()).await.unwrap();
-    assert_eq!(place.two.remove_links().await.unwrap(), 3, "used ones, too");
+    let spared = issued(place, somebody(place, "zelda").await, Rights::SET_UP).await;
+    let another = somebody(place, "adam").await;
+    issued(place, another, Rights::SET_UP).await;
+    let theirs = PasswordReset { login: token(), account: another, ..reset };
+    place.one.grant_reset(&theirs, start()).await.unwrap();
+    assert_eq!(place.one.remove_links(Some(another)).await.unwrap(), 1, "of one account");
+    assert_eq!(place.two.of_account(another, later()).await.unwrap(), None);
+    assert_eq!(place.two.granted_reset(&theirs.login, later()).await.unwrap(), None);
+    assert!(place.two.by_token(&spared, later()).await.unwrap().is_some());
+    assert!(place.two.granted_reset(&reset.login, later()).await.unwrap().is_some());
+    assert_eq!(place.two.remove_links(None).await.unwrap(), 4, "used ones, too");
     for link in &links {
         assert_eq!(place.one.by_token(link, later()).await.unwrap(), None);
         let set = place.one.redeem_password(link, &password("$x"), later()).await.unwrap();
@@ -290,12 +328,13 @@ async fn all_links_and_rights_of_all_accounts_are_removed_at_once<S: DurablePort
     assert_eq!(place.one.granted_reset(&reset.login, later()).await.unwrap(), None);
     let set = place.one.reset_password(&reset.login, &password("$x"), later()).await.unwrap();
     assert_eq!((set, phc(&account_of(place, one).await)), (None, "$one"));
-    assert_eq!(place.one.remove_links().await.unwrap(), 0);
+    assert_eq!(place.one.remove_links(None).await.unwrap(), 0);
     let new = issued(place, one, Rights::SET_UP).await;
     assert!(place.two.by_token(&new, later()).await.unwrap().is_some(), "new ones work");
 }
 
 super::on_both_databases!(
+    a_password_that_an_operator_sets_ends_the_links_right_to_it,
     all_links_and_rights_of_all_accounts_are_removed_at_once,
     a_ticket_sets_no_first_password_of_somebody_of_an_app,
     a_ticket_is_found_as_it_was_filed_until_it_lapses,
