@@ -143,7 +143,7 @@ impl Authenticators for Memory {
     async fn authenticators(&self, _: AccountId) -> Stored<Vec<Authenticator>> {
         Ok(Vec::new())
     }
-    async fn enrol_first(&self, _: &NewAuthenticator) -> Stored<bool> {
+    async fn enrol_first(&self, _: &NewAuthenticator, _: Timestamp) -> Stored<bool> {
         down()
     }
     async fn replace_authenticator(
@@ -255,6 +255,7 @@ impl Tickets for Memory {
         &self,
         _: &HashedToken<TicketToken>,
         _: &NewAuthenticator,
+        _: Timestamp,
     ) -> Stored<bool> {
         down()
     }

@@ -143,11 +143,12 @@ pub trait Tickets: Send + Sync {
     /// Uses up the right to enrol and makes `new` the only authenticator of the account. Removes the
     /// recovery codes, ends every earlier session and marks the account as enrolled for good. One
     /// atomic step: returns true to exactly one caller, and false, without any change, to all
-    /// others.
+    /// others, or if the account is disabled or has ended the logins that started at `since`.
     async fn redeem_enrolment(
         &self,
         id: &HashedToken<TicketToken>,
         new: &NewAuthenticator,
+        since: Timestamp,
     ) -> Stored<bool>;
     /// Removes all authenticators and the recovery codes of the account, ends every session that
     /// started before the ticket was created, and stores the ticket, in one atomic step. The

@@ -156,7 +156,8 @@ impl Enrolments {
     }
 
     /// Stores the confirmed authenticator: the account's first, or any with a ticket, which is used
-    /// up in the same step. Returns false if that is not allowed, or no longer.
+    /// up in the same step. Returns false if that is not allowed, or no longer: the login may have
+    /// been ended since it was looked up.
     async fn file_authenticator(
         &self,
         login: &PendingLogin,
@@ -164,11 +165,11 @@ impl Enrolments {
     ) -> Result<bool, LoginError> {
         Ok(match &login.begun_with {
             BegunWith::Password | BegunWith::App | BegunWith::AppClient => {
-                self.deps.authenticators.enrol_first(new).await?
+                self.deps.authenticators.enrol_first(new, login.started_at).await?
             }
             BegunWith::PasswordAndTicket(ticket) => {
                 let Some(ticket) = HashedToken::from_hex(ticket) else { return Ok(false) };
-                self.deps.tickets.redeem_enrolment(&ticket, new).await?
+                self.deps.tickets.redeem_enrolment(&ticket, new, login.started_at).await?
             }
             BegunWith::RecoveryCode | BegunWith::Passkey => false,
         })

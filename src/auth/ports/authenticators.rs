@@ -62,8 +62,8 @@ pub trait Authenticators: Send + Sync {
     async fn authenticators(&self, account: AccountId) -> Stored<Vec<Authenticator>>;
     /// Makes `new` the first authenticator of an account that was never enrolled, and marks the
     /// account as enrolled for good. Returns false, without any change, if the account was ever
-    /// enrolled.
-    async fn enrol_first(&self, new: &NewAuthenticator) -> Stored<bool>;
+    /// enrolled, is disabled, or has ended the logins that started at `since`.
+    async fn enrol_first(&self, new: &NewAuthenticator, since: Timestamp) -> Stored<bool>;
     /// Replaces the authenticators of the same kind with `new` and the recovery codes with `codes`,
     /// ends every session that started before `new` was confirmed, and removes the right to enrol
     /// from the account's ticket, in one atomic step. Returns `None`, without any change, if the

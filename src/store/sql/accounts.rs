@@ -45,6 +45,25 @@ macro_rules! select_accounts {
 }
 pub(super) use select_accounts;
 
+/// The condition that an account accepts a pending login: it is enabled, and the login was not ended.
+/// The arguments are the parameters of the account and of the start of the login.
+macro_rules! accepts_login {
+    ($account:literal, $started_at:literal) => {
+        concat!(
+            "disabled = 0 AND sessions_valid_from <= ",
+            $started_at,
+            " AND NOT EXISTS (SELECT 1 FROM ended_sessions WHERE subject IN (",
+            $account,
+            ", ",
+            $account,
+            " || ':others', 'all') AND started_before > ",
+            $started_at,
+            ")"
+        )
+    };
+}
+pub(super) use accepts_login;
+
 fn identity(row: &AnyRow) -> sqlx::Result<Identity> {
     let name = LoginName::parse(&text(row, "name")?).map_err(|source| {
         sqlx::Error::ColumnDecode { index: "name".to_owned(), source: Box::new(source) }
@@ -171,11 +190,8 @@ impl AccountLookup for SqlStore {
     }
 
     async fn of_login(&self, id: AccountId, started_at: Timestamp) -> Stored<Option<Account>> {
-        let statement = query(select_accounts!(
-            " WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $2 AND NOT EXISTS \
-             (SELECT 1 FROM ended_sessions WHERE subject IN ($1, $1 || ':others', 'all') \
-             AND started_before > $2)"
-        ));
+        let statement =
+            query(concat!(select_accounts!(" WHERE id = $1 AND "), accepts_login!("$1", "$2")));
         let statement = statement.bind(id.to_string()).bind(moment(started_at));
         self.db.fetch_one(statement).await?.map(|row| self.account(&row)).transpose()
     }

@@ -17,6 +17,7 @@ use crate::auth::recovery::NewRecoverySet;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId};
 
+use super::accounts::accepts_login;
 use super::loan::Transaction;
 use super::recovery::replace_codes;
 use super::values::{at, moment, number, optional_at, optional_text, parsed, text};
@@ -135,15 +136,19 @@ impl Authenticators for SqlStore {
         found.map_err(|_values| self.db.damaged(RECORD))
     }
 
-    async fn enrol_first(&self, new: &NewAuthenticator) -> Stored<bool> {
+    async fn enrol_first(&self, new: &NewAuthenticator, since: Timestamp) -> Stored<bool> {
         let account = new.account.to_string();
         self.db
             .timed(async {
                 let mut t = self.db.begin().await?;
-                let mark = query(
-                    "UPDATE accounts SET ever_enrolled = 1 WHERE id = $1 AND ever_enrolled = 0",
-                );
-                let marked = mark.bind(account.as_str()).execute(&mut *t).await?;
+                let marked = query(concat!(
+                    "UPDATE accounts SET ever_enrolled = 1 WHERE id = $1 AND ever_enrolled = 0 AND ",
+                    accepts_login!("$1", "$2")
+                ))
+                .bind(account.as_str())
+                .bind(moment(since))
+                .execute(&mut *t)
+                .await?;
                 if marked.rows_affected() != 1 || !insert_authenticator(&mut t, new).await? {
                     return t.rolled_back(false).await;
                 }

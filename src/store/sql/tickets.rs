@@ -16,6 +16,7 @@ use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
 use super::SqlStore;
+use super::accounts::accepts_login;
 use super::authenticators::insert_authenticator;
 use super::loan::Transaction;
 use super::values::{at, flag, moment, parsed};
@@ -134,6 +135,7 @@ impl Tickets for SqlStore {
         &self,
         id: &HashedToken<TicketToken>,
         new: &NewAuthenticator,
+        since: Timestamp,
     ) -> Stored<bool> {
         let account = new.account.to_string();
         self.db
@@ -151,13 +153,15 @@ impl Tickets for SqlStore {
                 if used.rows_affected() != 1 {
                     return t.rolled_back(false).await;
                 }
-                let marked = query(
+                let marked = query(concat!(
                     "UPDATE accounts SET ever_enrolled = 1, sessions_valid_from = CASE WHEN \
                      sessions_valid_from < $2 THEN $2 ELSE sessions_valid_from END \
-                     WHERE id = $1 AND disabled = 0",
-                )
+                     WHERE id = $1 AND ",
+                    accepts_login!("$1", "$3")
+                ))
                 .bind(account.as_str())
                 .bind(moment(new.created_at))
+                .bind(moment(since))
                 .execute(&mut *t)
                 .await?;
                 if marked.rows_affected() != 1 {

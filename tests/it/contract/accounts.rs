@@ -143,7 +143,7 @@ async fn removal_takes_factors_and_codes_along<S: DurablePorts>(place: &Durable<
     let new = account("grace");
     let id = new.identity.account;
     assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
-    assert!(place.one.enrol_first(&factor(id, 10)).await.unwrap());
+    assert!(place.one.enrol_first(&factor(id, 10), start()).await.unwrap());
     place.one.replace_recovery(&recovery(id, "salt"), start()).await.unwrap();
     assert!(place.two.remove(id).await.unwrap());
     assert!(!place.two.remove(id).await.unwrap());
@@ -158,7 +158,7 @@ async fn two_processes_write_at_once_without_error<S: DurablePorts>(place: &Dura
         async move {
             let new = account(&format!("user{i}"));
             assert_eq!(store.add(&new).await.unwrap(), Added::Yes);
-            assert!(store.enrol_first(&factor(new.identity.account, 1)).await.unwrap());
+            assert!(store.enrol_first(&factor(new.identity.account, 1), start()).await.unwrap());
             store.replace_recovery(&recovery(new.identity.account, "s"), start()).await.unwrap();
         }
     })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use vestibule::auth::authenticator::NewAuthenticator;
 use vestibule::auth::ports::{Added, LinkEnded};
+use vestibule::auth::session::EndOf;
 use vestibule::base::id::AccountId;
 
 use super::places::{Durable, DurablePorts};
@@ -21,22 +22,52 @@ async fn the_first_authenticator_is_the_only_first<S: DurablePorts>(place: &Dura
     let id = somebody(place, "alice").await;
     let enrolled = at_once(20, |i| {
         let store = place.either(i);
-        async move { store.enrol_first(&factor(id, 100)).await.unwrap() }
+        async move { store.enrol_first(&factor(id, 100), start()).await.unwrap() }
     })
     .await;
     assert_eq!(enrolled.iter().filter(|e| **e).count(), 1);
-    assert!(!place.two.enrol_first(&factor(id, 100)).await.unwrap());
+    assert!(!place.two.enrol_first(&factor(id, 100), start()).await.unwrap());
     assert!(place.two.by_id(id).await.unwrap().unwrap().ever_enrolled);
     let held = place.two.app(id).await.unwrap();
     assert_eq!((held.created_at, held.last_used_at), (start(), Some(start())));
     assert_eq!(held.sealed, "v1.k1.sealed");
-    assert!(!place.one.enrol_first(&factor(account_id(), 1)).await.unwrap(), "no such account");
+    assert!(
+        !place.one.enrol_first(&factor(account_id(), 1), start()).await.unwrap(),
+        "no such account"
+    );
+}
+
+async fn a_first_authenticator_needs_a_login_that_the_account_still_accepts<S: DurablePorts>(
+    place: &Durable<S>,
+) {
+    let (since, ended) = (start(), start().plus(Duration::from_secs(5)));
+    let until = start().plus(Duration::from_hours(1));
+    let ids = [
+        somebody(place, "ines").await,
+        somebody(place, "jonas").await,
+        somebody(place, "karl").await,
+    ];
+    let [disabled, set, signed_out] = ids;
+    assert!(place.two.set_disabled(disabled, true, ended).await.unwrap());
+    place.two.set_password(set, &password("$two"), Some(ended)).await.unwrap().unwrap();
+    let end = EndOf::Account { id: signed_out, keep: None };
+    place.two.record_end(&end, ended, until).await.unwrap();
+    for id in ids {
+        assert!(!place.one.enrol_first(&factor(id, 100), since).await.unwrap());
+        assert!(place.two.app(id).await.is_none());
+        assert!(!place.two.by_id(id).await.unwrap().unwrap().ever_enrolled);
+    }
+    assert!(!place.one.enrol_first(&factor(disabled, 100), ended).await.unwrap(), "disabled");
+    for id in [set, signed_out] {
+        assert!(place.one.enrol_first(&factor(id, 100), ended).await.unwrap(), "begun after it");
+        assert!(place.two.app(id).await.is_some());
+    }
 }
 
 async fn a_step_is_used_by_one_of_fifty_at_once<S: DurablePorts>(place: &Durable<S>) {
     let id = somebody(place, "bob").await;
     let new = factor(id, 100);
-    assert!(place.one.enrol_first(&new).await.unwrap());
+    assert!(place.one.enrol_first(&new, start()).await.unwrap());
     for round in 101..104 {
         let used = at_once(50, |i| {
             let (store, factor) = (place.either(i), new.id);
@@ -50,7 +81,7 @@ async fn a_step_is_used_by_one_of_fifty_at_once<S: DurablePorts>(place: &Durable
 async fn a_step_not_after_the_last_is_refused<S: DurablePorts>(place: &Durable<S>) {
     let id = somebody(place, "carol").await;
     let new = factor(id, 100);
-    assert!(place.one.enrol_first(&new).await.unwrap());
+    assert!(place.one.enrol_first(&new, start()).await.unwrap());
     let later = start().plus(Duration::from_secs(90));
     let consume = |n| place.two.use_step(id, new.id, n, later);
     assert!(!consume(100).await, "the confirming step is used already");
@@ -73,11 +104,11 @@ async fn no_two_authenticators_are_found_by_one_lookup_key<S: DurablePorts>(plac
         lookup: Some(lookup.to_owned()),
         ..factor(account, 100)
     };
-    assert!(place.one.enrol_first(&keyed(first, "digest")).await.unwrap());
-    assert!(!place.two.enrol_first(&keyed(second, "digest")).await.unwrap());
+    assert!(place.one.enrol_first(&keyed(first, "digest"), start()).await.unwrap());
+    assert!(!place.two.enrol_first(&keyed(second, "digest"), start()).await.unwrap());
     assert!(!place.one.by_id(second).await.unwrap().unwrap().ever_enrolled, "nothing was changed");
     let (taken, codes) = (keyed(second, "digest"), recovery(second, "salt"));
-    assert!(place.two.enrol_first(&factor(second, 100)).await.unwrap());
+    assert!(place.two.enrol_first(&factor(second, 100), start()).await.unwrap());
     let replaced = place.two.replace_authenticator(&taken, &codes, start()).await.unwrap();
     assert_eq!(replaced, None);
     assert_ne!(place.one.app(second).await.unwrap().id, taken.id, "the present one stays");
@@ -182,7 +213,7 @@ async fn an_authenticator_is_replaced_at_once_with_all_that_hangs_on_it<S: Durab
 ) {
     let id = somebody(place, "sybil").await;
     let old = factor(id, 100);
-    assert!(place.one.enrol_first(&old).await.unwrap());
+    assert!(place.one.enrol_first(&old, start()).await.unwrap());
     place.one.replace_recovery(&recovery(id, "old"), start()).await.unwrap();
     let at = start().plus(Duration::from_hours(1));
     let replaced = at_once(20, |i| {
@@ -211,7 +242,7 @@ async fn no_authenticator_is_replaced_by_a_session_that_is_over<S: DurablePorts>
     place: &Durable<S>,
 ) {
     let id = somebody(place, "trent").await;
-    assert!(place.one.enrol_first(&factor(id, 100)).await.unwrap());
+    assert!(place.one.enrol_first(&factor(id, 100), start()).await.unwrap());
     let (new, codes) = (factor(id, 200), recovery(id, "new"));
     let later = start().plus(Duration::from_secs(1));
     assert!(place.one.set_disabled(id, true, later).await.unwrap());
@@ -281,6 +312,7 @@ async fn a_used_code_is_untold_until_told_whatever_becomes_of_the_codes<S: Durab
 }
 
 super::on_both_databases!(
+    a_first_authenticator_needs_a_login_that_the_account_still_accepts,
     a_used_code_is_untold_until_told_whatever_becomes_of_the_codes,
     an_authenticator_is_replaced_at_once_with_all_that_hangs_on_it,
     no_authenticator_is_replaced_by_a_session_that_is_over,

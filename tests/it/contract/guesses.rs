@@ -20,7 +20,7 @@ async fn somebody<S: DurablePorts>(place: &Durable<S>, name: &str) -> AccountId 
     let new = account(name);
     assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
     let id = new.identity.account;
-    assert!(place.one.enrol_first(&factor(id, 100)).await.unwrap());
+    assert!(place.one.enrol_first(&factor(id, 100), start()).await.unwrap());
     place.one.replace_recovery(&recovery(id, "salt"), start()).await.unwrap();
     id
 }

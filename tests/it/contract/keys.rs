@@ -35,7 +35,7 @@ async fn somebody<S: DurablePorts>(place: &Durable<S>, name: &str) -> AccountId 
     let new = account(name);
     assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
     let id = new.identity.account;
-    assert!(place.one.enrol_first(&factor(id, 100)).await.unwrap());
+    assert!(place.one.enrol_first(&factor(id, 100), start()).await.unwrap());
     id
 }
 
@@ -92,7 +92,7 @@ async fn of_two_keys_removed_at_once_one_stays<S: DurablePorts>(place: &Durable<
     assert_eq!(place.one.add(&new).await.unwrap(), Added::Yes);
     let id = new.identity.account;
     let keys = [key(id, "one"), key(id, "two")];
-    assert!(place.one.enrol_first(&keys[0]).await.unwrap());
+    assert!(place.one.enrol_first(&keys[0], start()).await.unwrap());
     let added = place.one.add_authenticator(&keys[1], 9, start()).await.unwrap();
     assert_eq!(added, AuthenticatorAdded::Yes);
     let removed = at_once(2, |i| {
@@ -119,7 +119,7 @@ async fn one_that_works_stays<S: DurablePorts>(place: &Durable<S>) {
     let id = new.identity.account;
     let orphan = NewAuthenticator { rp_id: Some("former.test".to_owned()), ..key(id, "former") };
     let good = key(id, "good");
-    assert!(place.one.enrol_first(&orphan).await.unwrap());
+    assert!(place.one.enrol_first(&orphan, start()).await.unwrap());
     let added = place.one.add_authenticator(&good, 9, start()).await.unwrap();
     assert_eq!(added, AuthenticatorAdded::Yes);
     let none = RemovedBy { keys: false, ..by(None) };
@@ -141,7 +141,7 @@ async fn a_key_that_is_the_first_factor_marks_the_account<S: DurablePorts>(place
     let added = place.one.add_authenticator(&key(id, "first"), 9, start()).await.unwrap();
     assert_eq!(added, AuthenticatorAdded::Yes);
     assert!(place.two.by_id(id).await.unwrap().unwrap().ever_enrolled);
-    assert!(!place.two.enrol_first(&factor(id, 100)).await.unwrap());
+    assert!(!place.two.enrol_first(&factor(id, 100), start()).await.unwrap());
 }
 
 async fn a_key_is_renamed_and_removed_by_its_own_account_only<S: DurablePorts>(place: &Durable<S>) {

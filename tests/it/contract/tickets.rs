@@ -6,6 +6,7 @@ use vestibule::auth::account::{Account, NewAccount};
 use vestibule::auth::app_sign_in::{Linked, Subject};
 use vestibule::auth::ports::{Added, LinkEnded};
 use vestibule::auth::reset::PasswordReset;
+use vestibule::auth::session::EndOf;
 use vestibule::auth::stage::Factor;
 use vestibule::auth::ticket::{NewTicket, Rights, Ticket};
 use vestibule::auth::token::{HashedToken, TicketToken};
@@ -75,7 +76,7 @@ async fn a_newer_ticket_is_the_only_one<S: DurablePorts>(place: &Durable<S>) {
     let new = issued(place, id, Rights::PASSWORD).await;
     assert_eq!(place.two.by_token(&old, later()).await.unwrap(), None);
     assert_eq!(place.two.redeem_password(&old, &password("$old"), later()).await.unwrap(), None);
-    assert!(!place.two.redeem_enrolment(&old, &factor(id, 100)).await.unwrap());
+    assert!(!place.two.redeem_enrolment(&old, &factor(id, 100), later()).await.unwrap());
     let set = place.two.redeem_password(&new, &password("$new"), later()).await.unwrap();
     assert_eq!(set, Some(id));
     assert_eq!(phc(&account_of(place, id).await), "$new");
@@ -109,7 +110,7 @@ async fn a_second_factor_is_enrolled_by_one_of_fifty_at_once<S: DurablePorts>(pl
         let store = place.either(i);
         async move {
             let new = factor(id, 100);
-            store.redeem_enrolment(&ticket, &new).await.unwrap().then_some(new.id)
+            store.redeem_enrolment(&ticket, &new, later()).await.unwrap().then_some(new.id)
         }
     })
     .await;
@@ -124,12 +125,12 @@ async fn a_second_factor_is_enrolled_by_one_of_fifty_at_once<S: DurablePorts>(pl
 async fn a_new_authenticator_takes_the_place_of_all_that_was<S: DurablePorts>(place: &Durable<S>) {
     let id = somebody(place, "erin").await;
     let old = factor(id, 100);
-    assert!(place.one.enrol_first(&old).await.unwrap());
+    assert!(place.one.enrol_first(&old, start()).await.unwrap());
     place.one.replace_recovery(&recovery(id, "salt"), start()).await.unwrap();
     let ticket = issued(place, id, Rights::SET_UP).await;
     let mut new = factor(id, 200);
     new.created_at = later();
-    assert!(place.two.redeem_enrolment(&ticket, &new).await.unwrap());
+    assert!(place.two.redeem_enrolment(&ticket, &new, later()).await.unwrap());
     let held = place.one.app(id).await.unwrap();
     assert_eq!((held.id, held.created_at), (new.id, later()));
     assert!(place.one.recovery_set(id).await.unwrap().is_none(), "the codes went with it");
@@ -141,19 +142,44 @@ async fn a_new_authenticator_takes_the_place_of_all_that_was<S: DurablePorts>(pl
     assert_eq!(set, None, "a ticket ends with the enrolment");
 }
 
+async fn a_ticket_enrols_only_in_a_login_that_the_account_still_accepts<S: DurablePorts>(
+    place: &Durable<S>,
+) {
+    let (set, signed_out) = (somebody(place, "rosa").await, somebody(place, "simon").await);
+    let ended = start().plus(Duration::from_secs(5));
+    for id in [set, signed_out] {
+        let ticket = issued(place, id, Rights::ENROL).await;
+        if id == set {
+            place.two.set_password(id, &password("$two"), Some(ended)).await.unwrap().unwrap();
+        } else {
+            let end = EndOf::Account { id, keep: None };
+            place.two.record_end(&end, ended, start().plus(DAY)).await.unwrap();
+        }
+        let mut new = factor(id, 100);
+        new.created_at = later();
+        assert!(!place.one.redeem_enrolment(&ticket, &new, start()).await.unwrap());
+        let account = account_of(place, id).await;
+        assert!(place.one.app(id).await.is_none() && !account.ever_enrolled);
+        let kept = place.two.by_token(&ticket, later()).await.unwrap();
+        assert_eq!(kept.map(|ticket| ticket.rights), Some(Rights::ENROL), "not used up");
+        assert!(place.one.redeem_enrolment(&ticket, &new, ended).await.unwrap());
+        assert_eq!(place.one.app(id).await.unwrap().id, new.id);
+    }
+}
+
 async fn a_ticket_is_worth_what_it_says_and_for_its_account_only<S: DurablePorts>(
     place: &Durable<S>,
 ) {
     let (mine, theirs) = (somebody(place, "frank").await, somebody(place, "grace").await);
     let sets = issued(place, mine, Rights::PASSWORD).await;
-    assert!(!place.one.redeem_enrolment(&sets, &factor(mine, 100)).await.unwrap());
+    assert!(!place.one.redeem_enrolment(&sets, &factor(mine, 100), later()).await.unwrap());
     let enrols = issued(place, mine, Rights::ENROL).await;
     let set = place.one.redeem_password(&enrols, &password("$x"), later()).await.unwrap();
     assert_eq!(set, None);
-    assert!(!place.one.redeem_enrolment(&enrols, &factor(theirs, 100)).await.unwrap());
+    assert!(!place.one.redeem_enrolment(&enrols, &factor(theirs, 100), later()).await.unwrap());
     let mut late = factor(mine, 100);
     late.created_at = start().plus(DAY);
-    assert!(!place.one.redeem_enrolment(&enrols, &late).await.unwrap(), "lapsed");
+    assert!(!place.one.redeem_enrolment(&enrols, &late, later()).await.unwrap(), "lapsed");
     for id in [mine, theirs] {
         let account = account_of(place, id).await;
         assert_eq!((phc(&account), account.ever_enrolled), ("$one", false));
@@ -185,7 +211,7 @@ async fn a_disabled_or_removed_account_has_no_ticket<S: DurablePorts>(place: &Du
 
 async fn a_reset_leaves_nothing_but_the_password_and_the_mark<S: DurablePorts>(place: &Durable<S>) {
     let id = somebody(place, "judy").await;
-    assert!(place.one.enrol_first(&factor(id, 100)).await.unwrap());
+    assert!(place.one.enrol_first(&factor(id, 100), start()).await.unwrap());
     place.one.replace_recovery(&recovery(id, "salt"), start()).await.unwrap();
     let old = issued(place, id, Rights::SET_UP).await;
     let new = ticket(id, Rights::ENROL);
@@ -197,7 +223,10 @@ async fn a_reset_leaves_nothing_but_the_password_and_the_mark<S: DurablePorts>(p
     let account = account_of(place, id).await;
     assert_eq!((phc(&account), account.ever_enrolled), ("$one", true));
     assert_eq!(account.sessions_valid_from, start());
-    assert!(!place.one.enrol_first(&factor(id, 200)).await.unwrap(), "never by password again");
+    assert!(
+        !place.one.enrol_first(&factor(id, 200), start()).await.unwrap(),
+        "never by password again"
+    );
     assert!(place.one.set_disabled(id, true, later()).await.unwrap());
     let before_enabling = ticket(id, Rights::ENROL);
     assert!(place.one.reset_second_factor(&before_enabling).await.unwrap());
@@ -209,7 +238,7 @@ async fn what_a_person_does_without_the_link_ends_its_right_to_it<S: DurablePort
     place: &Durable<S>,
 ) {
     let id = somebody(place, "peggy").await;
-    assert!(place.one.enrol_first(&factor(id, 100)).await.unwrap());
+    assert!(place.one.enrol_first(&factor(id, 100), start()).await.unwrap());
     let (since, new) = (start(), password("$own"));
     // Refused: nothing is taken.
     let early = Timestamp::from_millis(start().as_millis() - 1);
@@ -232,7 +261,7 @@ async fn what_a_person_does_without_the_link_ends_its_right_to_it<S: DurablePort
     replaced.created_at = later();
     let done = place.two.replace_authenticator(&replaced, &codes, later()).await.unwrap();
     assert_eq!((done, rights(later()).await), (Some(LinkEnded(true)), None));
-    assert!(!place.one.redeem_enrolment(&link, &factor(id, 400)).await.unwrap());
+    assert!(!place.one.redeem_enrolment(&link, &factor(id, 400), later()).await.unwrap());
 
     // One of a password and of a right to set it wins, whatever comes first.
     let link = issued(place, id, Rights::PASSWORD).await;
@@ -324,7 +353,7 @@ async fn all_links_and_rights_of_all_accounts_are_removed_at_once<S: DurablePort
         let set = place.one.redeem_password(link, &password("$x"), later()).await.unwrap();
         assert_eq!(set, None);
     }
-    assert!(!place.one.redeem_enrolment(&links[1], &factor(two, 100)).await.unwrap());
+    assert!(!place.one.redeem_enrolment(&links[1], &factor(two, 100), later()).await.unwrap());
     assert_eq!(place.one.granted_reset(&reset.login, later()).await.unwrap(), None);
     let set = place.one.reset_password(&reset.login, &password("$x"), later()).await.unwrap();
     assert_eq!((set, phc(&account_of(place, one).await)), (None, "$one"));
@@ -334,6 +363,7 @@ async fn all_links_and_rights_of_all_accounts_are_removed_at_once<S: DurablePort
 }
 
 super::on_both_databases!(
+    a_ticket_enrols_only_in_a_login_that_the_account_still_accepts,
     a_password_that_an_operator_sets_ends_the_links_right_to_it,
     all_links_and_rights_of_all_accounts_are_removed_at_once,
     a_ticket_sets_no_first_password_of_somebody_of_an_app,
