@@ -6,6 +6,7 @@
 mod letter;
 mod outlet;
 mod post;
+mod share;
 mod when;
 mod wrong_codes;
 

@@ -14,13 +14,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::letter::{self, Sender};
+use super::share::{Full, Place, Shares};
 use super::{when, wrong_codes};
 use crate::auth::audit::{Context, Event, Observer, Occasion, Record};
 use crate::auth::ports::Audit;
 use crate::base::id::AccountId;
 use crate::base::secret::Secret;
 
-/// Maximum queued notices. Notices beyond this are dropped, logged and counted.
+/// Maximum queued notices. Notices beyond this, or beyond the share of their account, are dropped,
+/// logged and counted.
 const QUEUE: usize = 1000;
 /// Timeout for one exchange with the mail server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -92,6 +94,7 @@ struct Request {
     account: AccountId,
     to: String,
     record: Record,
+    place: Place,
 }
 
 /// A notice that has not been sent yet.
@@ -100,6 +103,7 @@ struct Waiting {
     account: AccountId,
     failures: usize,
     due: Instant,
+    _place: Place,
 }
 
 /// A way to write and send notices.
@@ -129,6 +133,7 @@ impl Delivery {
 /// The queue of notices.
 pub(super) struct Queue {
     sender: mpsc::Sender<Job>,
+    shares: Shares,
     delivery: Arc<ArcSwap<Delivery>>,
 }
 
@@ -139,7 +144,7 @@ impl Queue {
         let post = Post { delivery: Arc::clone(&delivery), trail, waiting: Vec::new() };
         let (sender, jobs) = mpsc::channel(QUEUE);
         tokio::spawn(post.run(jobs));
-        Self { sender, delivery }
+        Self { sender, shares: Shares::default(), delivery }
     }
 
     /// Sends the next notices, also those that wait, in another way.
@@ -169,8 +174,18 @@ impl Observer for Queue {
         let Some(occasion) = event.mail() else { return };
         let if_limit_reached = occasion == Occasion::WrongCodes;
         let (Some(account), Some(to)) = (context.account, context.email.clone()) else { return };
-        let request =
-            Box::new(Request { occasion, if_limit_reached, account, to, record: record.clone() });
+        let place = match self.shares.take(account, occasion) {
+            Ok(place) => place,
+            Err(Full { first }) => {
+                count("lost");
+                if first {
+                    tracing::error!(%account, ?occasion, "notice dropped: too many of its kind");
+                }
+                return;
+            }
+        };
+        let record = record.clone();
+        let request = Box::new(Request { occasion, if_limit_reached, account, to, record, place });
         if self.sender.try_send(Job::Notify(request)).is_err() {
             count("lost");
             tracing::error!(%account, ?occasion, "notice dropped: queue full");
@@ -250,7 +265,7 @@ impl Post {
     }
 
     async fn notify(&mut self, request: Request) {
-        let Request { occasion, if_limit_reached, account, to, record } = request;
+        let Request { occasion, if_limit_reached, account, to, record, place } = request;
         // If the audit log cannot be read, a duplicate notice is better than none.
         if if_limit_reached
             && !wrong_codes::reaches_limit(&*self.trail, account, &record).await.unwrap_or(true)
@@ -260,7 +275,7 @@ impl Post {
         match letter::message(&self.delivery.load().sender, occasion, &record, &to) {
             Ok(message) => {
                 let due = Instant::now();
-                self.send(Waiting { message, account, failures: 0, due }).await;
+                self.send(Waiting { message, account, failures: 0, due, _place: place }).await;
             }
             Err(why) => {
                 count("failed");
@@ -309,6 +324,105 @@ impl Post {
             count("lost");
             let account = notice.account;
             tracing::error!(%account, "notice not sent before shutdown");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::share::SHARE;
+    use super::*;
+    use crate::auth::audit::{Ended, Link, NewRecord};
+    use crate::auth::stage::Factor;
+    use crate::base::clock::Timestamp;
+    use crate::base::id::SessionId;
+    use crate::base::random::OsRandom;
+
+    /// A queue whose jobs nobody takes but the test.
+    fn queue() -> (Queue, mpsc::Receiver<Job>) {
+        let settings = MailSettings {
+            host: "localhost".to_owned(),
+            port: 1,
+            tls: MailTls::None,
+            ca: None,
+            login: None,
+            from: "gate@example.com".to_owned(),
+            service: "App".to_owned(),
+            site: "gw.test".to_owned(),
+            time_zone: "UTC".to_owned(),
+        };
+        let delivery = Arc::new(ArcSwap::from_pointee(Delivery::new(&settings).unwrap()));
+        let (sender, jobs) = mpsc::channel(QUEUE);
+        (Queue { sender, shares: Shares::default(), delivery }, jobs)
+    }
+
+    fn new_browser() -> Event {
+        Event::SignedIn {
+            session: SessionId::random(&OsRandom::new()).unwrap(),
+            factor: Factor::TOTP,
+            app: "app".to_owned(),
+            new_browser: true,
+            amr: "otp".to_owned(),
+            key: None,
+        }
+    }
+
+    fn tell(queue: &Queue, account: AccountId, event: &Event) {
+        let to = Some("a@example.com".to_owned());
+        let context = Context { account: Some(account), email: to, ..Context::system() };
+        let content = NewRecord::of(event, &context, Timestamp::EPOCH, "gate-1");
+        let link = Link { previous: String::new(), head: String::new(), hash: String::new() };
+        queue.happened(event, &context, &Record { seq: 1, content, link });
+    }
+
+    /// Takes all jobs: the accounts and the occasions.
+    fn taken(jobs: &mut mpsc::Receiver<Job>) -> Vec<Request> {
+        let requests = std::iter::from_fn(|| jobs.try_recv().ok());
+        let requests = requests.map(|job| match job {
+            Job::Notify(request) => *request,
+            Job::Close(_) => panic!("nobody closes it"),
+        });
+        requests.collect()
+    }
+
+    #[tokio::test]
+    async fn a_flood_to_one_account_drops_no_notice_to_another_and_none_of_another_kind() {
+        let (queue, mut jobs) = queue();
+        let random = OsRandom::new();
+        let (flooded, other) =
+            (AccountId::random(&random).unwrap(), AccountId::random(&random).unwrap());
+        for _ in 0..2 * QUEUE {
+            tell(&queue, flooded, &new_browser());
+        }
+        let ended = Event::SessionsEnded { sessions: 1, why: Ended::ByOperator };
+        tell(&queue, flooded, &ended);
+        tell(&queue, other, &new_browser());
+        let share = usize::try_from(SHARE).unwrap();
+        let requests = taken(&mut jobs);
+        let kinds: Vec<_> = requests.iter().map(|r| (r.account, r.occasion)).collect();
+        let mut expected = vec![(flooded, Occasion::NewBrowser); share];
+        expected.extend([(flooded, Occasion::SessionsEnded), (other, Occasion::NewBrowser)]);
+        assert_eq!(kinds, expected);
+
+        // A notice keeps its place until it is sent or given up.
+        tell(&queue, flooded, &new_browser());
+        assert!(taken(&mut jobs).is_empty());
+        drop(requests);
+        tell(&queue, flooded, &new_browser());
+        assert_eq!(taken(&mut jobs).len(), 1);
+        assert!(queue.shares.take(flooded, Occasion::NewBrowser).is_ok());
+    }
+
+    #[test]
+    fn the_first_refusal_of_a_full_share_is_told_from_the_others() {
+        let shares = Shares::default();
+        let account = AccountId::random(&OsRandom::new()).unwrap();
+        let take = || shares.take(account, Occasion::NewBrowser);
+        for _ in 0..2 {
+            let places: Vec<_> = (0..SHARE).map(|_| take().ok().unwrap()).collect();
+            let refused: Vec<_> = (0..3).map(|_| take().err().unwrap().first).collect();
+            assert_eq!(refused, [true, false, false]);
+            drop(places);
         }
     }
 }

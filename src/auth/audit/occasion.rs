@@ -3,7 +3,7 @@
 use crate::auth::authenticator::AuthenticatorKind;
 
 /// The reason for mail about an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Occasion {
     /// A sign-in from a new browser.
     NewBrowser,
