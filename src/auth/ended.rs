@@ -156,6 +156,8 @@ impl SessionLookup for RecordedEnds {
 
 #[async_trait]
 impl SessionStarts for RecordedEnds {
+    /// Does not record the ends of sessions beyond the maximum. They are part of the step that stores
+    /// the new session: a store that loses them loses that session, too.
     async fn promote(
         &self,
         login: &HashedToken<PendingToken>,

@@ -18,6 +18,9 @@ use crate::base::id::{AccountId, FactorId, SessionId, TreeId};
 /// there is a portal.
 pub const PORTAL: &str = "portal";
 
+/// Maximum number of sessions of an account. A new one ends those that would expire first.
+pub const SESSIONS_MOST: u32 = 100;
+
 /// The client of a sign-in, as shown to the user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {

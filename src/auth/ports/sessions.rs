@@ -33,7 +33,9 @@ pub trait SessionLookup: Send + Sync {
 #[async_trait]
 pub trait SessionStarts: Send + Sync {
     /// Ends the pending login and stores the session in one atomic step. Returns true to exactly
-    /// one caller, and false, without storing the session, if the login is gone.
+    /// one caller, and false, without storing the session, if the login is gone. If the account has
+    /// more than [`crate::auth::session::SESSIONS_MOST`] sessions, ends in the same step those that
+    /// would expire first, except the new one.
     async fn promote(
         &self,
         login: &HashedToken<PendingToken>,

@@ -9,7 +9,7 @@ use crate::auth::ports::{
     SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview, SessionStarts,
     StoreError, StoreHealth, Stored,
 };
-use crate::auth::session::{Branch, Offer, Offers, Session};
+use crate::auth::session::{Branch, Offer, Offers, SESSIONS_MOST, Session};
 use crate::auth::token::{HashedToken, PendingToken, SessionToken};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, SessionId};
@@ -231,7 +231,8 @@ impl SessionStarts for RedisStore {
             .arg(serde_json::json!(session).to_string())
             .arg(session.started_at.as_millis())
             .arg(session.last_seen_at.as_millis())
-            .arg(lifetime(ttl));
+            .arg(lifetime(ttl))
+            .arg(SESSIONS_MOST);
         if let Some(due) = &session.recovery_codes_due {
             call.arg(due);
         }

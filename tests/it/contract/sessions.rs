@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vestibule::auth::account::Identity;
-use vestibule::auth::session::{Offer, Offers, Session};
+use vestibule::auth::session::{Offer, Offers, SESSIONS_MOST, Session};
 use vestibule::auth::token::{HashedToken, PendingToken, SessionToken};
 use vestibule::base::clock::Timestamp;
 
@@ -89,6 +89,48 @@ async fn a_used_session_lives_on_and_an_unused_one_ends<S: ShortLivedPorts>(plac
     assert_eq!(place.two.list(None, place.now()).await.unwrap().len(), 1, "and stays lapsed");
     assert_eq!(place.two.end_account(who.account).await.unwrap(), 1, "it is still found");
     assert_eq!(S::load_session(&place.one, &used).await, None);
+}
+
+async fn a_sign_in_beyond_the_maximum_ends_the_session_that_expires_first<S: ShortLivedPorts>(
+    place: &ShortLived<S>,
+) {
+    let (who, other) = (identity("sven"), identity("tina"));
+    let (elsewhere, _) = signed_in(place, &other).await;
+    let begun = pending(place, &who).await;
+    let sign_in = async |ttl| {
+        let (from, id) = (pending(place, &who).await, token());
+        let session = session(who.clone(), place.now());
+        assert!(place.one.promote(&from, &id, &session, ttl).await.unwrap());
+        id
+    };
+    let mut ids = Vec::new();
+    for n in 0..u64::from(SESSIONS_MOST) {
+        ids.push(sign_in(IDLE + Duration::from_secs(n)).await);
+    }
+    // The oldest is in use.
+    place.two.touch(&ids[0], place.now(), IDLE * 4).await.unwrap();
+    let live = async |ids: &[HashedToken<SessionToken>]| {
+        place.two.load_all(ids).await.unwrap().iter().map(Option::is_some).collect::<Vec<_>>()
+    };
+    let most = usize::try_from(SESSIONS_MOST).unwrap();
+    assert_eq!(live(&ids).await, vec![true; most]);
+
+    ids.push(sign_in(IDLE * 2).await);
+    let mut expected = vec![true; most + 1];
+    expected[1] = false;
+    assert_eq!(live(&ids).await, expected);
+    let listed = place.two.list(Some(who.account), place.now()).await.unwrap();
+    assert_eq!(listed.len(), most);
+
+    // The new one stays even if it expires first.
+    ids.push(sign_in(Duration::from_mins(1)).await);
+    expected.push(true);
+    expected[2] = false;
+    assert_eq!(live(&ids).await, expected);
+    assert!(S::load_session(&place.two, &elsewhere).await.is_some(), "another account");
+    let login = S::load_login(&place.two, &begun, place.now()).await;
+    assert!(login.is_some(), "a login is no session");
+    assert_eq!(place.two.end_account(who.account).await.unwrap(), u64::from(SESSIONS_MOST));
 }
 
 async fn nothing_brings_back_an_ended_session<S: ShortLivedPorts>(place: &ShortLived<S>) {
@@ -340,6 +382,7 @@ async fn many_sessions_are_read_as_each_of_them_is<S: ShortLivedPorts>(place: &S
 }
 
 super::on_session_stores!(
+    a_sign_in_beyond_the_maximum_ends_the_session_that_expires_first,
     many_sessions_are_read_as_each_of_them_is,
     changes_to_an_identity_are_counted_in_each_of_its_sessions,
     a_session_goes_on_under_one_new_id_only,

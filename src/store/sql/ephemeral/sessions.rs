@@ -12,7 +12,7 @@ use crate::auth::ports::{
     SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview, SessionStarts,
     StoreHealth, Stored,
 };
-use crate::auth::session::{Branch, Offer, Offers, Session};
+use crate::auth::session::{Branch, Offer, Offers, SESSIONS_MOST, Session};
 use crate::auth::token::{HashedToken, PendingToken, SessionToken};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, SessionId};
@@ -113,6 +113,25 @@ async fn file(
     .bind(moment(session.last_seen_at.plus(ttl)))
     .bind(offers.authenticator.as_deref())
     .bind(offers.recovery_codes.as_deref())
+    .execute(&mut **t)
+    .await?;
+    Ok(())
+}
+
+/// Ends the sessions of an account beyond [`SESSIONS_MOST`] that would expire first, except the new
+/// one.
+async fn end_surplus(
+    t: &mut Transaction,
+    new: &HashedToken<SessionToken>,
+    account: AccountId,
+) -> sqlx::Result<()> {
+    query(
+        "DELETE FROM sessions WHERE account_id = $1 AND id IN (SELECT id FROM sessions \
+         WHERE account_id = $1 AND id <> $2 ORDER BY keep_until DESC, id LIMIT -1 OFFSET $3)",
+    )
+    .bind(account.to_string())
+    .bind(new.to_hex())
+    .bind(i64::from(SESSIONS_MOST) - 1)
     .execute(&mut **t)
     .await?;
     Ok(())
@@ -221,6 +240,7 @@ impl SessionStarts for EmbeddedStore {
                     return t.rolled_back(false).await;
                 }
                 file(&mut t, id, session, &session.offers, ttl).await?;
+                end_surplus(&mut t, id, session.identity.account).await?;
                 t.commit().await?;
                 Ok(true)
             })
