@@ -154,6 +154,7 @@ fn act(trail: &Trail, act: &str, name: &str) -> Vec<String> {
         "`token revoke`" => return ["token".into(), "revoke".into(), token_of()].into(),
         "`session end ID`" => return ["session".into(), "end".into(), session_of()].into(),
         "`session end --user`" => vec!["session", "end", "--user", name],
+        "`session end --user --links`" => vec!["session", "end", "--user", name, "--links"],
         "`session end --all`" => vec!["session", "end", "--all"],
         "`session end --all --links`" => vec!["session", "end", "--all", "--links"],
         other => panic!("the table names an act that is not tried: {other}"),
