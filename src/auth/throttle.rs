@@ -29,11 +29,12 @@ pub const GUESS_ROWS: Budget = Budget { tries: 300, window: Duration::from_mins(
 /// Daily limit for the same rows: the window above restarts 144 times a day.
 pub const GUESS_ROWS_A_DAY: Budget = Budget { tries: 3000, window: Duration::from_hours(24) };
 
-/// Audit rows about correct passwords of one account. Each costs the sender only a hash.
-pub const RIGHT_ROWS: Budget = Budget { tries: 20, window: Duration::from_mins(10) };
+/// Audit rows about one account, per event type that no attempt limit bounds. Each costs a client with
+/// the password no more than a hash.
+pub const ACCOUNT_ROWS: Budget = Budget { tries: 20, window: Duration::from_mins(10) };
 
 /// Daily limit for the same rows.
-pub const RIGHT_ROWS_A_DAY: Budget = Budget { tries: 200, window: Duration::from_hours(24) };
+pub const ACCOUNT_ROWS_A_DAY: Budget = Budget { tries: 200, window: Duration::from_hours(24) };
 
 /// Time for which a network stays known to an account that verified both factors from it.
 pub const NETWORK_LIVES: Duration = Duration::from_hours(30 * 24);
@@ -118,10 +119,10 @@ pub enum Counted {
     NoFactor,
 }
 
-/// Wrong codes after a correct password, in one login.
+/// Wrong codes after a correct password, in one login or in all older ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongCodes {
-    /// Hash of the login's token.
+    /// Hash of the login's token. Empty in the sum of older logins.
     pub login: String,
     /// Number of wrong codes.
     pub tries: u32,

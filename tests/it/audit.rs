@@ -3,12 +3,17 @@
 
 use serde_json::Value;
 
-use super::support::client::Browser;
+use super::keys;
+use super::support::client::{Browser, admin};
 use super::support::cluster::Cluster;
 use super::support::gateway::{Gateway, PASSWORD, Plan};
 use super::support::html;
 use super::support::upstream::Recorder;
 use super::support::visitor;
+
+/// Limits that the tests of many attempts do not reach.
+const PATIENT: &str = "[throttle]\nper_address = 10000\nper_login = 100\nsecond_factor = 100\n\
+                       second_factor_most = 100\n";
 
 fn list(gateway: &Gateway, more: &[&str]) -> Vec<Value> {
     let args = [&["audit", "list", "--json", "--limit", "1000"], more].concat();
@@ -190,6 +195,58 @@ async fn a_known_password_fills_the_trail_no_more_than_a_wrong_one() {
     assert_eq!((of("bob", "password_right"), of("bob", "rows_left_out")), (1, 0));
     let left_out = rows.iter().find(|row| row["event"] == "rows_left_out").unwrap();
     assert_eq!(left_out["detail"]["event"], "password_right");
+}
+
+/// Answers of a key cannot be guessed, so no attempt limit of the account bounds them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_answers_of_a_key_fill_the_trail_no_more_than_right_passwords() {
+    let app = Recorder::start().await;
+    let plan = Plan::new(&app).extra(PATIENT);
+    let gateway = Gateway::start(&plan).await;
+    let (_alice, mut key, _) = keys::enrolled(&gateway, "alice").await;
+    let (_bob, person) = visitor::signed_in(&gateway, "bob").await;
+    let code = person.codes.wrong();
+    let [mut alice, mut bob] = [Browser::new(&gateway), Browser::new(&gateway)];
+    visitor::prove_password(&mut alice, "alice").await;
+    visitor::prove_password(&mut bob, "bob").await;
+    for _ in 0..24 {
+        let wrong = alice.submit("/_auth/key", &[("credential", "x")]).await;
+        assert_eq!(wrong.status, 401, "{}", wrong.text());
+        let wrong = bob.submit("/_auth/otp", &[("code", &code)]).await;
+        assert_eq!(wrong.status, 401, "{}", wrong.text());
+    }
+    // A copy of the key, whose counter stays behind.
+    let done = keys::by_passkey(&mut Browser::new(&gateway), &mut key).await;
+    assert_eq!(done.status, 303, "{}", done.text());
+    let counter = key.counter;
+    for _ in 0..24 {
+        key.counter = counter.saturating_sub(1);
+        let refused = keys::by_passkey(&mut Browser::new(&gateway), &mut key).await;
+        assert_eq!(refused.status, 401, "{}", refused.text());
+    }
+    let rows = list(&gateway, &[]);
+    let of = |name: &str, event: &str| {
+        rows.iter().filter(|row| row["name"] == name && row["event"] == event).count()
+    };
+    let left_out = |name: &str| {
+        let rows = rows.iter().filter(|row| row["name"] == name);
+        let rows = rows.filter(|row| row["event"] == "rows_left_out");
+        rows.map(|row| row["detail"]["event"].as_str().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (of("alice", "second_factor_wrong"), of("alice", "key_counter_regressed")),
+        (20, 20)
+    );
+    assert_eq!(left_out("alice"), ["second_factor_wrong", "key_counter_regressed"]);
+    assert_eq!(of("bob", "second_factor_wrong"), 24, "attempt limits bound wrong codes");
+    assert_eq!(left_out("bob"), [""; 0]);
+    let metrics = admin(&gateway, "/metrics").await.text();
+    let failed = "vestibule_sign_in_failures_total{what=\"second_factor\"} 48";
+    assert!(metrics.contains(failed), "{metrics}");
+    for reason in ["credential_malformed", "counter_regressed"] {
+        let refused = format!("vestibule_keys_refused_total{{reason=\"{reason}\"}} 24");
+        assert!(metrics.contains(&refused), "{refused}: {metrics}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,7 +9,7 @@ use super::second_post::{GoneOn, KeptAnswer};
 use super::{AppRef, LoginError, SecondFactor, SignedIn};
 use crate::auth::account::{Account, TypedName};
 use crate::auth::app_sign_in::{AppPolicy, Held, Relayed, Typed};
-use crate::auth::audit::{Caller, Context, Guess};
+use crate::auth::audit::{Caller, Context, Event, Guess};
 use crate::auth::first_factor::{Accepted, FirstAnswer, NotChecked, ProvedUser};
 use crate::auth::session::{BegunWith, PendingLogin};
 use crate::auth::stage::{
@@ -127,7 +127,7 @@ impl SignIn {
                     self.deps.apps.give_up(app.name, held);
                     return Ok(ByApp::Disabled);
                 }
-                self.journal.record_right_password(&caller, &account.identity).await?;
+                self.journal.record_about(&account.identity, Event::PasswordRight, &caller).await?;
                 let kind = method.kind();
                 let proof = PasswordProof::assertion(account.id(), FirstCheck::Method(kind));
                 let mut login = self.logins.begin(app, &proof, return_to, asked_at);

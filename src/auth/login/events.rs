@@ -12,7 +12,7 @@ use crate::auth::account::Identity;
 use crate::auth::audit::{Caller, Context, Event, Guess, TicketPurpose};
 use crate::auth::ports::LinkEnded;
 use crate::auth::throttle::{
-    AttemptKey, Budget, GUESS_ROWS, GUESS_ROWS_A_DAY, RIGHT_ROWS, RIGHT_ROWS_A_DAY, Verdict,
+    ACCOUNT_ROWS, ACCOUNT_ROWS_A_DAY, AttemptKey, Budget, GUESS_ROWS, GUESS_ROWS_A_DAY, Verdict,
 };
 
 /// Minimum time between rows about refused attempts for one name, network or account, even if the
@@ -89,19 +89,19 @@ impl Journal {
         self.record_guess(caller, known, Event::RecoveryWrong { name_digest }).await
     }
 
-    /// Records a correct password with the second factor still required. A client that knows the
-    /// password can repeat this without limit, so further rows about the account are omitted and
-    /// one row says so.
-    pub(super) async fn record_right_password(
+    /// Records an event that a client with the password or a session of the account can repeat
+    /// without limit. Beyond a number of rows about the account, further ones are omitted and one
+    /// row says so.
+    pub(super) async fn record_about(
         &self,
-        caller: &Caller,
         who: &Identity,
+        event: Event,
+        caller: &Caller,
     ) -> Result<(), LoginError> {
-        let event = Event::PasswordRight;
         let (name, account) = (event.name(), who.account);
         let budgets = [
-            (AttemptKey::rows_about(name, account), RIGHT_ROWS),
-            (AttemptKey::rows_about_a_day(name, account), RIGHT_ROWS_A_DAY),
+            (AttemptKey::rows_about(name, account), ACCOUNT_ROWS),
+            (AttemptKey::rows_about_a_day(name, account), ACCOUNT_ROWS_A_DAY),
         ];
         let context = Context::person(caller, who);
         self.record_capped(budgets, event, &context, &context).await

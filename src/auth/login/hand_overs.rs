@@ -11,7 +11,6 @@ use super::sessions::OpenSessions;
 use crate::auth::audit::{Caller, Context, Ended, Event};
 use crate::auth::hand_over::{FlowHash, HandOver, LIFETIME, MOST_BRANCHES, MOST_TICKETS};
 use crate::auth::session::{Branch, HandedProofs, Session};
-use crate::auth::throttle::{AttemptKey, RIGHT_ROWS, RIGHT_ROWS_A_DAY};
 use crate::auth::token::{HandOverToken, PlainToken, SessionToken};
 
 /// The destination of a hand-over.
@@ -182,17 +181,10 @@ impl AppHandOvers {
         self.sessions.sign_out(former, caller, Ended::Replaced).await
     }
 
-    /// Records a hand-over. A browser can repeat it without limit, so further rows about the account
-    /// are omitted and one row says so.
+    /// Records a hand-over.
     async fn note(&self, session: &Session, caller: &Caller) -> Result<(), LoginError> {
         let event = Event::HandedOver { session: session.id, app: session.app.clone() };
-        let (name, account) = (event.name(), session.identity.account);
-        let budgets = [
-            (AttemptKey::rows_about(name, account), RIGHT_ROWS),
-            (AttemptKey::rows_about_a_day(name, account), RIGHT_ROWS_A_DAY),
-        ];
-        let context = Context::person(caller, &session.identity);
-        self.journal.record_capped(budgets, event, &context, &context).await
+        self.journal.record_about(&session.identity, event, caller).await
     }
 
     /// Records that a ticket was refused. The row names no user: who shows a stolen ticket is unknown.

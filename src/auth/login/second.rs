@@ -25,7 +25,7 @@ use crate::auth::token::{PendingToken, PlainToken};
 pub(super) struct Guess {
     pub(super) login: PendingLogin,
     pub(super) account: Account,
-    /// Consecutive failures at this factor, including this attempt.
+    /// Consecutive failures at this factor, including this attempt; 0 where no ladder counts them.
     failures: u32,
     tries_left: u32,
 }
@@ -211,8 +211,13 @@ impl SecondFactors {
     ) -> Result<SecondFactor, LoginError> {
         let (tries_left, who) = (guess.tries_left, &guess.account.identity);
         count_failure("second_factor");
-        let context = Context::person(caller, who);
-        self.journal.record(Event::SecondFactorWrong { factor, tries_left }, &context).await?;
+        let event = Event::SecondFactorWrong { factor, tries_left };
+        // The ladder bounds the attempts that it counts. Any other costs only a password.
+        if guess.failures == 0 || used_up {
+            self.journal.record_about(who, event, caller).await?;
+        } else {
+            self.journal.record(event, &Context::person(caller, who)).await?;
+        }
         let noted = WrongCodes {
             login: token.hashed().to_hex(),
             tries: 1,

@@ -349,7 +349,7 @@ impl OneTimeLinks {
                 return Ok(Err(Redeemed::Wrong { name }));
             }
         };
-        self.journal.record_right_password(caller, &account.identity).await?;
+        self.journal.record_about(&account.identity, Event::PasswordRight, caller).await?;
         Ok(Ok(self.logins.begin(app, &proof, "/".to_owned(), asked_at)))
     }
 }

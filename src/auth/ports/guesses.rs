@@ -45,9 +45,10 @@ pub trait Guesses: Send + Sync {
     /// Resets the failure counters of all factors of an account and lifts their suspension. Returns
     /// true if there were failures.
     async fn lift_suspension(&self, account: AccountId) -> Stored<bool>;
-    /// Records a wrong code after a correct password, for a notice to the user.
+    /// Records a wrong code after a correct password, for a notice to the user. Of many logins of an
+    /// account, the newest have a record each. One more record has the sum of the others.
     async fn note_wrong_code(&self, account: AccountId, wrong: &WrongCodes) -> Stored<()>;
-    /// Returns the recorded wrong codes.
+    /// Returns the recorded wrong codes: a bounded number of records, because each sign-in reads them.
     async fn wrong_codes(&self, account: AccountId) -> Stored<Vec<WrongCodes>>;
     /// Deletes the wrong codes recorded up to `until`, after the notice was shown.
     async fn forget_wrong_codes(&self, account: AccountId, until: Timestamp) -> Stored<()>;

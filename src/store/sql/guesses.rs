@@ -2,7 +2,8 @@
 //! further attempts.
 
 use async_trait::async_trait;
-use sqlx::query;
+use sqlx::any::AnyRow;
+use sqlx::{Row as _, query};
 
 use crate::auth::ports::{Guesses, Stored};
 use crate::auth::stage::Factor;
@@ -13,6 +14,7 @@ use crate::base::id::AccountId;
 
 use super::SqlStore;
 use super::database::Statement;
+use super::loan::Transaction;
 use super::values::{at, moment, number, optional_at, parsed, text};
 
 /// The statements for the factors in one table. The first parameter is the account, the second the
@@ -99,6 +101,90 @@ fn bound(statement: &'static str, account: AccountId, factor: Factor) -> Stateme
 
 const RECORD: &str = "the count of wrong codes";
 
+/// Maximum number of logins of one account whose wrong codes have a row each: the newest.
+const LOGINS: i64 = 100;
+/// Maximum number of rows that one attempt adds to the sum, so that a backlog delays none.
+const ADDED: i64 = 1000;
+/// The login of the row with the sum of older logins. A login has a hash in its place.
+const OLDER: &str = "";
+
+fn wrong_codes_in(row: &AnyRow) -> sqlx::Result<WrongCodes> {
+    Ok(WrongCodes {
+        login: text(row, "login")?,
+        tries: number(row, "tries")?,
+        last_at: at(row, "last_at")?,
+        address: parsed::<ClientIp>(row, "address")?,
+    })
+}
+
+/// Locks the sum of older logins of an account, so that of two concurrent attempts one waits here for
+/// the other. Returns it, or the one to begin with.
+async fn lock_sum(
+    t: &mut Transaction,
+    account: &str,
+    address: ClientIp,
+) -> sqlx::Result<WrongCodes> {
+    let lock = query(
+        "INSERT INTO wrong_codes (account_id, login, tries, last_at, address) \
+         VALUES ($1, $2, 0, 0, $3) ON CONFLICT (account_id, login) DO UPDATE SET \
+         tries = wrong_codes.tries RETURNING login, tries, last_at, address",
+    );
+    let row = lock.bind(account).bind(OLDER).bind(address.to_string()).fetch_one(&mut **t).await?;
+    wrong_codes_in(&row)
+}
+
+/// Deletes rows of all but the newest logins of an account and returns them.
+async fn take_older(t: &mut Transaction, account: &str) -> sqlx::Result<Vec<WrongCodes>> {
+    let take = query(
+        "DELETE FROM wrong_codes WHERE account_id = $1 AND login IN (SELECT login \
+         FROM wrong_codes WHERE account_id = $1 AND login <> $2 \
+         ORDER BY last_at DESC, login LIMIT $3 OFFSET $4) \
+         RETURNING login, tries, last_at, address",
+    );
+    let take = take.bind(account).bind(OLDER).bind(ADDED).bind(LOGINS);
+    take.fetch_all(&mut **t).await?.iter().map(wrong_codes_in).collect()
+}
+
+impl SqlStore {
+    /// Replaces the rows of all but the newest logins by their sum. Anyone with the password of an
+    /// account can begin any number of logins.
+    async fn sum_up_wrong_codes(&self, account: &str, address: ClientIp) -> Stored<()> {
+        let count = query("SELECT COUNT(*) AS held FROM wrong_codes WHERE account_id = $1");
+        let held = self.db.fetch_one(count.bind(account)).await?;
+        // One row may be the sum.
+        if held.and_then(|row| row.try_get::<i64, _>("held").ok()).is_none_or(|n| n <= LOGINS + 1) {
+            return Ok(());
+        }
+        let work = async {
+            let mut t = self.db.begin().await?;
+            let mut sum = lock_sum(&mut t, account, address).await?;
+            for one in take_older(&mut t, account).await? {
+                sum.tries = sum.tries.saturating_add(one.tries);
+                if one.last_at >= sum.last_at {
+                    (sum.last_at, sum.address) = (one.last_at, one.address);
+                }
+            }
+            if sum.tries == 0 {
+                return t.rolled_back(()).await;
+            }
+            let update = query(
+                "UPDATE wrong_codes SET tries = $3, last_at = $4, address = $5 \
+                 WHERE account_id = $1 AND login = $2",
+            );
+            update
+                .bind(account)
+                .bind(OLDER)
+                .bind(i64::from(sum.tries))
+                .bind(moment(sum.last_at))
+                .bind(sum.address.to_string())
+                .execute(&mut *t)
+                .await?;
+            t.commit().await
+        };
+        self.db.timed(work).await
+    }
+}
+
 #[async_trait]
 impl Guesses for SqlStore {
     async fn count_factor_guess(
@@ -175,33 +261,34 @@ impl Guesses for SqlStore {
     }
 
     async fn note_wrong_code(&self, account: AccountId, wrong: &WrongCodes) -> Stored<()> {
+        let account = account.to_string();
         let statement = query(
             "INSERT INTO wrong_codes (account_id, login, tries, last_at, address) \
              VALUES ($1, $2, 1, $3, $4) ON CONFLICT (account_id, login) DO UPDATE SET \
              tries = wrong_codes.tries + 1, last_at = $3, address = $4",
         )
-        .bind(account.to_string())
+        .bind(account.as_str())
         .bind(wrong.login.as_str())
         .bind(moment(wrong.last_at))
         .bind(wrong.address.to_string());
         self.db.change(statement).await?;
+        if let Err(error) = self.sum_up_wrong_codes(&account, wrong.address).await {
+            tracing::debug!(%error, "failed to sum up the wrong codes of older logins");
+        }
         Ok(())
     }
 
     async fn wrong_codes(&self, account: AccountId) -> Stored<Vec<WrongCodes>> {
-        let statement =
-            query("SELECT login, tries, last_at, address FROM wrong_codes WHERE account_id = $1")
-                .bind(account.to_string());
+        // The sum first. There can be more rows for as long as it takes to sum them up.
+        let statement = query(
+            "SELECT login, tries, last_at, address FROM wrong_codes WHERE account_id = $1 \
+             ORDER BY CASE WHEN login = $2 THEN 0 ELSE 1 END, last_at DESC LIMIT $3",
+        )
+        .bind(account.to_string())
+        .bind(OLDER)
+        .bind(LOGINS + 1);
         let rows = self.db.fetch(statement).await?;
-        let read = |row: &_| {
-            Ok::<_, sqlx::Error>(WrongCodes {
-                login: text(row, "login")?,
-                tries: number(row, "tries")?,
-                last_at: at(row, "last_at")?,
-                address: parsed::<ClientIp>(row, "address")?,
-            })
-        };
-        let found = rows.iter().map(read).collect::<sqlx::Result<Vec<_>>>();
+        let found = rows.iter().map(wrong_codes_in).collect::<sqlx::Result<Vec<_>>>();
         found.map_err(|_values| self.db.damaged(RECORD))
     }
 

@@ -154,6 +154,41 @@ async fn wrong_codes_are_noted_by_login_until_they_are_told<S: DurablePorts>(pla
     assert_eq!(place.one.wrong_codes(id).await.unwrap(), []);
 }
 
+/// Anyone with the password can begin any number of logins. Each sign-in of the owner reads the records.
+async fn of_many_logins_the_newest_are_recorded_and_the_rest_summed_up<S: DurablePorts>(
+    place: &Durable<S>,
+) {
+    let (id, other) = (somebody(place, "gina").await, somebody(place, "hans").await);
+    let wrong = |secs: u64| WrongCodes {
+        login: format!("login {secs}"),
+        tries: 1,
+        last_at: start().plus(Duration::from_secs(secs)),
+        address: ClientIp::new([192, 0, 2, u8::try_from(secs).unwrap()].into()),
+    };
+    place.one.note_wrong_code(other, &wrong(0)).await.unwrap();
+    at_once(130, |i| {
+        let (store, noted) = (place.either(i), wrong(u64::try_from(i).unwrap()));
+        async move { store.note_wrong_code(id, &noted).await.unwrap() }
+    })
+    .await;
+    let mut noted = place.two.wrong_codes(id).await.unwrap();
+    noted.sort_by_key(|one| one.last_at);
+    assert_eq!(noted[0], WrongCodes { login: String::new(), tries: 30, ..wrong(29) });
+    assert_eq!(noted[1..], (30..130).map(wrong).collect::<Vec<_>>());
+    // A recent login counts on by itself. A new one makes the oldest a part of the sum.
+    let again = |secs: u64, now: u64| WrongCodes { login: wrong(secs).login, ..wrong(now) };
+    place.one.note_wrong_code(id, &again(31, 130)).await.unwrap();
+    place.one.note_wrong_code(id, &wrong(131)).await.unwrap();
+    let mut noted = place.two.wrong_codes(id).await.unwrap();
+    noted.sort_by_key(|one| one.last_at);
+    assert_eq!(noted.len(), 101);
+    assert_eq!(noted[0], WrongCodes { login: String::new(), tries: 31, ..wrong(30) });
+    assert_eq!(noted[99..], [WrongCodes { tries: 2, ..again(31, 130) }, wrong(131)]);
+    assert_eq!(place.one.wrong_codes(other).await.unwrap(), [wrong(0)]);
+    place.two.forget_wrong_codes(id, start().plus(Duration::from_secs(131))).await.unwrap();
+    assert_eq!(place.one.wrong_codes(id).await.unwrap(), []);
+}
+
 async fn forgotten_browsers_stay_forgotten<S: DurablePorts>(place: &Durable<S>) {
     let id = somebody(place, "frank").await;
     let knows = |since: Timestamp| async move {
@@ -175,5 +210,6 @@ super::on_both_databases!(
     a_right_guess_starts_its_own_factor_afresh_and_no_other,
     a_guess_that_is_taken_back_takes_its_wait_along,
     wrong_codes_are_noted_by_login_until_they_are_told,
+    of_many_logins_the_newest_are_recorded_and_the_rest_summed_up,
     forgotten_browsers_stay_forgotten,
 );

@@ -46,6 +46,14 @@ impl Codes {
         self.totp.generate(step * PERIOD).to_string()
     }
 
+    /// A code that is right at no time within the next hour.
+    pub(crate) fn wrong(&self) -> String {
+        let near: Vec<_> =
+            (Self::step() - 3..Self::step() + 120).map(|s| self.of_step(s)).collect();
+        let all = (0..).map(|number| format!("{number:06}"));
+        all.into_iter().find(|code| !near.contains(code)).unwrap()
+    }
+
     /// The present step.
     pub(crate) fn step() -> u64 {
         now() / PERIOD

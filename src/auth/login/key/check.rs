@@ -3,7 +3,7 @@
 use super::{KeyAnswer, KeyPage, StoredKey, log_refusal};
 use crate::auth::account::{Account, Identity};
 use crate::auth::amr::KeyEvidence;
-use crate::auth::audit::{Caller, Context, Event};
+use crate::auth::audit::{Caller, Event};
 use crate::auth::authenticator::AuthenticatorUse;
 use crate::auth::login::key::Keys;
 use crate::auth::login::prove::Verdict;
@@ -152,7 +152,7 @@ impl Keys {
         }
         // Two authenticators with one private key, or a concurrent answer of the same one.
         let event = Event::KeyCounterRegressed { key: row.id, name: row.name };
-        self.journal.record(event, &Context::person(caller, who)).await?;
+        self.journal.record_about(who, event, caller).await?;
         Ok(Err(Refusal::Counter))
     }
 }
