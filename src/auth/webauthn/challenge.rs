@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use super::{Refusal, sign_in};
+use crate::auth::token::{HashedToken, PendingToken};
 use crate::base::clock::Timestamp;
-use crate::base::id::AccountId;
+use crate::base::id::{AccountId, SessionId};
 use crate::base::random::{Random, RandomError, bytes};
 
 /// Length in bytes of the random part: 256 bits, twice what the specification demands (WebAuthn §13.4.3).
@@ -128,6 +129,24 @@ impl BrowserBinding {
     }
 }
 
+/// The holder of stored challenges. To become one costs a proof.
+#[derive(Clone, Copy, Debug)]
+pub enum Holder<'a> {
+    /// A pending login.
+    Login(&'a HashedToken<PendingToken>),
+    /// A session.
+    Session(SessionId),
+}
+
+impl fmt::Display for Holder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Login(token) => f.write_str(&token.to_hex()),
+            Self::Session(id) => fmt::Display::fmt(id, f),
+        }
+    }
+}
+
 /// The circumstances that a challenge is bound to. All of them must be the same when it is answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Circumstances {
@@ -142,10 +161,11 @@ pub struct Circumstances {
 }
 
 impl Circumstances {
-    /// Returns the name of the challenges of the same page in the same browser.
-    pub fn group(&self) -> String {
+    /// Returns the name of the challenges that `holder` has for the same account and purpose. Not
+    /// those of the browser: a client chooses the value that its browser is known by.
+    pub fn group(&self, holder: Holder<'_>) -> String {
         let account = self.account.map(|account| account.to_string()).unwrap_or_default();
-        format!("{account}.{}.{}", self.purpose.as_str(), self.browser.0)
+        format!("{account}.{}.{holder}", self.purpose.as_str())
     }
 }
 

@@ -15,6 +15,9 @@ use crate::support::gateway::{Gateway, Plan};
 use crate::support::upstream::Recorder;
 use crate::support::visitor::{self, SESSION};
 
+/// The cookie that a browser is known by.
+const CSRF: &str = "__Host-vestibule-csrf";
+
 /// The page that the browser of `here` shows, with the challenge of a page of another.
 fn with_challenge_of(other: &Open, here: Open) -> Open {
     let mut open = here;
@@ -69,7 +72,7 @@ async fn a_challenge_of_another_browser_is_worth_nothing() {
 
 /// An attacker with the password opens the page repeatedly. The owner's page stays valid.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_pages_of_one_browser_do_not_use_up_the_challenge_of_another() {
+async fn the_pages_of_one_login_do_not_use_up_the_challenge_of_another() {
     let mut stage = Stage::start("").await;
     let mut owner = stage.halfway.clone();
     let open = Stage::open(Door::SecondFactor, &mut owner).await;
@@ -84,10 +87,38 @@ async fn the_pages_of_one_browser_do_not_use_up_the_challenge_of_another() {
     let done = owner.submit_from(&open.page, "/_auth/key", &form).await;
     assert_eq!(done.status, 303, "{}", done.text());
     assert!(owner.jar.contains_key(SESSION));
-    // Of one browser only the newest are kept.
+    // Of one login only the newest are kept.
     let answer = stage.answer(Door::SecondFactor, &oldest, &Signed(|_, _| ())).to_string();
     let (reason, _) = stage.refused_text(Door::SecondFactor, &mut thief, &oldest, &answer).await;
     assert_eq!(reason, "challenge_unknown_or_used");
+}
+
+/// A client chooses the cookie that its browser is known by, or sends none. What it asks for then is
+/// bound to a browser of its own, and takes the place of what it asked for before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_or_session_holds_eight_challenges_in_whatever_browser() {
+    let mut stage = Stage::start("").await;
+    stage.gateway.add_user("bob");
+    let mut bob = Browser::new(&stage.gateway);
+    visitor::prove_password(&mut bob, "bob").await;
+    for door in [Door::SecondFactor, Door::StepUp, Door::Add, Door::Enrol] {
+        let mut browser = if door == Door::Enrol { bob.clone() } else { stage.browser(door) };
+        let before = stage.rows().await[0];
+        for _ in 0..20 {
+            browser.jar.remove(CSRF);
+            Stage::open(door, &mut browser).await;
+        }
+        assert_eq!(stage.rows().await[0], before + 8, "{door:?}");
+    }
+    // The challenges of one login are still bound to the browser.
+    let door = Door::SecondFactor;
+    let other = Stage::open(door, &mut stage.browser(door)).await;
+    let mut browser = stage.browser(door);
+    browser.jar.remove(CSRF);
+    let open = with_challenge_of(&other, Stage::open(door, &mut browser).await);
+    let answer = stage.answer(door, &open, &Signed(|_, _| ())).to_string();
+    let (reason, _) = stage.refused_text(door, &mut browser, &open, &answer).await;
+    assert_eq!(reason, "challenge_of_other_browser");
 }
 
 impl Stage {

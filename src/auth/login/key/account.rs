@@ -18,7 +18,7 @@ use crate::auth::ports::{AuthenticatorAdded, AuthenticatorRemoved, RemovedBy};
 use crate::auth::session::Session;
 use crate::auth::token::{PlainToken, SessionToken};
 use crate::auth::webauthn::Refusal;
-use crate::auth::webauthn::challenge::Purpose;
+use crate::auth::webauthn::challenge::{Holder, Purpose};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId};
 
@@ -143,7 +143,8 @@ impl OwnKeys {
         let all = self.deps.authenticators.authenticators(account.id()).await?;
         let keys = all.iter().filter(|one| one.kind == AuthenticatorKind::Webauthn).count();
         if u32::try_from(keys).is_ok_and(|keys| keys < self.deps.key_settings.max_credentials) {
-            let options = self.keys.creation_options(app, &account, page, Purpose::AddKey).await?;
+            let asks = (Purpose::AddKey, Holder::Session(fresh.session().id));
+            let options = self.keys.creation_options(app, &account, page, asks).await?;
             return Ok(AddKey::Options(options));
         }
         Ok(AddKey::TooMany)

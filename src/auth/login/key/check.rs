@@ -11,7 +11,7 @@ use crate::auth::login::second::SecondFactors;
 use crate::auth::login::{AppRef, LoginError};
 use crate::auth::token::{PendingToken, PlainToken};
 use crate::auth::webauthn::assertion::{self, Handle};
-use crate::auth::webauthn::challenge::Purpose;
+use crate::auth::webauthn::challenge::{Holder, Purpose};
 use crate::auth::webauthn::relying_party::RelyingParty;
 use crate::auth::webauthn::response::AssertionResponse;
 use crate::auth::webauthn::sign_in::SignInChallenge;
@@ -40,7 +40,8 @@ impl SecondFactors {
     ) -> Result<Option<String>, LoginError> {
         let Some(login) = self.logins.pending(app, token).await? else { return Ok(None) };
         let Some(account) = self.logins.account_of(&login).await? else { return Ok(None) };
-        self.keys.request_options(account.id(), page, Purpose::SecondFactor).await
+        let asks = (Purpose::SecondFactor, Holder::Login(token.hashed()));
+        self.keys.request_options(account.id(), page, asks).await
     }
 }
 

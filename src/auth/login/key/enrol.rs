@@ -11,7 +11,7 @@ use crate::auth::login::second::Admitted;
 use crate::auth::login::{AppRef, LoginError, SecondFactor};
 use crate::auth::stage::Factor;
 use crate::auth::token::{PendingToken, PlainToken};
-use crate::auth::webauthn::challenge::Purpose;
+use crate::auth::webauthn::challenge::{Holder, Purpose};
 use crate::auth::webauthn::credential::{self, Credential};
 use crate::auth::webauthn::options::{Creation, KeyUser};
 use crate::auth::webauthn::registration::{self, Registration};
@@ -55,7 +55,8 @@ impl Enrolments {
         if login.spent || !self.logins.may_enrol(&account, &login) {
             return Ok(None);
         }
-        let options = self.keys.creation_options(app, &account, page, Purpose::Enrol).await?;
+        let asks = (Purpose::Enrol, Holder::Login(token.hashed()));
+        let options = self.keys.creation_options(app, &account, page, asks).await?;
         Ok(Some(EnrolKey { options, name: account.identity.name }))
     }
 
@@ -101,11 +102,11 @@ impl Keys {
         app: AppRef<'_>,
         account: &Account,
         page: &KeyPage,
-        purpose: Purpose,
+        asks: (Purpose, Holder<'_>),
     ) -> Result<String, LoginError> {
         let keys = self.keys_for(account.id(), &page.party).await?;
         let registered: Vec<_> = keys.into_iter().map(|key| key.credential).collect();
-        let challenge = self.challenge_for(account.id(), page, purpose).await?;
+        let challenge = self.challenge_for(account.id(), page, asks).await?;
         let settings = &self.deps.key_settings;
         let id = account.id();
         let user = KeyUser {

@@ -14,7 +14,7 @@ use crate::auth::ports::ChallengeGroup;
 use crate::auth::session::Session;
 use crate::auth::stage::Factor;
 use crate::auth::webauthn::challenge::{
-    BrowserBinding, Challenge, Circumstances, IssuedChallenge, Purpose,
+    BrowserBinding, Challenge, Circumstances, Holder, IssuedChallenge, Purpose,
 };
 use crate::auth::webauthn::credential::Credential;
 use crate::auth::webauthn::options::Request;
@@ -35,8 +35,8 @@ pub use self::passkey::{ByPasskey, PasskeyAttempt, Passkeys};
 /// Time for which a used sign-in challenge is remembered after it expires, because node clocks may
 /// differ.
 const REMEMBERED: Duration = Duration::from_hours(1);
-/// Challenges of one page in one browser that wait for an answer: as many as it has tabs.
-const MOST_OF_BROWSER: u32 = 8;
+/// Challenges of one purpose that wait for an answer in one login or session: one for each open tab.
+const MOST_OF_HOLDER: u32 = 8;
 
 /// The page of a ceremony: its relying party, and the browser that shows it.
 #[derive(Clone, Debug)]
@@ -93,12 +93,12 @@ impl Keys {
         &self,
         account: AccountId,
         page: &KeyPage,
-        purpose: Purpose,
+        (purpose, holder): (Purpose, Holder<'_>),
     ) -> Result<Challenge, LoginError> {
         let bound = page.circumstances(purpose, Some(account));
-        // Another browser must not be able to remove the challenge of this one.
-        let name = bound.group();
-        let group = ChallengeGroup { name: &name, most: MOST_OF_BROWSER };
+        // Another login or session of the account must not be able to remove the challenge of this one.
+        let name = bound.group(holder);
+        let group = ChallengeGroup { name: &name, most: MOST_OF_HOLDER };
         let challenge = Challenge::generate(self.deps.random())?;
         let now = self.deps.now();
         let issued = IssuedChallenge::new(bound, now);
@@ -184,14 +184,14 @@ impl Keys {
         &self,
         account: AccountId,
         page: &KeyPage,
-        purpose: Purpose,
+        asks: (Purpose, Holder<'_>),
     ) -> Result<Option<String>, LoginError> {
         let keys = self.keys_for(account, &page.party).await?;
         if keys.is_empty() {
             return Ok(None);
         }
         let allowed: Vec<_> = keys.into_iter().map(|key| key.credential).collect();
-        let challenge = self.challenge_for(account, page, purpose).await?;
+        let challenge = self.challenge_for(account, page, asks).await?;
         let options = Request {
             challenge: &challenge,
             party: &page.party,
@@ -209,8 +209,9 @@ impl Keys {
         page: Option<&KeyPage>,
     ) -> Result<(Option<String>, Vec<AuthenticatorKind>), LoginError> {
         let account = session.identity.account;
+        let asks = (Purpose::StepUp, Holder::Session(session.id));
         let options = match page {
-            Some(page) => self.request_options(account, page, Purpose::StepUp).await?,
+            Some(page) => self.request_options(account, page, asks).await?,
             None => None,
         };
         let all = self.deps.authenticators.authenticators(account).await?;
