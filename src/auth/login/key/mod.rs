@@ -113,18 +113,14 @@ impl Keys {
         Ok(sign_in::issue(&self.deps.keys, self.deps.random(), &bound, self.deps.now())?)
     }
 
-    /// Opens the challenge of an answer on a sign-in page. It must have been issued in the same
-    /// circumstances. The caller uses it up once the signature is verified, so that only the owner of a
-    /// key can fill the store.
-    async fn open_sign_in(
+    /// Opens a challenge that was not stored: one of a sign-in page. It must have been issued in the
+    /// same circumstances. Records nothing: the caller uses it up once the signature is verified, so
+    /// that only the owner of a key can fill the store.
+    async fn open_signed(
         &self,
         challenge: &Challenge,
         here: &Circumstances,
     ) -> Result<Result<SignInChallenge, Refusal>, LoginError> {
-        if challenge.is_stored() {
-            let used = self.use_challenge(challenge, here).await?;
-            return Ok(Err(used.err().unwrap_or(Refusal::Challenge)));
-        }
         let opened = SignInChallenge::open(challenge, &self.deps.keys, self.deps.now());
         let Some(opened) = opened else { return Ok(Err(Refusal::Challenge)) };
         let Err(refusal) = opened.check(here) else { return Ok(Ok(opened)) };
@@ -139,17 +135,28 @@ impl Keys {
         Ok(self.deps.used_challenges.use_up(challenge.id(), until, self.deps.now()).await?)
     }
 
-    /// Uses up the challenge of an answer. It must have been issued in the same circumstances.
+    /// Opens the challenge of an answer on a sign-in page.
+    async fn open_sign_in(
+        &self,
+        challenge: &Challenge,
+        here: &Circumstances,
+    ) -> Result<Result<SignInChallenge, Refusal>, LoginError> {
+        if challenge.is_stored() {
+            let used = self.use_challenge(challenge, here).await?;
+            return Ok(Err(used.err().unwrap_or(Refusal::Challenge)));
+        }
+        self.open_signed(challenge, here).await
+    }
+
+    /// Uses up the stored challenge of an answer. It must have been issued in the same circumstances.
     async fn use_challenge(
         &self,
         challenge: &Challenge,
         here: &Circumstances,
     ) -> Result<Result<(), Refusal>, LoginError> {
         if !challenge.is_stored() {
-            let opened = SignInChallenge::open(challenge, &self.deps.keys, self.deps.now());
-            let Some(opened) = opened else { return Ok(Err(Refusal::Challenge)) };
-            let first = self.use_sign_in(&opened).await?;
-            return Ok(Err(if first { Refusal::OtherPurpose } else { Refusal::Challenge }));
+            let opened = self.open_signed(challenge, here).await?;
+            return Ok(Err(opened.err().unwrap_or(Refusal::OtherPurpose)));
         }
         let issued = self.deps.challenges.use_challenge(&challenge.id(), self.deps.now()).await?;
         Ok(issued.ok_or(Refusal::Challenge).and_then(|issued| issued.check(here)))
