@@ -62,7 +62,7 @@ pub struct LoginDeps {
     pub hand_overs: Arc<dyn HandOvers>,
     /// Challenges of keys.
     pub challenges: Arc<dyn Challenges>,
-    /// Used challenges of the sign-in page.
+    /// Durable records of used challenges.
     pub used_challenges: Arc<dyn UsedChallenges>,
     /// Requests that wait for their sender.
     pub parked: Arc<dyn ParkedRequests>,

@@ -1,4 +1,4 @@
-//! Challenges of passkeys and security keys, and those of the sign-in page that were used.
+//! Challenges of passkeys and security keys, and durable records of their use.
 
 use async_trait::async_trait;
 
@@ -36,8 +36,9 @@ pub trait Challenges: Send + Sync {
     ) -> Stored<Option<IssuedChallenge>>;
 }
 
-/// Used challenges of the sign-in page, which are not stored when they are issued. Durable, so that no
-/// loss of the short-lived store makes a used one valid.
+/// Used challenges of the sign-in page, which are not stored when they are issued, and those that a key
+/// without a signature counter answered. Durable, so that no loss of the short-lived store makes a used
+/// one valid.
 #[async_trait]
 pub trait UsedChallenges: Send + Sync {
     /// Uses up a challenge, and keeps a record of it until `until`. Returns true to exactly one caller.

@@ -1,4 +1,4 @@
-//! Used challenges of the sign-in page, in SQL.
+//! Used challenges of passkeys and security keys, in SQL.
 
 use async_trait::async_trait;
 use sqlx::query;

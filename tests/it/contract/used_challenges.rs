@@ -1,4 +1,4 @@
-//! Used challenges of the sign-in page, in every durable store.
+//! Used challenges of passkeys and security keys, in every durable store.
 
 use std::time::Duration;
 

@@ -73,6 +73,36 @@ async fn of_fifty_copies_of_a_second_factor_one_signs_in() {
     assert_eq!(browser.fetch("/app").await.status, 200);
 }
 
+/// A failover can lose the last writes of Redis: the login and the challenge are there again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_used_answer_stays_used_after_redis_has_lost_its_use() {
+    let cluster = Cluster::start().await;
+    let (_owner, mut key) = enrolled_without_counter(&cluster, "alice").await;
+    let before = sessions(&cluster.one, "alice");
+    let mut browser = Browser::new(&cluster.one);
+    visitor::prove_password(&mut browser, "alice").await;
+    let page = browser.get("/_auth/key").await;
+    let answer = key.get(&options(&page.text()), &origin(&browser)).to_string();
+    let form = [("credential", answer.as_str())];
+    let copied = cluster.redis.copied().await;
+    let mut first = browser.clone();
+    let done = first.submit_from(&page, "/_auth/key", &form).await;
+    assert_eq!(done.status, 303, "{}", done.text());
+    assert!(first.jar.contains_key(SESSION));
+
+    cluster.redis.put_back(&copied).await;
+    let mut again = browser.at(&cluster.two);
+    let refused = again.submit_from(&page, "/_auth/key", &form).await;
+    assert_eq!(refused.status, 401, "{}", refused.text());
+    assert!(!again.jar.contains_key(SESSION));
+    assert_eq!(sessions(&cluster.two, "alice"), before);
+    let found = cluster.two.log.wait_for("a refused key", super::reason).await;
+    assert_eq!(found, "challenge_unknown_or_used");
+    // The login is there again, so nothing but the challenge stood in the way.
+    let done = crate::keys::prove(&mut again, &mut key, "/_auth/key").await;
+    assert_eq!(done.status, 303, "{}", done.text());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_fifty_copies_of_a_proof_in_a_session_one_is_taken() {
     // A session ends after so many tries, whatever was tried.

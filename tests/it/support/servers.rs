@@ -293,6 +293,28 @@ impl RedisServer {
         self.command::<()>(&["FLUSHALL"]).await;
     }
 
+    /// All that it holds, for [`Self::put_back`].
+    pub(crate) async fn copied(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let script = redis::Script::new(
+            "local all = {} \
+             for _, key in ipairs(redis.call('KEYS', '*')) do \
+               table.insert(all, {key, redis.call('DUMP', key)}) \
+             end return all",
+        );
+        script.invoke_async(&mut self.connect().await).await.unwrap()
+    }
+
+    /// Holds what it held when it was copied, without what was written since, as a failover can leave
+    /// it. The keys do not expire.
+    pub(crate) async fn put_back(&self, copied: &[(Vec<u8>, Vec<u8>)]) {
+        let mut connection = self.connect().await;
+        self.flush().await;
+        for (key, value) in copied {
+            let mut restore = redis::cmd("RESTORE");
+            restore.arg(key).arg(0).arg(value).query_async::<()>(&mut connection).await.unwrap();
+        }
+    }
+
     /// All keys and values there are, as one text.
     pub(crate) async fn dump(&self) -> String {
         let mut connection = self.connect().await;

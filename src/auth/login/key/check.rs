@@ -1,6 +1,6 @@
 //! The check of a key as second factor, in a login or a session.
 
-use super::{KeyAnswer, KeyPage, StoredKey, log_refusal};
+use super::{Answered, KeyAnswer, KeyPage, StoredKey, log_refusal};
 use crate::auth::account::{Account, Identity};
 use crate::auth::amr::KeyEvidence;
 use crate::auth::audit::{Caller, Event};
@@ -14,7 +14,6 @@ use crate::auth::webauthn::assertion::{self, Handle};
 use crate::auth::webauthn::challenge::{Holder, Purpose};
 use crate::auth::webauthn::relying_party::RelyingParty;
 use crate::auth::webauthn::response::AssertionResponse;
-use crate::auth::webauthn::sign_in::SignInChallenge;
 use crate::auth::webauthn::{Refusal, UserVerification, credential};
 
 /// The requirements for an answer.
@@ -22,9 +21,7 @@ pub(super) struct Asked<'a> {
     pub(super) handle: Handle<'a>,
     pub(super) verification: UserVerification,
     pub(super) party: &'a RelyingParty,
-    /// Challenge of the sign-in page, which is used up once the signature is verified. `None` if the
-    /// challenge was used up before.
-    pub(super) unused: Option<&'a SignInChallenge>,
+    pub(super) challenge: &'a Answered,
     /// True if the account's first factor was verified beside the key, in the same login or step-up.
     pub(super) first_proved: bool,
 }
@@ -79,9 +76,10 @@ impl Keys {
             Err(refusal) => return Ok(Err(refusal)),
         };
         let here = answer.page.circumstances(answer.purpose, Some(id));
-        if let Err(refusal) = self.use_challenge(response.challenge(), &here).await? {
-            return Ok(Err(refusal));
-        }
+        let challenge = match self.use_challenge(response.challenge(), &here).await? {
+            Ok(challenge) => challenge,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         let keys = self.keys_for(id, &answer.page.party).await?;
         let asked = response.credential_id();
         let Some(key) = keys.into_iter().find(|key| key.credential.id() == asked) else {
@@ -96,7 +94,7 @@ impl Keys {
             handle: Handle::IfPresent(id.as_bytes()),
             verification: self.verification(),
             party: &answer.page.party,
-            unused: None,
+            challenge: &challenge,
             first_proved,
         };
         self.accept_key(key, &response, &asked, &account.identity, caller).await
@@ -112,15 +110,16 @@ impl Keys {
         caller: &Caller,
     ) -> Result<Result<KeyEvidence, Refusal>, LoginError> {
         let StoredKey { row, credential } = key;
-        let Asked { handle, verification, party, unused, first_proved } = *asked;
+        let Asked { handle, verification, party, challenge, first_proved } = *asked;
         let verified = assertion::verify(response, &credential, handle, party, verification);
         let proven = match verified {
             Ok(proven) => proven,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if let Some(challenge) = unused
-            && !self.use_sign_in(challenge).await?
-        {
+        // The database also keeps the counter of a key. The answer of a key without one would be valid
+        // again if the session store lost the use of its challenge.
+        let durable = !challenge.stored || proven.counter == 0;
+        if durable && !self.use_up(challenge).await? {
             return Ok(Err(Refusal::Challenge));
         }
         let changed = credential

@@ -14,13 +14,14 @@ use crate::auth::ports::ChallengeGroup;
 use crate::auth::session::Session;
 use crate::auth::stage::Factor;
 use crate::auth::webauthn::challenge::{
-    BrowserBinding, Challenge, Circumstances, Holder, IssuedChallenge, Purpose,
+    BrowserBinding, Challenge, ChallengeId, Circumstances, Holder, IssuedChallenge, Purpose,
 };
 use crate::auth::webauthn::credential::Credential;
 use crate::auth::webauthn::options::Request;
 use crate::auth::webauthn::relying_party::RelyingParty;
 use crate::auth::webauthn::sign_in::{self, SignInChallenge};
 use crate::auth::webauthn::{Refusal, UserVerification, credential};
+use crate::base::clock::Timestamp;
 use crate::base::id::AccountId;
 
 mod account;
@@ -32,7 +33,7 @@ pub use self::account::{AddKey, KeyAdded, KeyRemoved, KeyView, OwnKeys};
 pub use self::enrol::{EnrolKey, KeyEnrolled, NAME_MOST as KEY_NAME_MOST};
 pub use self::passkey::{ByPasskey, PasskeyAttempt, Passkeys};
 
-/// Time for which a used sign-in challenge is remembered after it expires, because node clocks may
+/// Time for which the database remembers a used challenge after it expires, because node clocks may
 /// differ.
 const REMEMBERED: Duration = Duration::from_hours(1);
 /// Challenges of one purpose that wait for an answer in one login or session: one for each open tab.
@@ -67,6 +68,14 @@ impl KeyPage {
             origin: self.party.origin().to_owned(),
         }
     }
+}
+
+/// The challenge of an answer, issued in the same circumstances.
+pub(super) struct Answered {
+    id: ChallengeId,
+    expires_at: Timestamp,
+    /// True if it was stored. The session store has used it up, and may lose that.
+    stored: bool,
 }
 
 /// A stored key with its credential.
@@ -120,19 +129,23 @@ impl Keys {
         &self,
         challenge: &Challenge,
         here: &Circumstances,
-    ) -> Result<Result<SignInChallenge, Refusal>, LoginError> {
+    ) -> Result<Result<Answered, Refusal>, LoginError> {
         let opened = SignInChallenge::open(challenge, &self.deps.keys, self.deps.now());
         let Some(opened) = opened else { return Ok(Err(Refusal::Challenge)) };
-        let Err(refusal) = opened.check(here) else { return Ok(Ok(opened)) };
+        let Err(refusal) = opened.check(here) else {
+            let (id, expires_at) = (opened.id().clone(), opened.expires_at());
+            return Ok(Ok(Answered { id, expires_at, stored: false }));
+        };
         // A copy is called a copy wherever it is sent.
         let used = self.deps.used_challenges.is_used(opened.id()).await?;
         Ok(Err(if used { Refusal::Challenge } else { refusal }))
     }
 
-    /// Uses up a challenge of the sign-in page. Returns true to exactly one caller.
-    async fn use_sign_in(&self, challenge: &SignInChallenge) -> Result<bool, LoginError> {
-        let until = challenge.expires_at().plus(REMEMBERED);
-        Ok(self.deps.used_challenges.use_up(challenge.id(), until, self.deps.now()).await?)
+    /// Uses up a challenge in the account database, which never loses it. Returns true to exactly one
+    /// caller.
+    async fn use_up(&self, challenge: &Answered) -> Result<bool, LoginError> {
+        let until = challenge.expires_at.plus(REMEMBERED);
+        Ok(self.deps.used_challenges.use_up(&challenge.id, until, self.deps.now()).await?)
     }
 
     /// Opens the challenge of an answer on a sign-in page.
@@ -140,7 +153,7 @@ impl Keys {
         &self,
         challenge: &Challenge,
         here: &Circumstances,
-    ) -> Result<Result<SignInChallenge, Refusal>, LoginError> {
+    ) -> Result<Result<Answered, Refusal>, LoginError> {
         if challenge.is_stored() {
             let used = self.use_challenge(challenge, here).await?;
             return Ok(Err(used.err().unwrap_or(Refusal::Challenge)));
@@ -153,13 +166,17 @@ impl Keys {
         &self,
         challenge: &Challenge,
         here: &Circumstances,
-    ) -> Result<Result<(), Refusal>, LoginError> {
+    ) -> Result<Result<Answered, Refusal>, LoginError> {
         if !challenge.is_stored() {
             let opened = self.open_signed(challenge, here).await?;
             return Ok(Err(opened.err().unwrap_or(Refusal::OtherPurpose)));
         }
-        let issued = self.deps.challenges.use_challenge(&challenge.id(), self.deps.now()).await?;
-        Ok(issued.ok_or(Refusal::Challenge).and_then(|issued| issued.check(here)))
+        let id = challenge.id();
+        let issued = self.deps.challenges.use_challenge(&id, self.deps.now()).await?;
+        Ok(issued.ok_or(Refusal::Challenge).and_then(|issued| {
+            issued.check(here)?;
+            Ok(Answered { id, expires_at: issued.expires_at, stored: true })
+        }))
     }
 
     /// Opens a stored key.

@@ -150,7 +150,7 @@ impl Passkeys {
             handle: Handle::Required(id.as_bytes()),
             verification: UserVerification::Required,
             party: &page.party,
-            unused: Some(&challenge),
+            challenge: &challenge,
             first_proved: false,
         };
         let accepted =
