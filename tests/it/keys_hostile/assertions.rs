@@ -72,8 +72,10 @@ const TABLE: &[(&str, Change)] = &[
     (
         "challenge_unknown_or_used",
         Signed(|parts, _| {
-            let never = data_encoding::BASE64URL_NOPAD.encode(&[7; 32]);
-            parts.client["challenge"] = json!(never);
+            let right = parts.client["challenge"].as_str().unwrap().as_bytes();
+            let mut never = data_encoding::BASE64URL_NOPAD.decode(right).unwrap();
+            never[0] ^= 1;
+            parts.client["challenge"] = json!(data_encoding::BASE64URL_NOPAD.encode(&never));
         }),
     ),
     ("challenge_unknown_or_used", Signed(|parts, _| parts.client["challenge"] = json!(""))),

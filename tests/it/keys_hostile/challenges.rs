@@ -26,8 +26,8 @@ fn with_challenge_of(other: &Open, here: Open) -> Open {
     open
 }
 
-/// For each pair of pages, the challenge of one is rejected on the other, and that attempt uses it up if
-/// it is stored. One of the sign-in page is not: the attempt leaves no record.
+/// For each pair of pages, the challenge of one is rejected on the other. That attempt uses it up if both
+/// pages store their challenges. The sign-in page stores none, looks none up, and leaves no record.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_challenge_of_one_page_is_worth_nothing_on_another() {
     let mut stage = Stage::start("").await;
@@ -48,7 +48,7 @@ async fn a_challenge_of_one_page_is_worth_nothing_on_another() {
             let again = with_challenge_of(&other, again);
             let answer = stage.answer(on, &again, &Signed(|_, _| ())).to_string();
             let (reason, _) = stage.refused_text(on, &mut browser, &again, &answer).await;
-            let stored = of != Door::Passkey;
+            let stored = ![of, on].contains(&Door::Passkey);
             let expected =
                 if stored { "challenge_unknown_or_used" } else { "challenge_of_other_purpose" };
             assert_eq!(reason, expected, "of {of:?} on {on:?}, again");
@@ -56,6 +56,33 @@ async fn a_challenge_of_one_page_is_worth_nothing_on_another() {
     }
     assert_eq!(stage.rows().await[1], used, "a record of a use that was none");
     stage.end(held).await;
+}
+
+/// Whoever makes up challenges asks nothing of the session store, and soon has to wait. A passkey has not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stored_challenge_is_left_alone_by_the_sign_in_page_and_counts_for_the_network() {
+    let app = Recorder::start().await;
+    let waits = "[throttle]\nper_address = 3\nfirst_wait = \"10m\"\nlongest_wait = \"10m\"\n";
+    let gateway = Gateway::start(&Plan::new(&app).extra(waits)).await;
+    let (_owner, mut key, _) = enrolled(&gateway, "alice").await;
+    let mut browser = Browser::new(&gateway);
+    visitor::prove_password(&mut browser, "alice").await;
+    let page = browser.get("/_auth/key").await;
+    let answer = key.get(&options(&page.text()), &origin(&browser)).to_string();
+    let form = [("credential", answer.as_str())];
+    let mut thief = Browser::new(&gateway);
+    for status in [401, 401, 401, 429] {
+        let login = thief.get("/_auth/login").await;
+        let refused = thief.submit_from(&login, "/_auth/passkey", &form).await;
+        assert_eq!(refused.status, status, "{}", refused.text());
+        assert!(!thief.jar.contains_key(SESSION));
+    }
+    let found = gateway.log.wait_for("a refused key", super::reason).await;
+    assert_eq!(found, "challenge_of_other_purpose");
+    let done = browser.submit_from(&page, "/_auth/key", &form).await;
+    assert_eq!(done.status, 303, "the challenge was not used up: {}", done.text());
+    let done = crate::keys::by_passkey(&mut thief, &mut key).await;
+    assert_eq!(done.status, 303, "a right passkey does not wait: {}", done.text());
 }
 
 /// The same page in another browser: of a stranger, of another login, of another session.

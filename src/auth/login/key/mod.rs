@@ -148,15 +148,15 @@ impl Keys {
         Ok(self.deps.used_challenges.use_up(&challenge.id, until, self.deps.now()).await?)
     }
 
-    /// Opens the challenge of an answer on a sign-in page.
+    /// Opens the challenge of an answer on a sign-in page. Anyone can send one there, so it does not
+    /// look up a stored challenge: that is of another page, or made up.
     async fn open_sign_in(
         &self,
         challenge: &Challenge,
         here: &Circumstances,
     ) -> Result<Result<Answered, Refusal>, LoginError> {
         if challenge.is_stored() {
-            let used = self.use_challenge(challenge, here).await?;
-            return Ok(Err(used.err().unwrap_or(Refusal::Challenge)));
+            return Ok(Err(Refusal::OtherPurpose));
         }
         self.open_signed(challenge, here).await
     }
