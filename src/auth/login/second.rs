@@ -118,14 +118,11 @@ impl SecondFactors {
                 Counted::Suspended { .. } => return Ok(Admitted::No(SecondFactor::Suspended)),
             };
         let Some(tries_left) = self.count_in_login(token).await? else {
-            match failures {
-                Some(counted) => {
-                    self.factor_limits.take_back_guess(&account, factor, counted).await?;
-                }
-                None => {
-                    let key = AttemptKey::second_factor(account.id());
-                    self.deps.attempts.forgive(&[key]).await?;
-                }
+            if let Some(counted) = failures {
+                self.factor_limits.take_back_guess(&account, factor, counted).await?;
+            } else {
+                let key = AttemptKey::second_factor(account.id());
+                self.deps.attempts.forgive(&[key]).await?;
             }
             return again;
         };
