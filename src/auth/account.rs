@@ -16,6 +16,14 @@ use super::password_record::PasswordRecord;
 /// Maximum length of a login name, in characters.
 const NAME_MAX: usize = 128;
 
+/// Maximum length of a folded name, in characters. Longer names that start alike are one name. A
+/// character may stand for 18 others, so a short text can have a long compatibility form.
+const FOLDED_MAX: usize = 8 * NAME_MAX;
+
+/// Maximum characters of the compatibility form that a login name is read from. A longer one is not a
+/// login name: at most two of its characters become one.
+const COMPATIBLE_MAX: usize = 4 * NAME_MAX;
+
 /// A login name: NFKC-normalised, lower case, 1 to 128 characters, no white space or control
 /// characters, and none of the characters with a meaning in identity headers (`,` `;` `"`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,7 +31,8 @@ const NAME_MAX: usize = 128;
 pub struct LoginName(String);
 
 fn normalised(typed: &str) -> String {
-    typed.nfkc().collect::<String>().to_lowercase().nfkc().collect()
+    let compatible: String = typed.nfkc().take(COMPATIBLE_MAX).collect();
+    compatible.to_lowercase().nfkc().collect()
 }
 
 /// Returns true if no login name may have a character.
@@ -143,11 +152,20 @@ impl TypedName {
 
 /// Folds a name. Every text has a folded form.
 pub fn folded(typed: &str) -> String {
-    let cased = typed.nfkc().collect::<String>().to_uppercase().to_lowercase();
-    cased.nfkd().filter(|c| !is_ignorable(*c)).collect()
+    fold(typed.chars()).take(FOLDED_MAX).collect()
+}
+
+/// Folds characters one after the other, in their order: compatibility form, case, no accents, no white
+/// space, nothing invisible.
+pub fn fold(text: impl Iterator<Item = char>) -> impl Iterator<Item = char> {
+    let cased = text.nfkc().flat_map(char::to_uppercase).flat_map(char::to_lowercase);
+    cased.nfkd().filter(|c| !is_ignorable(*c))
 }
 
 fn is_ignorable(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_whitespace() || c.is_control();
+    }
     is_invisible(c) || c.is_whitespace() || c.is_control() || is_combining_mark(c)
 }
 
@@ -324,6 +342,20 @@ mod tests {
             let name = LoginName::parse(typed).unwrap();
             assert_eq!(super::folded(name.as_str()), folded(typed), "{typed}");
         }
+    }
+
+    #[test]
+    fn a_long_compatibility_form_is_not_read_to_its_end() {
+        let typed = "\u{fdfa}".repeat(5000);
+        assert_eq!(folded(&typed).chars().count(), FOLDED_MAX);
+        assert!(normalised(&typed).chars().count() <= COMPATIBLE_MAX);
+        assert!(matches!(LoginName::parse(&typed), Err(NotAName::Form)));
+        // A capital letter and its accent become one character only in lower case.
+        let longest = "H\u{331}".repeat(NAME_MAX);
+        assert_eq!(LoginName::parse(&longest).unwrap().as_str().chars().count(), NAME_MAX);
+        let padded = format!("{}alice", "\u{200b}\u{301}".repeat(5000));
+        assert_eq!(folded(&padded), "alice", "what is left out does not count");
+        assert_eq!(folded("Α\u{3a3} Α"), folded("ασα"));
     }
 
     #[test]

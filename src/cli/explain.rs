@@ -236,7 +236,7 @@ fn evaluate<'a>(
         ));
     }
     if is_by_rules(route) {
-        evaluation.path = target.path().map(str::to_owned);
+        evaluation.path = target.path().map(|path| path.as_str().to_owned());
         evaluation.preflight = preflight(app, &target, &facts, &clock);
     }
     evaluation.decision = Decision::Gate(route);

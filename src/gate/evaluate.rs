@@ -266,7 +266,7 @@ impl AppRules<'_> {
         let first = self.policy.first(&facts.request, trace);
         if let (Some(dialect), Some(policy)) = (self.dialect, self.first_factor) {
             let denied = self.policy.denies(first, &facts.request);
-            match dialect.sign_in_way(facts.request.method, target.raw(), denied) {
+            match dialect.sign_in_way(facts.request.method, target.raw_path(), denied) {
                 SignInWay::Other => {}
                 SignInWay::Here => return Route::AppSignIn(policy),
                 SignInWay::Nowhere => return Route::Deny(Denial::NotASignIn),

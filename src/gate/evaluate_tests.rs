@@ -8,9 +8,12 @@ use super::*;
 use crate::auth::account::{Identity, LoginName};
 use crate::auth::session::testing::session;
 use crate::base::clock::{ManualClock, Timestamp};
+use crate::gate::fold::work;
 use crate::gate::glob::PathGlob;
+use crate::gate::path::RulePath;
 use crate::gate::policy::{NoTrace, Step, Steps};
 use crate::gate::rule::{Access, Rule};
+use crate::gate::target::MAX_TARGET;
 
 /// The age that rules with a maximum allow.
 const MAX_AGE: Duration = Duration::from_mins(5);
@@ -61,10 +64,12 @@ fn app(policy: &Policy) -> AppRules<'_> {
     }
 }
 
+static PATH: RulePath<'static> = RulePath::borrowed("/a/b");
+
 fn asked(method: &Method) -> RequestFacts<'_> {
     RequestFacts {
         method,
-        path: Some("/a/b"),
+        path: Some(&PATH),
         host: "gw.test",
         client: "192.0.2.7".parse().unwrap(),
         preflight: false,
@@ -234,6 +239,52 @@ fn any_rule() -> impl Strategy<Value = Rule> {
             ..Rule::new("rule", access)
         },
     )
+}
+
+/// The longest targets by what folding makes of them: characters with long forms, invisible characters,
+/// accents, ASCII beside one other character, many segments, and several encodings.
+fn long_targets() -> impl Iterator<Item = String> {
+    let fill = |with: &str, end: &str| {
+        format!("/{}{end}", with.repeat((MAX_TARGET - 1 - end.len()) / with.len()))
+    };
+    [
+        fill("%EF%B7%BA", ""),
+        fill("%E3%8C%96", ""),
+        fill("%EF%AC%83", ""),
+        fill("%E2%80%8B", ""),
+        fill("%CC%81", ""),
+        fill("a", "%C5%BF"),
+        fill("%C5%BF/", "a"),
+    ]
+    .into_iter()
+}
+
+#[test]
+fn a_path_is_folded_once_for_all_rules() {
+    let closing = |number| Rule {
+        path: Some(PathGlob::parse(&format!("/closed-{number}/**/a")).unwrap()),
+        ..Rule::new(format!("closed {number}"), Access::Deny)
+    };
+    let policy = Policy::new((0..20).map(closing).collect());
+    let app = app(&policy);
+    let alice = session().identity;
+    for raw in long_targets() {
+        let target = policy.target(raw.as_bytes()).unwrap();
+        let decided = |path: Option<&RulePath<'_>>| {
+            work::of(|| {
+                let asked = RequestFacts { path, ..asked(&Method::GET) };
+                let (facts, who) = (Facts::of(asked), who(Kind::Fresh, &alice));
+                let route = app.evaluate(&target, &facts, who, &clock(), &mut NoTrace);
+                assert_eq!(end(route), End::Admitted, "{raw}");
+            })
+        };
+        let folded = decided(target.path());
+        assert!((1..=MAX_TARGET).contains(&folded), "{folded} characters of {raw}");
+        let kept = target.path().map(RulePath::to_static);
+        assert_eq!(decided(kept.as_ref()), 0, "{raw}");
+    }
+    let target = policy.target(b"/a/b").unwrap();
+    assert!(target.path().unwrap().spellings().is_none(), "a path in ASCII is not folded");
 }
 
 proptest! {

@@ -15,6 +15,7 @@ mod known;
 pub mod last_assertion;
 pub mod logins;
 pub mod machine;
+pub mod path;
 pub mod policy;
 mod recent;
 pub mod rule;

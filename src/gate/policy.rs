@@ -12,6 +12,8 @@ use std::ptr;
 
 use http::uri::PathAndQuery;
 
+use super::dialect::RawPath;
+use super::path::RulePath;
 use super::rule::{Access, Miss, RequestFacts, Rule};
 use super::target::{BadTarget, CanonicalTarget};
 use crate::auth::account::Identity;
@@ -195,22 +197,27 @@ pub struct Target<'a> {
     /// verbatim.
     judged: Option<CanonicalTarget<'a>>,
     by_path: bool,
-    raw: &'a [u8],
+    raw: RawPath<'a>,
 }
 
-impl Target<'_> {
+impl<'a> Target<'a> {
     /// Returns the target as the client sent it.
     pub fn raw(&self) -> &[u8] {
-        self.raw
+        self.raw.target()
+    }
+
+    /// Returns the path as the client sent it, for comparison with the paths of a dialect.
+    pub fn raw_path(&self) -> &RawPath<'a> {
+        &self.raw
     }
 
     /// Returns the path that rules see. Returns `None` if no rule has a path condition or the path
     /// has no canonical form.
-    pub fn path(&self) -> Option<&str> {
+    pub fn path(&self) -> Option<&RulePath<'a>> {
         if self.by_path {
-            return Some(self.forwarded.path());
+            return Some(self.forwarded.rule_path());
         }
-        self.judged.as_ref().map(CanonicalTarget::path)
+        self.judged.as_ref().map(CanonicalTarget::rule_path)
     }
 }
 
@@ -249,7 +256,7 @@ impl Policy {
             Paths::Reported => CanonicalTarget::canonical(raw).ok(),
             Paths::None | Paths::Judged => None,
         };
-        Ok(Target { forwarded, judged, by_path: self.paths == Paths::Judged, raw })
+        Ok(Target { forwarded, judged, by_path: self.paths == Paths::Judged, raw: raw.into() })
     }
 
     /// Like [`Self::target`], for a target that may already be parsed as a URI. `uri` must hold the
@@ -262,7 +269,7 @@ impl Policy {
         match uri {
             Some(uri) if self.paths == Paths::None && ptr::eq(uri.as_str().as_bytes(), raw) => {
                 let forwarded = CanonicalTarget::verbatim_uri(uri)?;
-                Ok(Target { forwarded, judged: None, by_path: false, raw })
+                Ok(Target { forwarded, judged: None, by_path: false, raw: raw.into() })
             }
             Some(_) | None => self.target(raw),
         }

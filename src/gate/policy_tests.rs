@@ -8,6 +8,7 @@ use super::*;
 use crate::auth::session::testing::session;
 use crate::base::clock::ManualClock;
 use crate::gate::glob::PathGlob;
+use crate::gate::path::RulePath;
 
 struct Request {
     method: Method,
@@ -55,9 +56,10 @@ fn ask_at(
     who: VisitorFacts<'_>,
     age: Duration,
 ) -> (Ruling, Vec<(usize, Outcome)>) {
+    let path = RulePath::borrowed(request.path);
     let asked = RequestFacts {
         method: &request.method,
-        path: Some(request.path),
+        path: Some(&path),
         host: request.host,
         client: request.client.parse().unwrap(),
         preflight: false,
@@ -145,9 +147,10 @@ fn an_unknown_address_gets_the_least_access_of_any_network() {
         let policy = Policy::new(rules);
         assert_eq!(ask(&policy, &unknown, VisitorFacts::Anonymous).1, nobody, "{policy:?}");
         assert_eq!(ask(&policy, &unknown, full(&alice)).1, signed_in, "{policy:?}");
+        let path = RulePath::borrowed(unknown.path);
         let asked = RequestFacts {
             method: &unknown.method,
-            path: Some(unknown.path),
+            path: Some(&path),
             host: unknown.host,
             client: unknown.client.parse().unwrap(),
             preflight: false,
@@ -231,10 +234,16 @@ fn only_path_rules_that_act_make_the_target_canonical() {
     let target = policy.target(raw).unwrap();
     assert_eq!((target.forwarded.path(), target.path()), ("/%61//b", None));
     let target = policy.target(b"/%61/b").unwrap();
-    assert_eq!((target.forwarded.path(), target.path()), ("/%61/b", Some("/a/b")));
+    assert_eq!(
+        (target.forwarded.path(), target.path()),
+        ("/%61/b", Some(&RulePath::borrowed("/a/b")))
+    );
 
     let policy = Policy::new(vec![report, on("/x", Access::Deny)]);
     assert!(policy.target(raw).is_err());
     let target = policy.target(b"/%61/b").unwrap();
-    assert_eq!((target.forwarded.path(), target.path()), ("/a/b", Some("/a/b")));
+    assert_eq!(
+        (target.forwarded.path(), target.path()),
+        ("/a/b", Some(&RulePath::borrowed("/a/b")))
+    );
 }

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::glob::PathGlob;
 use super::host::HostPattern;
+use super::path::RulePath;
 use crate::auth::account::{Identity, LoginName};
 use crate::base::address::ClientIp;
 
@@ -77,7 +78,7 @@ pub struct RequestFacts<'a> {
     /// The method.
     pub method: &'a Method,
     /// The canonical path. `None` if it has no canonical form.
-    pub path: Option<&'a str>,
+    pub path: Option<&'a RulePath<'a>>,
     /// The host, in lower case and without its port.
     pub host: &'a str,
     /// The client address.
@@ -195,9 +196,9 @@ impl Rule {
 
     /// Compares a path. A rule that grants access matches only the exact spelling. A rule that
     /// restricts access matches every spelling that an app may accept.
-    fn matches(&self, glob: &PathGlob, path: &str) -> bool {
+    fn matches(&self, glob: &PathGlob, path: &RulePath<'_>) -> bool {
         match self.access {
-            Access::Public | Access::Password => glob.matches(path),
+            Access::Public | Access::Password => glob.matches(path.as_str()),
             Access::TwoFactor | Access::Deny => glob.matches_loosely(path),
         }
     }

@@ -10,7 +10,9 @@ use std::borrow::Cow;
 
 use http::uri::PathAndQuery;
 use memchr::memchr;
-use unicode_normalization::UnicodeNormalization;
+
+use super::fold::compatible;
+use super::path::RulePath;
 
 /// Maximum bytes of a target.
 pub const MAX_TARGET: usize = 8 * 1024;
@@ -29,7 +31,7 @@ pub const RELATED_ORIGINS: &str = "/.well-known/webauthn";
 /// A target that may be evaluated and forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalTarget<'a> {
-    path: Cow<'a, str>,
+    path: RulePath<'a>,
     query: Option<&'a str>,
 }
 
@@ -54,7 +56,7 @@ impl<'a> CanonicalTarget<'a> {
     /// Parses a target to be forwarded byte for byte.
     pub fn verbatim(raw: &'a [u8]) -> Result<Self, BadTarget> {
         let (path, query) = split(raw)?;
-        Ok(Self { path: Cow::Borrowed(path), query })
+        Ok(Self { path: RulePath::borrowed(path), query })
     }
 
     /// Like [`Self::verbatim`], for a target already parsed as a URI, whose characters are valid
@@ -68,17 +70,22 @@ impl<'a> CanonicalTarget<'a> {
             return Err(BadTarget::NotAPath);
         }
         characters(uri.path().as_bytes(), uri.query().unwrap_or_default().as_bytes())?;
-        Ok(Self { path: Cow::Borrowed(uri.path()), query: uri.query() })
+        Ok(Self { path: RulePath::borrowed(uri.path()), query: uri.query() })
     }
 
     /// Parses a target into its canonical form.
     pub fn canonical(raw: &'a [u8]) -> Result<Self, BadTarget> {
         let (path, query) = split(raw)?;
-        Ok(Self { path: canonical_path(path)?, query })
+        Ok(Self { path: canonical_path(path)?.into(), query })
     }
 
     /// Returns the path.
     pub fn path(&self) -> &str {
+        self.path.as_str()
+    }
+
+    /// Returns the path for rules.
+    pub fn rule_path(&self) -> &RulePath<'a> {
         &self.path
     }
 
@@ -89,22 +96,22 @@ impl<'a> CanonicalTarget<'a> {
 
     /// Returns the path if it differs from what the client sent.
     pub fn rewritten(&self) -> Option<String> {
-        match (&self.path, self.query) {
-            (Cow::Borrowed(_), _) => None,
-            (Cow::Owned(path), None) => Some(path.clone()),
-            (Cow::Owned(path), Some(query)) => Some(format!("{path}?{query}")),
+        if self.path.is_borrowed() {
+            return None;
         }
+        let path = self.path();
+        Some(self.query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
     }
 
     /// Returns true if this is one of Vestibule's own pages.
     pub fn is_own(&self) -> bool {
-        is_own_path(&self.path)
+        is_own_path(self.path())
     }
 
     /// Returns true if the widest scope of a service worker with its script here, which is the
     /// directory, covers Vestibule's pages.
     pub fn covers_own_pages(&self) -> bool {
-        self.path.rfind('/').is_none_or(|at| at == 0)
+        self.path().rfind('/').is_none_or(|at| at == 0)
     }
 }
 
@@ -228,14 +235,15 @@ pub(super) fn recode(path: &str) -> Result<String, BadTarget> {
 /// Returns true if the compatibility form (NFKC) of a decoded path has other separators or dot
 /// segments, or something left to decode.
 fn reads_otherwise(path: &str) -> bool {
-    let folded: String = path.nfkc().collect();
+    let folded = compatible(path);
     let separators = |text: &str| text.bytes().filter(|b| b"/\\;?#".contains(b)).count();
     separators(&folded) != separators(path)
         || folded.split('/').any(|segment| matches!(segment, "." | ".."))
         || folded.as_bytes().windows(3).any(is_encoded)
 }
 
-fn is_encoded(three: &[u8]) -> bool {
+/// Returns true for a percent sign and two digits.
+pub(super) fn is_encoded(three: &[u8]) -> bool {
     matches!(three, [b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
 }
 
@@ -344,6 +352,7 @@ mod tests {
             assert_eq!(canonical(bad), Err(BadTarget::Ambiguous), "{bad}");
         }
         for good in [
+            "/%EF%B7%BA", // a phrase in one character
             "/caf%C3%A9",
             "/cafe%CC%81",
             "/%E2%91%A0",     // a circled digit

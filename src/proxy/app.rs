@@ -163,7 +163,7 @@ impl App {
             return Use::Counts;
         }
         let path = match target.path() {
-            Some(path) => Ok(Cow::Borrowed(path)),
+            Some(path) => Ok(Cow::Borrowed(path.as_str())),
             None => {
                 CanonicalTarget::canonical(target.raw()).map(|t| Cow::Owned(t.path().to_owned()))
             }

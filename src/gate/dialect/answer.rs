@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::Dialect;
 use crate::auth::app_sign_in::{Held, Relayed, Subject};
+use crate::gate::fold::percent_decoded;
 
 /// The meaning of a response.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl Dialect {
             lines.filter_map(|(_, value)| String::from_utf8(value.clone()).ok()).collect();
         let mut tokens: Vec<String> = Vec::new();
         let set = lines.iter().filter_map(|line| self.token_set_by(line.as_bytes()));
-        let body = in_body.map(|token| super::percent_decoded(token.as_bytes()));
+        let body = in_body.map(|token| percent_decoded(token.as_bytes()));
         for token in set.chain(body).filter_map(|token| String::from_utf8(token).ok()) {
             if !tokens.contains(&token) {
                 tokens.push(token);

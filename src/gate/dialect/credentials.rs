@@ -3,7 +3,8 @@
 
 use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderValue};
 
-use super::{Dialect, percent_decoded};
+use super::Dialect;
+use crate::gate::fold::percent_decoded;
 
 /// The credentials in a request, decoded. Usually one or none.
 #[derive(Default)]

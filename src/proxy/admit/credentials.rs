@@ -97,9 +97,8 @@ impl Gateway {
                 self.machine(site, request, state, Beside { visitor, owner }, token).await?;
             return Ok((machine, Omitted::default()));
         }
-        let signs_in = request.method == Method::POST
-            && dialect.sign_in_likeness(request.uri.path().as_bytes())
-                == crate::gate::dialect::Likeness::Same;
+        let signs_in =
+            request.method == Method::POST && dialect.is_sign_in(request.uri.path().as_bytes());
         match (owner, visitor) {
             (Owner::Session(known), Visitor::Full(ours)) if ours.is(known.token()) => {
                 Ok((Visitor::Full(ours), Omitted::default()))

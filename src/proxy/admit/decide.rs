@@ -16,6 +16,7 @@ use super::visitor::Presented;
 use super::way::{Answer, Changes, Decided, Question, refuse};
 use crate::gate::admission::{Visitor, admit};
 use crate::gate::evaluate::{Route, Verdict};
+use crate::gate::path::RulePath;
 use crate::gate::policy::NoTrace;
 use crate::proxy::dialect::in_dialect::carried;
 use crate::proxy::gateway::Gateway;
@@ -83,7 +84,7 @@ impl Gateway {
             return Err(Answer::Own);
         }
         state.counts = app.counts(&target);
-        let carried = carried(app, request);
+        let carried = carried(app, request, &target);
         let credentials = carried.as_ref().map(|carried| &carried.credentials);
         let facts = site.facts(request, state.facts, target.path(), credentials);
         let rules = app.rules();
@@ -117,7 +118,7 @@ impl Gateway {
             | Presented::Login(_)
             | Presented::Token) => {
                 let changes = Changes::new(target.forwarded.rewritten(), carried);
-                let path = target.path().map(str::to_owned);
+                let path = target.path().map(RulePath::to_static);
                 return Ok(Decided::Ask(Box::new(Question { presented, path, first, changes })));
             }
         };
@@ -167,7 +168,7 @@ impl Gateway {
         let Some(site) = state.site().cloned() else { return Err(Refused::unavailable().into()) };
         let carried = changes.carried.as_ref();
         let credentials = carried.map(|carried| &carried.credentials);
-        let facts = site.facts(request, state.facts, path.as_deref(), credentials);
+        let facts = site.facts(request, state.facts, path.as_ref(), credentials);
         let rules = site.app.rules();
         let vouched = match self.identify(&site, request, state, presented).await {
             Ok(visitor) => {

@@ -7,6 +7,7 @@ use super::site::Site;
 use super::vet::HeaderFacts;
 use crate::gate::dialect::Credentials;
 use crate::gate::evaluate::{Facts, Handshake};
+use crate::gate::path::RulePath;
 use crate::gate::rule::RequestFacts;
 use crate::web::origin::Source;
 
@@ -16,7 +17,7 @@ impl Site {
         &'a self,
         request: &'a RequestHeader,
         headers: HeaderFacts,
-        path: Option<&'a str>,
+        path: Option<&'a RulePath<'a>>,
         credentials: Option<&'a Credentials>,
     ) -> Facts<'a> {
         let asked = self.asked(&request.method, path);

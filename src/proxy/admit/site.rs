@@ -7,6 +7,7 @@ use http::{HeaderValue, Method, StatusCode};
 
 use super::front::{KnownFront, OtherHosts, RequestedAddress};
 use super::vet::{self, Malformed};
+use crate::gate::path::RulePath;
 use crate::gate::rule::RequestFacts;
 use crate::gate::values::side_by_side;
 use crate::proxy::app::{App, Apps};
@@ -103,7 +104,7 @@ impl Site {
     pub(in crate::proxy) fn asked<'a>(
         &'a self,
         method: &'a Method,
-        path: Option<&'a str>,
+        path: Option<&'a RulePath<'a>>,
     ) -> RequestFacts<'a> {
         RequestFacts {
             method,

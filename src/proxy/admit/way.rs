@@ -7,6 +7,7 @@ use super::visitor::Presented;
 use crate::auth::app_sign_in::AppPolicy;
 use crate::gate::admission::Visitor;
 use crate::gate::evaluate::Denial;
+use crate::gate::path::RulePath;
 use crate::gate::policy::First;
 use crate::gate::target::BadTarget;
 use crate::proxy::dialect::in_dialect::Carried;
@@ -36,7 +37,7 @@ pub(in crate::proxy) enum Answer {
 pub(in crate::proxy) struct Question {
     pub(in crate::proxy) presented: Presented,
     /// The path that rules match on.
-    pub(in crate::proxy) path: Option<String>,
+    pub(in crate::proxy) path: Option<RulePath<'static>>,
     pub(in crate::proxy) first: First,
     pub(in crate::proxy) changes: Changes,
 }

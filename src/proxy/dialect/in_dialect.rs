@@ -5,6 +5,7 @@ use pingora_http::RequestHeader;
 
 use crate::gate::admission::Visitor;
 use crate::gate::dialect::Credentials;
+use crate::gate::policy::Target;
 use crate::proxy::admit::credentials::Vouched;
 use crate::proxy::admit::site::Site;
 use crate::proxy::admit::unidentified::Unidentified;
@@ -22,15 +23,18 @@ pub(in crate::proxy) struct Carried {
 }
 
 /// Returns the parts of a request that concern the dialect of its app, if it has one.
-pub(in crate::proxy) fn carried(app: &App, request: &RequestHeader) -> Option<Carried> {
+pub(in crate::proxy) fn carried(
+    app: &App,
+    request: &RequestHeader,
+    target: &Target<'_>,
+) -> Option<Carried> {
     let dialect = app.dialect.as_deref()?;
-    let raw = request.raw_path();
-    let path = raw.split(|byte| *byte == b'?').next().unwrap_or(raw);
+    let raw = target.raw();
     let query = raw.iter().position(|byte| *byte == b'?').and_then(|at| raw.get(at + 1..));
     let query = query.map(String::from_utf8_lossy);
     Some(Carried {
         credentials: dialect.credentials(&request.headers, query.as_deref()),
-        signs_out: request.method == Method::POST && dialect.is_sign_out(path),
+        signs_out: request.method == Method::POST && dialect.is_sign_out(target.raw_path()),
     })
 }
 

@@ -38,14 +38,15 @@ pub struct AnswerSettings {
 }
 
 impl AnswerSettings {
-    /// Returns true if only scripts request this raw target. Matches the canonical path. A target
-    /// without one is matched by prefix, because only the format of a response depends on it.
+    /// Returns true if only scripts request this raw target. Matches the canonical path in any case.
+    /// A target without one is matched by prefix. Nothing is folded, because only the format of a
+    /// response depends on it.
     pub fn is_api(&self, raw: &[u8]) -> bool {
         if self.api_paths.is_empty() {
             return false;
         }
         if let Ok(target) = CanonicalTarget::canonical(raw) {
-            return self.api_paths.iter().any(|glob| glob.matches_loosely(target.path()));
+            return self.api_paths.iter().any(|glob| glob.matches_in_any_case(target.rule_path()));
         }
         let starts = |glob: &PathGlob| raw.starts_with(glob.literal_start().as_bytes());
         self.api_paths.iter().any(starts)
