@@ -11,8 +11,8 @@ use http::Method;
 use vestibule::auth::account::{AccountStatus, Identity, LoginName};
 use vestibule::auth::keys::{KEY_LEN, Key, KeyMaterial, KeyRing};
 use vestibule::auth::ports::{
-    AccountStatuses, SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview,
-    SessionStarts, StoreError, StoreHealth, Stored,
+    AccountStatuses, ReadSession, SessionEnds, SessionLookup, SessionManagement, SessionOffers,
+    SessionOverview, SessionStarts, StoreError, StoreHealth, Stored,
 };
 use vestibule::auth::session::{Device, Offer, Offers, Session, SessionLimits, SessionMark};
 use vestibule::auth::stage::Factor;
@@ -264,8 +264,8 @@ impl SessionLookup for Memory {
     async fn load(&self, _: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
         Ok(Some(self.session.clone()))
     }
-    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<Option<Session>>> {
-        Ok(ids.iter().map(|_| Some(self.session.clone())).collect())
+    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<ReadSession>> {
+        Ok(ids.iter().map(|_| Ok(Some(self.session.clone()))).collect())
     }
     async fn touch(&self, _: &HashedToken<SessionToken>, _: Timestamp, _: Duration) -> Stored<()> {
         Ok(())

@@ -14,8 +14,8 @@ use async_trait::async_trait;
 
 use super::database_clock::reach;
 use super::ports::{
-    EndedSessions, SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview,
-    SessionStarts, Sessions, StoreHealth, Stored,
+    EndedSessions, ReadSession, SessionEnds, SessionLookup, SessionManagement, SessionOffers,
+    SessionOverview, SessionStarts, Sessions, StoreHealth, Stored,
 };
 use super::session::{EndOf, Offer, Offers, Session, SessionLimits};
 use super::token::{HashedToken, PendingToken, SessionToken};
@@ -140,7 +140,7 @@ impl SessionLookup for RecordedEnds {
         self.store.load(id).await
     }
 
-    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<Option<Session>>> {
+    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<ReadSession>> {
         self.store.load_all(ids).await
     }
 

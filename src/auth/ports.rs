@@ -58,8 +58,8 @@ pub use self::nodes::{Nodes, Recorded};
 pub use self::parked::ParkedRequests;
 pub use self::recovery::RecoveryCodes;
 pub use self::sessions::{
-    SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview, SessionStarts,
-    Sessions,
+    ReadSession, SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview,
+    SessionStarts, Sessions, Unreadable,
 };
 
 /// A store operation failed. Callers must fail closed.

@@ -69,10 +69,8 @@ fn pieces(text: &str) -> impl Iterator<Item = (&str, &str)> {
 /// invisible. `None` if the result is not ASCII.
 pub(super) fn folded_segment(segment: &str) -> Option<String> {
     let decoded = percent_decoded(segment.as_bytes());
-    let folded = folded_chars(&String::from_utf8_lossy(&decoded))
-        .map(|c| c.is_ascii().then_some(c))
-        .collect();
-    folded
+    let text = String::from_utf8_lossy(&decoded);
+    folded_chars(&text).map(|c| c.is_ascii().then_some(c)).collect()
 }
 
 /// Folds a decoded text as [`folded_segment`] does. Characters that do not fold to ASCII become one

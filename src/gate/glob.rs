@@ -150,9 +150,8 @@ fn match_folded(segments: &[Segment], path: &RulePath<'_>, folded: &[Spelling]) 
     let fits = |segment: &Segment, (raw, spelling): (&str, &Spelling)| match (segment, spelling) {
         (Segment::Literal(want), Spelling::Folded(text)) => want.folded == *text,
         (Segment::Literal(want), Spelling::Plain) => want.text.eq_ignore_ascii_case(raw),
-        (Segment::Literal(_), Spelling::Other) => false,
         (Segment::One, _) => !raw.is_empty(),
-        (Segment::AnyNumber, _) => false,
+        (Segment::Literal(_), Spelling::Other) | (Segment::AnyNumber, _) => false,
     };
     segments_match(segments, all.clone(), fits)
         || segments_match(segments, all.filter(visible), fits)

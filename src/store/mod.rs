@@ -16,6 +16,7 @@ mod heartbeat;
 mod outage;
 pub mod redis;
 pub mod sql;
+mod unreadable;
 
 /// Time after which an unanswered store counts as down.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -16,6 +16,7 @@ use vestibule::store::sql::ephemeral::EmbeddedStore;
 use vestibule::store::sql::{SqlStore, SqlTarget};
 
 use super::contract::samples::{account, login, plain_token, session, start, token};
+use super::support::servers::damage_embedded_session;
 use super::support::within;
 
 const IDLE: Duration = Duration::from_mins(30);
@@ -25,7 +26,7 @@ struct Gate {
     store: Arc<EmbeddedStore>,
     accounts: Arc<SqlStore>,
     clock: Arc<ManualClock>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Gate {
@@ -43,7 +44,7 @@ impl Gate {
             &OsRandom::new(),
             SessionLimits::default(),
         );
-        Self { known: Arc::new(known.unwrap()), store, accounts, clock, _dir: dir }
+        Self { known: Arc::new(known.unwrap()), store, accounts, clock, dir }
     }
 
     /// A new account with a session.
@@ -221,6 +222,25 @@ async fn a_session_in_use_ends_at_its_absolute_limit() {
     gate.clock.advance(Duration::from_millis(1));
     assert!(!gate.seen(&session.app, &token), "used a moment ago, and over");
     assert!(!gate.found(&session.app, &token).await);
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_read_says_nothing_of_other_sessions() {
+    let gate = Gate::open().await;
+    let mut tokens = Vec::new();
+    for name in ["alice", "bob", "carol"] {
+        tokens.push(*gate.signed_in(name).await.0.hashed());
+    }
+    let file = gate.dir.path().join("sessions.db");
+    damage_embedded_session(&file, &tokens[1].to_hex()).await;
+    for _ in 0..2 {
+        let standing = gate.known.standing(&tokens).await;
+        assert!(
+            matches!(standing[..], [Standing::Lives(_), Standing::Unreadable, Standing::Lives(_)]),
+            "{standing:?}"
+        );
+        gate.clock.advance(Duration::from_secs(2));
+    }
 }
 
 async fn judged(gate: &Gate, tokens: &[HashedToken<SessionToken>]) -> Vec<Standing> {

@@ -427,6 +427,30 @@ async fn streams_outlast_a_short_outage_of_the_session_store_and_no_long_one() {
     redis.resume();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_cannot_be_read_ends_the_streams_of_its_session_only() {
+    let app = Recorder::start().await;
+    let gateway = Gateway::start(&Plan::new(&app)).await;
+    let mut others = Vec::new();
+    for name in ["bob", "carol", "dave"] {
+        let browser = visitor::signed_in(&gateway, name).await.0;
+        others.push(web_socket(&browser, "/app/ws").await);
+    }
+    let alice = visitor::signed_in(&gateway, "alice").await.0;
+    let mut socket = web_socket(&alice, "/app/ws").await;
+    visitor::damage_session(&gateway, &alice).await;
+    let said = within(PATIENCE, "the end", closed(&mut socket)).await;
+    assert_eq!(said, (1008, "The session could not be verified.".to_owned()));
+    for other in &mut others {
+        echoes(other).await;
+    }
+    let ended = gateway.command(&["session", "end", "--user", "alice"], "");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    for other in &mut others {
+        echoes(other).await;
+    }
+}
+
 /// An app that takes the head of a request and reads no further.
 async fn deaf_app() -> std::net::SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

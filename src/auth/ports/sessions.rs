@@ -10,6 +10,14 @@ use crate::auth::token::{HashedToken, PendingToken, SessionToken};
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, SessionId};
 
+/// The record of a session cannot be read. Callers must fail closed, for this session only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the record of a session cannot be read")]
+pub struct Unreadable;
+
+/// A session as read from its record. `None` if there is none.
+pub type ReadSession = Result<Option<Session>, Unreadable>;
+
 /// Lookup and use of sessions, for the gate.
 #[async_trait]
 pub trait SessionLookup: Send + Sync {
@@ -17,8 +25,9 @@ pub trait SessionLookup: Send + Sync {
     /// [`crate::auth::session::SessionLimits::is_alive`].
     async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>>;
     /// Returns the sessions under these tokens, in their order, as [`Self::load`] does for one. A
-    /// store answers for all of them in one round trip; the caller bounds their number.
-    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<Option<Session>>>;
+    /// record that cannot be read fails in its own place. A store answers for all of them in one round
+    /// trip; the caller bounds their number.
+    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<ReadSession>>;
     /// Records a use of the session and keeps it for another `ttl`. Never restores an ended
     /// session.
     async fn touch(
@@ -88,7 +97,8 @@ pub trait SessionEnds: Send + Sync {
 /// Sessions as listed, for the account pages and for administration.
 #[async_trait]
 pub trait SessionOverview: Send + Sync {
-    /// Returns the sessions of one account or of all, newest first.
+    /// Returns the sessions of one account or of all, newest first. Records that cannot be read are
+    /// left out, and logged.
     async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>>;
     /// Ends the session with this public id, if it is `of` this account or that is `None`. Returns
     /// true if there was one.

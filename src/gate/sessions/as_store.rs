@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::CachedSessions;
 use crate::auth::ports::{
-    SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview, SessionStarts,
-    StoreHealth, Stored,
+    ReadSession, SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview,
+    SessionStarts, StoreHealth, Stored,
 };
 use crate::auth::session::{Offer, Offers, Session};
 use crate::auth::token::{HashedToken, PendingToken, SessionToken};
@@ -20,7 +20,7 @@ impl SessionLookup for CachedSessions {
         self.store.load(id).await
     }
 
-    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<Option<Session>>> {
+    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<ReadSession>> {
         self.store.load_all(ids).await
     }
 

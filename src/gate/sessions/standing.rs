@@ -9,8 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::{CachedSessions, KnownSession};
-use crate::auth::ports::Stored;
-use crate::auth::session::Session;
+use crate::auth::ports::{ReadSession, Stored, Unreadable};
 use crate::auth::token::{HashedToken, SessionToken};
 use crate::gate::recent::is_fresh;
 
@@ -28,6 +27,8 @@ pub enum Standing {
     Ended,
     /// A store did not answer.
     Unknown,
+    /// Its record cannot be read.
+    Unreadable,
 }
 
 impl CachedSessions {
@@ -67,23 +68,26 @@ impl CachedSessions {
     ) -> Stored<()> {
         let (at, ends) = (self.clock.monotonic(), self.ends.load(Ordering::Acquire));
         let tokens: Vec<_> = batch.iter().map(|(_, token)| *token).collect();
-        let loaded: Vec<Option<Session>> =
-            self.unless_failed(self.store.load_all(&tokens).await)?;
+        let loaded: Vec<ReadSession> = self.unless_failed(self.store.load_all(&tokens).await)?;
         let loaded: Vec<_> =
-            batch.iter().copied().zip(loaded.into_iter().chain(repeat(None))).collect();
+            batch.iter().copied().zip(loaded.into_iter().chain(repeat(Ok(None)))).collect();
         let known = stream::iter(loaded).map(|((place, token), session)| async move {
-            let Some(session) = session else {
-                self.known.remove(&token);
-                return Ok((place, None));
+            let session = match session {
+                Ok(Some(session)) => session,
+                Ok(None) => {
+                    self.known.remove(&token);
+                    return Ok((place, Standing::Ended));
+                }
+                Err(Unreadable) => return Ok((place, Standing::Unreadable)),
             };
             let known = self.know(&token, session, (at, ends)).await?;
-            Ok((place, known))
+            Ok((place, known.map_or(Standing::Ended, |known| of(known, at))))
         });
         let mut known = known.buffer_unordered(AT_ONCE);
         while let Some(one) = known.next().await {
-            let (place, known) = one?;
+            let (place, found) = one?;
             if let Some(standing) = all.get_mut(place) {
-                *standing = known.map_or(Standing::Ended, |known| of(known, at));
+                *standing = found;
             }
         }
         Ok(())

@@ -162,6 +162,9 @@ impl Sweep {
                         }
                         Standing::Ended => Current::Ended,
                         Standing::Unknown => self.unread(one, failing_since),
+                        // The store works, so this says nothing of others, and counts from the last
+                        // time that the request was verified.
+                        Standing::Unreadable => self.unread(one, &mut Some(Duration::ZERO)),
                     };
                     self.conclude(one, current);
                 }

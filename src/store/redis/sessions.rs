@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use redis::{FromRedisValue, Value, from_redis_value};
 
 use crate::auth::ports::{
-    SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview, SessionStarts,
-    StoreError, StoreHealth, Stored,
+    ReadSession, SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview,
+    SessionStarts, StoreError, StoreHealth, Stored, Unreadable,
 };
 use crate::auth::session::{Branch, Offer, Offers, SESSIONS_MOST, Session};
 use crate::auth::token::{HashedToken, PendingToken, SessionToken};
@@ -16,6 +17,7 @@ use crate::base::id::{AccountId, SessionId};
 
 use super::failure::{STORE, damaged};
 use super::{RedisStore, lifetime};
+use crate::store::unreadable::left_out;
 
 /// Fields of a session as returned by a script: record, last use in milliseconds, codes due,
 /// offers, changes to the identity.
@@ -57,10 +59,10 @@ fn field(offer: Offer) -> &'static str {
 }
 
 /// Builds the session, or `None` if it ended between two commands.
-fn session(fields: SessionFields) -> Stored<Option<Session>> {
+fn session(fields: SessionFields) -> ReadSession {
     let (record, seen, due, authenticator, recovery_codes, changes) = fields;
     let Some((record, seen)) = record.zip(seen) else { return Ok(None) };
-    let mut session: Session = serde_json::from_str(&record).map_err(|_json| damaged("session"))?;
+    let mut session: Session = serde_json::from_str(&record).map_err(|_json| Unreadable)?;
     session.last_seen_at = Timestamp::from_millis(seen);
     session.recovery_codes_due = due;
     session.offers = Offers { authenticator, recovery_codes };
@@ -69,7 +71,7 @@ fn session(fields: SessionFields) -> Stored<Option<Session>> {
 }
 
 /// Builds a session with the apps of its branches.
-fn listed(fields: ListedFields) -> Stored<Option<Session>> {
+fn listed(fields: ListedFields) -> ReadSession {
     let (record, seen, due, authenticator, recovery_codes, changes, branches) = fields;
     let found = session((record, seen, due, authenticator, recovery_codes, changes))?;
     Ok(found.map(|session| {
@@ -86,16 +88,17 @@ fn listed(fields: ListedFields) -> Stored<Option<Session>> {
     }))
 }
 
-/// Splits the fields of a lookup into the session and the branch that it was looked up by.
-fn split(fields: LoadedFields) -> Stored<(Option<Session>, Option<Branch>)> {
+/// Splits the reply to a lookup into the session and the branch that it was looked up by.
+fn split(reply: Value) -> Result<(Option<Session>, Option<Branch>), Unreadable> {
+    let Some(found) = fields::<Option<LoadedFields>>(reply)? else { return Ok((None, None)) };
     let (record, seen, due, authenticator, recovery_codes, changes, root, tree, app, proofs) =
-        fields;
+        found;
     let session = session((record, seen, due, authenticator, recovery_codes, changes))?;
     Ok((session, branch((root, tree, app, proofs))?))
 }
 
 /// Builds the branch that a session was looked up by, if any.
-fn branch(fields: BranchFields) -> Stored<Option<Branch>> {
+fn branch(fields: BranchFields) -> Result<Option<Branch>, Unreadable> {
     let (root, tree, app, proofs) = fields;
     let Some(root) = root else { return Ok(None) };
     let read = || {
@@ -103,39 +106,39 @@ fn branch(fields: BranchFields) -> Stored<Option<Branch>> {
         let proofs = serde_json::from_str(&proofs?).ok()?;
         Some(Branch { root, tree, app: app?, proofs })
     };
-    read().map(Some).ok_or_else(|| damaged("session at an app"))
+    read().map(Some).ok_or(Unreadable)
+}
+
+/// Reads the fields of one record from the reply of a script.
+fn fields<T: FromRedisValue>(reply: Value) -> Result<T, Unreadable> {
+    from_redis_value(reply).map_err(|_type| Unreadable)
 }
 
 impl RedisStore {
     /// Loads the fields of the session under a token or, if that is a branch, of its root.
-    async fn load_fields(&self, id: &HashedToken<SessionToken>) -> Stored<Option<LoadedFields>> {
+    async fn load_fields(&self, id: &HashedToken<SessionToken>) -> Stored<Value> {
         let mut call = self.call_on(|s| &s.load_session, [self.key("s", &id.to_hex())]);
         call.arg(id.to_hex());
         self.run(&call).await
     }
 
-    /// Builds the session under a token from its fields.
-    async fn loaded(
-        &self,
-        id: &HashedToken<SessionToken>,
-        fields: Option<LoadedFields>,
-    ) -> Stored<Option<Session>> {
-        let Some(fields) = fields else { return Ok(None) };
-        let (session, branch) = split(fields)?;
-        let Some(branch) = branch else { return Ok(session) };
+    /// Builds the session under a token from the reply with its fields.
+    async fn loaded(&self, id: &HashedToken<SessionToken>, reply: Value) -> Stored<ReadSession> {
+        let (session, branch) = match split(reply) {
+            Ok((session, Some(branch))) => (session, branch),
+            Ok((session, None)) => return Ok(Ok(session)),
+            Err(Unreadable) => return Ok(Err(Unreadable)),
+        };
         let root = match session {
-            Some(root) => Some(root),
+            Some(root) => Ok(Some(root)),
             // The root has ended. Or a cluster moves its slot, and it is on the other node already:
             // a lookup that names it is sent there.
-            None => match self.load_fields(&branch.root).await? {
-                Some(fields) => split(fields)?.0,
-                None => None,
-            },
+            None => split(self.load_fields(&branch.root).await?).map(|(root, _)| root),
         };
-        Ok(root.and_then(|root| root.seen_from(branch, id)))
+        Ok(root.map(|root| root.and_then(|root| root.seen_from(branch, id))))
     }
 
-    async fn all_sessions(&self) -> Stored<Vec<ListedFields>> {
+    async fn all_sessions(&self) -> Stored<Vec<Value>> {
         let (mut cursor, mut sessions) = (0, Vec::new());
         loop {
             let (next, names) = self.scan("s", cursor).await?;
@@ -143,7 +146,7 @@ impl RedisStore {
                 let keys = names.iter().map(|name| self.key("s", name));
                 let mut call = self.call_on(|s| &s.list_sessions, keys);
                 call.arg(names);
-                sessions.extend(self.run::<Vec<ListedFields>>(&call).await?);
+                sessions.extend(self.run::<Vec<Value>>(&call).await?);
             }
             cursor = next;
             if cursor == 0 {
@@ -175,11 +178,11 @@ impl RedisStore {
 #[async_trait]
 impl SessionLookup for RedisStore {
     async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
-        let fields = self.load_fields(id).await?;
-        self.loaded(id, fields).await
+        let reply = self.load_fields(id).await?;
+        self.loaded(id, reply).await?.map_err(|Unreadable| damaged("session"))
     }
 
-    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<Option<Session>>> {
+    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<ReadSession>> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -187,10 +190,10 @@ impl SessionLookup for RedisStore {
         let keys = names.iter().map(|name| self.key("s", name));
         let mut call = self.call_on(|s| &s.load_sessions, keys);
         call.arg(&names);
-        let found: Vec<Option<LoadedFields>> = self.run(&call).await?;
+        let found: Vec<Value> = self.run(&call).await?;
         let mut sessions = Vec::with_capacity(ids.len());
-        for (id, fields) in ids.iter().zip(found) {
-            sessions.push(self.loaded(id, fields).await?);
+        for (id, reply) in ids.iter().zip(found) {
+            sessions.push(self.loaded(id, reply).await?);
         }
         Ok(sessions)
     }
@@ -321,7 +324,7 @@ impl SessionEnds for RedisStore {
 #[async_trait]
 impl SessionOverview for RedisStore {
     async fn list(&self, account: Option<AccountId>, now: Timestamp) -> Stored<Vec<Session>> {
-        let found: Vec<ListedFields> = match account {
+        let found: Vec<Value> = match account {
             None => self.all_sessions().await?,
             Some(account) => {
                 let mut call =
@@ -330,10 +333,14 @@ impl SessionOverview for RedisStore {
                 self.run(&call).await?
             }
         };
-        let mut sessions = Vec::with_capacity(found.len());
+        let (mut sessions, mut unreadable) = (Vec::with_capacity(found.len()), 0);
         for one in found {
-            sessions.extend(listed(one)?.filter(|s| s.expires_at > now));
+            match fields(one).and_then(listed) {
+                Ok(session) => sessions.extend(session.filter(|s| s.expires_at > now)),
+                Err(Unreadable) => unreadable += 1,
+            }
         }
+        left_out(unreadable);
         sessions.sort_by_key(|s| (Reverse(s.started_at), s.id));
         // A scan may return a key twice.
         sessions.dedup_by_key(|s| s.id);

@@ -115,7 +115,7 @@ async fn a_branch_sees_its_root_and_only_at_its_app<S: ShortLivedPorts>(place: &
     assert_eq!(seen.mark(&id).token, root, "an end of the root ends it in SQL as well");
     assert_eq!(S::load_session(&place.two, &root).await.unwrap().app, "portal");
     let all = place.two.load_all(&[id, token(), root]).await.unwrap();
-    assert_eq!(all, [Some(seen), None, Some(session.clone())]);
+    assert_eq!(all, [Ok(Some(seen)), Ok(None), Ok(Some(session.clone()))]);
     let listed = place.two.list(Some(session.identity.account), place.now()).await.unwrap();
     assert_eq!(listed.len(), 1);
     assert_eq!(listed[0].apps, ["wiki"]);

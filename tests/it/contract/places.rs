@@ -24,7 +24,7 @@ use vestibule::store::sql::{SqlStore, SqlTarget};
 
 use super::samples::START;
 use crate::support::redis_ha::{Monitored, RedisCluster, SERVICE, Shape};
-use crate::support::servers::{Pooler, PostgresServer, RedisServer};
+use crate::support::servers::{Pooler, PostgresServer, RedisServer, damage_embedded_session};
 
 /// What a durable store does.
 pub(crate) trait DurablePorts:
@@ -187,12 +187,24 @@ pub(crate) struct ShortLived<S> {
     pub(crate) two: S,
     now: AtomicU64,
     redis: Vec<Arc<RedisServer>>,
+    /// The file of an embedded store.
+    file: Option<PathBuf>,
     _kept: Box<dyn Any + Send + Sync>,
 }
 
 impl<S: Clone + Sync> ShortLived<S> {
     fn new(one: S, two: S, redis: Vec<Arc<RedisServer>>, kept: Box<dyn Any + Send + Sync>) -> Self {
-        Self { one, two, now: AtomicU64::new(START), redis, _kept: kept }
+        Self { one, two, now: AtomicU64::new(START), redis, file: None, _kept: kept }
+    }
+
+    /// Makes the record of a session unreadable.
+    pub(crate) async fn damage(&self, id: &HashedToken<SessionToken>) {
+        for redis in &self.redis {
+            redis.damage_session(&id.to_hex()).await;
+        }
+        if let Some(file) = &self.file {
+            damage_embedded_session(file, &id.to_hex()).await;
+        }
     }
 
     pub(crate) fn either(&self, i: usize) -> S {
@@ -232,7 +244,8 @@ impl ShortLived<EmbeddedStore> {
         let dir = tempfile::tempdir().unwrap();
         let file: PathBuf = dir.path().join("sessions.db");
         let (one, two) = tokio::join!(EmbeddedStore::open(&file), EmbeddedStore::open(&file));
-        Self::new(one.unwrap(), two.unwrap(), Vec::new(), Box::new(dir))
+        let place = Self::new(one.unwrap(), two.unwrap(), Vec::new(), Box::new(dir));
+        Self { file: Some(file), ..place }
     }
 }
 

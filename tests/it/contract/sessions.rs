@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use vestibule::auth::account::Identity;
+use vestibule::auth::ports::{SessionLookup, Unreadable};
 use vestibule::auth::session::{Offer, Offers, SESSIONS_MOST, Session};
 use vestibule::auth::token::{HashedToken, PendingToken, SessionToken};
 use vestibule::base::clock::Timestamp;
@@ -110,7 +111,8 @@ async fn a_sign_in_beyond_the_maximum_ends_the_session_that_expires_first<S: Sho
     // The oldest is in use.
     place.two.touch(&ids[0], place.now(), IDLE * 4).await.unwrap();
     let live = async |ids: &[HashedToken<SessionToken>]| {
-        place.two.load_all(ids).await.unwrap().iter().map(Option::is_some).collect::<Vec<_>>()
+        let read = place.two.load_all(ids).await.unwrap();
+        read.iter().map(|one| one.as_ref().unwrap().is_some()).collect::<Vec<_>>()
     };
     let most = usize::try_from(SESSIONS_MOST).unwrap();
     assert_eq!(live(&ids).await, vec![true; most]);
@@ -374,15 +376,49 @@ async fn many_sessions_are_read_as_each_of_them_is<S: ShortLivedPorts>(place: &S
     ids.extend([token(), ids[0]]);
     let mut each = Vec::new();
     for id in &ids {
-        each.push(S::load_session(&place.two, id).await);
+        each.push(Ok(S::load_session(&place.two, id).await));
     }
     assert_eq!(place.two.load_all(&ids).await.unwrap(), each);
-    assert_eq!(each.iter().filter(|one| one.is_some()).count(), 5);
+    assert_eq!(each.iter().flatten().flatten().count(), 5);
     assert_eq!(place.two.load_all(&[]).await.unwrap(), []);
+}
+
+async fn a_record_that_cannot_be_read_concerns_no_other_session<S: ShortLivedPorts>(
+    place: &ShortLived<S>,
+) {
+    let who = identity("wendy");
+    let (good, first) = signed_in(place, &who).await;
+    let (bad, unreadable) = signed_in(place, &who).await;
+    let (worse, _) = signed_in(place, &who).await;
+    let (last, other) = signed_in(place, &identity("xaver")).await;
+    place.damage(&bad).await;
+    place.damage(&worse).await;
+    let all = place.two.load_all(&[good, bad, last, worse, token()]).await.unwrap();
+    let (good_one, last_one) = (Ok(Some(first.clone())), Ok(Some(other.clone())));
+    assert_eq!(all, [good_one, Err(Unreadable), last_one, Err(Unreadable), Ok(None)]);
+    assert!(SessionLookup::load(&place.two, &bad).await.is_err(), "not as if it had ended");
+    let ids = |listed: Vec<Session>| {
+        let mut ids: Vec<_> = listed.iter().map(|session| session.id).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let listed = place.one.list(Some(who.account), place.now()).await.unwrap();
+    assert_eq!(ids(listed), [first.id]);
+    let mut both = [first.id, other.id];
+    both.sort_unstable();
+    assert_eq!(ids(place.one.list(None, place.now()).await.unwrap()), both);
+    assert!(place.one.end_by_id(unreadable.id, Some(who.account)).await.unwrap());
+    assert!(S::end_session(&place.one, &worse).await);
+    let all = place.two.load_all(&[bad, worse]).await.unwrap();
+    assert_eq!(all, [Ok(None), Ok(None)]);
+    place.damage(&last).await;
+    assert_eq!(place.one.end_account(other.identity.account).await.unwrap(), 1);
+    assert_eq!(place.two.load_all(&[last]).await.unwrap(), [Ok(None)]);
 }
 
 super::on_session_stores!(
     a_sign_in_beyond_the_maximum_ends_the_session_that_expires_first,
+    a_record_that_cannot_be_read_concerns_no_other_session,
     many_sessions_are_read_as_each_of_them_is,
     changes_to_an_identity_are_counted_in_each_of_its_sessions,
     a_session_goes_on_under_one_new_id_only,

@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
 
 use parking_lot::{Mutex, const_mutex};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 
 use super::certs::Certificates;
@@ -349,6 +349,26 @@ impl RedisServer {
         let mut connection = self.connect().await;
         script.arg(millis).invoke_async::<()>(&mut connection).await.unwrap();
     }
+
+    /// Makes the record of the session under this token unreadable, if it is here.
+    pub(crate) async fn damage_session(&self, token: &str) {
+        let script = redis::Script::new(
+            "for _, key in ipairs(redis.call('KEYS', '*:s:*')) do \
+               if string.find(key, ARGV[1], 1, true) then redis.call('HSET', key, 'record', '{') end \
+             end return 1",
+        );
+        let mut connection = self.connect().await;
+        script.arg(token).invoke_async::<()>(&mut connection).await.unwrap();
+    }
+}
+
+/// Makes the record of the session under this token unreadable, in a file of an embedded store.
+pub(crate) async fn damage_embedded_session(file: &Path, token: &str) {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file);
+    let mut database = SqliteConnection::connect_with(&options).await.unwrap();
+    let damage = sqlx::query("UPDATE sessions SET record = '{' WHERE id = $1").bind(token);
+    assert_eq!(damage.execute(&mut database).await.unwrap().rows_affected(), 1);
+    database.close().await.unwrap();
 }
 
 /// A PostgreSQL server with a database for each test.

@@ -14,6 +14,7 @@ use super::client::Browser;
 use super::codes::Codes;
 use super::gateway::{Gateway, PASSWORD};
 use super::html;
+use super::servers::damage_embedded_session;
 use super::wire::Answer;
 
 /// The cookie of a finished session.
@@ -121,6 +122,13 @@ pub(crate) async fn stored_session(
     browser: &Browser,
 ) -> Session {
     SessionLookup::load(store, held(keys, browser).hashed()).await.unwrap().unwrap()
+}
+
+/// Makes the record of a browser's session unreadable in the embedded store of a gateway.
+pub(crate) async fn damage_session(gateway: &Gateway, browser: &Browser) {
+    let data = gateway.config.parent().unwrap().join("data");
+    let held = held(&data.join("keys.toml"), browser);
+    damage_embedded_session(&data.join("sessions.db"), &held.hashed().to_hex()).await;
 }
 
 /// Changes a browser's session in the store, which keeps it for half an hour.

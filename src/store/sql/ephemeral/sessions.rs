@@ -9,8 +9,8 @@ use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, query};
 
 use crate::auth::ports::{
-    SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview, SessionStarts,
-    StoreHealth, Stored,
+    ReadSession, SessionEnds, SessionLookup, SessionManagement, SessionOffers, SessionOverview,
+    SessionStarts, StoreHealth, Stored, Unreadable,
 };
 use crate::auth::session::{Branch, Offer, Offers, SESSIONS_MOST, Session};
 use crate::auth::token::{HashedToken, PendingToken, SessionToken};
@@ -20,6 +20,7 @@ use crate::base::id::{AccountId, SessionId};
 use super::super::loan::Transaction;
 use super::super::values::{at, json, moment, number, optional_text, text};
 use super::EmbeddedStore;
+use crate::store::unreadable::left_out;
 
 const RECORD: &str = "the record of a session";
 
@@ -137,20 +138,19 @@ async fn end_surplus(
     Ok(())
 }
 
-impl EmbeddedStore {
-    /// Returns the session of a lookup by token, if `token` is not that of a branch of another
-    /// tree.
-    fn session(&self, row: &AnyRow, token: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
-        let read = || {
-            let (session, branch) = (session(row)?, branch(row)?);
-            Ok::<_, sqlx::Error>(match branch {
-                Some(branch) => session.seen_from(branch, token),
-                None => Some(session),
-            })
-        };
-        read().map_err(|_values| self.db.damaged(RECORD))
-    }
+/// Returns the session of a lookup by token, if `token` is not that of a branch of another tree.
+fn looked_up(row: &AnyRow, token: &HashedToken<SessionToken>) -> ReadSession {
+    let read = || {
+        let (session, branch) = (session(row)?, branch(row)?);
+        Ok::<_, sqlx::Error>(match branch {
+            Some(branch) => session.seen_from(branch, token),
+            None => Some(session),
+        })
+    };
+    read().map_err(|_values| Unreadable)
+}
 
+impl EmbeddedStore {
     /// Ends all sessions and pending logins of an account, except the session under the hash
     /// `keep`.
     async fn end_all_of(&self, account: AccountId, keep: &str) -> Stored<u64> {
@@ -174,10 +174,10 @@ impl SessionLookup for EmbeddedStore {
     async fn load(&self, id: &HashedToken<SessionToken>) -> Stored<Option<Session>> {
         let statement = query(select_under_tokens!("SELECT $1 AS token")).bind(id.to_hex());
         let Some(row) = self.db.fetch_one(statement).await? else { return Ok(None) };
-        self.session(&row, id)
+        looked_up(&row, id).map_err(|Unreadable| self.db.damaged(RECORD))
     }
 
-    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<Option<Session>>> {
+    async fn load_all(&self, ids: &[HashedToken<SessionToken>]) -> Stored<Vec<ReadSession>> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -190,11 +190,9 @@ impl SessionLookup for EmbeddedStore {
         for row in &self.db.fetch(statement).await? {
             let token = text(row, "token").map_err(|_values| self.db.damaged(RECORD))?;
             let id = HashedToken::from_hex(&token).ok_or_else(|| self.db.damaged(RECORD))?;
-            if let Some(session) = self.session(row, &id)? {
-                found.insert(id, session);
-            }
+            found.insert(id, looked_up(row, &id));
         }
-        Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
+        Ok(ids.iter().map(|id| found.get(id).cloned().unwrap_or(Ok(None))).collect())
     }
 
     async fn touch(
@@ -351,8 +349,8 @@ impl SessionOverview for EmbeddedStore {
         let statement =
             query(LIST).bind(moment(now)).bind(account.map(|a| a.to_string()).unwrap_or_default());
         let rows = self.db.fetch(statement).await?;
-        let sessions = rows.iter().map(listed).collect::<sqlx::Result<Vec<Session>>>();
-        let mut sessions = sessions.map_err(|_values| self.db.damaged(RECORD))?;
+        let mut sessions: Vec<Session> = rows.iter().map(listed).filter_map(Result::ok).collect();
+        left_out(rows.len().saturating_sub(sessions.len()));
         sessions.retain(|s| s.expires_at > now);
         sessions.sort_by_key(|s| (Reverse(s.started_at), s.id));
         Ok(sessions)
