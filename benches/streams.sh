@@ -105,7 +105,7 @@ open_now() {
 }
 
 # streams: opens all streams, those of one session after those of another, and sets `stream_pids`. All at once
-# would wait for the same lookup, and the gateway sheds more than 2,000 requests that wait.
+# would wait for the same lookup, and the gateway sheds more than 1,000 requests of one network that wait.
 streams() {
     local each=$((STREAMS / PEOPLE)) cookie try
     stream_pids=()

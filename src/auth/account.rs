@@ -21,7 +21,7 @@ const NAME_MAX: usize = 128;
 const FOLDED_MAX: usize = 8 * NAME_MAX;
 
 /// Maximum characters of the compatibility form that a login name is read from. A longer one is not a
-/// login name: at most two of its characters become one.
+/// login name: at most three of its characters become one.
 const COMPATIBLE_MAX: usize = 4 * NAME_MAX;
 
 /// A login name: NFKC-normalised, lower case, 1 to 128 characters, no white space or control

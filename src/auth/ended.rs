@@ -3,7 +3,8 @@
 //! The store of sessions may lose its latest writes: after a failover to a replica that lags
 //! behind, or when an older snapshot is restored. Lost sessions sign users out, which is safe. A
 //! lost end would bring a session back, so each end is recorded with the accounts as well, and the
-//! lookup of an account's state finds it there.
+//! lookup of an account's state finds it there. The end of a session beyond the maximum of its account is
+//! not: it is one write with the session that begins, so both are lost or neither.
 
 use std::fmt;
 use std::sync::Arc;

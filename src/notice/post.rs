@@ -176,6 +176,8 @@ impl Observer for Queue {
         let (Some(account), Some(to)) = (context.account, context.email.clone()) else { return };
         let place = match self.shares.take(account, occasion) {
             Ok(place) => place,
+            // Most of these send no mail.
+            Err(Full { .. }) if if_limit_reached => return,
             Err(Full { first }) => {
                 count("lost");
                 if first {

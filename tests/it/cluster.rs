@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use super::support::certs::Certificates;
 use super::support::client::{self, Browser, PATIENCE};
 use super::support::cluster::Cluster;
-use super::support::codes::Codes;
 use super::support::gateway::{self, Gateway, Plan};
 use super::support::servers::RedisServer;
 use super::support::upstream::Recorder;
@@ -30,38 +29,56 @@ async fn signed_in_on_one_is_signed_in_on_the_other_and_signed_out_as_well() {
     over_after_a_second("the other node to refuse", refused).await;
 }
 
+/// The status of a post, and whether it gave a session.
+type Outcome = (u16, bool);
+
+/// Returns true if one of the posts signed in. On a busy machine a store may answer too late for one
+/// of them, even for the one whose code counts: 503.
+fn one_signed_in(all: &[Outcome]) -> bool {
+    let signed_in = all.iter().filter(|(_, session)| *session).count();
+    let late = all.iter().any(|(status, _)| *status == 503);
+    assert!(signed_in == 1 || late && signed_in == 0, "{all:?}");
+    let expected = |(status, _): &Outcome| matches!(status, 303 | 401 | 429 | 503);
+    assert!(all.iter().all(expected), "{all:?}");
+    signed_in == 1
+}
+
+/// Tries until a round ends with a session.
+async fn in_one_of_some_rounds(mut round: impl AsyncFnMut() -> Vec<Outcome>) {
+    for _ in 0..5 {
+        if one_signed_in(&round().await) {
+            return;
+        }
+    }
+    panic!("no round gave a session");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_fifty_posts_of_one_code_to_two_nodes_exactly_one_signs_in() {
     let cluster = Cluster::start().await;
     let (_first, mut person) = visitor::signed_in(&cluster.one, "alice").await;
     let nodes = [&cluster.one, &cluster.two];
-    // Each post is of a login of its own, so that only the code itself stands between them.
-    let mut logins = Vec::new();
-    for number in 0..50 {
-        let mut browser = Browser::new(nodes[number % 2]);
-        visitor::prove_password(&mut browser, "alice").await;
-        let page = browser.get("/_auth/otp").await;
-        logins.push((browser, html::field(&page.text(), "csrf").unwrap()));
-    }
-    let step = Codes::settled_step(15).await.max(person.codes.used_step() + 1);
-    let code = person.codes.of_step(step);
-    person.codes.mark_used(step);
-    let posts = logins.into_iter().map(|(mut browser, csrf)| {
-        let code = code.clone();
-        async move {
-            let form = [("code", code.as_str()), ("csrf", csrf.as_str())];
-            let answer = browser.post("/_auth/otp", &form).await;
-            (answer.status, browser.jar.contains_key(SESSION))
+    in_one_of_some_rounds(async || {
+        // Each post is of a login of its own, so that only the code itself stands between them.
+        let mut logins = Vec::new();
+        for number in 0..50 {
+            let mut browser = Browser::new(nodes[number % 2]);
+            visitor::prove_password(&mut browser, "alice").await;
+            let page = browser.get("/_auth/otp").await;
+            logins.push((browser, html::field(&page.text(), "csrf").unwrap()));
         }
-    });
-    let all = futures_util::future::join_all(posts).await;
-    let in_by: Vec<_> = all.iter().filter(|(_, session)| *session).collect();
-    // On a busy machine a store may answer too late for one of them, even for the one whose code counts:
-    // 503.
-    let late = all.iter().any(|(status, _)| *status == 503);
-    assert!(in_by.len() == 1 || (late && in_by.is_empty()), "{all:?}");
-    let expected = |(status, _): &(u16, bool)| matches!(status, 303 | 401 | 429 | 503);
-    assert!(all.iter().all(expected), "{all:?}");
+        let code = person.codes.next().await;
+        let posts = logins.into_iter().map(|(mut browser, csrf)| {
+            let code = code.clone();
+            async move {
+                let form = [("code", code.as_str()), ("csrf", csrf.as_str())];
+                let answer = browser.post("/_auth/otp", &form).await;
+                (answer.status, browser.jar.contains_key(SESSION))
+            }
+        });
+        futures_util::future::join_all(posts).await
+    })
+    .await;
 }
 
 /// A form sent again and again: the browser's one login is not ended by its own code.
@@ -70,25 +87,29 @@ async fn of_fifty_posts_of_one_form_to_two_nodes_exactly_one_signs_in() {
     let cluster = Cluster::start().await;
     let (_first, mut person) = visitor::signed_in(&cluster.one, "alice").await;
     for wrong_before in [0, 3] {
-        let mut browser = Browser::new(&cluster.one);
-        visitor::prove_password(&mut browser, "alice").await;
-        for _ in 0..wrong_before {
-            let wrong = browser.submit("/_auth/otp", &[("code", "000000")]).await;
-            assert_eq!(wrong.status, 401);
-        }
-        let step = Codes::settled_step(15).await.max(person.codes.used_step() + 1);
-        let code = person.codes.of_step(step);
-        person.codes.mark_used(step);
-        one_of_many_signs_in(&cluster, &mut browser, "/_auth/otp", &code).await;
+        in_one_of_some_rounds(async || {
+            let mut browser = Browser::new(&cluster.one);
+            visitor::prove_password(&mut browser, "alice").await;
+            for _ in 0..wrong_before {
+                let wrong = browser.submit("/_auth/otp", &[("code", "000000")]).await;
+                assert_eq!(wrong.status, 401);
+            }
+            let code = person.codes.next().await;
+            at_once(&cluster, &mut browser, "/_auth/otp", &code).await
+        })
+        .await;
     }
-    let mut browser = Browser::new(&cluster.two);
-    visitor::prove_password(&mut browser, "alice").await;
-    let code = person.recovery[0].clone();
-    one_of_many_signs_in(&cluster, &mut browser, "/_auth/recovery", &code).await;
+    in_one_of_some_rounds(async || {
+        let mut browser = Browser::new(&cluster.two);
+        visitor::prove_password(&mut browser, "alice").await;
+        let code = person.recovery.pop().unwrap();
+        at_once(&cluster, &mut browser, "/_auth/recovery", &code).await
+    })
+    .await;
 }
 
-/// Sends a form with `code` fifty times at once, to both nodes in turn. One of them signs in.
-async fn one_of_many_signs_in(cluster: &Cluster, browser: &mut Browser, path: &str, code: &str) {
+/// Sends a form with `code` fifty times at once, to both nodes in turn.
+async fn at_once(cluster: &Cluster, browser: &mut Browser, path: &str, code: &str) -> Vec<Outcome> {
     let page = browser.get(path).await;
     let csrf = html::field(&page.text(), "csrf").unwrap();
     let nodes = [&cluster.one, &cluster.two];
@@ -97,14 +118,10 @@ async fn one_of_many_signs_in(cluster: &Cluster, browser: &mut Browser, path: &s
         let csrf = csrf.as_str();
         async move {
             let answer = browser.post(path, &[("code", code), ("csrf", csrf)]).await;
-            assert!(matches!(answer.status, 303 | 401 | 429 | 503), "{}", answer.text());
             (answer.status, browser.jar.contains_key(SESSION))
         }
     });
-    let all = futures_util::future::join_all(posts).await;
-    let in_by = all.iter().filter(|(_, session)| *session).count();
-    let late = all.iter().any(|(status, _)| *status == 503);
-    assert!(in_by == 1 || (late && in_by == 0), "{all:?}");
+    futures_util::future::join_all(posts).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -103,7 +103,15 @@ impl SessionAdmin {
                 left: "the one-time link could not be removed",
                 source,
             }),
-            (Err(error), _) => Err(error),
+            (Err(error), Err(source)) => {
+                tracing::error!(%error, "failed to end the sessions, or to record their end");
+                Err(AdminError::Partly {
+                    done: "the sessions were ended in part",
+                    left: "the one-time link could not be removed",
+                    source,
+                })
+            }
+            (Err(error), Ok(_)) => Err(error),
         }
     }
 

@@ -83,7 +83,8 @@ impl Parking {
     }
 
     /// Returns the account of a session at `app` that has expired. Returns `None` if the session is
-    /// unknown or was ended, or if its account no longer accepts it: nothing but expiry qualifies.
+    /// unknown or was ended, or if its account no longer accepts it: only its expiry qualifies, and the end of a session beyond the
+    /// maximum of its account.
     pub async fn expired(
         &self,
         app: &str,

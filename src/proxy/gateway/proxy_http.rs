@@ -190,8 +190,9 @@ impl ProxyHttp for Gateway {
         }
         let alone = tunnel || facts.connection_auth;
         if alone || forwarding.sending.again == Again::Afresh {
-            // A unique key: the connection is not shared with other requests.
+            // A unique key: the connection is not shared with other requests, so it is not kept.
             peer.group_key ^= id.number();
+            peer.options.idle_timeout = Some(Duration::ZERO);
         }
         if tunnel {
             let gate = Arc::new(ReadGate::default());

@@ -238,9 +238,7 @@ pub(in crate::proxy) fn response(from_app: &mut ResponseHeader, client: Client) 
         }
     }
     if facts.for_caches && client.personal {
-        for name in &caching::FOR_CACHES_IN_FRONT {
-            from_app.remove_header(name);
-        }
+        caching::remove_instructions(from_app);
     }
     // Pingora would relay a chunked body to a client that cannot read one.
     if client.version == Version::HTTP_10 {
@@ -249,8 +247,11 @@ pub(in crate::proxy) fn response(from_app: &mut ResponseHeader, client: Client) 
     let switching = from_app.status == StatusCode::SWITCHING_PROTOCOLS;
     let strong = facts.transport_security && is_strong(&from_app.headers);
     let secure = client.https && !switching && !strong;
-    let private =
-        if client.personal && !switching { caching::private(&from_app.headers) } else { None };
+    let private = if client.personal && !switching {
+        caching::private(from_app.status, &from_app.headers)
+    } else {
+        None
+    };
     if client.version == Version::HTTP_2 {
         // HTTP/2 has neither spelling nor `Connection`, but Pingora would carry both along.
         with_answer_headers(from_app, |headers| {

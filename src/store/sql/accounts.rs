@@ -64,6 +64,23 @@ macro_rules! accepts_login {
 }
 pub(super) use accepts_login;
 
+/// The condition that an account accepts a session: it is enabled, and all its sessions were not ended
+/// since. The arguments are the parameters of the account and of the start of the session.
+macro_rules! accepts_session {
+    ($account:literal, $since:literal) => {
+        concat!(
+            "disabled = 0 AND sessions_valid_from <= ",
+            $since,
+            " AND NOT EXISTS (SELECT 1 FROM ended_sessions WHERE subject IN (",
+            $account,
+            ", 'all') AND started_before > ",
+            $since,
+            ")"
+        )
+    };
+}
+pub(super) use accepts_session;
+
 fn identity(row: &AnyRow) -> sqlx::Result<Identity> {
     let name = LoginName::parse(&text(row, "name")?).map_err(|source| {
         sqlx::Error::ColumnDecode { index: "name".to_owned(), source: Box::new(source) }
@@ -210,11 +227,11 @@ impl OwnPasswords for SqlStore {
             .timed(async {
                 let mut t = self.db.begin().await?;
                 let link = ticket_rights::end_password_right(&mut t, id, now).await?;
-                let done = query(
+                let done = query(concat!(
                     "UPDATE accounts SET password_phc = $2, password_pepper = $3, \
-                     password_set_at = $5, sessions_valid_from = $5 \
-                     WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $4",
-                )
+                     password_set_at = $5, sessions_valid_from = $5 WHERE id = $1 AND ",
+                    accepts_session!("$1", "$4")
+                ))
                 .bind(id.to_string())
                 .bind(password.phc.as_str())
                 .bind(password.pepper_id.as_str())

@@ -17,7 +17,7 @@ use crate::auth::recovery::NewRecoverySet;
 use crate::base::clock::Timestamp;
 use crate::base::id::{AccountId, FactorId};
 
-use super::accounts::accepts_login;
+use super::accounts::{accepts_login, accepts_session};
 use super::loan::Transaction;
 use super::recovery::replace_codes;
 use super::values::{at, moment, number, optional_at, optional_text, parsed, text};
@@ -77,10 +77,10 @@ async fn accepts_session(
     account: AccountId,
     since: Timestamp,
 ) -> sqlx::Result<bool> {
-    let claim = query(
-        "UPDATE accounts SET ever_enrolled = 1 WHERE id = $1 AND disabled = 0 \
-         AND sessions_valid_from <= $2",
-    )
+    let claim = query(concat!(
+        "UPDATE accounts SET ever_enrolled = 1 WHERE id = $1 AND ",
+        accepts_session!("$1", "$2")
+    ))
     .bind(account.to_string())
     .bind(moment(since))
     .execute(&mut **t)
@@ -170,10 +170,10 @@ impl Authenticators for SqlStore {
                 let mut t = self.db.begin().await?;
                 let link =
                     ticket_rights::end_enrolment_right(&mut t, new.account, new.created_at).await?;
-                let claim = query(
-                    "UPDATE accounts SET sessions_valid_from = $2, ever_enrolled = 1 \
-                     WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $3",
-                )
+                let claim = query(concat!(
+                    "UPDATE accounts SET sessions_valid_from = $2, ever_enrolled = 1 WHERE id = $1 AND ",
+                    accepts_session!("$1", "$3")
+                ))
                 .bind(account.as_str())
                 .bind(moment(new.created_at.max(since)))
                 .bind(moment(since))

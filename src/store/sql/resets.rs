@@ -11,6 +11,7 @@ use crate::auth::reset::PasswordReset;
 use crate::auth::token::{HashedToken, PendingToken};
 use crate::base::clock::Timestamp;
 
+use super::accounts::accepts_login;
 use super::values::{at, moment, parsed};
 use super::{SqlStore, ticket_rights};
 
@@ -80,13 +81,13 @@ impl PasswordResets for SqlStore {
                 let Some(row) = used else { return t.rolled_back(None).await };
                 let reset = reset(&row, *login)?;
                 let link = ticket_rights::end_password_right(&mut t, reset.account, now).await?;
-                let set = query(
+                let set = query(concat!(
                     "UPDATE accounts SET password_phc = $2, password_pepper = $3, \
                      password_set_at = $4, sessions_valid_from = CASE WHEN sessions_valid_from < $4 THEN $4 \
                      ELSE sessions_valid_from END \
-                     WHERE id = $1 AND disabled = 0 AND sessions_valid_from <= $5 \
-                     AND password_phc IS NOT NULL",
-                )
+                     WHERE id = $1 AND password_phc IS NOT NULL AND ",
+                    accepts_login!("$1", "$5")
+                ))
                 .bind(reset.account.to_string())
                 .bind(password.phc.as_str())
                 .bind(password.pepper_id.as_str())

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use vestibule::auth::authenticator::NewAuthenticator;
-use vestibule::auth::ports::{Added, LinkEnded};
+use vestibule::auth::ports::{Added, AuthenticatorAdded, LinkEnded};
 use vestibule::auth::session::EndOf;
 use vestibule::base::id::AccountId;
 
@@ -61,6 +61,24 @@ async fn a_first_authenticator_needs_a_login_that_the_account_still_accepts<S: D
     for id in [set, signed_out] {
         assert!(place.one.enrol_first(&factor(id, 100), ended).await.unwrap(), "begun after it");
         assert!(place.two.app(id).await.is_some());
+    }
+}
+
+async fn an_ended_session_changes_no_credential<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "lena").await;
+    assert!(place.one.enrol_first(&factor(id, 100), start()).await.unwrap());
+    let (ended, until) =
+        (start().plus(Duration::from_secs(5)), start().plus(Duration::from_hours(1)));
+    let end = EndOf::Account { id, keep: None };
+    place.two.record_end(&end, ended, until).await.unwrap();
+    let (new, codes) = (password("$own"), recovery(id, "new"));
+    for (since, changes) in [(start(), false), (ended, true)] {
+        let changed = place.one.change_password(id, &new, since, ended).await.unwrap();
+        assert_eq!(changed.is_some(), changes);
+        let replaced = place.one.replace_authenticator(&factor(id, 200), &codes, since).await;
+        assert_eq!(replaced.unwrap().is_some(), changes);
+        let added = place.one.add_authenticator(&factor(id, 300), 10, since).await.unwrap();
+        assert_eq!(added != AuthenticatorAdded::Ended, changes, "{added:?}");
     }
 }
 
@@ -313,6 +331,7 @@ async fn a_used_code_is_untold_until_told_whatever_becomes_of_the_codes<S: Durab
 
 super::on_both_databases!(
     a_first_authenticator_needs_a_login_that_the_account_still_accepts,
+    an_ended_session_changes_no_credential,
     a_used_code_is_untold_until_told_whatever_becomes_of_the_codes,
     an_authenticator_is_replaced_at_once_with_all_that_hangs_on_it,
     no_authenticator_is_replaced_by_a_session_that_is_over,

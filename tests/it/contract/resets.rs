@@ -5,6 +5,7 @@ use std::time::Duration;
 use vestibule::auth::account::NewAccount;
 use vestibule::auth::ports::{Added, LinkEnded};
 use vestibule::auth::reset::PasswordReset;
+use vestibule::auth::session::EndOf;
 use vestibule::auth::stage::Factor;
 use vestibule::base::clock::Timestamp;
 use vestibule::base::id::AccountId;
@@ -77,6 +78,17 @@ async fn a_right_is_used_by_one_of_fifty_at_once<S: DurablePorts>(place: &Durabl
     assert_eq!(place.one.granted_reset(&reset.login, later()).await.unwrap(), None);
 }
 
+async fn an_ended_login_sets_no_password<S: DurablePorts>(place: &Durable<S>) {
+    let id = somebody(place, "dora").await;
+    let reset = granted(place, id).await;
+    let (ended, until) =
+        (start().plus(Duration::from_secs(5)), start().plus(Duration::from_hours(1)));
+    place.two.record_end(&EndOf::Account { id, keep: None }, ended, until).await.unwrap();
+    let set = place.one.reset_password(&reset.login, &password("$new"), later()).await.unwrap();
+    assert_eq!(set, None);
+    assert_eq!(phc(place, id).await, "$one");
+}
+
 async fn of_two_logins_of_one_account_one_sets_the_password<S: DurablePorts>(place: &Durable<S>) {
     let id = somebody(place, "carol").await;
     let resets = [granted(place, id).await, granted(place, id).await];
@@ -120,6 +132,7 @@ super::on_both_databases!(
     an_account_without_a_password_is_given_none,
     a_right_is_found_as_it_was_filed_until_it_lapses,
     a_right_is_used_by_one_of_fifty_at_once,
+    an_ended_login_sets_no_password,
     of_two_logins_of_one_account_one_sets_the_password,
     what_an_account_has_ended_sets_nothing,
 );
