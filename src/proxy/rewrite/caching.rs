@@ -103,7 +103,8 @@ mod tests {
             response.append_header(name, "60").unwrap();
         }
         remove_instructions(&mut response);
-        let left: Vec<_> = response.headers.keys().map(HeaderName::as_str).collect();
+        let mut left: Vec<_> = response.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
         assert_eq!(left, ["cache-control", "etag"]);
     }
 }
