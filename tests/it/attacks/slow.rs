@@ -13,9 +13,10 @@ use crate::support::client::{self, Browser};
 use crate::support::gateway::Gateway;
 use crate::support::visitor::{self, SESSION};
 
-/// How long a silent connection may wait for its TLS handshake: 10 s, and more on a busy machine.
+/// Time limit for the end of a connection without a TLS handshake. The gateway allows 10 s; a busy machine
+/// takes longer.
 const HANDSHAKE: Duration = Duration::from_secs(40);
-/// How long a body for our own pages may take: 30 s in all, and a little more.
+/// Time limit for the end of a slow body to a page of Vestibule. The gateway allows 30 s.
 const OWN_BODY: Duration = Duration::from_mins(1);
 /// How long a client may refuse to take its answer before it is given up: 60 s, and a little more.
 const SLOW_READ: Duration = Duration::from_secs(90);
